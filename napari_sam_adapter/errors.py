@@ -1,0 +1,34 @@
+"""Errors a person may meet. Each message says what happened, what was expected and what to do.
+
+None of them is a ``RuntimeError``: superqt's generator workers swallow that one (a torch shape or
+memory error would leave a button disabled for ever), so torch errors are turned into
+`TrainingError` or `EngineError` where they cross a process or thread.
+"""
+
+
+class SamAdapterError(Exception):
+    """Base of every error whose message is meant for the person at the screen."""
+
+
+class ImageError(SamAdapterError):
+    """An image, mask or layer cannot be used as it is."""
+
+
+class WeightsError(SamAdapterError):
+    """The weights of a base model are missing, altered or of another shape."""
+
+
+class CheckpointError(SamAdapterError):
+    """An adapter file is broken, foreign, or belongs to another base model."""
+
+
+class TrainingError(SamAdapterError):
+    """Training could not start, or ended without a usable state."""
+
+
+class EngineError(SamAdapterError):
+    """The background process ended, or answered with an error."""
+
+
+class StorageError(SamAdapterError):
+    """A file could not be written; what was there before is still there."""

@@ -1,0 +1,1 @@
+"""Base models: where their weights are, how they are built, and how an image passes through."""

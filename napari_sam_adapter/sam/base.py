@@ -1,0 +1,71 @@
+"""The three frozen parts every base model is made of, whatever its encoder."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
+from torch import Tensor, nn
+
+from napari_sam_adapter.adapter.config import StageLayout
+from napari_sam_adapter.adapter.module import AdapterPass
+
+EMBEDDING_WIDTH = 256
+
+
+class ImageEncoder(Protocol):
+    """What this package asks of an encoder; TinyViT is one, a wrapped plain ViT is another."""
+
+    @property
+    def layout(self) -> tuple[StageLayout, ...]:
+        """The stages as an adapter sees them."""
+
+    def __call__(self, images: Tensor, adapter: AdapterPass | None = None) -> Tensor:
+        """Encode (B, 3, S, S) into (B, 256, S / stride, S / stride)."""
+
+
+class BaseSam(nn.Module):
+    """A frozen image encoder with `segment_anything`'s prompt encoder and mask decoder.
+
+    All parameters are frozen and all modules stay in evaluation mode: whoever tunes the mask
+    decoder tunes a copy.
+    """
+
+    def __init__(
+        self, image_encoder: nn.Module, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> BaseSam:
+        """Stay in evaluation mode: a frozen model has no training mode."""
+        del mode
+        return super().train(False)
+
+
+def build_prompt_encoder(input_size: int, embedding_stride: int) -> PromptEncoder:
+    """Build SAM's prompt encoder for a square input of ``input_size`` pixels."""
+    grid = input_size // embedding_stride
+    return PromptEncoder(
+        embed_dim=EMBEDDING_WIDTH,
+        image_embedding_size=(grid, grid),
+        input_image_size=(input_size, input_size),
+        mask_in_chans=16,
+    )
+
+
+def build_mask_decoder() -> MaskDecoder:
+    """Build SAM's mask decoder with its published sizes."""
+    return MaskDecoder(
+        num_multimask_outputs=3,
+        transformer=TwoWayTransformer(
+            depth=2, embedding_dim=EMBEDDING_WIDTH, mlp_dim=2048, num_heads=8
+        ),
+        transformer_dim=EMBEDDING_WIDTH,
+        iou_head_depth=3,
+        iou_head_hidden_dim=256,
+    )

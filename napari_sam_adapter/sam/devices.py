@@ -1,0 +1,85 @@
+"""Where to compute, and in which precision. Decided by a look at the machine, never assumed."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import lru_cache
+
+import torch
+
+from napari_sam_adapter.errors import SamAdapterError
+
+DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device for a name.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda", "mps"}
+        ``auto`` takes CUDA, then Apple's MPS, then the CPU. ``cuda:1`` and the like also work.
+
+    Raises
+    ------
+    SamAdapterError
+        If the named device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        expected = ", ".join(DEVICE_CHOICES)
+        raise SamAdapterError(f"There is no device {name!r}; expected one of {expected}.") from None
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(device.type, False):
+        raise SamAdapterError(
+            f"The device {name!r} is not available on this machine; use --device auto or cpu."
+        )
+    return device
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Return the autocast context for a device: bf16 where it is known or measured to pay."""
+    enabled = uses_bfloat16(device)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def uses_bfloat16(device: torch.device) -> bool:
+    """Tell whether forward and backward passes on this device run under bf16 autocast."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and _cpu_gains_from_bfloat16()
+
+
+@lru_cache(maxsize=1)
+def _cpu_gains_from_bfloat16() -> bool:
+    """Time one matrix product in both precisions; many laptop CPUs are slower in bf16.
+
+    ``NAPARI_SAM_ADAPTER_BF16`` set to 0 or 1 overrules the probe (reproducible runs, bug reports).
+    """
+    override = os.environ.get("NAPARI_SAM_ADAPTER_BF16")
+    if override in ("0", "1"):
+        return override == "1"
+    single = torch.rand(512, 512)
+    half = single.bfloat16()
+    return _best_seconds(half) < 0.75 * _best_seconds(single)
+
+
+def _best_seconds(matrix: torch.Tensor) -> float:
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        matrix @ matrix
+        best = min(best, time.perf_counter() - start)
+    return best

@@ -1,0 +1,161 @@
+"""From a slice of any size and type to the encoder's input, and from logits back to masks.
+
+LiteMedSAM's convention: the long side is scaled to S, values are mapped to 0..1 by the slice's own
+minimum and maximum, and the bottom and right are padded with zeros to S x S.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_sam_adapter.errors import ImageError
+
+MINIMUM_SIDE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class InputGeometry:
+    """How a slice lies in the encoder's square input.
+
+    Attributes
+    ----------
+    original_hw : tuple of int
+        Size of the slice.
+    content_hw : tuple of int
+        Size of the scaled slice; the rest of the square is padding.
+    input_size : int
+        Side of the square.
+    """
+
+    original_hw: tuple[int, int]
+    content_hw: tuple[int, int]
+    input_size: int
+
+    @classmethod
+    def fit(cls, original_hw: tuple[int, int], input_size: int) -> InputGeometry:
+        """Scale the long side to ``input_size``, keeping the aspect ratio."""
+        height, width = original_hw
+        scale = input_size / max(height, width)
+        content = (max(1, round(height * scale)), max(1, round(width * scale)))
+        return cls((height, width), content, input_size)
+
+
+def check_slice(image: np.ndarray) -> None:
+    """Refuse a slice that nothing can be predicted from.
+
+    Raises
+    ------
+    ImageError
+        With what is wrong: shape, size, type, or no contrast at all.
+    """
+    is_rgb = image.ndim == 3 and image.shape[-1] in (3, 4)
+    if image.ndim != 2 and not is_rgb:
+        raise ImageError(
+            f"A slice must be (Y, X) grey or (Y, X, 3) colour, this one has shape {image.shape}."
+        )
+    height, width = image.shape[:2]
+    if min(height, width) < MINIMUM_SIDE:
+        raise ImageError(
+            f"The image is {height} x {width} pixels; at least {MINIMUM_SIDE} x {MINIMUM_SIDE} are "
+            "needed."
+        )
+    if image.dtype.kind not in "uifb":
+        raise ImageError(f"Pixel values must be integers or real numbers, not {image.dtype}.")
+    if value_range(image) is None:
+        raise ImageError(
+            "Every pixel of this slice has the same value (or none is a finite number): there is "
+            "nothing to segment in it."
+        )
+
+
+def value_range(image: np.ndarray) -> tuple[float, float] | None:
+    """Return (minimum, maximum) of the finite values, or None where they do not differ."""
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        image = image[np.isfinite(image)]
+    if image.size == 0:
+        return None
+    low, high = float(image.min()), float(image.max())
+    return (low, high) if high > low else None
+
+
+def encoder_input(image: np.ndarray, input_size: int) -> tuple[Tensor, InputGeometry]:
+    """Turn one slice into the encoder's input.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Y, X) or (Y, X, 3 or 4), any integer or float dtype
+        NaN and infinite pixels count as the smallest finite value. Alpha is ignored.
+    input_size : int
+        Side S of the encoder's input.
+
+    Returns
+    -------
+    images : Tensor, shape (1, 3, S, S), float32
+        Values in 0..1, zero-padded at the bottom and the right.
+    geometry : InputGeometry
+        To map logits back.
+
+    Raises
+    ------
+    ImageError
+        If the slice is refused by `check_slice`.
+    """
+    check_slice(image)
+    if image.ndim == 3:
+        image = image[..., :3]
+    limits = value_range(image)
+    low, high = limits if limits is not None else (0.0, 1.0)  # only alpha varied
+    values = np.asarray(image, dtype=np.float32)
+    if image.dtype.kind == "f":
+        values = np.where(np.isfinite(values), values, np.float32(low))
+    x = torch.from_numpy(np.ascontiguousarray(values))
+    x = ((x - low) / (high - low)).clamp_(0, 1)
+    x = x.permute(2, 0, 1)[None] if x.ndim == 3 else x[None, None].expand(1, 3, -1, -1)
+    geometry = InputGeometry.fit((image.shape[0], image.shape[1]), input_size)
+    x = resize(x, geometry.content_hw)
+    return pad_to_square(x, input_size), geometry
+
+
+def target_mask(mask: np.ndarray, input_size: int) -> Tensor:
+    """Turn a ground-truth mask into the loss target on the encoder's input grid.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (Y, X)
+
+    Returns
+    -------
+    Tensor, shape (1, 1, S, S), float32
+        The covered share of each cell, 0..1: thin parts are not lost by the scaling.
+    """
+    geometry = InputGeometry.fit((mask.shape[0], mask.shape[1]), input_size)
+    x = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None, None]
+    return pad_to_square(resize(x, geometry.content_hw), input_size)
+
+
+def resize(x: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Bilinear resize of (B, C, h, w), antialiased when it shrinks."""
+    if tuple(x.shape[-2:]) == tuple(size_hw):
+        return x
+    return functional.interpolate(x, size_hw, mode="bilinear", align_corners=False, antialias=True)
+
+
+def pad_to_square(x: Tensor, side: int) -> Tensor:
+    """Zero-pad (B, C, h, w) at the bottom and the right to (B, C, side, side)."""
+    height, width = x.shape[-2:]
+    return functional.pad(x, (0, side - width, 0, side - height))
+
+
+def logits_at_original_size(low_res_masks: Tensor, geometry: InputGeometry) -> Tensor:
+    """Map logits (B, C, h, w) over the padded square to (B, C, Y, X) over the slice."""
+    x = low_res_masks.float()
+    square = (geometry.input_size, geometry.input_size)
+    if tuple(x.shape[-2:]) != square:
+        x = functional.interpolate(x, square, mode="bilinear", align_corners=False)
+    x = x[..., : geometry.content_hw[0], : geometry.content_hw[1]]
+    return functional.interpolate(x, geometry.original_hw, mode="bilinear", align_corners=False)

@@ -1,0 +1,287 @@
+"""TinyViT, the image encoder of LiteMedSAM and MobileSAM, for inference and adapter tuning.
+
+It is frozen for ever, so batch norms are folded into the convolutions before them when weights are
+loaded (`fold_batch_norms`): the running statistics cannot change because there are none.
+Blocks work on channels-last features (B, h, w, C); a permuted view of them is what PyTorch calls the
+``channels_last`` layout, so convolutions between blocks need no copy. Any input size whose sides
+the encoder's stride divides works, square or not.
+
+References
+----------
+Wu et al., TinyViT: Fast Pretraining Distillation for Small Vision Transformers, ECCV 2022.
+Zhang et al., Faster Segment Anything (MobileSAM), arXiv:2306.14289.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from segment_anything.modeling.common import LayerNorm2d
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_sam_adapter.adapter.config import StageLayout
+from napari_sam_adapter.adapter.module import AdapterPass
+
+BATCH_NORM_EPS = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class TinyViTConfig:
+    """Sizes of a TinyViT; the defaults are LiteMedSAM's.
+
+    ``merge_strides`` are the strides between a stage and the next. SAM's embedding must keep a
+    stride of 16 (MobileSAM) or 4 (LiteMedSAM), so the last merge does not shrink the grid.
+    """
+
+    widths: tuple[int, ...] = (64, 128, 160, 320)
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    heads: tuple[int, ...] = (2, 4, 5, 10)
+    windows: tuple[int, ...] = (7, 7, 14, 7)
+    merge_strides: tuple[int, ...] = (2, 2, 1)
+    stem_kernel: int = 1
+    stem_stride: int = 1
+    mlp_ratio: int = 4
+    embedding_width: int = 256
+
+
+class MBConv(nn.Module):
+    """Inverted bottleneck with a residual: 1x1 expand, 3x3 depthwise, 1x1 project."""
+
+    def __init__(self, width: int, expand: int) -> None:
+        super().__init__()
+        hidden = width * expand
+        self.conv1 = nn.Conv2d(width, hidden, 1)
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.conv3 = nn.Conv2d(hidden, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to the same shape."""
+        y = functional.gelu(self.conv1(x))
+        y = functional.gelu(self.conv2(y))
+        return functional.gelu(x + self.conv3(y))
+
+
+class PatchMerging(nn.Module):
+    """Change width and, with stride 2, halve the grid between two stages."""
+
+    def __init__(self, width: int, out_width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, out_width, 1)
+        self.conv2 = nn.Conv2d(out_width, out_width, 3, stride, 1, groups=out_width)
+        self.conv3 = nn.Conv2d(out_width, out_width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, out_width, h / stride, w / stride)."""
+        x = functional.gelu(self.conv1(x))
+        x = functional.gelu(self.conv2(x))
+        merged: Tensor = self.conv3(x)
+        return merged
+
+
+class WindowAttention(nn.Module):
+    """Self-attention in a window with a learned bias per absolute offset."""
+
+    def __init__(self, width: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
+        axis = torch.arange(window)
+        rows, columns = (grid.flatten() for grid in torch.meshgrid(axis, axis, indexing="ij"))
+        offset = (rows[:, None] - rows).abs() * window + (columns[:, None] - columns).abs()
+        self.register_buffer("bias_index", offset, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map windows (B * n, window * window, C) to the same shape."""
+        count, tokens, width = x.shape
+        qkv = self.qkv(self.norm(x)).view(count, tokens, self.heads, 3, width // self.heads)
+        q, k, v = qkv.permute(3, 0, 2, 1, 4)  # each (B * n, heads, tokens, head width)
+        bias = self.attention_biases[:, self.bias_index].to(q.dtype)
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        projected: Tensor = self.proj(y.transpose(1, 2).reshape(count, tokens, width))
+        return projected
+
+
+class Mlp(nn.Module):
+    """Pre-normalised two-layer perceptron."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., C) to (..., C)."""
+        mapped: Tensor = self.fc2(functional.gelu(self.fc1(self.norm(x))))
+        return mapped
+
+
+class TinyViTBlock(nn.Module):
+    """Window attention, a depthwise convolution across windows, and an MLP."""
+
+    def __init__(self, width: int, heads: int, window: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.window = window
+        self.attn = WindowAttention(width, heads, window)
+        self.local_conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.mlp = Mlp(width, width * mlp_ratio)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, h, w, C) to the same shape."""
+        x = x + self._windowed_attention(x)
+        x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        result: Tensor = x + self.mlp(x)
+        return result
+
+    def _windowed_attention(self, x: Tensor) -> Tensor:
+        batch, height, width, channels = x.shape
+        size = self.window
+        down, right = -height % size, -width % size
+        # Padding comes before the norm, as in the published model: padded tokens take part.
+        x = functional.pad(x, (0, 0, 0, right, 0, down))
+        rows, columns = (height + down) // size, (width + right) // size
+        x = x.view(batch, rows, size, columns, size, channels).transpose(2, 3)
+        x = self.attn(x.reshape(-1, size * size, channels))
+        x = x.view(batch, rows, columns, size, size, channels).transpose(2, 3)
+        x = x.reshape(batch, height + down, width + right, channels)
+        return x[:, :height, :width]
+
+
+class ConvStage(nn.Module):
+    """First stage: inverted bottlenecks."""
+
+    def __init__(self, config: TinyViTConfig) -> None:
+        super().__init__()
+        width = config.widths[0]
+        self.blocks = nn.ModuleList(MBConv(width, 4) for _ in range(config.depths[0]))
+        self.downsample: nn.Module = PatchMerging(width, config.widths[1], config.merge_strides[0])
+
+
+class AttentionStage(nn.Module):
+    """Later stages: attention blocks; all but the last end in a patch merging."""
+
+    def __init__(self, config: TinyViTConfig, stage: int) -> None:
+        super().__init__()
+        width = config.widths[stage]
+        self.blocks = nn.ModuleList(
+            TinyViTBlock(width, config.heads[stage], config.windows[stage], config.mlp_ratio)
+            for _ in range(config.depths[stage])
+        )
+        if stage + 1 < len(config.widths):
+            self.downsample: nn.Module = PatchMerging(
+                width, config.widths[stage + 1], config.merge_strides[stage]
+            )
+        else:
+            self.downsample = nn.Identity()
+
+
+class PatchEmbedding(nn.Module):
+    """Two convolutions from pixels to the first stage's width."""
+
+    def __init__(self, config: TinyViTConfig) -> None:
+        super().__init__()
+        kernel, stride, width = config.stem_kernel, config.stem_stride, config.widths[0]
+        self.seq = nn.Sequential(
+            nn.Conv2d(3, width // 2, kernel, stride, kernel // 2),
+            nn.GELU(),
+            nn.Conv2d(width // 2, width, kernel, stride, kernel // 2),
+        )
+
+
+class TinyViT(nn.Module):
+    """The encoder: (B, 3, H, W) images to (B, 256, H / stride, W / stride) image embeddings."""
+
+    def __init__(self, config: TinyViTConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or TinyViTConfig()
+        self.patch_embed = PatchEmbedding(config)
+        stages = [AttentionStage(config, stage) for stage in range(1, len(config.widths))]
+        self.layers = nn.ModuleList([ConvStage(config), *stages])
+        width = config.embedding_width
+        self.neck = nn.Sequential(
+            nn.Conv2d(config.widths[-1], width, 1, bias=False),
+            LayerNorm2d(width),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            LayerNorm2d(width),
+        )
+
+    @property
+    def layout(self) -> tuple[StageLayout, ...]:
+        """The stages as an adapter sees them."""
+        stride = self.config.stem_stride**2
+        strides = [stride]
+        for merge in self.config.merge_strides:
+            strides.append(strides[-1] * merge)
+        return tuple(
+            StageLayout(width, depth, stage_stride)
+            for width, depth, stage_stride in zip(
+                self.config.widths, self.config.depths, strides, strict=True
+            )
+        )
+
+    def forward(self, images: Tensor, adapter: AdapterPass | None = None) -> Tensor:
+        """Encode images, adding the adapter's prompts before each block.
+
+        Parameters
+        ----------
+        images : Tensor, shape (B, 3, H, W), float
+            Preprocessed images; H and W divisible by the encoder's stride.
+        adapter : AdapterPass, optional
+            Prompts for this pass, from `Adapter.begin` with the same images.
+
+        Returns
+        -------
+        Tensor, shape (B, 256, H / stride, W / stride)
+        """
+        x = self.patch_embed.seq(images.contiguous(memory_format=torch.channels_last))
+        for number, layer in enumerate(self.layers):
+            # Attention blocks speak channels-last; convolution blocks see the same memory permuted.
+            convolutional = number == 0
+            features = x.permute(0, 2, 3, 1)
+            if adapter is not None:
+                adapter.enter_stage(number, features)
+            for index, block in enumerate(layer.blocks):
+                if adapter is not None:
+                    features = adapter.before_block(number, index, features)
+                if convolutional:
+                    features = block(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+                else:
+                    features = block(features)
+            x = layer.downsample(features.permute(0, 3, 1, 2))
+        embedding: Tensor = self.neck(x)
+        return embedding
+
+
+def fold_batch_norms(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Fold every ``<name>.bn`` of a TinyViT state dict into the convolution ``<name>.c``.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Published weights with keys ``<name>.c.weight`` and ``<name>.bn.*``; other keys pass through.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The same function with ``<name>.weight`` and ``<name>.bias`` in their place.
+    """
+    folded: dict[str, Tensor] = {}
+    for key, value in state.items():
+        name, _, last = key.rpartition(".c.")
+        if name and last == "weight":
+            norm = {part: state[f"{name}.bn.{part}"].double() for part in _NORM_PARTS}
+            scale = norm["weight"] / torch.sqrt(norm["running_var"] + BATCH_NORM_EPS)
+            folded[f"{name}.weight"] = (value.double() * scale[:, None, None, None]).to(value.dtype)
+            folded[f"{name}.bias"] = (norm["bias"] - norm["running_mean"] * scale).to(value.dtype)
+        elif ".bn." not in key:
+            folded[key] = value
+    return folded
+
+
+_NORM_PARTS = ("weight", "bias", "running_mean", "running_var")

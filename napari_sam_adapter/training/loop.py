@@ -1,0 +1,244 @@
+"""The training loop: a generator of events that any caller may stop between two steps."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.metrics import dice
+from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.devices import autocast, uses_bfloat16
+from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.events import (
+    StepReport,
+    TrainingEvent,
+    TrainingFinished,
+    TrainingStarted,
+    ValidationReport,
+)
+from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed
+from napari_sam_adapter.training.loss import mask_loss
+from napari_sam_adapter.training.samples import TrainingSample, split_samples
+from napari_sam_adapter.training.weights_average import WeightsAverage
+
+N_VALIDATIONS = 8
+FIRST_VALIDATION = 0.3
+
+
+def train_adapter(
+    model: AdaptedSam,
+    samples: Sequence[TrainingSample],
+    config: TrainingConfig,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[TrainingEvent]:
+    """Train an adapted model on slices a person stands behind.
+
+    Parameters
+    ----------
+    model : AdaptedSam
+        Changed in place; at the end it holds the state that was kept. Its base never changes.
+    samples : sequence of TrainingSample
+    config : TrainingConfig
+    should_stop : callable
+        Asked before each step; once true, the run ends with the best state so far.
+
+    Yields
+    ------
+    TrainingEvent
+        `TrainingStarted`, then `StepReport` and `ValidationReport`, last `TrainingFinished`.
+
+    Raises
+    ------
+    TrainingError
+        If there is nothing to learn from.
+    """
+    if not samples:
+        raise TrainingError(
+            "There is no slice to train on: correct or accept at least one slice first."
+        )
+    if not any(sample.mask.any() for sample in samples):
+        raise TrainingError(
+            "Every mask to train on is empty: the model cannot learn what the object looks like. "
+            "Correct at least one slice that shows it."
+        )
+    yield from _Run(model, samples, config, should_stop).events()
+
+
+class _Run:
+    """The state of one run, so that `train_adapter` stays a plain function to its callers."""
+
+    def __init__(
+        self,
+        model: AdaptedSam,
+        samples: Sequence[TrainingSample],
+        config: TrainingConfig,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._model = model
+        self._config = config
+        self._should_stop = should_stop
+        self._rng = np.random.default_rng(config.seed)
+        torch.manual_seed(config.seed)
+        self._training, self._held_out = split_samples(samples, self._rng)
+        self._optimizer = _optimizer(model, config)
+        self._average = WeightsAverage(_trainable(model, config), config.ema_decay)
+        self._held_out_embeddings: list[ImageEmbedding] = []
+        self._start = time.monotonic()
+        self._step = 0
+        self._last_loss: float | None = None
+        self._dice_before: float | None = None
+        self._best: tuple[float, dict[str, Tensor]] | None = None
+
+    def events(self) -> Iterator[TrainingEvent]:
+        """Run to the end, yielding events."""
+        device = self._model.device
+        precision = "bf16" if uses_bfloat16(device) else "fp32"
+        yield TrainingStarted(len(self._training), len(self._held_out), str(device), precision)
+        feed = self._feed()
+        if self._held_out:
+            self._dice_before = self._score_held_out()
+            self._best = (self._dice_before, self._model_state())
+            yield ValidationReport(0, self._dice_before, is_best=True)
+        reason, next_validation = "completed", FIRST_VALIDATION
+        while (progress := self._progress()) < 1.0:
+            if self._should_stop():
+                reason = "stopped"
+                break
+            loss = self._take_step(feed, progress)
+            if not math.isfinite(loss):
+                reason = "diverged"
+                break
+            yield self._report(loss)
+            if self._held_out and self._progress() >= next_validation:
+                next_validation += (1.0 - FIRST_VALIDATION) / N_VALIDATIONS
+                yield self._validate()
+        yield self._finish(reason)
+
+    def _feed(self) -> EmbeddingFeed | ImageFeed:
+        if self._config.gear == "quick":
+            return EmbeddingFeed(self._model, self._training, self._rng)
+        return ImageFeed(self._model, self._training, self._rng)
+
+    def _progress(self) -> float:
+        by_time = (time.monotonic() - self._start) / self._config.max_seconds
+        by_steps = self._step / self._config.max_steps if self._config.max_steps else 0.0
+        return max(by_time, by_steps)
+
+    def _take_step(self, feed: EmbeddingFeed | ImageFeed, progress: float) -> float:
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * learning_rate_share(progress, self._config.warmup_share)
+        self._optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for _ in range(self._config.batch_size):
+            with autocast(self._model.device):
+                embedding, target, geometry = feed.next()
+                logits = self._model.decode(embedding, geometry)
+            loss = mask_loss(logits, target)
+            total += float(loss.detach())
+            if not math.isfinite(total):
+                return total
+            (loss / self._config.batch_size).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._average.parameters, self._config.gradient_clip)
+        self._optimizer.step()
+        self._step += 1
+        self._average.update(self._step)
+        self._last_loss = total / self._config.batch_size
+        return self._last_loss
+
+    def _report(self, loss: float) -> StepReport:
+        seconds = time.monotonic() - self._start
+        progress = min(1.0, self._progress())
+        left = seconds * (1.0 - progress) / max(progress, 1e-6)
+        return StepReport(self._step, loss, progress, seconds, left)
+
+    def _validate(self) -> ValidationReport:
+        with self._average.swapped_in():
+            score = self._score_held_out()
+            is_best = self._best is None or score >= self._best[0]
+            if is_best:
+                self._best = (score, self._model_state())
+        return ValidationReport(self._step, score, is_best)
+
+    def _score_held_out(self) -> float:
+        scores = []
+        if self._config.gear == "quick" and not self._held_out_embeddings:
+            self._held_out_embeddings = [encode_image(self._model, s.image) for s in self._held_out]
+        for index, sample in enumerate(self._held_out):
+            embedding = (
+                self._held_out_embeddings[index]
+                if self._held_out_embeddings
+                else encode_image(self._model, sample.image)
+            )
+            scores.append(dice(decode_masks(self._model, embedding).mask, sample.mask))
+        return float(np.mean(scores))
+
+    def _finish(self, reason: str) -> TrainingFinished:
+        if self._held_out and self._step and reason != "diverged":
+            self._validate()
+        elif not self._held_out and self._step:
+            with self._average.swapped_in():
+                self._best = (math.nan, self._model_state())
+        score, state = self._best if self._best is not None else (math.nan, self._model_state())
+        self._model.load_state_dict(state)
+        message = ""
+        if reason == "diverged":
+            message = (
+                f"The loss was no longer a number at step {self._step + 1}; the best state before "
+                "that is kept."
+            )
+        return TrainingFinished(
+            reason=reason,
+            state=state,
+            steps=self._step,
+            seconds=time.monotonic() - self._start,
+            last_loss=self._last_loss,
+            n_training=len(self._training),
+            n_held_out=len(self._held_out),
+            held_out_before=self._dice_before,
+            held_out_after=None if math.isnan(score) else score,
+            message=message,
+        )
+
+    def _model_state(self) -> dict[str, Tensor]:
+        state = self._model.state_dict()
+        return {key: value.detach().cpu().clone() for key, value in state.items()}
+
+
+def learning_rate_share(progress: float, warmup_share: float) -> float:
+    """Return the share of the peak learning rate: linear warm-up, then cosine decay to zero.
+
+    Parameters
+    ----------
+    progress : float
+        Share of the run that is done, 0..1.
+    warmup_share : float
+        Share of the run in which the rate rises.
+    """
+    if progress < warmup_share:
+        return max(progress / warmup_share, 0.02)
+    after = (min(progress, 1.0) - warmup_share) / (1.0 - warmup_share)
+    return 0.5 * (1.0 + math.cos(math.pi * after))
+
+
+def _trainable(model: AdaptedSam, config: TrainingConfig) -> list[torch.nn.Parameter]:
+    parts = [model.mask_decoder] if config.gear == "quick" else [model.mask_decoder, model.adapter]
+    return [parameter for part in parts for parameter in part.parameters()]
+
+
+def _optimizer(model: AdaptedSam, config: TrainingConfig) -> torch.optim.AdamW:
+    full = config.gear == "full"
+    model.mask_decoder.requires_grad_(True)
+    model.adapter.requires_grad_(full)
+    groups = [{"params": list(model.mask_decoder.parameters()), "peak": config.decoder_learning_rate}]
+    if full:
+        adapter = list(model.adapter.parameters())
+        groups.append({"params": adapter, "peak": config.adapter_learning_rate})
+    return torch.optim.AdamW(groups, lr=0.0, weight_decay=config.weight_decay)
