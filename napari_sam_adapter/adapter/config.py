@@ -46,7 +46,9 @@ class AdapterConfig:
 
     def __post_init__(self) -> None:
         if not self.stages or list(self.stages) != sorted(set(self.stages)):
-            raise ValueError(f"stages must be rising stage numbers such as (1, 2, 3), got {self.stages}")
+            raise ValueError(
+                f"stages must be rising stage numbers such as (1, 2, 3), got {self.stages}"
+            )
         if self.reduction < 1:
             raise ValueError(f"reduction must be at least 1, got {self.reduction}")
         if not 0.0 < self.mask_ratio < 1.0:

@@ -34,10 +34,16 @@ class StageAdapter(nn.Module):
         super().__init__()
         self.patch_embedding_tune = nn.Linear(layout.width, bottleneck)
         self.high_frequency_tune = nn.Conv2d(
-            hfc_channels, bottleneck, kernel_size=2 * hfc_stride + 1, stride=hfc_stride, padding=hfc_stride
+            hfc_channels,
+            bottleneck,
+            kernel_size=2 * hfc_stride + 1,
+            stride=hfc_stride,
+            padding=hfc_stride,
         )
         self.high_frequency_norm = nn.LayerNorm(bottleneck)
-        self.mlp_tune = nn.ModuleList(nn.Linear(bottleneck, bottleneck) for _ in range(layout.depth))
+        self.mlp_tune = nn.ModuleList(
+            nn.Linear(bottleneck, bottleneck) for _ in range(layout.depth)
+        )
         self.mlp_up = nn.Linear(bottleneck, layout.width)
         self._reset_parameters()
 

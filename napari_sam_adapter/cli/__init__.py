@@ -1,0 +1,26 @@
+"""The command line: one file per command, all callers of the same core as the window."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from napari_sam_adapter.errors import SamAdapterError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; bad input ends with one clear line and exit code 2."""
+    from napari_sam_adapter.cli.app import app
+    from napari_sam_adapter.cli.console import errors
+
+    try:
+        app(args=list(arguments) if arguments is not None else None)
+    except SamAdapterError as error:
+        errors.print(f"[bold red]Error:[/] {_escape(str(error))}", soft_wrap=True)
+        sys.exit(2)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(" ".join(text.split()))

@@ -12,18 +12,19 @@ Inside, lengths are in units of the frame's short side, with the origin at the f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import ceil, cos, exp, hypot, pi, sin
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 __all__ = ["SyntheticStack", "synthetic_polyps"]
 
 Image = NDArray[np.floating[Any]]  # float32 when it runs; numpy's stubs cannot promise as much
 Mask = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
 
 MIN_SIDE = 32
 TWO_LESIONS_SHARE = 0.15
@@ -56,7 +57,7 @@ class _Grid:
         step = max(cell * self.short_side, 1.0)
         rows, columns = (_bumps(length, step) for length in self.y.shape)
         lattice = rng.standard_normal((rows.shape[1], columns.shape[1]), dtype=np.float32)
-        return rows @ lattice @ columns.T
+        return np.ascontiguousarray((columns @ (rows @ lattice).T).T)
 
 
 @dataclass(slots=True)
@@ -149,9 +150,7 @@ def _choose_empty(rng: np.random.Generator, n_frames: int, share: float) -> list
     return chosen
 
 
-def _draw_frame(
-    seed: np.random.SeedSequence, grid: _Grid, is_empty: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _draw_frame(seed: np.random.SeedSequence, grid: _Grid, is_empty: bool) -> tuple[Bytes, Bytes]:
     """Draw one frame, uint8 (Y, X, 3), and its mask, uint8 (Y, X)."""
     # One stream per stage: the wall is the same whether or not a lesion sits on it.
     wall_rng, lesion_rng, camera_rng = (np.random.default_rng(s) for s in seed.spawn(3))
@@ -162,17 +161,18 @@ def _draw_frame(
         mask |= blob.rho < 1
     for blob in blobs:
         _add_lesion(lesion_rng, scene, blob, outside=~mask)
-    colour, glints = _light(wall_rng, scene)
     aperture = _aperture(camera_rng, grid)
-    frame = _photograph(camera_rng, colour, glints, aperture)
-    return frame, (mask & (aperture > 0.5)).astype(np.uint8)
+    seen = _light(wall_rng, scene) * aperture[..., None]
+    return _photograph(camera_rng, seen), (mask & (aperture > 0.5)).astype(np.uint8)
 
 
-def _bumps(length: int, step: float) -> Image:
+@lru_cache(maxsize=64)
+def _bumps(length: int, step: float) -> sparse.csr_array:
     """Return Gaussian bumps, (length, count), ``step`` apart, whose squares sum up to about 1."""
     distance = np.arange(length)[:, None] / step - np.arange(-2, ceil(length / step) + 3)
-    # Cut off at 3 steps, or the tails would be denormal numbers, which multiply slowly.
-    return np.where(np.abs(distance) < 3, np.exp(-pi / 2 * distance**2), 0).astype(np.float32)
+    bumps = np.where(np.abs(distance) < 3, np.exp(-pi / 2 * distance**2), 0)
+    # Sparse, as BLAS would spread such small products over busy threads, and round them its way.
+    return sparse.csr_array(bumps.astype(np.float32))
 
 
 def _draw_wall(rng: np.random.Generator, grid: _Grid) -> _Scene:
@@ -245,7 +245,13 @@ def _add_lesion(rng: np.random.Generator, scene: _Scene, blob: _Blob, outside: M
     scene.redness += cover * (scene.redness[mask].mean() - scene.redness)
     if blob.has_stalk:
         _add_stalk(rng, scene, blob, outside)
-    _cast_shadow(scene, blob, outside)
+    # A shadow lies all around it, deepest on the side that faces away from the lamp.
+    depth, softness, reach = (0.45, 0.35, 0.3) if blob.has_stalk else (0.2, 0.25, 0.1)
+    away_y, away_x = blob.y - scene.lamp[0], blob.x - scene.lamp[1]
+    behind = (scene.grid.y - blob.y) * away_y + (scene.grid.x - blob.x) * away_x
+    reach /= blob.radius * max(hypot(away_y, away_x), 1e-3)
+    shadow = np.clip((1 + softness - blob.rho + reach * behind) / softness, 0, 1)
+    scene.brightness *= 1 - depth * shadow * outside
     steepness, flatness = (0.85, 2) if blob.has_stalk else (rng.uniform(0.3, 0.5), 3)
     dome = steepness * np.clip(1 - blob.rho**flatness, 0, 1) ** (0.5 if blob.has_stalk else 1)
     lumps = soft * scene.grid.noise(rng, blob.radius * 0.3)
@@ -254,16 +260,6 @@ def _add_lesion(rng: np.random.Generator, scene: _Scene, blob: _Blob, outside: M
     # The hue may go either way, and its spread is that of the wall: colour alone tells little.
     scene.redness += rng.normal(0.1, 0.4) * soft + 0.25 * lumps + 0.25 * pits
     scene.brightness *= 1 + rng.normal(0.03, 0.07) * soft + 0.05 * pits
-
-
-def _cast_shadow(scene: _Scene, blob: _Blob, outside: Mask) -> None:
-    """Darken the wall all around the lesion, most on the side that faces away from the lamp."""
-    depth, softness, reach = (0.45, 0.35, 0.3) if blob.has_stalk else (0.2, 0.25, 0.1)
-    away_y, away_x = blob.y - scene.lamp[0], blob.x - scene.lamp[1]
-    behind = (scene.grid.y - blob.y) * away_y + (scene.grid.x - blob.x) * away_x
-    reach /= blob.radius * max(hypot(away_y, away_x), 1e-3)
-    shadow = np.clip((1 + softness - blob.rho + reach * behind) / softness, 0, 1)
-    scene.brightness *= 1 - depth * shadow * outside
 
 
 def _add_stalk(rng: np.random.Generator, scene: _Scene, blob: _Blob, outside: Mask) -> None:
@@ -282,8 +278,8 @@ def _add_stalk(rng: np.random.Generator, scene: _Scene, blob: _Blob, outside: Ma
     scene.brightness *= 1 + (0.12 * ridge - 0.3 * crease) * shown
 
 
-def _light(rng: np.random.Generator, scene: _Scene) -> tuple[Image, Image]:
-    """Return the lit mucosa, (Y, X, 3), and the mirror glints, (Y, X), both about 0 to 1."""
+def _light(rng: np.random.Generator, scene: _Scene) -> Image:
+    """Return what the lamp makes of the scene, (Y, X, 3), 0 to 1: lit mucosa and mirror glints."""
     grid = scene.grid
     slope_y, slope_x = np.gradient(scene.height, np.float32(1 / grid.short_side))
     to_y, to_x, to_z = scene.lamp[0] - grid.y, scene.lamp[1] - grid.x, 0.75
@@ -299,7 +295,8 @@ def _light(rng: np.random.Generator, scene: _Scene) -> tuple[Image, Image]:
     off_x = slope_x - 0.6 * to_x + 0.45 * grid.noise(rng, 0.028)
     wet = np.clip(0.1 + 0.5 * grid.noise(rng, 0.15), 0, 1) * np.clip(scene.brightness, 0, 1)
     glints = np.clip(3 * np.exp(-(off_y**2 + off_x**2) / 0.015) * wet - 0.6, 0, 1)
-    return base * tint * np.power(light[..., None], CHANNEL_GAMMA), glints
+    colour = base * tint * np.power(light[..., None], CHANNEL_GAMMA)
+    return np.asarray(np.clip(colour + glints[..., None], 0, 1))
 
 
 def _aperture(rng: np.random.Generator, grid: _Grid) -> Image:
@@ -314,12 +311,9 @@ def _aperture(rng: np.random.Generator, grid: _Grid) -> Image:
     return np.asarray((1 - 0.25 * np.clip(edge, 0, 1) ** 4) * border)
 
 
-def _photograph(
-    rng: np.random.Generator, colour: Image, glints: Image, aperture: Image
-) -> NDArray[np.uint8]:
-    """Add the glints and the border, blur a little, add sensor noise, round to uint8."""
-    image = np.clip(colour + glints[..., None], 0, 1) * aperture[..., None]
-    sigma = rng.uniform(0.4, 0.9) * min(aperture.shape) / 256
+def _photograph(rng: np.random.Generator, image: Image) -> Bytes:
+    """Blur an image, (Y, X, 3) of 0 to 1, a little, add sensor noise and round it to uint8."""
+    sigma = rng.uniform(0.4, 0.9) * min(image.shape[:2]) / 256
     image = ndimage.gaussian_filter(image, (sigma, sigma, 0))
     image += 0.012 + 0.012 * rng.standard_normal(image.shape, dtype=np.float32)
     return np.asarray(np.rint(np.clip(image, 0, 1) * 255), dtype=np.uint8)

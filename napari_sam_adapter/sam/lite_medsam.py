@@ -35,7 +35,9 @@ def build_lite_medsam(sha256: str, input_size: int) -> BaseSam:
     try:
         base.load_state_dict(_folded_weights(sha256), strict=True)
     except RuntimeError as error:
-        raise WeightsError(f"The LiteMedSAM weights do not fit the architecture: {error}") from error
+        raise WeightsError(
+            f"The LiteMedSAM weights do not fit the architecture: {error}"
+        ) from error
     return base
 
 

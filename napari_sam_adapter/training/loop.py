@@ -237,7 +237,9 @@ def _optimizer(model: AdaptedSam, config: TrainingConfig) -> torch.optim.AdamW:
     full = config.gear == "full"
     model.mask_decoder.requires_grad_(True)
     model.adapter.requires_grad_(full)
-    groups = [{"params": list(model.mask_decoder.parameters()), "peak": config.decoder_learning_rate}]
+    groups = [
+        {"params": list(model.mask_decoder.parameters()), "peak": config.decoder_learning_rate}
+    ]
     if full:
         adapter = list(model.adapter.parameters())
         groups.append({"params": adapter, "peak": config.adapter_learning_rate})

@@ -1,0 +1,114 @@
+"""The card inside an adapter file: what it belongs to, how it was made. Reads without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from napari_sam_adapter.adapter.config import AdapterConfig
+from napari_sam_adapter.errors import CheckpointError
+
+FORMAT = "napari-sam-adapter"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterCard:
+    """Everything in an adapter file besides its tensors.
+
+    Attributes
+    ----------
+    adapter_id : str
+        Random and unique: the name a mask can be traced back to.
+    base_model, base_sha256 : str
+        The base the adapter was trained on. It loads on no other.
+    gear : str
+        ``quick`` (mask decoder only) or ``full``.
+    input_size : int
+        Side of the square encoder input, in pixels.
+    normalisation, standing_prompt : str
+    class_names : tuple of str
+    adapter : AdapterConfig
+    training : mapping
+        Summary for people: numbers of slices, steps, seconds, held-out Dice, settings.
+    created : str
+        ISO 8601, with time zone.
+    parent_id : str
+        `adapter_id` of the adapter it started from; empty for the base model.
+    """
+
+    adapter_id: str
+    base_model: str
+    base_sha256: str
+    gear: str
+    input_size: int
+    normalisation: str
+    standing_prompt: str
+    class_names: tuple[str, ...]
+    adapter: AdapterConfig
+    training: Mapping[str, Any] = field(default_factory=dict)
+    created: str = ""
+    parent_id: str = ""
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the metadata of a safetensors file (its values are strings by definition)."""
+        values = asdict(self)
+        return {
+            "format": FORMAT,
+            "format_version": str(FORMAT_VERSION),
+            "card": json.dumps(values, sort_keys=True),
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str] | None, source: str) -> AdapterCard:
+        """Rebuild a card.
+
+        Raises
+        ------
+        CheckpointError
+            If the metadata are not an adapter's, or of a newer format.
+        """
+        if not metadata or metadata.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{source} is not an adapter of napari-sam-adapter: it is a safetensors file, but "
+                "without our card. It may be a checkpoint of another program."
+            )
+        version = metadata.get("format_version", "")
+        if not version.isdigit() or int(version) > FORMAT_VERSION:
+            raise CheckpointError(
+                f"{source} has adapter format {version or 'unknown'}; this version of the program "
+                f"reads up to {FORMAT_VERSION}. Update napari-sam-adapter to open it."
+            )
+        try:
+            values = json.loads(metadata["card"])
+            values["adapter"] = AdapterConfig.from_dict(values["adapter"])
+            values["class_names"] = tuple(str(name) for name in values["class_names"])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"The card inside {source} is damaged ({error}).") from error
+
+
+def read_card(path: Path) -> AdapterCard:
+    """Read the card of an adapter file, without its tensors and without torch.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, unreadable, or not an adapter.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no adapter file at {path}.")
+    try:
+        with safe_open(str(path), framework="numpy") as tensors:
+            metadata = tensors.metadata()
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable safetensors file ({error}). It may be cut short or of "
+            "another format; nothing was loaded."
+        ) from error
+    return AdapterCard.from_metadata(metadata, str(path))

@@ -1,0 +1,54 @@
+"""Where the command line writes: results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+output = Console()
+errors = Console(stderr=True)
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """Print one JSON object on one line of standard output."""
+    output.print(json.dumps(values), soft_wrap=True, highlight=False, markup=False)
+
+
+def progress_bar(*extra_columns: str) -> Progress:
+    """Return a progress bar on standard error that vanishes when it is done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *(TextColumn(column) for column in extra_columns),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    )
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl+C into a polite request to stop; a second one ends the program."""
+    stopped = False
+
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        del number, frame
+        if stopped:
+            raise KeyboardInterrupt
+        stopped = True
+        errors.print("Stopping after this step; the best state so far is kept.")
+
+    previous = signal.signal(signal.SIGINT, request_stop)
+    try:
+        yield lambda: stopped
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,42 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_sam_adapter.sam.registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.sam.adapted import AdaptedSam
+
+Images = Annotated[Path, typer.Option(help="Folder of images (PNG, JPEG, TIFF).")]
+Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the images by file stem.")]
+Adapter = Annotated[
+    Path | None, typer.Option(help="Adapter file; without one the base model predicts.")
+]
+Model = Annotated[str, typer.Option(help="Base model; see 'napari-sam-adapter models'.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+MODEL = DEFAULT_MODEL
+
+
+def load_model(adapter: Path | None, model: str, device: str) -> AdaptedSam:
+    """Load an adapter on its base, or the base model alone, on a device.
+
+    Raises
+    ------
+    SamAdapterError
+        If the adapter, the model or the device cannot be used.
+    """
+    from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+    from napari_sam_adapter.sam.checkpoint import load_adapter
+    from napari_sam_adapter.sam.devices import choose_device
+
+    chosen = choose_device(device)
+    if adapter is None:
+        return build_adapted_sam(ModelSettings.default(model)).to_device(chosen)
+    return load_adapter(adapter, base=model)[0].to_device(chosen)

@@ -1,0 +1,147 @@
+"""``napari-sam-adapter train``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from napari_sam_adapter.cli import options
+from napari_sam_adapter.cli.console import (
+    errors,
+    output,
+    print_json,
+    progress_bar,
+    stop_on_interrupt,
+)
+from napari_sam_adapter.data.files import pair_by_stem
+from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.evaluation import read_pair
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
+    from napari_sam_adapter.training.samples import TrainingSample
+
+DEFAULT_MINUTES = {"quick": 1.5, "full": 3.0}
+
+
+def train(
+    images: options.Images,
+    masks: options.Masks,
+    out: Annotated[Path, typer.Option(help="The adapter file to write (.safetensors).")],
+    gear: Annotated[
+        str, typer.Option(help="quick: mask decoder only; full: adapter and decoder.")
+    ] = "full",
+    minutes: Annotated[
+        float | None, typer.Option(help="Time to train; 1.5 for quick, 3 for full.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Train this many steps instead, however long they take.")
+    ] = None,
+    max_images: Annotated[
+        int | None, typer.Option(help="Train on a random choice of this many images.")
+    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Adapter file to start from.")] = None,
+    input_size: Annotated[
+        int | None, typer.Option(help="Side of the encoder's input, e.g. 128, 192, 256.")
+    ] = None,
+    model: options.Model = options.MODEL,
+    device: options.Device = "auto",
+    seed: Annotated[int, typer.Option(help="For the choice, order and augmentation.")] = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Train an adapter on images and masks; Ctrl+C keeps the best state so far.
+
+    Example: [bold]napari-sam-adapter train --images train/images --masks train/masks
+    --out polyps.safetensors --max-images 16[/]
+    """
+    from napari_sam_adapter.training.job import TrainingJob
+
+    job = TrainingJob(
+        samples=_read_samples(_choose(pair_by_stem(images, masks), max_images, seed)),
+        out=out,
+        config=_config(gear, minutes, steps, seed),
+        base=model,
+        init=init,
+        input_size=input_size,
+        device=device,
+    )
+    _report(_run(job), as_json)
+
+
+def _config(gear: str, minutes: float | None, steps: int | None, seed: int):  # type: ignore[no-untyped-def]
+    from napari_sam_adapter.training.config import TrainingConfig
+
+    if minutes is None:
+        minutes = float("inf") if steps is not None else DEFAULT_MINUTES.get(gear, 3.0)
+    try:
+        return TrainingConfig.from_dict(
+            {"gear": gear, "max_seconds": 60.0 * minutes, "max_steps": steps, "seed": seed}
+        )
+    except ValueError as error:
+        raise TrainingError(f"{error}.") from error
+
+
+def _choose(
+    pairs: list[tuple[Path, Path]], max_images: int | None, seed: int
+) -> list[tuple[Path, Path]]:
+    if max_images is None or max_images >= len(pairs):
+        return pairs
+    if max_images < 1:
+        raise TrainingError(f"--max-images must be at least 1, got {max_images}.")
+    chosen = np.random.default_rng(seed).choice(len(pairs), size=max_images, replace=False)
+    return [pairs[index] for index in sorted(chosen)]
+
+
+def _read_samples(pairs: Sequence[tuple[Path, Path]]) -> list[TrainingSample]:
+    from napari_sam_adapter.training.samples import TrainingSample
+
+    return [TrainingSample(*read_pair(image, mask), image.name) for image, mask in pairs]
+
+
+def _run(job: TrainingJob) -> AdapterSaved:
+    from napari_sam_adapter.training.events import StepReport, TrainingFinished, ValidationReport
+    from napari_sam_adapter.training.job import AdapterSaved, run_job
+
+    saved: AdapterSaved | None = None
+    columns = ("loss {task.fields[loss]}", "held-out Dice {task.fields[dice]}")
+    with stop_on_interrupt() as should_stop, progress_bar(*columns) as progress:
+        task = progress.add_task(f"Training ({job.config.gear})", total=1.0, loss="-", dice="-")
+        for event in run_job(job, should_stop=should_stop):
+            match event:
+                case StepReport():
+                    progress.update(task, completed=event.progress, loss=f"{event.loss:.3f}")
+                case ValidationReport():
+                    progress.update(task, dice=f"{event.dice:.3f}")
+                case TrainingFinished(message=message) if message:
+                    errors.print(message)
+                case AdapterSaved():
+                    saved = event
+    assert saved is not None, "run_job ends with AdapterSaved or raises"
+    return saved
+
+
+def _report(saved: AdapterSaved, as_json: bool) -> None:
+    summary = dict(saved.card.training)
+    if as_json:
+        print_json({"adapter": str(saved.path), "adapter_id": saved.card.adapter_id, **summary})
+        return
+    table = Table("adapter", "slices", "steps", "seconds", "held-out Dice before", "after", "ended")
+    table.add_row(
+        str(saved.path),
+        f"{summary['n_training']} + {summary['n_held_out']} held out",
+        str(summary["steps"]),
+        f"{summary['seconds']:.0f}",
+        _score(summary["held_out_dice_before"]),
+        _score(summary["held_out_dice_after"]),
+        str(summary["ended"]),
+    )
+    output.print(table)
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

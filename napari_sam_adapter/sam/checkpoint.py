@@ -1,0 +1,161 @@
+"""Save and load adapters: safetensors with a card, strict in every key and shape, no pickle."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from napari_sam_adapter.adapter.card import AdapterCard, read_card
+from napari_sam_adapter.errors import CheckpointError, WeightsError
+from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.storage import write_atomically
+
+
+def save_adapter(
+    path: Path,
+    model: AdaptedSam,
+    *,
+    gear: str,
+    training: Mapping[str, Any] | None = None,
+    parent_id: str = "",
+) -> AdapterCard:
+    """Write an adapter file, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        Conventionally ending in ``.safetensors``.
+    model : AdaptedSam
+    gear : str
+        How it was trained.
+    training : mapping, optional
+        Summary that JSON can hold.
+    parent_id : str
+        The adapter it started from.
+
+    Returns
+    -------
+    AdapterCard
+        What was written beside the tensors.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written; an older file at ``path`` stays.
+    """
+    settings, spec = model.settings, model.spec
+    card = AdapterCard(
+        adapter_id=uuid.uuid4().hex,
+        base_model=spec.name,
+        base_sha256=spec.sha256,
+        gear=gear,
+        input_size=settings.input_size,
+        normalisation=spec.normalisation,
+        standing_prompt=settings.standing_prompt,
+        class_names=settings.class_names,
+        adapter=settings.adapter,
+        training=dict(training or {}),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        parent_id=parent_id,
+    )
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    write_atomically(path, save(tensors, metadata=card.to_metadata()))
+    return card
+
+
+def load_adapter(path: Path, *, base: str | None = None) -> tuple[AdaptedSam, AdapterCard]:
+    """Build the model an adapter file belongs to and put its tensors in.
+
+    Parameters
+    ----------
+    path : Path
+    base : str, optional
+        The base model that is wanted; by default the one the file names.
+
+    Returns
+    -------
+    model : AdaptedSam
+        On the CPU.
+    card : AdapterCard
+
+    Raises
+    ------
+    CheckpointError
+        If the file is broken or foreign, belongs to another base model, or a tensor is missing,
+        unexpected, of another shape, or not finite.
+    """
+    card = read_card(path)
+    _check_base(card, path, base)
+    settings = ModelSettings(
+        base=card.base_model,
+        input_size=card.input_size,
+        standing_prompt=card.standing_prompt,
+        adapter=card.adapter,
+        class_names=card.class_names,
+    )
+    try:
+        model = build_adapted_sam(settings)
+    except (ValueError, WeightsError) as error:
+        raise CheckpointError(f"{path} cannot be used: {error}") from error
+    model.load_state_dict(_read_tensors(path, model.state_dict()), strict=True)
+    return model, card
+
+
+def _check_base(card: AdapterCard, path: Path, wanted: str | None) -> None:
+    if wanted is not None and wanted != card.base_model:
+        raise CheckpointError(
+            f"{path} was trained on the base model {card.base_model!r} and cannot be loaded on "
+            f"{wanted!r}. Choose {card.base_model!r}, or another adapter."
+        )
+    try:
+        spec = base_model(card.base_model)
+    except WeightsError as error:
+        raise CheckpointError(
+            f"{path} was trained on the base model {card.base_model!r}. {error}"
+        ) from error
+    if spec.sha256 != card.base_sha256:
+        raise CheckpointError(
+            f"{path} was trained on weights of {card.base_model!r} with sha256 "
+            f"{card.base_sha256[:12]}..., this program has {spec.sha256[:12]}...: the adapter would "
+            "compute something else than when it was trained."
+        )
+
+
+def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            _check_shapes(path, found, {key: tuple(t.shape) for key, t in expected.items()})
+            tensors = {key: file.get_tensor(key) for key in found}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} could not be read to its end ({error}).") from error
+    for key, tensor in tensors.items():
+        if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{path}: the tensor {key!r} holds values that are not numbers.")
+    return tensors
+
+
+def _check_shapes(
+    path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Compare names and shapes before any tensor is read, so that a huge one is never loaded."""
+    problems = [f"missing {key}" for key in expected.keys() - found.keys()]
+    problems += [f"unexpected {key}" for key in found.keys() - expected.keys()]
+    problems += [
+        f"{key} has shape {found[key]}, expected {expected[key]}"
+        for key in found.keys() & expected.keys()
+        if found[key] != expected[key]
+    ]
+    if problems:
+        shown = "; ".join(sorted(problems)[:4])
+        more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
+        raise CheckpointError(f"{path} does not fit its own card: {shown}{more}.")
