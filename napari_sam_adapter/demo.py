@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
     from napari_sam_adapter.training.job import TrainingJob
 
-N_ROUNDS = 2
-SLICES_PER_ROUND = 8
-SECONDS_PER_ROUND = 75.0
+# How many slices the person has corrected at the end of each round. The first round is small: a
+# person wants to see the model learn before correcting many.
+CORRECTED_SLICES = (4, 12)
+SECONDS_PER_ROUND = 60.0
 MAXIMUM_HELD_OUT = 16
 SHEET_ROWS = 5
 
@@ -126,10 +127,12 @@ def run_demo(
     model = build_adapted_sam(ModelSettings.default(DEFAULT_MODEL)).to_device(chosen)
     yield DemoProgress("Predicting the held-out slices with the base model", 0.0)
     first_masks = _predict(model, data, held_out)
-    masks, adapter, rounds = first_masks, None, []
-    for number in range(1, N_ROUNDS + 1):
-        new = pool[(number - 1) * len(pool) // N_ROUNDS : number * len(pool) // N_ROUNDS]
-        corrected = pool[: number * len(pool) // N_ROUNDS]
+    masks = first_masks
+    adapter: Path | None = None
+    rounds: list[DemoRound] = []
+    for number, share in enumerate(CORRECTED_SLICES, start=1):
+        corrected = pool[: max(1, share * len(pool) // CORRECTED_SLICES[-1])]
+        new = corrected[rounds[-1].corrected_slices if rounds else 0 :]
         yield DemoProgress(f"Round {number}: predicting {len(new)} new slices", 0.0)
         wrong = [
             np.mean(m != data.masks[i])
@@ -158,10 +161,10 @@ def run_demo(
 
 
 def _split(count: int) -> tuple[list[int], list[int]]:
-    """Return pool and held-out indices: at most eight new slices a round, the rest held out."""
+    """Return the slices to correct, at most half of all, and the held-out ones."""
     if count < 8:
         raise ImageError(f"The demo needs at least 8 slices with masks, found {count}.")
-    n_pool = min(N_ROUNDS * SLICES_PER_ROUND, count // 2)
+    n_pool = min(CORRECTED_SLICES[-1], count // 2)
     return list(range(n_pool)), list(range(n_pool, min(count, n_pool + MAXIMUM_HELD_OUT)))
 
 

@@ -43,11 +43,13 @@ def high_frequency_components(image: Tensor, mask_ratio: float) -> Tensor:
         rows = _is_low_frequency(image.shape[-2], mask_ratio, image.device)
         columns = _is_low_frequency(image.shape[-1], mask_ratio, image.device)
         low = rows[:, None] & columns[None, :]
-        return torch.fft.ifft2(spectrum.masked_fill(low, 0), norm="forward").real.abs()
+        result: Tensor = torch.fft.ifft2(spectrum.masked_fill(low, 0), norm="forward").real.abs()
+        return result
 
 
 def _is_low_frequency(size: int, mask_ratio: float, device: torch.device) -> Tensor:
     """Which bins of an unshifted spectrum of ``size`` bins fall into the removed band."""
     half = int(mask_ratio**0.5 * size // 2)
     frequency = torch.fft.fftfreq(size, d=1.0 / size, device=device).round()
-    return (frequency >= -half) & (frequency < half)
+    low: Tensor = (frequency >= -half) & (frequency < half)
+    return low

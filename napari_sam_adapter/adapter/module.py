@@ -33,12 +33,9 @@ class StageAdapter(nn.Module):
     ) -> None:
         super().__init__()
         self.patch_embedding_tune = nn.Linear(layout.width, bottleneck)
+        kernel = 2 * hfc_stride + 1
         self.high_frequency_tune = nn.Conv2d(
-            hfc_channels,
-            bottleneck,
-            kernel_size=2 * hfc_stride + 1,
-            stride=hfc_stride,
-            padding=hfc_stride,
+            hfc_channels, bottleneck, kernel, stride=hfc_stride, padding=hfc_stride
         )
         self.high_frequency_norm = nn.LayerNorm(bottleneck)
         self.mlp_tune = nn.ModuleList(
@@ -49,10 +46,11 @@ class StageAdapter(nn.Module):
 
     def _reset_parameters(self) -> None:
         for module in (self.patch_embedding_tune, *self.mlp_tune):
+            assert isinstance(module, nn.Linear)
             nn.init.trunc_normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
         nn.init.kaiming_normal_(self.high_frequency_tune.weight, mode="fan_out")
-        nn.init.zeros_(self.high_frequency_tune.bias)
+        nn.init.zeros_(self.high_frequency_tune.bias)  # type: ignore[arg-type]
         # A zero up-projection makes step 0 the base model itself: never worse by accident.
         nn.init.zeros_(self.mlp_up.weight)
         nn.init.zeros_(self.mlp_up.bias)
@@ -60,7 +58,8 @@ class StageAdapter(nn.Module):
     def high_frequency_features(self, features: Tensor) -> Tensor:
         """Map (B, r_before, h_before, w_before) features to this stage's (B, r, h, w)."""
         x = self.high_frequency_tune(features)
-        return self.high_frequency_norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        normalised: Tensor = self.high_frequency_norm(x.permute(0, 2, 3, 1))
+        return normalised.permute(0, 3, 1, 2)
 
     def prompt(self, block: int, conditions: Tensor) -> Tensor:
         """Return the prompt of one block, (B, h, w, width), from conditions (B, h, w, r)."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_MINUTES = {"quick": 1.5, "full": 3.0}
 
 
-def train(
+def train(  # noqa: PLR0913 - each argument is an option of the command
     images: options.Images,
     masks: options.Masks,
     out: Annotated[Path, typer.Option(help="The adapter file to write (.safetensors).")],

@@ -85,7 +85,8 @@ class AdaptedSam(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return next(self.mask_decoder.parameters()).device
+        device: torch.device = next(self.mask_decoder.parameters()).device
+        return device
 
     def to_device(self, device: torch.device) -> AdaptedSam:
         """Move the adapter and its base."""

@@ -125,8 +125,8 @@ def _check_base(card: AdapterCard, path: Path, wanted: str | None) -> None:
     if spec.sha256 != card.base_sha256:
         raise CheckpointError(
             f"{path} was trained on weights of {card.base_model!r} with sha256 "
-            f"{card.base_sha256[:12]}..., this program has {spec.sha256[:12]}...: the adapter would "
-            "compute something else than when it was trained."
+            f"{card.base_sha256[:12]}..., this program has {spec.sha256[:12]}...: the adapter "
+            "would compute something else than when it was trained."
         )
 
 

@@ -58,7 +58,7 @@ def autocast(device: torch.device) -> torch.autocast:
 def uses_bfloat16(device: torch.device) -> bool:
     """Tell whether forward and backward passes on this device run under bf16 autocast."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return device.type == "cpu" and _cpu_gains_from_bfloat16()
 
 

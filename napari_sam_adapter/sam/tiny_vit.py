@@ -2,9 +2,9 @@
 
 It is frozen for ever, so batch norms are folded into the convolutions before them when weights are
 loaded (`fold_batch_norms`): the running statistics cannot change because there are none.
-Blocks work on channels-last features (B, h, w, C); a permuted view of them is what PyTorch calls the
-``channels_last`` layout, so convolutions between blocks need no copy. Any input size whose sides
-the encoder's stride divides works, square or not.
+Blocks work on channels-last features (B, h, w, C); a permuted view of them is what PyTorch calls
+the ``channels_last`` layout, so convolutions between blocks need no copy. Any input size whose
+sides the encoder's stride divides works, square or not.
 
 References
 ----------
@@ -94,6 +94,7 @@ class WindowAttention(nn.Module):
         axis = torch.arange(window)
         rows, columns = (grid.flatten() for grid in torch.meshgrid(axis, axis, indexing="ij"))
         offset = (rows[:, None] - rows).abs() * window + (columns[:, None] - columns).abs()
+        self.bias_index: Tensor
         self.register_buffer("bias_index", offset, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -241,6 +242,7 @@ class TinyViT(nn.Module):
         """
         x = self.patch_embed.seq(images.contiguous(memory_format=torch.channels_last))
         for number, layer in enumerate(self.layers):
+            assert isinstance(layer, ConvStage | AttentionStage)
             # Attention blocks speak channels-last; convolution blocks see the same memory permuted.
             convolutional = number == 0
             features = x.permute(0, 2, 3, 1)
@@ -264,7 +266,7 @@ def fold_batch_norms(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Parameters
     ----------
     state : mapping of str to Tensor
-        Published weights with keys ``<name>.c.weight`` and ``<name>.bn.*``; other keys pass through.
+        Published weights, ``<name>.c.weight`` and ``<name>.bn.*``; other keys pass through.
 
     Returns
     -------

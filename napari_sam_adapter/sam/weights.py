@@ -37,7 +37,8 @@ def load_state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
     found = file_sha256(path)
     if found != sha256:
         raise WeightsError(
-            f"The weights at {path} are not the published ones (sha256 {found}, expected {sha256}). "
+            f"The weights at {path} are not the published ones (sha256 {found}, expected "
+            f"{sha256}). "
             "The file was left as it is; reinstall the package that provides it."
         )
     # The one place that calls torch.load; weights_only refuses pickled code.

@@ -31,7 +31,7 @@ class PreparedSample:
         x = x.permute(2, 0, 1)[None] if x.ndim == 3 else x[None, None].expand(1, 3, -1, -1)
         y = torch.from_numpy(sample.mask.astype(np.float32))[None, None]
         side = min(2 * input_size, max(sample.mask.shape))
-        size = InputGeometry.fit(sample.mask.shape, side).content_hw  # type: ignore[arg-type]
+        size = InputGeometry.fit(sample.mask.shape, side).content_hw
         self.image, self.target = resize(x, size), resize(y, size)
 
 
