@@ -1,6 +1,7 @@
 """A whole training run: build or load the model, train it, save the adapter file.
 
-The command line runs it in its own process; the window runs it through `engine`.
+The command line runs it in its own process; the window describes the run here, without importing
+torch, and lets `engine` do it.
 """
 
 from __future__ import annotations
@@ -8,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.errors import CheckpointError, TrainingError
-from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
-from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
-from napari_sam_adapter.sam.devices import choose_device
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished
-from napari_sam_adapter.training.loop import train_adapter
 from napari_sam_adapter.training.samples import TrainingSample
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.sam.adapted import AdaptedSam
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,12 @@ def run_job(
     SamAdapterError
         With a message for the person; nothing was written then.
     """
+    import torch
+
+    from napari_sam_adapter.sam.checkpoint import save_adapter
+    from napari_sam_adapter.sam.devices import choose_device
+    from napari_sam_adapter.training.loop import train_adapter
+
     device = choose_device(job.device)
     model, parent_id = starting_model(job.base, job.init, job.input_size, seed=job.config.seed)
     model.to_device(device)
@@ -121,6 +125,9 @@ def starting_model(
     CheckpointError
         If ``init`` cannot be used, or has another input size than the one asked for.
     """
+    from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+    from napari_sam_adapter.sam.checkpoint import load_adapter
+
     if init is None:
         return build_adapted_sam(ModelSettings.default(base, input_size), seed=seed), ""
     model, card = load_adapter(init, base=base)

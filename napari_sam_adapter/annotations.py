@@ -1,0 +1,239 @@
+"""Which pixels of a labels image are the person's, and which a prediction's.
+
+A person's pixels are never overwritten, so they have to be known, although napari's events miss
+undo, redo and writes from the console. The truth used here is a comparison: whatever differs from
+what the last prediction left in a slice was done by the person. Numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from napari_sam_adapter.volume import SliceIndex
+
+OBJECT_LABEL = 1
+STEPS_KEPT = 20
+
+
+class SliceState(Enum):
+    """What has happened to a slice."""
+
+    UNTOUCHED = "untouched"
+    PREDICTED = "predicted"
+    CORRECTED = "corrected"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChange:
+    """Pixels of one slice to write, for one undoable edit.
+
+    Attributes
+    ----------
+    rows, columns : ndarray of int
+        Positions in the slice.
+    old, new : ndarray
+        Values there before and after.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    old: np.ndarray
+    new: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """What a slice was right after a prediction.
+
+    Attributes
+    ----------
+    written : ndarray
+        The labels then; zeros where no prediction was made. Never changed in place.
+    human : ndarray of bool
+        Pixels that were the person's already.
+    adapter : str or None
+        Who predicted: an adapter id, "" for the base model, None for nobody.
+    """
+
+    written: np.ndarray
+    human: np.ndarray
+    adapter: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A prediction that was written, so that undoing it can be told from erasing it by hand."""
+
+    change: LabelChange
+    before: _Snapshot
+    after: _Snapshot
+
+
+@dataclass(slots=True)
+class _Record:
+    now: _Snapshot
+    accepted: bool = False
+    corrected: bool = False
+    past: list[_Step] = field(default_factory=list)
+    future: list[_Step] = field(default_factory=list)
+
+    def human(self, labels: np.ndarray) -> np.ndarray:
+        """Person's pixels: theirs already at the last prediction, or different since."""
+        human: np.ndarray = self.now.human | (labels != self.now.written)
+        return human
+
+    def follow_undo(self, labels: np.ndarray) -> None:
+        """Step back over predictions whose every pixel is again what it was before."""
+        while self.past and _holds(labels, self.past[-1].change, self.past[-1].change.old):
+            step = self.past.pop()
+            self.now = step.before
+            self.future.append(step)
+
+    def follow_redo(self, labels: np.ndarray) -> None:
+        """Step forward over undone predictions whose pixels are there again."""
+        while self.future and _holds(labels, self.future[-1].change, self.future[-1].change.new):
+            step = self.future.pop()
+            self.now = step.after
+            self.past.append(step)
+
+
+def _holds(labels: np.ndarray, change: LabelChange, values: np.ndarray) -> bool:
+    return bool(np.array_equal(labels[change.rows, change.columns], values))
+
+
+class SliceTracker:
+    """States of the slices of one labels image.
+
+    Parameters
+    ----------
+    slice_shape : tuple of int
+        (Y, X).
+    """
+
+    def __init__(self, slice_shape: tuple[int, int]) -> None:
+        self._shape = slice_shape
+        self._records: dict[SliceIndex, _Record] = {}
+
+    def observe(self, index: SliceIndex, labels: np.ndarray, *, painted: bool) -> bool:
+        """Compare a slice with what is known of it.
+
+        Parameters
+        ----------
+        index : tuple of int
+        labels : ndarray of int, shape (Y, X)
+            The slice as it is now.
+        painted : bool
+            Whether napari has announced an edit since the last look. Without one, a slice that is
+            again what it was before a prediction means that the prediction was undone.
+
+        Returns
+        -------
+        bool
+            Whether the slice's state changed.
+        """
+        if index not in self._records and not labels.any():
+            return False
+        before = self.state(index)
+        record = self._record(index, labels)
+        if painted:
+            record.future.clear()
+        else:
+            record.follow_undo(labels)
+            record.follow_redo(labels)
+        record.corrected = bool(record.human(labels).any())
+        return self.state(index) is not before
+
+    def plan_prediction(
+        self, index: SliceIndex, labels: np.ndarray, mask: np.ndarray
+    ) -> LabelChange:
+        """Work out which pixels a new prediction may write.
+
+        Parameters
+        ----------
+        labels : ndarray of int, shape (Y, X)
+            The slice as it is now.
+        mask : ndarray of bool, shape (Y, X)
+
+        Returns
+        -------
+        LabelChange
+            Without the person's pixels; empty for an accepted slice.
+        """
+        free = ~self.human_pixels(index, labels)
+        wanted = np.where(mask, OBJECT_LABEL, 0).astype(labels.dtype)
+        rows, columns = np.nonzero(free & (wanted != labels))
+        return LabelChange(rows, columns, labels[rows, columns].copy(), wanted[rows, columns])
+
+    def prediction_written(
+        self, index: SliceIndex, labels: np.ndarray, change: LabelChange, adapter_id: str
+    ) -> None:
+        """Take note that a planned change is now in the labels.
+
+        Parameters
+        ----------
+        labels : ndarray of int, shape (Y, X)
+            The slice as it is now, the change included.
+        """
+        record = self._record(index, labels)
+        before = labels.copy()
+        before[change.rows, change.columns] = change.old
+        after = _Snapshot(labels.copy(), record.human(before), adapter_id)
+        if change.rows.size:
+            record.past.append(_Step(change, record.now, after))
+            del record.past[:-STEPS_KEPT]
+            record.future.clear()
+        record.now = after
+        record.corrected = bool(after.human.any())
+
+    def set_accepted(self, index: SliceIndex, labels: np.ndarray, accepted: bool) -> None:
+        """Accept a slice as it is, or take that back. An accepted slice is wholly the person's."""
+        self._record(index, labels).accepted = accepted
+
+    def state(self, index: SliceIndex) -> SliceState:
+        """Return the state of a slice, as of the last `observe`."""
+        record = self._records.get(index)
+        if record is None:
+            return SliceState.UNTOUCHED
+        if record.accepted:
+            return SliceState.ACCEPTED
+        if record.corrected:
+            return SliceState.CORRECTED
+        return SliceState.UNTOUCHED if record.now.adapter is None else SliceState.PREDICTED
+
+    def adapter_of(self, index: SliceIndex) -> str | None:
+        """Return who predicted a slice: an adapter id, "" for the base model, None for nobody."""
+        record = self._records.get(index)
+        return None if record is None else record.now.adapter
+
+    def human_pixels(self, index: SliceIndex, labels: np.ndarray) -> np.ndarray:
+        """Return which pixels of a slice are the person's, as bool (Y, X)."""
+        record = self._records.get(index)
+        if record is None:
+            return labels != 0
+        if record.accepted:
+            return np.ones(self._shape, bool)
+        return record.human(labels)
+
+    def known(self) -> Iterator[SliceIndex]:
+        """Iterate over the slices that were ever predicted, painted or accepted."""
+        yield from sorted(self._records)
+
+    def ready(self) -> list[SliceIndex]:
+        """List the corrected and accepted slices: those to train on."""
+        ready = (SliceState.CORRECTED, SliceState.ACCEPTED)
+        return [index for index in self.known() if self.state(index) in ready]
+
+    def count(self, state: SliceState) -> int:
+        """Count the known slices in a state."""
+        return sum(self.state(index) is state for index in self._records)
+
+    def _record(self, index: SliceIndex, labels: np.ndarray) -> _Record:
+        if index not in self._records:
+            nothing = _Snapshot(np.zeros_like(labels), np.zeros(self._shape, bool), None)
+            self._records[index] = _Record(nothing)
+        return self._records[index]

@@ -1,0 +1,154 @@
+"""Predict in a process of its own; restarted when it has died."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_sam_adapter.engine.process import EngineProcess
+from napari_sam_adapter.errors import EngineError, ImageError, SamAdapterError
+from napari_sam_adapter.volume import SliceIndex, SliceSource
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """Which model is to predict.
+
+    Attributes
+    ----------
+    base : str
+    adapter : Path or None
+        None is the base model alone.
+    input_size : int or None
+        For the base model alone; an adapter brings its own.
+    device : str
+    """
+
+    base: str
+    adapter: Path | None = None
+    input_size: int | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePredicted:
+    """A mask, bool (Y, X), for one slice, and the adapter that made it ("" is the base model)."""
+
+    index: SliceIndex
+    mask: np.ndarray
+    adapter_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SliceSkipped:
+    """A slice nothing could be predicted for, and why."""
+
+    index: SliceIndex
+    reason: str
+
+
+class Predictor:
+    """Owner of the prediction process. Its methods block; call them from a worker thread."""
+
+    def __init__(self) -> None:
+        self._process: EngineProcess | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def start(self) -> dict[str, str]:
+        """Start the process ahead of the first prediction.
+
+        Returns
+        -------
+        dict
+            ``device`` and ``precision``.
+        """
+        with self._lock:
+            process = self._running()
+            process.send("hello")
+            return dict(process.receive().values)
+
+    def predict(self, image: np.ndarray, model: ModelReference) -> tuple[np.ndarray, str, float]:
+        """Predict one slice.
+
+        Returns
+        -------
+        mask : ndarray of bool, shape (Y, X)
+        adapter_id : str
+        seconds : float
+
+        Raises
+        ------
+        EngineError
+            With a message for the person.
+        """
+        values = {
+            "base": model.base,
+            "adapter": None if model.adapter is None else str(model.adapter),
+            "input_size": model.input_size,
+            "device": model.device,
+        }
+        with self._lock:
+            process = self._running()
+            process.send("predict", values, {"image": image})
+            reply = process.receive()
+        seconds = float(reply.values["seconds"])
+        return reply.arrays["mask"], str(reply.values["adapter_id"]), seconds
+
+    def close(self) -> None:
+        """End the process; safe from any thread, also while a prediction waits."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def _running(self) -> EngineProcess:
+        if self._closed:
+            raise EngineError("The prediction process was stopped.")
+        if self._process is None or not self._process.is_running:
+            if self._process is not None:
+                self._process.close()
+            self._process = EngineProcess("prediction")
+        return self._process
+
+
+def predict_slices(
+    predictor: Predictor,
+    source: SliceSource,
+    indices: Sequence[SliceIndex],
+    model: ModelReference,
+    should_stop: Callable[[], bool],
+) -> Iterator[SlicePredicted | SliceSkipped]:
+    """Predict slices one after the other, reading each only when its turn comes.
+
+    Yields
+    ------
+    SlicePredicted or SliceSkipped
+        Skipped: a slice without contrast, or one that could not be read, among several.
+
+    Raises
+    ------
+    SamAdapterError
+        If the model cannot be used, or the only slice asked for cannot be predicted.
+    """
+    for index in indices:
+        if should_stop():
+            return
+        try:
+            image = source.read(index)
+            source.check(image)
+        except ImageError as error:
+            if len(indices) == 1:
+                raise
+            yield SliceSkipped(index, str(error))
+            continue
+        try:
+            mask, adapter_id, seconds = predictor.predict(image, model)
+        except SamAdapterError as error:
+            raise EngineError(f"{source.describe(index)}: {error}") from error
+        yield SlicePredicted(index, mask, adapter_id, seconds)

@@ -1,0 +1,157 @@
+"""What a computing process does with a request. Runs in the child only; imports torch."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sam_adapter.adapter.card import read_card
+from napari_sam_adapter.adapter.module import has_zero_effect
+from napari_sam_adapter.engine.protocol import Message
+from napari_sam_adapter.errors import EngineError
+from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.checkpoint import load_adapter
+from napari_sam_adapter.sam.devices import choose_device, uses_bfloat16
+from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.events import TrainingFinished
+from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
+from napari_sam_adapter.training.samples import TrainingSample
+
+MODELS_KEPT = 3
+EMBEDDING_BYTES_KEPT = 256 * 1024 * 1024
+
+
+class Worker:
+    """Handles requests, keeping models and image embeddings between them.
+
+    Parameters
+    ----------
+    send : callable
+        Sends a message to the window.
+    stop : Event
+        Set when the window asks a training run to end.
+    """
+
+    def __init__(self, send: Callable[[Message], None], stop: threading.Event) -> None:
+        self._send = send
+        self._stop = stop
+        self._models: OrderedDict[tuple[Any, ...], tuple[AdaptedSam, str]] = OrderedDict()
+        self._embeddings: OrderedDict[tuple[str, ...], ImageEmbedding] = OrderedDict()
+
+    def handle(self, message: Message) -> None:
+        """Answer one request.
+
+        Raises
+        ------
+        SamAdapterError
+            With a message for the person.
+        """
+        handlers = {"hello": self._hello, "predict": self._predict, "train": self._train}
+        if message.kind not in handlers:
+            raise EngineError(f"unknown request {message.kind!r}")
+        handlers[message.kind](message)
+
+    def _hello(self, message: Message) -> None:
+        device = choose_device(message.values.get("device", "auto"))
+        precision = "bf16" if uses_bfloat16(device) else "fp32"
+        self._send(Message("ready", {"device": str(device), "precision": precision}))
+
+    def _predict(self, message: Message) -> None:
+        start = time.monotonic()
+        values, image = message.values, message.arrays["image"]
+        model, adapter_id = self._model(values)
+        embedding = self._embedding(model, adapter_id, image)
+        mask = decode_masks(model, embedding).mask
+        seconds = time.monotonic() - start
+        reply = {"adapter_id": adapter_id, "seconds": seconds}
+        self._send(Message("prediction", reply, {"mask": mask}))
+
+    def _train(self, message: Message) -> None:
+        self._stop.clear()
+        job = _job_from(message)
+        for event in run_job(job, should_stop=self._stop.is_set):
+            if isinstance(event, AdapterSaved):
+                values = {"path": str(event.path), "adapter_id": event.card.adapter_id}
+                self._send(Message("saved", values))
+                continue
+            if isinstance(event, TrainingFinished):
+                event = replace(event, state={})
+            self._send(Message("event", {"type": type(event).__name__, "fields": asdict(event)}))
+
+    def _model(self, values: Any) -> tuple[AdaptedSam, str]:
+        """Return the model of a request and its adapter's id (empty for the base model)."""
+        path, base = values["adapter"], values["base"]
+        device = choose_device(values.get("device", "auto"))
+        key = (base, values.get("input_size"), path, _stamp(path), str(device))
+        if key not in self._models:
+            if path is None:
+                settings = ModelSettings.default(base, values.get("input_size"))
+                model, adapter_id = build_adapted_sam(settings), ""
+            else:
+                model, card = load_adapter(Path(path), base=base)
+                adapter_id = card.adapter_id
+            self._models[key] = model.to_device(device).eval(), adapter_id
+            while len(self._models) > MODELS_KEPT:
+                self._models.popitem(last=False)
+        self._models.move_to_end(key)
+        return self._models[key]
+
+    def _embedding(self, model: AdaptedSam, adapter_id: str, image: np.ndarray) -> ImageEmbedding:
+        # Adapters that leave the encoder alone (quick gear) share the base model's embeddings.
+        encoder = "" if has_zero_effect(model.adapter) else adapter_id
+        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
+        described = f"{image.dtype.str}{image.shape}"
+        size = str(model.settings.input_size)
+        key = (model.settings.base, size, encoder, described, digest)
+        if key not in self._embeddings:
+            self._embeddings[key] = encode_image(model, image)
+            self._forget_oldest()
+        self._embeddings.move_to_end(key)
+        return self._embeddings[key]
+
+    def _forget_oldest(self) -> None:
+        while self._embedding_bytes() > EMBEDDING_BYTES_KEPT and len(self._embeddings) > 1:
+            self._embeddings.popitem(last=False)
+
+    def _embedding_bytes(self) -> int:
+        return sum(
+            e.features.numel() * e.features.element_size() for e in self._embeddings.values()
+        )
+
+
+def _stamp(path: str | None) -> tuple[int, int] | None:
+    """Tell a file from an older one of the same name."""
+    if path is None or not Path(path).is_file():
+        return None
+    stat = Path(path).stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _job_from(message: Message) -> TrainingJob:
+    values, arrays = message.values, message.arrays
+    samples = [
+        TrainingSample(arrays[f"image{i}"], arrays[f"mask{i}"].astype(bool), name)
+        for i, name in enumerate(values["names"])
+    ]
+    init = values["init"]
+    if init is not None:
+        read_card(Path(init))  # a clear error before anything is computed
+    return TrainingJob(
+        samples=samples,
+        out=Path(values["out"]),
+        config=TrainingConfig.from_dict(values["config"]),
+        base=values["base"],
+        init=None if init is None else Path(init),
+        input_size=values["input_size"],
+        device=values["device"],
+        notes=values["notes"],
+    )

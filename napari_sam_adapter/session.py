@@ -1,0 +1,182 @@
+"""What the window knows: images with their masks, the adapter versions, the two processes.
+
+One session per viewer, passed in explicitly; two viewers never share one. No Qt and no napari: the
+dock reads layers, hands arrays in, and writes what comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_sam_adapter.engine.predictor import ModelReference, Predictor
+from napari_sam_adapter.engine.trainer import TrainingProcess
+from napari_sam_adapter.errors import ImageError, TrainingError
+from napari_sam_adapter.sam.registry import DEFAULT_MODEL
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.events import TrainingEvent
+from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
+from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.versions import AdapterStore, AdapterVersion
+from napari_sam_adapter.volume import SliceIndex, SliceSource
+
+
+@dataclass(slots=True)
+class RetrainRequest:
+    """What the person asked to train on, copied out of the layers on the main thread.
+
+    Attributes
+    ----------
+    source : SliceSource
+        Images are read from it in the background, one by one.
+    masks : mapping of slice index to ndarray of bool, shape (Y, X)
+    image_name : str
+    """
+
+    source: SliceSource
+    masks: Mapping[SliceIndex, np.ndarray]
+    image_name: str
+    config: TrainingConfig
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Session:
+    """State of one dock.
+
+    Parameters
+    ----------
+    store : AdapterStore
+    base : str
+        Base model for the first training and for predictions without an adapter.
+    device : str
+
+    Attributes
+    ----------
+    active_changed : Signal
+        Another version (or the base model) predicts from now on.
+    """
+
+    active_changed = Signal()
+
+    def __init__(
+        self, store: AdapterStore, *, base: str = DEFAULT_MODEL, device: str = "auto"
+    ) -> None:
+        self.store = store
+        self.base = base
+        self.device = device
+        self.predictor = Predictor()
+        self.training: TrainingProcess | None = None
+        self._active = store.active
+
+    @property
+    def active(self) -> AdapterVersion | None:
+        """The version that predicts; None is the base model alone."""
+        return self._active
+
+    def activate(self, number: int | None) -> None:
+        """Let a version (None: the base model) predict from now on, and remember it on disk.
+
+        Raises
+        ------
+        SamAdapterError
+            If there is no such version, or the choice cannot be saved.
+        """
+        version = None if number is None else self.store.get(number)
+        self.store.set_active(number)
+        self._active = version
+        self.active_changed.emit()
+
+    def open_store(self, folder: Path) -> None:
+        """Continue with the versions of another folder."""
+        self.store = AdapterStore(folder)
+        self._active = self.store.active
+        self.active_changed.emit()
+
+    def load_adapter_file(self, path: Path) -> AdapterVersion:
+        """Take an adapter file into the store and make it active.
+
+        Raises
+        ------
+        SamAdapterError
+            If it is not an adapter, belongs to another base model, or cannot be copied.
+        """
+        version = self.store.import_file(path)
+        self.activate(version.number)
+        return version
+
+    def model(self) -> ModelReference:
+        """Return the model that predicts now."""
+        adapter = None if self._active is None else self._active.path
+        base = self.base if self._active is None else self._active.card.base_model
+        return ModelReference(base, adapter, None, self.device)
+
+    def adapter_name(self, adapter_id: str) -> str:
+        """Name an adapter for people: ``v3``, ``the base model``, or the start of its id."""
+        if not adapter_id:
+            return "the base model"
+        for version in self.store.versions():
+            if version.card.adapter_id == adapter_id:
+                return f"v{version.number}"
+        return f"adapter {adapter_id[:8]}"
+
+    def retrain(self, request: RetrainRequest) -> Iterator[TrainingEvent | AdapterSaved]:
+        """Train the next version; run it in a worker thread.
+
+        Yields
+        ------
+        TrainingEvent or AdapterSaved
+
+        Raises
+        ------
+        SamAdapterError
+            With a message for the person; the active version is unchanged.
+        """
+        if self.training is not None:
+            raise TrainingError("A training run is going on already.")
+        _, out = self.store.reserve()
+        job = TrainingJob(
+            samples=list(_samples(request)),
+            out=out,
+            config=request.config,
+            base=self.model().base,
+            init=self.model().adapter,
+            device=self.device,
+            notes={"image": request.image_name, **request.notes},
+        )
+        self.training = TrainingProcess(job)
+        try:
+            yield from self.training.events()
+        finally:
+            self.training = None
+
+    def stop_training(self) -> None:
+        """Ask the run to end soon and keep its best state."""
+        if self.training is not None:
+            self.training.stop()
+
+    def kill_training(self) -> None:
+        """End the run now, keeping nothing of it."""
+        if self.training is not None:
+            self.training.kill()
+
+    def close(self) -> None:
+        """End both processes."""
+        self.kill_training()
+        self.predictor.close()
+
+
+def _samples(request: RetrainRequest) -> Iterator[TrainingSample]:
+    """Read the images, naming the slice that cannot be used."""
+    for index, mask in request.masks.items():
+        name = f"{request.image_name}, {request.source.describe(index)}"
+        try:
+            image = request.source.read(index)
+            request.source.check(image)
+        except ImageError as error:
+            raise ImageError(f"{name}: {error}") from error
+        yield TrainingSample(image, mask, name)

@@ -1,0 +1,119 @@
+"""Slices in and out of images of any number of axes. Reads numpy, dask and zarr alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from napari_sam_adapter.errors import ImageError
+
+SliceIndex = tuple[int, ...]
+MINIMUM_SIDE = 8
+
+
+class SliceSource:
+    """An image seen as slices (Y, X) or (Y, X, 3), one per position of the slider axes.
+
+    Parameters
+    ----------
+    data : array-like
+        Shape (..., Y, X), or (..., Y, X, 3 or 4) with ``is_colour``. Nothing is read here.
+    is_colour : bool
+        Whether the last axis holds colours.
+
+    Raises
+    ------
+    ImageError
+        If there are fewer than two image axes, an axis is empty, or the slices are too small.
+    """
+
+    def __init__(self, data: Any, *, is_colour: bool) -> None:
+        self._data = data
+        self.is_colour = is_colour
+        shape = tuple(int(size) for size in data.shape)
+        self.shape = shape[:-1] if is_colour else shape
+        if len(self.shape) < 2:
+            raise ImageError(
+                f"The image has shape {shape}: expected at least two axes, (Y, X), with any number "
+                "of slider axes before them."
+            )
+        if 0 in self.shape:
+            raise ImageError(f"The image has shape {shape}: it holds no pixel.")
+        if min(self.slice_shape) < MINIMUM_SIDE:
+            raise ImageError(
+                f"A slice of this image is {self.slice_shape[0]} x {self.slice_shape[1]} pixels; "
+                f"at least {MINIMUM_SIDE} x {MINIMUM_SIDE} are needed."
+            )
+        if np.dtype(data.dtype).kind not in "uifb":
+            raise ImageError(
+                f"The image holds values of type {data.dtype}; expected integers or real numbers."
+            )
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """(Y, X) of a slice."""
+        return self.shape[-2], self.shape[-1]
+
+    @property
+    def slider_shape(self) -> tuple[int, ...]:
+        """Sizes of the axes before the last two."""
+        return self.shape[:-2]
+
+    @property
+    def n_slices(self) -> int:
+        """Number of slices."""
+        return int(np.prod(self.slider_shape, dtype=int))
+
+    def indices(self) -> Iterator[SliceIndex]:
+        """Iterate over all slices, the last slider axis fastest."""
+        yield from np.ndindex(*self.slider_shape)
+
+    def flat(self, index: SliceIndex) -> int:
+        """Return the position of a slice in `indices`."""
+        return int(np.ravel_multi_index(index, self.slider_shape)) if index else 0
+
+    def index_of(self, flat: int) -> SliceIndex:
+        """Return the slice at a position in `indices`."""
+        if not self.slider_shape:
+            return ()
+        return tuple(int(i) for i in np.unravel_index(flat, self.slider_shape))
+
+    def describe(self, index: SliceIndex) -> str:
+        """Name a slice for people, as napari's slider does: ``slice 7`` or ``slice 2, 7``."""
+        return "the image" if not index else f"slice {', '.join(map(str, index))}"
+
+    def read(self, index: SliceIndex) -> np.ndarray:
+        """Read one slice, whatever the array is made of.
+
+        Returns
+        -------
+        ndarray, shape (Y, X) or (Y, X, 3 or 4)
+
+        Raises
+        ------
+        ImageError
+            If a lazy source fails.
+        """
+        try:
+            return np.asarray(self._data[index] if index else self._data[...])
+        except Exception as error:
+            raise ImageError(f"{self.describe(index)} could not be read: {error}") from error
+
+    def check(self, image: np.ndarray) -> None:
+        """Refuse a slice that has no contrast, before it travels to the model.
+
+        Raises
+        ------
+        ImageError
+            If all finite values are equal.
+        """
+        values = image[..., :3] if self.is_colour else image
+        if values.dtype.kind == "f":
+            values = values[np.isfinite(values)]
+        if values.size == 0 or values.min() == values.max():
+            raise ImageError(
+                "Every pixel of this slice has the same value (or none is a finite number): there "
+                "is nothing to segment in it."
+            )
