@@ -79,6 +79,8 @@ class _Record:
     now: _Snapshot
     accepted: bool = False
     corrected: bool = False
+    # The slice as a person left it who erased a prediction by hand: looks undone, is a correction.
+    erased: np.ndarray | None = None
     past: list[_Step] = field(default_factory=list)
     future: list[_Step] = field(default_factory=list)
 
@@ -86,6 +88,20 @@ class _Record:
         """Person's pixels: theirs already at the last prediction, or different since."""
         human: np.ndarray = self.now.human | (labels != self.now.written)
         return human
+
+    def follow_painting(self, labels: np.ndarray) -> None:
+        """Take note of a stroke: nothing can be redone, and equal pixels are no undo."""
+        self.future.clear()
+        erased = self.past and _holds(labels, self.past[-1].change, self.past[-1].change.old)
+        self.erased = labels.copy() if erased else None
+
+    def follow_history(self, labels: np.ndarray) -> None:
+        """Follow undo and redo, unless the slice is still as a person's stroke left it."""
+        if self.erased is not None and np.array_equal(labels, self.erased):
+            return
+        self.erased = None
+        self.follow_undo(labels)
+        self.follow_redo(labels)
 
     def follow_undo(self, labels: np.ndarray) -> None:
         """Step back over predictions whose every pixel is again what it was before."""
@@ -141,10 +157,9 @@ class SliceTracker:
         before = self.state(index)
         record = self._record(index, labels)
         if painted:
-            record.future.clear()
+            record.follow_painting(labels)
         else:
-            record.follow_undo(labels)
-            record.follow_redo(labels)
+            record.follow_history(labels)
         record.corrected = bool(record.human(labels).any())
         return self.state(index) is not before
 
@@ -187,6 +202,7 @@ class SliceTracker:
             record.past.append(_Step(change, record.now, after))
             del record.past[:-STEPS_KEPT]
             record.future.clear()
+            record.erased = None
         record.now = after
         record.corrected = bool(after.human.any())
 
@@ -214,9 +230,9 @@ class SliceTracker:
         """Return which pixels of a slice are the person's, as bool (Y, X)."""
         record = self._records.get(index)
         if record is None:
-            return labels != 0
+            return np.asarray(labels != 0)
         if record.accepted:
-            return np.ones(self._shape, bool)
+            return np.full(self._shape, True)
         return record.human(labels)
 
     def known(self) -> Iterator[SliceIndex]:

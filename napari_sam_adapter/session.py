@@ -54,6 +54,8 @@ class Session:
     base : str
         Base model for the first training and for predictions without an adapter.
     device : str
+    predictor : Predictor, optional
+        The owner of the prediction process; by default one of this session's own.
 
     Attributes
     ----------
@@ -64,13 +66,19 @@ class Session:
     active_changed = Signal()
 
     def __init__(
-        self, store: AdapterStore, *, base: str = DEFAULT_MODEL, device: str = "auto"
+        self,
+        store: AdapterStore,
+        *,
+        base: str = DEFAULT_MODEL,
+        device: str = "auto",
+        predictor: Predictor | None = None,
     ) -> None:
         self.store = store
         self.base = base
         self.device = device
-        self.predictor = Predictor()
+        self.predictor = predictor or Predictor()
         self.training: TrainingProcess | None = None
+        self._stop_requested = False
         self._active = store.active
 
     @property
@@ -138,6 +146,7 @@ class Session:
         """
         if self.training is not None:
             raise TrainingError("A training run is going on already.")
+        self._stop_requested = False
         _, out = self.store.reserve()
         job = TrainingJob(
             samples=list(_samples(request)),
@@ -148,6 +157,8 @@ class Session:
             device=self.device,
             notes={"image": request.image_name, **request.notes},
         )
+        if self._stop_requested:
+            raise TrainingError("Training was stopped before its first step; nothing changed.")
         self.training = TrainingProcess(job)
         try:
             yield from self.training.events()
@@ -156,11 +167,13 @@ class Session:
 
     def stop_training(self) -> None:
         """Ask the run to end soon and keep its best state."""
+        self._stop_requested = True
         if self.training is not None:
             self.training.stop()
 
     def kill_training(self) -> None:
         """End the run now, keeping nothing of it."""
+        self._stop_requested = True
         if self.training is not None:
             self.training.kill()
 

@@ -76,7 +76,7 @@ class Worker:
         self._send(Message("prediction", reply, {"mask": mask}))
 
     def _train(self, message: Message) -> None:
-        self._stop.clear()
+
         job = _job_from(message)
         for event in run_job(job, should_stop=self._stop.is_set):
             if isinstance(event, AdapterSaved):

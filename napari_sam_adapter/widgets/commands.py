@@ -1,0 +1,38 @@
+"""Commands of the palette: each opens the dock where it is not open yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import napari
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.widgets.dock import SamAdapterDock
+
+
+def open_dock(viewer: napari.Viewer) -> SamAdapterDock:
+    """Return the viewer's dock, opening it if need be."""
+    dock: SamAdapterDock
+    _, dock = viewer.window.add_plugin_dock_widget("napari-sam-adapter", "SAM Adapter")
+    return dock
+
+
+def predict_slice(viewer: napari.Viewer) -> None:
+    """Predict the slice in view."""
+    open_dock(viewer).controller.predict_slice()
+
+
+def predict_all(viewer: napari.Viewer) -> None:
+    """Predict all slices that are not accepted."""
+    open_dock(viewer).controller.predict_all()
+
+
+def accept_slice(viewer: napari.Viewer) -> None:
+    """Accept the slice in view, or take that back."""
+    open_dock(viewer).controller.toggle_accepted()
+
+
+def retrain(viewer: napari.Viewer) -> None:
+    """Retrain on the corrected and accepted slices."""
+    dock = open_dock(viewer)
+    dock.controller.retrain(dock.retrain_panel.config())

@@ -1,0 +1,181 @@
+"""The dock: it composes the panels and connects them to the controller."""
+
+from __future__ import annotations
+
+import atexit
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import napari
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.session import Session
+from napari_sam_adapter.versions import AdapterStore, default_folder
+from napari_sam_adapter.widgets.binding import LayerBinding
+from napari_sam_adapter.widgets.controller import DockController
+from napari_sam_adapter.widgets.correct_panel import CorrectPanel
+from napari_sam_adapter.widgets.keys import bind_keys
+from napari_sam_adapter.widgets.layers_panel import LayersPanel
+from napari_sam_adapter.widgets.predict_panel import PredictPanel
+from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
+from napari_sam_adapter.widgets.versions_panel import VersionsPanel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROBLEM_COLOUR = "#e8785a"
+STARTING = "Starting the model…"
+
+
+class SamAdapterDock(QWidget):
+    """Predict, correct, retrain.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Given by napari.
+    session : Session, optional
+        For tests and scripts; by default the versions of the person's own folder.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer, session: Session | None = None) -> None:
+        super().__init__()
+        # napari hands plugins a proxy whose layers are proxies too; they are compared by identity.
+        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        session = session or Session(AdapterStore(default_folder()))
+        self.controller = DockController(viewer, session, self)
+        self.layers_panel = LayersPanel(viewer)
+        self.versions_panel = VersionsPanel()
+        self.predict_panel = PredictPanel()
+        self.correct_panel = CorrectPanel()
+        self.retrain_panel = RetrainPanel()
+        self.message = QLabel(STARTING)
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._build_layout()
+        self._connect_signals()
+        bind_keys(viewer, self)
+        self.layers_panel.announce()
+        self._show_versions()
+        self._show_slices()
+        self.controller.start_engine()
+        # A last resort: the processes also end by themselves when this one is gone.
+        atexit.register(self.controller.close)
+        self.destroyed.connect(self.controller.session.close)
+
+    def shutdown(self) -> None:
+        """End everything that runs."""
+        self.controller.close()
+        atexit.unregister(self.controller.close)
+
+    def _build_layout(self) -> None:
+        content = QWidget()
+        content.setMinimumWidth(0)
+        column = QVBoxLayout(content)
+        sections: Sequence[tuple[str, Sequence[QWidget]]] = (
+            ("Layers", (self.layers_panel,)),
+            ("1 · Predict", (self.versions_panel, self.predict_panel)),
+            ("2 · Correct", (self.correct_panel,)),
+            ("3 · Retrain", (self.retrain_panel,)),
+        )
+        for title, panels in sections:
+            heading = QLabel(f"<b>{title}</b>")
+            column.addWidget(heading)
+            for panel in panels:
+                column.addWidget(panel)
+            column.addWidget(_line())
+        column.addWidget(self.message)
+        column.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        self.setMinimumWidth(300)
+
+    def _connect_signals(self) -> None:
+        controller = self.controller
+        self.layers_panel.layers_chosen.connect(controller.choose_layers)
+        self.versions_panel.version_requested.connect(controller.activate)
+        self.versions_panel.load_requested.connect(controller.load_adapter_file)
+        self.versions_panel.export_requested.connect(controller.export_active)
+        self.versions_panel.folder_requested.connect(self._on_folder_requested)
+        self.predict_panel.slice_requested.connect(controller.predict_slice)
+        self.predict_panel.all_requested.connect(controller.predict_all)
+        self.predict_panel.cancel_requested.connect(controller.cancel_prediction)
+        self.correct_panel.accept_requested.connect(controller.toggle_accepted)
+        self.correct_panel.slice_requested.connect(self._on_slice_requested)
+        self.retrain_panel.retrain_requested.connect(controller.retrain)
+        self.retrain_panel.stop_requested.connect(controller.stop_training)
+        controller.said.connect(self._on_said)
+        controller.engine_ready.connect(self._on_engine_ready)
+        controller.binding_changed.connect(self._on_binding_changed)
+        controller.slices_changed.connect(self._show_slices)
+        controller.prediction_progressed.connect(self.predict_panel.show_progress)
+        controller.training_changed.connect(self.retrain_panel.show_training)
+        controller.training_reported.connect(self.retrain_panel.show_event)
+        controller.versions_changed.connect(self._show_versions)
+
+    def _on_said(self, sentence: str, is_problem: bool) -> None:
+        self.message.setStyleSheet(f"color: {PROBLEM_COLOUR};" if is_problem else "")
+        self.message.setText(sentence)
+
+    def _on_engine_ready(self, sentence: str) -> None:
+        # The person may have clicked already; the answer to that matters more.
+        if self.message.text() == STARTING:
+            self._on_said(sentence, False)
+
+    def _on_slice_requested(self, position: int) -> None:
+        binding = self.controller.binding
+        if binding is not None:
+            binding.show(binding.source.index_of(position))
+
+    def _on_folder_requested(self, folder: Path) -> None:
+        self.controller.session.open_store(folder)
+
+    def _on_binding_changed(self) -> None:
+        binding = self.controller.binding
+        if binding is not None:
+            self.layers_panel.choose_labels(binding.labels)
+
+    def _show_versions(self) -> None:
+        store = self.controller.session.store
+        versions = store.versions()
+        self.versions_panel.show_versions(versions, self.controller.session.active, store.folder)
+        if store.unreadable:
+            self._on_said(store.unreadable[0], True)
+
+    def _show_slices(self) -> None:
+        binding = self.controller.binding
+        if binding is None or not binding.is_alive:
+            self.correct_panel.show_nothing()
+            self.retrain_panel.show_ready(0)
+            return
+        states = [binding.tracker.state(index) for index in binding.source.indices()]
+        index = binding.index_in_view()
+        position = binding.source.flat(index)
+        self.correct_panel.show_states(states, position, self._describe(binding, position))
+        self.retrain_panel.show_ready(len(binding.tracker.ready()))
+
+    def _describe(self, binding: LayerBinding, position: int) -> str:
+        """Describe the slice in view: where it is, what happened to it, who predicted it."""
+        index = binding.source.index_of(position)
+        state = binding.tracker.state(index)
+        text = f"{binding.source.describe(index).capitalize()}: {state.value}"
+        adapter = binding.tracker.adapter_of(index)
+        if adapter is not None and state is not SliceState.UNTOUCHED:
+            name = self.controller.session.adapter_name(adapter)
+            text += f" by {name}" if state is SliceState.PREDICTED else f" (predicted by {name})"
+        return text
+
+
+def _line() -> QFrame:
+    line = QFrame()
+    line.setFrameShape(QFrame.Shape.HLine)
+    line.setFrameShadow(QFrame.Shadow.Sunken)
+    return line

@@ -1,0 +1,110 @@
+"""Run a generator of events in a worker thread. The only file that knows threads.
+
+superqt's generator workers lose ``RuntimeError`` (a torch error would leave a button disabled for
+ever), and after ``quit()`` a generator's ``finally`` may never run. So nothing is raised through
+them and nobody quits them: a failure is the last event, and whoever wants to stop a job asks the
+generator's own ``should_stop``.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from qtpy.QtCore import QObject, Signal
+
+from napari_sam_adapter.errors import SamAdapterError
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    message: str
+
+
+class _Described(partial[Iterator[Any]]):
+    """A call whose text is a description: napari shows it when it asks before closing."""
+
+    description = ""
+
+    def __str__(self) -> str:
+        return self.description
+
+
+class _Worker(GeneratorWorker):
+    """napari calls ``quit`` of every running worker when its window closes."""
+
+    on_quit: Callable[[], None]
+
+    def quit(self) -> None:
+        """End what runs outside of this thread, then the thread."""
+        self.on_quit()
+        super().quit()
+
+
+class Job(QObject):
+    """One background job. Its signals arrive in the main thread.
+
+    Parameters
+    ----------
+    events : callable
+        Called in the worker thread; returns the events to report.
+    description : str
+        Closing napari's window asks first while the job runs, and shows this.
+    cancel : callable
+        Called when the window closes all the same.
+
+    Attributes
+    ----------
+    event_reported : Signal(object)
+    failed : Signal(str)
+        A sentence for the person. `finished` follows.
+    finished : Signal()
+        Always the last.
+    """
+
+    event_reported = Signal(object)
+    failed = Signal(str)
+    finished = Signal()
+
+    def __init__(
+        self,
+        events: Callable[[], Iterable[Any]],
+        description: str,
+        cancel: Callable[[], None],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        call = _Described(_guarded, events)
+        call.description = description
+        self._worker = create_worker(call, _start_thread=False, _worker_class=_Worker)
+        self._worker.on_quit = cancel
+        self._worker.yielded.connect(self._on_yielded)
+        self._worker.finished.connect(self.finished)
+
+    def start(self) -> None:
+        """Start the worker thread."""
+        self._worker.start()
+
+    def _on_yielded(self, event: Any) -> None:
+        if isinstance(event, _Failure):
+            self.failed.emit(event.message)
+        else:
+            self.event_reported.emit(event)
+
+
+def _guarded(events: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """Report whatever goes wrong as the last event."""
+    try:
+        yield from events()
+    except SamAdapterError as error:
+        yield _Failure(str(error))
+    except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a message
+        LOGGER.error("unexpected error in a background job\n%s", traceback.format_exc())
+        yield _Failure(f"An unexpected error happened: {type(error).__name__}: {error}")

@@ -1,0 +1,96 @@
+"""Choose the image and the masks layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, Container
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_sam_adapter.widgets.sizes import let_shrink
+
+if TYPE_CHECKING:
+    import napari
+
+NEW_LAYER = "(new masks layer)"
+
+
+class LayersPanel(QWidget):
+    """Two lists that follow the viewer's layers.
+
+    Attributes
+    ----------
+    layers_chosen : Signal(object, object)
+        The image and the masks layer, either may be None.
+    """
+
+    layers_chosen = Signal(object, object)
+
+    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.image_box = ComboBox(
+            label="Image",
+            choices=lambda _: self._layers(Image),
+            tooltip="A 2-D image, a stack of frames or a volume. The slider picks the slice.",
+        )
+        self.labels_box = ComboBox(
+            label="Masks",
+            choices=lambda _: [(NEW_LAYER, None), *self._layers(Labels)],
+            tooltip="Where predictions are written and corrected.",
+        )
+        self._form = Container(widgets=[self.image_box, self.labels_box], labels=True)
+        self._form.margins = (0, 0, 0, 0)
+        for box in (self.image_box, self.labels_box):
+            let_shrink(box.native)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._form.native)
+        self.image_box.changed.connect(self._emit)
+        self.labels_box.changed.connect(self._emit)
+        for events in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            events.connect(self._on_layers_changed)
+        viewer.layers.events.inserted.connect(self._follow_renaming)
+        for layer in viewer.layers:
+            layer.events.name.connect(self._on_renamed)
+
+    def choose_labels(self, labels: Labels) -> None:
+        """Show a masks layer as the chosen one."""
+        self._refresh()
+        self.labels_box.value = labels
+
+    def announce(self) -> None:
+        """Say once what is chosen at the start."""
+        self._emit()
+
+    def _layers(self, kind: type[Layer]) -> list[tuple[str, Layer]]:
+        """List layers of a kind, the topmost first: it is the one just opened."""
+        return [
+            (layer.name, layer)
+            for layer in reversed(self._viewer.layers)
+            if isinstance(layer, kind)
+        ]
+
+    def _on_layers_changed(self, event: Any) -> None:
+        self._refresh()
+        self._emit()
+
+    def _follow_renaming(self, event: Any) -> None:
+        event.value.events.name.connect(self._on_renamed)
+
+    def _on_renamed(self, event: Any) -> None:
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """List the layers anew; the chosen ones stay chosen, whatever they are called now."""
+        for box in (self.image_box, self.labels_box):
+            chosen = box.value
+            with box.changed.blocked():
+                box.reset_choices()
+                if chosen in box.choices:
+                    box.value = chosen
+
+    def _emit(self) -> None:
+        self.layers_chosen.emit(self.image_box.value, self.labels_box.value)

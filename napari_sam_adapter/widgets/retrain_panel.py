@@ -1,0 +1,136 @@
+"""Retrain on the corrected slices: one button, a time, a live curve."""
+
+from __future__ import annotations
+
+from magicgui.widgets import ComboBox, Container, FloatSpinBox
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.events import (
+    StepReport,
+    TrainingFinished,
+    TrainingStarted,
+    ValidationReport,
+)
+from napari_sam_adapter.widgets.sizes import let_shrink
+from napari_sam_adapter.widgets.training_curve import TrainingCurve
+
+GEAR_CHOICES = [
+    ("full: adapter and decoder", "full"),
+    ("quick: mask decoder only", "quick"),
+]
+DEFAULT_MINUTES = 1.5
+
+
+class RetrainPanel(QWidget):
+    """Settings, the Retrain button that becomes Stop, progress and curve.
+
+    Attributes
+    ----------
+    retrain_requested : Signal(object)
+        A `TrainingConfig`.
+    stop_requested : Signal()
+    """
+
+    retrain_requested = Signal(object)
+    stop_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._is_training = False
+        self.ready = QLabel()
+        self.ready.setWordWrap(True)
+        self.gear_box = ComboBox(
+            label="Gear",
+            choices=GEAR_CHOICES,
+            value="full",
+            tooltip="full learns more from the same slices; quick is enough for small changes.",
+        )
+        self.minutes_box = FloatSpinBox(
+            label="Minutes",
+            value=DEFAULT_MINUTES,
+            min=0.1,
+            max=240.0,
+            step=0.5,
+            tooltip="How long to train. Stop at any time; the best state so far is kept.",
+        )
+        self._form = Container(widgets=[self.gear_box, self.minutes_box], labels=True)
+        self._form.margins = (0, 0, 0, 0)
+        let_shrink(self.gear_box.native)
+        self.button = QPushButton("Retrain")
+        self.button.clicked.connect(self._on_clicked)
+        self.progress = QProgressBar()
+        self.progress.setMaximum(1000)
+        self.time_left = QLabel()
+        self._running = QWidget()
+        running = QHBoxLayout(self._running)
+        running.setContentsMargins(0, 0, 0, 0)
+        running.addWidget(self.progress, 1)
+        running.addWidget(self.time_left)
+        self._running.hide()
+        self.curve = TrainingCurve()
+        self.curve.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.ready, self._form.native, self.button, self._running, self.curve):
+            layout.addWidget(widget)
+        self.show_ready(0)
+        self.show_training(False)
+
+    def config(self) -> TrainingConfig:
+        """Return the settings as they stand."""
+        gear, minutes = self.gear_box.value, float(self.minutes_box.value)
+        return TrainingConfig.from_dict({"gear": gear, "max_seconds": 60.0 * minutes})
+
+    def show_ready(self, count: int) -> None:
+        """Show how many slices there are to train on."""
+        slices = "slice is" if count == 1 else "slices are"
+        self.ready.setText(f"<b>{count}</b> {slices} ready to train on (corrected or accepted)")
+
+    def show_training(self, training: bool) -> None:
+        """Turn the button into Stop while training runs."""
+        self._is_training = training
+        self.button.setText("Stop" if training else "Retrain")
+        self.button.setEnabled(True)
+        self.button.setToolTip(
+            "End now and keep the best state so far"
+            if training
+            else "Train the next adapter version on the corrected and accepted slices (Shift+R)"
+        )
+        self._form.enabled = not training
+        self._running.setVisible(training)
+        if training:
+            self.progress.setValue(0)
+            self.time_left.setText("starting…")
+            self.curve.clear()
+            self.curve.show()
+
+    def show_event(self, event: object) -> None:
+        """Show an event of the training run."""
+        match event:
+            case TrainingStarted():
+                self.time_left.setText(f"{event.device}, {event.precision}")
+            case StepReport():
+                self.progress.setValue(round(1000 * event.progress))
+                self.time_left.setText(f"{format_seconds(event.seconds_left)} left")
+                self.curve.add_loss(event.step, event.loss)
+            case ValidationReport():
+                self.curve.add_dice(event.step, event.dice)
+            case TrainingFinished():
+                self.progress.setValue(1000)
+                self.time_left.setText("saving…")
+
+    def _on_clicked(self) -> None:
+        if self._is_training:
+            self.button.setText("Stopping…")
+            self.button.setEnabled(False)
+            self.stop_requested.emit()
+        else:
+            self.retrain_requested.emit(self.config())
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time for people: ``45 s``, ``1:30 min``."""
+    whole = max(0, round(seconds))
+    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02d} min"

@@ -1,0 +1,111 @@
+"""Bad input ends with exit code 2 and one clear line, never with a traceback."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_sam_adapter.cli import main
+from napari_sam_adapter.cli.console import print_json
+from napari_sam_adapter.data.synthetic import synthetic_polyps
+
+
+@pytest.fixture
+def where(tmp_path, monkeypatch) -> Path:
+    """Work in a folder with good and bad input."""
+    stack = synthetic_polyps(2, (40, 48), seed=6)
+    for name in ("images", "masks", "one_mask", "texts", "blank"):
+        (tmp_path / name).mkdir()
+    for index, (frame, mask) in enumerate(zip(stack.frames, stack.masks, strict=True)):
+        Image.fromarray(frame).save(tmp_path / "images" / f"frame{index}.png")
+        Image.fromarray(255 * mask).save(tmp_path / "masks" / f"frame{index}.png")
+        Image.fromarray(0 * mask).save(tmp_path / "blank" / f"frame{index}.png")
+    Image.fromarray(mask).save(tmp_path / "one_mask" / "frame0.png")
+    for index in range(2):
+        (tmp_path / "texts" / f"frame{index}.png").write_text("no image")
+    (tmp_path / "broken.safetensors").write_text("no adapter")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+TRAIN = "train --images images --masks masks --out a.safetensors --steps 1"
+EVALUATE = "evaluate --images images --masks masks"
+
+
+@pytest.mark.usefixtures("where")
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("predict nowhere.png --out out", "There is no file nowhere.png"),
+        ("predict texts --out out", "texts/frame0.png could not be read as an image"),
+        ("predict images --out out --model sam3", "no base model named 'sam3'"),
+        ("predict images --out out --adapter broken.safetensors", "broken.safetensors is not a"),
+        ("predict images --out out --adapter gone.safetensors", "no adapter file at gone"),
+        ("predict images --out out --device gpu", "no device 'gpu'"),
+        ("predict images masks --out out", "would both write"),
+        ("predict blank --out out", "frame0.png: Every pixel of this slice has the same value"),
+        ("predict images --out broken.safetensors", "broken.safetensors"),
+        ("evaluate --images nowhere --masks masks", "There is no folder nowhere"),
+        ("evaluate --images images --masks one_mask", "no mask for frame1"),
+        ("evaluate --images one_mask --masks masks", "no image for frame1"),
+        ("evaluate --images images --masks texts", "texts/frame0.png could not be read"),
+        (f"{EVALUATE} --adapter broken.safetensors", "broken.safetensors is not a readable"),
+        (f"{TRAIN} --gear turbo", "gear must be one of quick, full, got 'turbo'"),
+        (f"{TRAIN} --model sam3", "no base model named 'sam3'"),
+        (f"{TRAIN} --init broken.safetensors", "broken.safetensors is not a readable"),
+        (f"{TRAIN} --input-size 100", "input sizes 128, 192, 256, not 100"),
+        (f"{TRAIN} --max-images 0", "--max-images must be at least 1"),
+        (f"{TRAIN} --seed -1", "seed"),
+        (f"{TRAIN} --max-images 1 --seed -1", "seed"),
+        ("train --images images --masks masks --out a --steps 0", "at least 1, got 0"),
+        ("train --images images --masks masks --out a --minutes 0", "must be positive"),
+        ("train --images images --masks blank --out a --steps 1", "Every mask to train on is empty"),
+        ("train --images images --masks one_mask --out a --steps 1", "no mask for frame1"),
+        ("adapters show broken.safetensors", "broken.safetensors is not a readable"),
+        ("demo --headless --images images", "--images and --masks go together"),
+        ("demo --headless --images images --masks masks", "at least 8 slices"),
+    ],
+)
+def test_bad_input_ends_with_one_line_and_code_2(command, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(command.split())
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: ")
+    assert message in line
+
+
+@pytest.mark.parametrize("folder", ["images", "masks"])
+def test_masks_never_replace_the_images_they_are_predicted_from(where, capsys, folder):
+    picture = np.random.default_rng(0).integers(0, 255, (40, 40), dtype=np.uint8)
+    source = where / folder / "scan.tif"
+    tifffile.imwrite(source, picture)
+    with pytest.raises(SystemExit):
+        main(["predict", str(source), "--out", folder])
+    assert "would be overwritten by its own mask" in capsys.readouterr().err
+    np.testing.assert_array_equal(tifffile.imread(source), picture)
+
+
+def test_a_file_that_cannot_be_written_is_told_before_training(where, capsys):
+    command = f"{TRAIN} --steps 400 --minutes 10".replace("a.safetensors", "images")
+    with pytest.raises(SystemExit) as ended:
+        main(command.split())
+    assert ended.value.code == 2
+    assert "images" in capsys.readouterr().err
+    assert (where / "images").is_dir()
+
+
+@pytest.mark.parametrize("name", ["[bold]a[/].png", "scan:dog:1.png", "ü\\.png", "a\tb"])
+def test_json_keeps_every_name_as_it_is(name, capsys):
+    print_json({"name": name})
+    assert json.loads(capsys.readouterr().out) == {"name": name}
+
+
+def test_an_error_keeps_every_name_as_it_is(tmp_path, capsys):
+    name = "[bold]scan:dog:1.png"
+    with pytest.raises(SystemExit):
+        main(["predict", str(tmp_path / name), "--out", str(tmp_path)])
+    assert name in capsys.readouterr().err

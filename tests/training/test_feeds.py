@@ -1,0 +1,84 @@
+"""What a training step is fed: the same picture that prediction sees, in many views."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.sam.preprocess import encoder_input, target_mask
+from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view
+from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed, PreparedSample
+from napari_sam_adapter.training.samples import TrainingSample
+
+
+def plain_view(sample: TrainingSample, size: int):
+    prepared = PreparedSample(sample, size)
+    return apply_view(prepared.image, prepared.target, View(), size)
+
+
+def smooth(*shape: int) -> np.ndarray:
+    rows, columns = np.linspace(0, 3, shape[0])[:, None], np.linspace(0, 2, shape[1])
+    picture = np.sin(rows + columns**2)
+    return picture if len(shape) == 2 else picture[..., None] * np.linspace(0.5, 1, shape[2])
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (40, 90), (200, 120, 3), (90, 150, 4)])
+def test_training_sees_a_slice_as_prediction_does(shape):
+    image = smooth(*shape)
+    mask = smooth(*shape[:2]) > 0.3
+    seen, target, geometry = plain_view(TrainingSample(image, mask, "s"), 64)
+    expected, expected_geometry = encoder_input(image, 64)
+    assert geometry.content_hw == expected_geometry.content_hw
+    # Training scales in two steps so that crops keep their detail, hence the tolerance.
+    torch.testing.assert_close(seen, expected, atol=0.03, rtol=0)
+    assert (target - target_mask(mask, 64)).abs().mean() < 0.01
+
+
+def test_nan_pixels_are_trained_on_as_they_are_predicted_on():
+    image = smooth(64, 64)
+    image[5:9, 7] = np.nan
+    seen, _, _ = plain_view(TrainingSample(image, smooth(64, 64) > 0, "s"), 64)
+    torch.testing.assert_close(seen, encoder_input(image, 64)[0], atol=1e-5, rtol=0)
+
+
+def test_a_slice_that_cannot_be_used_is_named(small_sam, samples):
+    flat = TrainingSample(np.zeros((32, 32)), np.ones((32, 32), bool), "slice 17")
+    with pytest.raises(ImageError, match="slice 17"):
+        ImageFeed(small_sam, [*samples[:2], flat], np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("feed", [ImageFeed, EmbeddingFeed])
+def test_every_slice_comes_once_before_any_comes_again(small_sam, feed):
+    # A view may turn and crop a slice, but keeps its aspect ratio: that tells which one it is.
+    shapes = [(64, 64), (64, 48), (64, 32), (64, 16)]
+    samples = [TrainingSample(smooth(*hw), smooth(*hw) > 0, str(hw)) for hw in shapes]
+    fed = feed(small_sam, samples, np.random.default_rng(0))
+    with torch.no_grad():
+        ratios = [min(hw) / max(hw) for hw in (fed.next()[2].content_hw for _ in range(8))]
+    for half in (ratios[:4], ratios[4:]):
+        assert sorted(half) == pytest.approx([0.25, 0.5, 0.75, 1.0], abs=0.05)
+
+
+def test_the_quick_feed_encodes_no_orientation_twice(small_sam, samples, monkeypatch):
+    encode, count = small_sam.encode, itertools.count()
+
+    def counted(images: torch.Tensor) -> torch.Tensor:
+        next(count)
+        return encode(images)
+
+    monkeypatch.setattr(small_sam, "encode", counted)
+    feed = EmbeddingFeed(small_sam, samples[:1], np.random.default_rng(0))
+    for _ in range(40):
+        feed.next()
+    assert 1 <= next(count) <= N_ORIENTATIONS
+
+
+def test_the_quick_feed_carries_no_gradient_and_the_full_one_does(small_sam, samples):
+    small_sam.requires_grad_(True)
+    features = [
+        feed(small_sam, samples[:1], np.random.default_rng(0)).next()[0]
+        for feed in (EmbeddingFeed, ImageFeed)
+    ]
+    assert [x.requires_grad for x in features] == [False, True]

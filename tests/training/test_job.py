@@ -1,0 +1,109 @@
+"""A whole run: from the base model or an adapter to a new adapter file."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam_adapter.errors import CheckpointError, TrainingError
+from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
+from napari_sam_adapter.sam.predict import predict_masks
+from napari_sam_adapter.training import loop
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.events import TrainingFinished, TrainingStarted
+from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
+
+
+def job(samples, out: Path, *, gear: str = "quick", steps: int = 2, **values) -> TrainingJob:
+    config = TrainingConfig(gear=gear, max_seconds=math.inf, max_steps=steps)
+    return TrainingJob(samples=samples, out=out, config=config, base="lite_medsam", **values)
+
+
+@pytest.fixture
+def parent(tmp_path, tuned_sam) -> Path:
+    path = tmp_path / "parent.safetensors"
+    save_adapter(path, tuned_sam, gear="full")
+    return path
+
+
+def test_a_run_ends_with_a_file_that_holds_its_result(samples, tmp_path):
+    started, *_, finished, saved = run_job(job(samples[:2], tmp_path / "a.safetensors"))
+    assert isinstance(started, TrainingStarted)
+    assert isinstance(finished, TrainingFinished)
+    assert isinstance(saved, AdapterSaved)
+    model, card = load_adapter(saved.path)
+    assert card == saved.card
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, finished.state[key])
+
+
+def test_the_summary_in_the_file_tells_what_was_done(samples, tmp_path):
+    *_, saved = run_job(job(samples[:7], tmp_path / "a.safetensors", notes={"source": "tests"}))
+    summary = saved.card.training
+    assert (summary["n_slices"], summary["n_training"], summary["n_held_out"]) == (7, 6, 1)
+    assert (summary["steps"], summary["ended"], summary["source"]) == (2, "completed", "tests")
+    assert summary["slices"] == [sample.name for sample in samples[:7]]
+    assert 0 <= summary["held_out_dice_before"] <= summary["held_out_dice_after"] <= 1
+
+
+def test_the_card_is_json_that_any_program_can_read(samples, tmp_path):
+    *_, saved = run_job(job(samples[:2], tmp_path / "a.safetensors"))
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    json.loads(saved.card.to_metadata()["card"], parse_constant=refuse)
+
+
+def test_a_run_continues_from_an_adapter(samples, tmp_path, parent, tuned_sam):
+    *_, saved = run_job(job(samples[:1], tmp_path / "child.safetensors", init=parent, steps=1))
+    assert saved.card.parent_id == load_adapter(parent)[1].adapter_id
+    child, image = load_adapter(saved.path)[0], samples[0].image
+    found, expected = (predict_masks(model, image).low_res_masks for model in (child, tuned_sam))
+    # One step at the small first learning rate: the child is still close to its parent.
+    assert 0 < np.abs(found - expected).max() < 0.2 * np.abs(expected).max()
+
+
+def test_a_quick_run_on_a_full_adapter_is_still_a_full_adapter(samples, tmp_path, parent):
+    *_, saved = run_job(job(samples[:1], tmp_path / "child.safetensors", init=parent, steps=1))
+    assert saved.card.gear == "full"
+    assert saved.card.training["gear_of_this_run"] == "quick"
+
+
+def test_another_input_size_than_the_adapters_is_refused(samples, tmp_path, parent):
+    wanted = job(samples[:1], tmp_path / "child.safetensors", init=parent, input_size=256)
+    with pytest.raises(CheckpointError, match="works at input size 128, not 256"):
+        list(run_job(wanted))
+
+
+def test_a_run_stopped_before_its_first_step_writes_nothing(samples, tmp_path):
+    out = tmp_path / "a.safetensors"
+    with pytest.raises(TrainingError, match="stopped before its first step"):
+        list(run_job(job(samples[:1], out), should_stop=lambda: True))
+    assert not out.exists()
+
+
+def test_a_stopped_run_keeps_its_adapter(samples, tmp_path):
+    looks = iter([False, False, True])
+    wanted = job(samples[:1], tmp_path / "a.safetensors", steps=50)
+    *_, saved = run_job(wanted, should_stop=lambda: next(looks))
+    assert saved.card.training["ended"] == "stopped"
+    assert load_adapter(saved.path)[1].training["steps"] == 2
+
+
+def test_full_memory_is_told_in_words(samples, tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(loop, "mask_loss", full)
+    with pytest.raises(TrainingError, match="choose a smaller input size"):
+        list(run_job(job(samples[:1], tmp_path / "a.safetensors")))
+
+
+def test_a_run_that_diverges_at_once_says_so(samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "mask_loss", lambda logits, _: logits.sum() * math.nan)
+    with pytest.raises(TrainingError, match="no longer a number"):
+        list(run_job(job(samples[:1], tmp_path / "a.safetensors")))

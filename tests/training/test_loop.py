@@ -1,0 +1,283 @@
+"""The training loop: what it changes, what it leaves alone, and how it ends."""
+
+import itertools
+import math
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.predict import predict_masks
+from napari_sam_adapter.training import loop
+from napari_sam_adapter.training.config import GEARS, TrainingConfig
+from napari_sam_adapter.training.events import (
+    StepReport,
+    TrainingFinished,
+    TrainingStarted,
+    ValidationReport,
+)
+from napari_sam_adapter.training.loop import learning_rate_share, train_adapter
+from napari_sam_adapter.training.samples import TrainingSample
+
+by_gear = pytest.mark.parametrize("gear", GEARS)
+
+
+def config(gear: str, steps: int, **values) -> TrainingConfig:
+    return TrainingConfig(gear=gear, max_seconds=math.inf, max_steps=steps, **values)
+
+
+def run(model: AdaptedSam, samples, settings: TrainingConfig, **keywords) -> list:
+    return list(train_adapter(model, samples, settings, **keywords))
+
+
+def frozen_copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in state.items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor], part: str = "") -> bool:
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[key], other[key]) for key in one if key.startswith(part))
+
+
+@pytest.fixture
+def forked(small_sam) -> AdaptedSam:
+    """Return an independent twin of `small_sam`."""
+    twin = AdaptedSam(small_sam.base, small_sam.settings)
+    twin.load_state_dict(small_sam.state_dict())
+    return twin
+
+
+@by_gear
+def test_the_base_stays_bit_identical(small_sam, samples, gear):
+    before = frozen_copy(small_sam.base.state_dict())
+    run(small_sam, samples[:2], config(gear, 3))
+    assert same(small_sam.base.state_dict(), before)
+
+
+@by_gear
+def test_no_parameter_of_the_base_gets_a_gradient(small_sam, samples, gear):
+    run(small_sam, samples[:2], config(gear, 2))
+    assert all(p.grad is None for p in small_sam.base.parameters())
+    assert all(p.grad is not None for p in small_sam.mask_decoder.transformer.parameters())
+
+
+def test_the_full_gear_trains_every_part_of_the_adapter_and_the_decoder(small_sam, samples):
+    before = frozen_copy(small_sam.state_dict())
+    run(small_sam, samples[:2], config("full", 3))
+    after = small_sam.state_dict()
+    parts = {key.rpartition(".")[0] for key in before if key.startswith("adapter")}
+    for part in (*parts, "mask_decoder.transformer", "mask_decoder.output_hypernetworks_mlps.0"):
+        assert not same(before, after, part), part
+
+
+def test_the_quick_gear_leaves_the_adapter_unchanged(small_sam, samples):
+    before = frozen_copy(small_sam.state_dict())
+    run(small_sam, samples[:2], config("quick", 3))
+    assert same(before, small_sam.state_dict(), "adapter")
+    assert not same(before, small_sam.state_dict(), "mask_decoder")
+
+
+@by_gear
+def test_the_loss_falls_on_one_repeated_slice(small_sam, samples, gear):
+    events = run(small_sam, samples[:1], config(gear, 24, decoder_learning_rate=1e-3))
+    losses = [event.loss for event in events if isinstance(event, StepReport)]
+    assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:6])
+
+
+def test_no_slice_at_all_is_refused(small_sam):
+    with pytest.raises(TrainingError, match="correct or accept at least one slice first"):
+        run(small_sam, [], config("quick", 1))
+
+
+def test_empty_masks_alone_are_refused(small_sam, samples):
+    empty = [replace(sample, mask=np.zeros_like(sample.mask)) for sample in samples]
+    with pytest.raises(TrainingError, match=r"Every mask to train on is empty: .*\.$"):
+        run(small_sam, empty, config("quick", 1))
+
+
+def test_an_empty_mask_beside_others_is_trained_on(small_sam, samples):
+    empty = replace(samples[1], mask=np.zeros_like(samples[1].mask))
+    events = run(small_sam, [samples[0], empty], config("quick", 2))
+    assert events[0].n_training == 2
+    assert events[-1].reason == "completed"
+
+
+@by_gear
+def test_events_come_in_order(small_sam, samples, gear):
+    started, first_score, *between, finished = run(small_sam, samples, config(gear, 4))
+    assert isinstance(started, TrainingStarted)
+    assert isinstance(first_score, ValidationReport)
+    assert isinstance(finished, TrainingFinished)
+    assert (started.n_training, started.n_held_out) == (9, 1)
+    reports = [event for event in between if isinstance(event, StepReport)]
+    assert [report.step for report in reports] == [1, 2, 3, 4]
+    assert [report.progress for report in reports] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert reports[-1].seconds_left == 0
+    assert any(isinstance(event, ValidationReport) for event in between)
+
+
+def test_a_run_ends_when_its_time_is_over(small_sam, samples):
+    settings = TrainingConfig(gear="quick", max_seconds=0.5)
+    finished = run(small_sam, samples[:2], settings)[-1]
+    assert finished.reason == "completed"
+    assert finished.steps >= 1
+    assert 0.5 <= finished.seconds < 5
+
+
+@by_gear
+def test_the_model_ends_with_the_state_that_is_kept(small_sam, forked, samples, gear):
+    finished = run(small_sam, samples, config(gear, 3))[-1]
+    assert same(finished.state, small_sam.state_dict())
+    forked.load_state_dict(finished.state)
+    masks = [predict_masks(model, samples[0].image).mask for model in (small_sam, forked)]
+    np.testing.assert_array_equal(*masks)
+
+
+def test_the_score_of_the_kept_state_is_the_best_seen(small_sam, samples):
+    *events, finished = run(small_sam, samples, config("quick", 20))
+    scores = [event.dice for event in events if isinstance(event, ValidationReport)]
+    assert finished.held_out_before == scores[0]
+    assert finished.held_out_after >= max(scores)
+
+
+def test_without_held_out_slices_there_are_no_scores(small_sam, samples):
+    events = run(small_sam, samples[:3], config("quick", 2))
+    assert not any(isinstance(event, ValidationReport) for event in events)
+    assert events[-1].held_out_before is None
+    assert events[-1].held_out_after is None
+
+
+@pytest.mark.parametrize("n_samples", [3, 8])
+def test_a_stopped_run_ends_with_a_state(small_sam, samples, n_samples):
+    asked = itertools.count()
+    events = run(
+        small_sam, samples[:n_samples], config("quick", 50), should_stop=lambda: next(asked) >= 2
+    )
+    finished = events[-1]
+    assert (finished.reason, finished.steps) == ("stopped", 2)
+    assert finished.state.keys() == small_sam.state_dict().keys()
+
+
+def test_a_run_stopped_before_its_first_step_keeps_the_model(small_sam, samples):
+    before = frozen_copy(small_sam.state_dict())
+    finished = run(small_sam, samples, config("full", 5), should_stop=lambda: True)[-1]
+    assert (finished.reason, finished.steps) == ("stopped", 0)
+    assert same(finished.state, before)
+
+
+def loss_that_breaks(monkeypatch, after: int, broken) -> None:
+    """Let the loss of each step from ``after`` on go through ``broken``."""
+    original, count = loop.mask_loss, itertools.count()
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        value = original(logits, target)
+        return broken(value) if next(count) >= after else value
+
+    monkeypatch.setattr(loop, "mask_loss", loss)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("n_samples", [3, 8])
+def test_a_loss_that_is_no_number_ends_the_run(small_sam, samples, monkeypatch, value, n_samples):
+    loss_that_breaks(monkeypatch, 3, lambda loss: loss * value)
+    finished = run(small_sam, samples[:n_samples], config("quick", 9))[-1]
+    assert (finished.reason, finished.steps) == ("diverged", 3)
+    assert "step 4" in finished.message
+    assert all(torch.isfinite(tensor).all() for tensor in finished.state.values())
+    assert math.isfinite(finished.last_loss)
+
+
+def test_a_run_that_diverges_at_once_keeps_the_model(small_sam, samples, monkeypatch):
+    before = frozen_copy(small_sam.state_dict())
+    loss_that_breaks(monkeypatch, 0, lambda loss: loss * math.nan)
+    finished = run(small_sam, samples, config("full", 9))[-1]
+    assert finished.reason == "diverged"
+    assert same(finished.state, before)
+
+
+@pytest.mark.parametrize("n_samples", [3, 8])
+def test_a_gradient_that_is_no_number_does_not_reach_the_kept_state(
+    small_sam, samples, monkeypatch, n_samples
+):
+    # sqrt has the value 0 and an infinite slope at 0: a finite loss whose gradient is NaN.
+    loss_that_breaks(monkeypatch, 3, lambda loss: loss + (0 * loss).sqrt())
+    finished = run(small_sam, samples[:n_samples], config("quick", 4))[-1]
+    assert all(torch.isfinite(tensor).all() for tensor in finished.state.values())
+
+
+@by_gear
+def test_equal_seeds_and_steps_give_equal_weights(small_sam, forked, samples, gear):
+    results = [run(model, samples, config(gear, 4, seed=5)) for model in (small_sam, forked)]
+    losses = [[e.loss for e in events if isinstance(e, StepReport)] for events in results]
+    assert losses[0] == losses[1]
+    assert same(results[0][-1].state, results[1][-1].state)
+
+
+def test_another_seed_takes_other_steps(small_sam, forked, samples):
+    runs = (run(m, samples, config("full", 2, seed=s)) for m, s in ((small_sam, 1), (forked, 2)))
+    losses = [[e.loss for e in events if isinstance(e, StepReport)] for events in runs]
+    assert losses[0] != losses[1]
+
+
+def test_the_speed_of_the_machine_does_not_change_a_run_of_steps(
+    small_sam, forked, samples, monkeypatch
+):
+    results = []
+    for model, seconds_to_encode in ((small_sam, 0.0), (forked, 100.0)):
+        clock, encode = itertools.count(), model.encode
+        extra = []
+
+        def slow_encode(images, encode=encode, extra=extra, seconds=seconds_to_encode):
+            extra.append(seconds)
+            return encode(images)
+
+        monkeypatch.setattr(model, "encode", slow_encode)
+        monkeypatch.setattr(time, "monotonic", lambda c=clock, e=extra: next(c) + sum(e))
+        events = run(model, samples[:2], config("quick", 12))
+        results.append([event.loss for event in events if isinstance(event, StepReport)])
+    assert results[0] == results[1]
+
+
+@by_gear
+@pytest.mark.parametrize("size_hw", [(40, 72), (72, 40)])
+def test_images_need_not_be_square_or_of_one_size(small_sam, samples, gear, size_hw):
+    image = np.random.default_rng(0).integers(0, 65535, size_hw, dtype=np.uint16)
+    mask = np.zeros(size_hw, bool)
+    mask[10:25, 20:35] = True
+    finished = run(small_sam, [TrainingSample(image, mask, "oblong"), *samples], config(gear, 3))[
+        -1
+    ]
+    assert finished.reason == "completed"
+
+
+def test_a_batch_takes_several_slices_per_step(small_sam, samples, monkeypatch):
+    original, seen = loop.mask_loss, []
+
+    def counted(logits: Tensor, target: Tensor) -> Tensor:
+        seen.append(1)
+        return original(logits, target)
+
+    monkeypatch.setattr(loop, "mask_loss", counted)
+    run(small_sam, samples[:3], config("quick", 2, batch_size=3))
+    assert len(seen) == 6
+
+
+def test_the_learning_rate_rises_then_falls_to_zero():
+    shares = [learning_rate_share(progress, 0.1) for progress in np.linspace(0, 1, 101)]
+    peak = int(np.argmax(shares))
+    assert peak == 10
+    assert shares[peak] == pytest.approx(1.0)
+    assert all(a <= b for a, b in itertools.pairwise(shares[: peak + 1]))
+    assert all(a >= b for a, b in itertools.pairwise(shares[peak:]))
+    assert shares[0] > 0
+    assert shares[-1] == pytest.approx(0.0, abs=1e-12)
+    assert learning_rate_share(0.55, 0.1) == pytest.approx(0.5)
+
+
+def test_the_learning_rate_stays_at_zero_after_the_end():
+    assert learning_rate_share(1.7, 0.1) == pytest.approx(0.0, abs=1e-12)

@@ -1,0 +1,58 @@
+"""Which slices are trained on and which are held out."""
+
+import numpy as np
+import pytest
+
+from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.training.samples import TrainingSample, split_samples
+
+
+def made(n_with_object: int, n_empty: int = 0) -> list[TrainingSample]:
+    image = np.zeros((8, 8))
+    full, empty = np.ones((8, 8), bool), np.zeros((8, 8), bool)
+    masks = [full] * n_with_object + [empty] * n_empty
+    return [TrainingSample(image, mask, str(index)) for index, mask in enumerate(masks)]
+
+
+def split(samples: list[TrainingSample], seed: int = 0) -> tuple[list[str], list[str]]:
+    parts = split_samples(samples, np.random.default_rng(seed))
+    return tuple([sample.name for sample in part] for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("count", "n_held_out"), [(1, 0), (5, 0), (6, 1), (8, 1), (15, 1), (16, 2), (80, 10)]
+)
+def test_one_in_eight_is_held_out_from_six_slices_on(count, n_held_out):
+    assert len(split(made(count))[1]) == n_held_out
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_slice_is_on_exactly_one_side_and_in_order(seed):
+    training, held_out = split(made(20, 4), seed)
+    for part in (training, held_out):
+        assert part == sorted(part, key=int)
+    assert sorted(training + held_out, key=int) == [str(index) for index in range(24)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_held_out_slices_show_an_object_where_there_are_enough(seed):
+    _, held_out = split_samples(made(4, 20), np.random.default_rng(seed))
+    assert all(sample.mask.any() for sample in held_out)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_only_slice_with_an_object_is_never_held_out_alone(seed):
+    training, _ = split_samples(made(1, 7), np.random.default_rng(seed))
+    assert any(sample.mask.any() for sample in training)
+
+
+def test_the_seed_decides_the_split():
+    assert split(made(16), 3) == split(made(16), 3)
+    assert len({tuple(split(made(16), seed)[1]) for seed in range(10)}) > 1
+
+
+def test_a_mask_of_another_size_is_refused_with_its_name():
+    with pytest.raises(
+        ImageError, match="frame 7: the image is 8 x 9 pixels but its mask is 9 x 8"
+    ):
+        TrainingSample(np.zeros((8, 9, 3)), np.zeros((9, 8), bool), "frame 7")

@@ -1,0 +1,147 @@
+"""A real viewer with the dock, real weights and a real prediction process."""
+
+import numpy as np
+import pytest
+
+from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.engine.predictor import Predictor
+from napari_sam_adapter.session import Session
+from napari_sam_adapter.versions import AdapterStore
+from napari_sam_adapter.widgets.dock import SamAdapterDock
+
+TIMEOUT_MS = 90_000
+
+
+class SharedPredictor(Predictor):
+    """One process for all tests: starting it takes seconds. `close` is left to the fixture."""
+
+    def close(self) -> None:
+        pass
+
+    def really_close(self) -> None:
+        super().close()
+
+
+@pytest.fixture(scope="session")
+def predictor():
+    shared = SharedPredictor()
+    yield shared
+    shared.really_close()
+
+
+@pytest.fixture(scope="session")
+def polyps():
+    return synthetic_polyps(8, (96, 96), seed=3)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_SAM_ADAPTER_HOME", str(tmp_path / "home"))
+
+
+class Person:
+    """Presses the dock's buttons and waits for what follows."""
+
+    def __init__(self, viewer, dock, qtbot):
+        self.viewer, self.dock, self.qtbot = viewer, dock, qtbot
+
+    @property
+    def controller(self):
+        return self.dock.controller
+
+    @property
+    def labels(self):
+        return self.controller.binding.labels
+
+    @property
+    def tracker(self):
+        return self.controller.binding.tracker
+
+    @property
+    def message(self):
+        return self.dock.message.text()
+
+    def wait(self, condition):
+        self.qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
+
+    def go_to(self, position):
+        self.viewer.dims.set_current_step(0, position)
+
+    def predict(self):
+        self.dock.predict_panel.slice_button.click()
+        self.wait(lambda: not self.controller.is_predicting)
+
+    def predict_all(self):
+        self.dock.predict_panel.all_button.click()
+        self.wait(lambda: not self.controller.is_predicting)
+
+    def paint(self, position, row=20, column=20, label=2):
+        """One dab of napari's brush."""
+        self.go_to(position)
+        self.labels.brush_size = 9
+        self.labels.paint((position, row, column), label)
+        self.settle()
+
+    def undo(self):
+        self.labels.undo()
+        self.settle()
+
+    def redo(self):
+        self.labels.redo()
+        self.settle()
+
+    def settle(self):
+        """Let the deferred look at the slice happen."""
+        self.qtbot.wait(30)
+
+    def correct(self, position, truth):
+        """Make a slice equal to its truth, as one undoable edit."""
+        self.go_to(position)
+        rows, columns = np.nonzero(self.labels.data[position] != truth)
+        planes = np.full(rows.size, position)
+        self.labels.data_setitem((planes, rows, columns), truth[rows, columns])
+        self.settle()
+
+    def retrain(self, *, gear="quick", minutes=0.1):
+        self.dock.retrain_panel.gear_box.value = gear
+        self.dock.retrain_panel.minutes_box.value = minutes
+        self.dock.retrain_panel.button.click()
+
+    def wait_for_training(self):
+        self.wait(lambda: not self.controller.is_training)
+        self.wait(lambda: not self.controller.is_predicting)
+
+
+@pytest.fixture
+def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
+    """Return a function that opens a viewer with the dock."""
+    docks = []
+
+    def open_one(image=None, *, store=None, show=False, **layer):
+        viewer = make_napari_viewer(show=show)
+        if image is not None:
+            viewer.add_image(image, name="image", **layer)
+            # napari opens a stack in its middle.
+            viewer.dims.current_step = (0,) * viewer.dims.ndim
+        session = Session(
+            AdapterStore(store or tmp_path / "adapters"), device="cpu", predictor=predictor
+        )
+        dock = SamAdapterDock(viewer, session)
+        viewer.window.add_dock_widget(dock, name="SAM Adapter")
+        docks.append(dock)
+        return Person(viewer, dock, qtbot)
+
+    yield open_one
+    for dock in docks:
+        dock.shutdown()
+        # The worker threads must be gone before the viewer is: they report to its dock.
+        qtbot.waitUntil(
+            lambda dock=dock: not dock.controller.is_predicting and not dock.controller.is_training,
+            timeout=TIMEOUT_MS,
+        )
+
+
+@pytest.fixture
+def person(open_person, polyps):
+    """A person who has opened a stack of synthetic frames."""
+    return open_person(polyps.frames, rgb=True)

@@ -1,0 +1,131 @@
+"""Which slices count as corrected, whatever way the person edits them."""
+
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+
+from napari_sam_adapter.annotations import SliceState
+
+
+def test_a_stroke_makes_a_slice_corrected(person):
+    person.predict()
+    person.paint(0)
+    assert person.tracker.state((0,)) is SliceState.CORRECTED
+    assert "<b>1</b> slice is ready" in person.dock.retrain_panel.ready.text()
+
+
+def test_a_real_mouse_stroke_and_ctrl_z_on_the_canvas_are_noticed(open_person, polyps, qtbot):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    person.predict()
+    labels = person.labels
+    predicted = labels.data[0].copy()
+    person.viewer.layers.selection.active = labels
+    labels.mode, labels.selected_label, labels.brush_size = "paint", 5, 12
+    canvas = person.viewer.window._qt_viewer.canvas.native
+    centre = QPoint(canvas.width() // 2, canvas.height() // 2)
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=centre)
+    qtbot.mouseMove(canvas, centre + QPoint(20, 10))
+    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=centre + QPoint(20, 10))
+    person.settle()
+    assert (labels.data[0] == 5).any()
+    assert person.tracker.state((0,)) is SliceState.CORRECTED
+    qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    person.settle()
+    np.testing.assert_array_equal(labels.data[0], predicted)
+    assert person.tracker.state((0,)) is SliceState.PREDICTED
+
+
+def test_undo_of_a_stroke_makes_the_slice_predicted_again_and_redo_corrected(person):
+    person.predict()
+    person.paint(0)
+    person.undo()
+    assert person.tracker.state((0,)) is SliceState.PREDICTED
+    person.redo()
+    assert person.tracker.state((0,)) is SliceState.CORRECTED
+
+
+def test_undo_of_a_prediction_is_not_a_correction(person):
+    person.predict()
+    person.undo()
+    assert person.tracker.state((0,)) is SliceState.UNTOUCHED
+    person.redo()
+    assert person.tracker.state((0,)) is SliceState.PREDICTED
+
+
+def test_erasing_a_whole_prediction_by_hand_is_a_correction_and_stays_one(person):
+    person.predict()
+    person.labels.brush_size = 400
+    person.labels.paint((0, 48, 48), 0)
+    person.settle()
+    assert not person.labels.data[0].any()
+    person.go_to(3)
+    person.go_to(0)
+    person.settle()
+    assert person.tracker.state((0,)) is SliceState.CORRECTED
+    person.predict()
+    assert not person.labels.data[0].any()
+
+
+def test_fill_and_polygon_are_noticed(person):
+    person.predict_all()
+    person.go_to(1)
+    person.labels.fill((1, 0, 0), 3)
+    person.settle()
+    assert person.tracker.state((1,)) is SliceState.CORRECTED
+    person.go_to(2)
+    person.labels.paint_polygon([(2, 5, 5), (2, 5, 40), (2, 40, 40)], 4)
+    person.settle()
+    assert person.tracker.state((2,)) is SliceState.CORRECTED
+
+
+def test_a_write_from_the_console_is_noticed_on_a_slice_out_of_view(person):
+    person.predict()
+    person.labels.data[6, 10:20, 10:20] = 1
+    person.wait(lambda: person.tracker.state((6,)) is SliceState.CORRECTED)
+
+
+def test_accepting_an_empty_slice_makes_it_ready_to_train_on(person):
+    person.predict()
+    person.go_to(4)
+    person.dock.correct_panel.accept_button.click()
+    assert person.tracker.ready() == [(4,)]
+    person.dock.correct_panel.accept_button.click()
+    assert person.tracker.ready() == []
+
+
+def test_the_keys_work_on_the_labels_layer(person, qtbot):
+    person.predict()
+    person.viewer.layers.selection.active = person.labels
+    canvas = person.viewer.window._qt_viewer.canvas.native
+    qtbot.keyClick(canvas, Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier)
+    assert person.tracker.state((0,)) is SliceState.ACCEPTED
+
+
+def test_masks_painted_before_the_dock_opened_count_as_corrections(open_person, polyps):
+    person = open_person(polyps.frames, rgb=True)
+    labels = person.viewer.add_labels(polyps.masks.copy(), name="by hand")
+    person.dock.layers_panel.labels_box.value = labels
+    assert len(person.tracker.ready()) == 8
+    person.predict()
+    assert (person.labels.data[0][polyps.masks[0] == 1] == 1).all()
+
+
+def test_switching_layers_and_back_keeps_what_is_known(person, polyps):
+    person.predict()
+    person.paint(0)
+    first = person.labels
+    other = person.viewer.add_labels(np.zeros((8, 96, 96), np.uint8), name="other")
+    person.dock.layers_panel.labels_box.value = other
+    assert person.tracker.ready() == []
+    person.dock.layers_panel.labels_box.value = first
+    assert person.tracker.ready() == [(0,)]
+
+
+def test_two_viewers_do_not_mix(open_person, polyps, tmp_path):
+    one = open_person(polyps.frames, rgb=True)
+    two = open_person(polyps.frames[:3], rgb=True, store=tmp_path / "other")
+    one.predict()
+    two.go_to(2)
+    two.predict()
+    assert one.tracker.count(SliceState.PREDICTED) == 1
+    assert two.tracker.state((2,)) is SliceState.PREDICTED
+    assert one.labels.data.shape != two.labels.data.shape

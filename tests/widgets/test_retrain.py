@@ -1,0 +1,166 @@
+"""Retraining from the dock: real processes, real weights, the real button."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+
+from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.metrics import dice
+from napari_sam_adapter.sam.checkpoint import load_adapter
+from napari_sam_adapter.versions import AdapterStore
+
+
+@pytest.fixture
+def corrected(person, polyps):
+    """A person who has corrected four slices."""
+    person.predict_all()
+    for position in range(4):
+        person.correct(position, polyps.masks[position])
+    person.go_to(0)
+    return person
+
+
+def process_is_gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def wait_until_training_steps(person):
+    person.wait(lambda: len(person.dock.retrain_panel.curve.losses) >= 2)
+
+
+def test_retraining_makes_a_version_that_predicts_better_and_leaves_no_process(corrected, polyps):
+    person = corrected
+    person.go_to(6)
+    before = dice(person.labels.data[6] > 0, polyps.masks[6] > 0)
+    person.retrain(gear="quick", minutes=0.2)
+    person.wait(lambda: person.controller.session.training is not None)
+    pid = person.controller.session.training.pid
+    assert person.dock.retrain_panel.button.text() == "Stop"
+    person.wait_for_training()
+    assert person.controller.session.active.number == 1
+    assert person.dock.versions_panel.version_box.currentText().startswith("v1 · quick · 4 slices")
+    # The slice in view was predicted anew, by the new version.
+    adapter_id = person.controller.session.active.card.adapter_id
+    person.wait(lambda: person.tracker.adapter_of((6,)) == adapter_id)
+    after = dice(person.labels.data[6] > 0, polyps.masks[6] > 0)
+    assert after > before + 0.1
+    assert person.dock.retrain_panel.button.text() == "Retrain"
+    assert process_is_gone(pid)
+
+
+def test_the_window_predicts_and_stays_live_while_training_runs(corrected, qtbot):
+    person = corrected
+    person.retrain(gear="full", minutes=5)
+    wait_until_training_steps(person)
+    gaps, last = [], time.perf_counter()
+
+    def tick():
+        nonlocal last
+        now = time.perf_counter()
+        gaps.append(now - last)
+        last = now
+
+    timer = QTimer()
+    timer.timeout.connect(tick)
+    timer.start(5)
+    person.go_to(7)
+    person.predict()
+    assert person.tracker.state((7,)) is SliceState.PREDICTED
+    qtbot.wait(1500)
+    timer.stop()
+    assert person.controller.is_training
+    # How long the gaps are is measured by docs/measure_window.py; here: ticks kept coming.
+    assert len(gaps) > 50
+    person.dock.retrain_panel.button.click()
+    person.wait_for_training()
+
+
+def test_stop_keeps_the_best_state_as_a_version(corrected):
+    person = corrected
+    person.retrain(gear="quick", minutes=30)
+    wait_until_training_steps(person)
+    person.dock.retrain_panel.button.click()
+    assert not person.dock.retrain_panel.button.isEnabled()
+    person.wait_for_training()
+    version = person.controller.session.active
+    assert version.number == 1
+    assert version.card.training["ended"] == "stopped"
+    load_adapter(version.path)
+    assert person.dock.retrain_panel.button.isEnabled()
+
+
+def test_the_next_version_continues_from_the_one_in_use(corrected):
+    person = corrected
+    for _ in range(2):
+        person.retrain(gear="quick", minutes=0.1)
+        person.wait_for_training()
+    first, second = person.controller.session.store.versions()
+    assert second.card.parent_id == first.card.adapter_id
+    assert person.controller.session.active.number == 2
+
+
+def test_training_killed_from_outside_is_reported_and_can_be_started_again(corrected):
+    person = corrected
+    person.retrain(gear="quick", minutes=30)
+    wait_until_training_steps(person)
+    os.kill(person.controller.session.training.pid, signal.SIGKILL)
+    person.wait(lambda: not person.controller.is_training)
+    assert "killed by signal 9" in person.message
+    assert "The version in use has not changed" in person.message
+    assert person.controller.session.active is None
+    person.retrain(gear="quick", minutes=0.1)
+    person.wait_for_training()
+    assert person.controller.session.active.number == 1
+
+
+def test_a_full_disk_is_reported_and_the_button_works_again(corrected):
+    person = corrected
+    store = person.controller.session.store
+    store.folder.parent.joinpath("file").write_text("not a folder")
+    person.controller.session.store = AdapterStore(store.folder.parent / "file")
+    person.retrain(gear="quick", minutes=0.1)
+    person.wait_for_training()
+    assert "could not be written" in person.message
+    assert person.controller.session.active is None
+    assert person.dock.retrain_panel.button.text() == "Retrain"
+    assert person.dock.retrain_panel.button.isEnabled()
+
+
+def test_closing_the_window_asks_and_ends_the_training_process(corrected):
+    person = corrected
+    person.retrain(gear="quick", minutes=30)
+    wait_until_training_steps(person)
+    pid = person.controller.session.training.pid
+    manager = person.viewer.window._task_status_manager
+    assert any("retraining the adapter" in text for text in manager.get_status())
+    manager.cancel_all()  # what napari does once the person has confirmed
+    person.wait(lambda: process_is_gone(pid))
+    person.wait(lambda: not person.controller.is_training)
+    assert person.controller.session.store.versions() == []
+
+
+def test_removing_the_layers_while_training_runs_still_makes_the_version(corrected):
+    person = corrected
+    person.retrain(gear="quick", minutes=0.2)
+    wait_until_training_steps(person)
+    person.viewer.layers.clear()
+    person.wait_for_training()
+    assert person.controller.session.active.number == 1
+
+
+def test_retraining_never_changes_what_the_person_corrected(corrected, polyps):
+    person = corrected
+    human = {z: person.tracker.human_pixels((z,), person.labels.data[z]) for z in range(4)}
+    person.retrain(gear="quick", minutes=0.15)
+    person.wait_for_training()
+    person.predict_all()
+    for z, mask in human.items():
+        np.testing.assert_array_equal(person.labels.data[z][mask], polyps.masks[z][mask])

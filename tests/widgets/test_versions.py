@@ -1,0 +1,63 @@
+"""Adapter versions in the dock."""
+
+import pytest
+
+from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.checkpoint import save_adapter
+
+
+@pytest.fixture
+def adapter_file(tmp_path):
+    path = tmp_path / "from-a-colleague.safetensors"
+    save_adapter(path, build_adapted_sam(ModelSettings.default("lite_medsam")), gear="full")
+    return path
+
+
+def test_an_adapter_file_is_taken_in_used_and_found_again_tomorrow(
+    open_person, polyps, adapter_file
+):
+    person = open_person(polyps.frames, rgb=True)
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    assert person.controller.session.active.number == 1
+    person.predict()
+    assert "Predicted by v1" in person.message
+    adapter_file.unlink()
+    tomorrow = open_person(polyps.frames, rgb=True)
+    assert tomorrow.controller.session.active.number == 1
+    assert tomorrow.dock.versions_panel.version_box.currentText().startswith("v1")
+
+
+def test_the_base_model_can_be_chosen_again_and_stays_chosen(open_person, polyps, adapter_file):
+    person = open_person(polyps.frames, rgb=True)
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    box = person.dock.versions_panel.version_box
+    box.setCurrentIndex(box.count() - 1)
+    box.activated.emit(box.count() - 1)
+    assert person.controller.session.active is None
+    assert "The base model predicts" in person.message
+    tomorrow = open_person(polyps.frames, rgb=True)
+    assert tomorrow.controller.session.active is None
+
+
+def test_the_version_in_use_can_be_exported(open_person, polyps, adapter_file, tmp_path):
+    person = open_person(polyps.frames, rgb=True)
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    target = tmp_path / "exported.safetensors"
+    person.dock.versions_panel.export_requested.emit(target)
+    assert target.read_bytes() == adapter_file.read_bytes()
+
+
+def test_a_version_deleted_from_disk_is_reported(open_person, polyps, adapter_file):
+    person = open_person(polyps.frames, rgb=True)
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    person.controller.session.active.path.unlink()
+    person.predict()
+    assert "no adapter file" in person.message
+
+
+def test_another_folder_has_its_own_versions(open_person, polyps, adapter_file, tmp_path):
+    person = open_person(polyps.frames, rgb=True)
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    person.dock.versions_panel.folder_requested.emit(tmp_path / "second")
+    assert person.controller.session.active is None
+    assert person.dock.versions_panel.version_box.count() == 1
