@@ -23,7 +23,7 @@ from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
 from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.versions import AdapterStore, AdapterVersion
-from napari_sam_adapter.volume import SliceIndex, SliceSource
+from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice
 
 
 @dataclass(slots=True)
@@ -189,7 +189,7 @@ def _samples(request: RetrainRequest) -> Iterator[TrainingSample]:
         name = f"{request.image_name}, {request.source.describe(index)}"
         try:
             image = request.source.read(index)
-            request.source.check(image)
+            check_slice(image)
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
         yield TrainingSample(image, mask, name)

@@ -41,15 +41,7 @@ class SliceSource:
             )
         if 0 in self.shape:
             raise ImageError(f"The image has shape {shape}: it holds no pixel.")
-        if min(self.slice_shape) < MINIMUM_SIDE:
-            raise ImageError(
-                f"A slice of this image is {self.slice_shape[0]} x {self.slice_shape[1]} pixels; "
-                f"at least {MINIMUM_SIDE} x {MINIMUM_SIDE} are needed."
-            )
-        if np.dtype(data.dtype).kind not in "uifb":
-            raise ImageError(
-                f"The image holds values of type {data.dtype}; expected integers or real numbers."
-            )
+        _check_size_and_type(self.slice_shape, np.dtype(data.dtype))
 
     @property
     def slice_shape(self) -> tuple[int, int]:
@@ -101,19 +93,55 @@ class SliceSource:
         except Exception as error:
             raise ImageError(f"{self.describe(index)} could not be read: {error}") from error
 
-    def check(self, image: np.ndarray) -> None:
-        """Refuse a slice that has no contrast, before it travels to the model.
 
-        Raises
-        ------
-        ImageError
-            If all finite values are equal.
-        """
-        values = image[..., :3] if self.is_colour else image
-        if values.dtype.kind == "f":
-            values = values[np.isfinite(values)]
-        if values.size == 0 or values.min() == values.max():
-            raise ImageError(
-                "Every pixel of this slice has the same value (or none is a finite number): there "
-                "is nothing to segment in it."
-            )
+def check_slice(image: np.ndarray) -> tuple[float, float]:
+    """Refuse a slice that nothing can be predicted from.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Y, X) or (Y, X, 3 or 4)
+
+    Returns
+    -------
+    low, high : float
+        Smallest and largest finite value, alpha aside; they differ.
+
+    Raises
+    ------
+    ImageError
+        With what is wrong: shape, size, type, or no contrast at all.
+    """
+    is_colour = image.ndim == 3 and image.shape[-1] in (3, 4)
+    if image.ndim != 2 and not is_colour:
+        raise ImageError(
+            f"A slice must be (Y, X) grey or (Y, X, 3) colour, this one has shape {image.shape}."
+        )
+    _check_size_and_type(image.shape[:2], image.dtype)
+    limits = value_range(image[..., :3] if is_colour else image)
+    if limits is None:
+        raise ImageError(
+            "Every pixel of this slice has the same value (or none is a finite number): there is "
+            "nothing to segment in it."
+        )
+    return limits
+
+
+def value_range(image: np.ndarray) -> tuple[float, float] | None:
+    """Return (minimum, maximum) of the finite values, or None where they do not differ."""
+    if image.dtype.kind == "f":
+        image = image[np.isfinite(image)]
+    if image.size == 0:
+        return None
+    low, high = float(image.min()), float(image.max())
+    return (low, high) if high > low else None
+
+
+def _check_size_and_type(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    height, width = shape
+    if min(height, width) < MINIMUM_SIDE:
+        raise ImageError(
+            f"The image is {height} x {width} pixels; at least {MINIMUM_SIDE} x {MINIMUM_SIDE} are "
+            "needed."
+        )
+    if dtype.kind not in "uifb":
+        raise ImageError(f"Pixel values must be integers or real numbers, not {dtype}.")

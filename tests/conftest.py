@@ -1,4 +1,4 @@
-"""What the core's tests share: the real LiteMedSAM (its weights ship with a dependency), few pixels."""
+"""What the core's tests share: the real LiteMedSAM, whose weights ship with a dependency."""
 
 import os
 

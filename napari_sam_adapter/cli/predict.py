@@ -13,6 +13,7 @@ from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import errors, output, progress_bar
 from napari_sam_adapter.data.files import as_slices, is_colour, list_images, read_image, write_mask
 from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.volume import value_range
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -68,7 +69,6 @@ def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 def _predict_stack(sam: AdaptedSam, image: np.ndarray, source: Path) -> tuple[np.ndarray, int]:
     """Predict each slice; one without contrast stays empty, an only slice without is an error."""
     from napari_sam_adapter.sam.predict import predict_masks
-    from napari_sam_adapter.sam.preprocess import value_range
 
     slices = as_slices(image)
     labels = np.zeros(slices.shape[:3], np.uint8)

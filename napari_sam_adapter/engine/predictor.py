@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam_adapter.engine.process import EngineProcess
 from napari_sam_adapter.errors import EngineError, ImageError, SamAdapterError
-from napari_sam_adapter.volume import SliceIndex, SliceSource
+from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def predict_slices(
             return
         try:
             image = source.read(index)
-            source.check(image)
+            check_slice(image)
         except ImageError as error:
             if len(indices) == 1:
                 raise

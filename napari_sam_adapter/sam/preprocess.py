@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_sam_adapter.errors import ImageError
-
-MINIMUM_SIDE = 8
+from napari_sam_adapter.volume import check_slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,42 +43,32 @@ class InputGeometry:
         return cls((height, width), content, input_size)
 
 
-def check_slice(image: np.ndarray) -> None:
-    """Refuse a slice that nothing can be predicted from.
+def normalised(image: np.ndarray) -> Tensor:
+    """Turn one slice into three channels of values in 0..1, at its own size.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Y, X) or (Y, X, 3 or 4), any integer or float dtype
+        NaN and infinite pixels count as the smallest finite value. Alpha is ignored.
+
+    Returns
+    -------
+    Tensor, shape (1, 3, Y, X), float32
 
     Raises
     ------
     ImageError
-        With what is wrong: shape, size, type, or no contrast at all.
+        If the slice is refused by `volume.check_slice`.
     """
-    is_rgb = image.ndim == 3 and image.shape[-1] in (3, 4)
-    if image.ndim != 2 and not is_rgb:
-        raise ImageError(
-            f"A slice must be (Y, X) grey or (Y, X, 3) colour, this one has shape {image.shape}."
-        )
-    height, width = image.shape[:2]
-    if min(height, width) < MINIMUM_SIDE:
-        raise ImageError(
-            f"The image is {height} x {width} pixels; at least {MINIMUM_SIDE} x {MINIMUM_SIDE} are "
-            "needed."
-        )
-    if image.dtype.kind not in "uifb":
-        raise ImageError(f"Pixel values must be integers or real numbers, not {image.dtype}.")
-    if value_range(image) is None:
-        raise ImageError(
-            "Every pixel of this slice has the same value (or none is a finite number): there is "
-            "nothing to segment in it."
-        )
-
-
-def value_range(image: np.ndarray) -> tuple[float, float] | None:
-    """Return (minimum, maximum) of the finite values, or None where they do not differ."""
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        image = image[np.isfinite(image)]
-    if image.size == 0:
-        return None
-    low, high = float(image.min()), float(image.max())
-    return (low, high) if high > low else None
+    low, high = check_slice(image)
+    if image.ndim == 3:
+        image = image[..., :3]
+    values = np.asarray(image, dtype=np.float32)
+    if image.dtype.kind == "f":
+        values = np.where(np.isfinite(values), values, np.float32(low))
+    x = torch.from_numpy(np.ascontiguousarray(values))
+    x = ((x - low) / (high - low)).clamp(0, 1)
+    return x.permute(2, 0, 1)[None] if x.ndim == 3 else x[None, None].expand(1, 3, -1, -1)
 
 
 def encoder_input(image: np.ndarray, input_size: int) -> tuple[Tensor, InputGeometry]:
@@ -89,7 +77,6 @@ def encoder_input(image: np.ndarray, input_size: int) -> tuple[Tensor, InputGeom
     Parameters
     ----------
     image : ndarray, shape (Y, X) or (Y, X, 3 or 4), any integer or float dtype
-        NaN and infinite pixels count as the smallest finite value. Alpha is ignored.
     input_size : int
         Side S of the encoder's input.
 
@@ -103,19 +90,9 @@ def encoder_input(image: np.ndarray, input_size: int) -> tuple[Tensor, InputGeom
     Raises
     ------
     ImageError
-        If the slice is refused by `check_slice`.
+        If the slice is refused by `volume.check_slice`.
     """
-    check_slice(image)
-    if image.ndim == 3:
-        image = image[..., :3]
-    limits = value_range(image)
-    low, high = limits if limits is not None else (0.0, 1.0)  # only alpha varied
-    values = np.asarray(image, dtype=np.float32)
-    if image.dtype.kind == "f":
-        values = np.where(np.isfinite(values), values, np.float32(low))
-    x = torch.from_numpy(np.ascontiguousarray(values))
-    x = ((x - low) / (high - low)).clamp_(0, 1)
-    x = x.permute(2, 0, 1)[None] if x.ndim == 3 else x[None, None].expand(1, 3, -1, -1)
+    x = normalised(image)
     geometry = InputGeometry.fit((image.shape[0], image.shape[1]), input_size)
     x = resize(x, geometry.content_hw)
     return pad_to_square(x, input_size), geometry

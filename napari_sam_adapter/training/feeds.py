@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_sam_adapter.sam.adapted import AdaptedSam
-from napari_sam_adapter.sam.preprocess import InputGeometry, check_slice, resize, value_range
+from napari_sam_adapter.sam.preprocess import InputGeometry, normalised, resize
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view, draw_view
 from napari_sam_adapter.training.samples import TrainingSample
 
@@ -22,13 +22,7 @@ class PreparedSample:
     """A sample as tensors, at up to twice the input size so that crops keep their detail."""
 
     def __init__(self, sample: TrainingSample, input_size: int) -> None:
-        check_slice(sample.image)
-        image = sample.image[..., :3] if sample.image.ndim == 3 else sample.image
-        low, high = value_range(image) or (0.0, 1.0)
-        values = np.asarray(image, dtype=np.float32)
-        values = np.where(np.isfinite(values), values, np.float32(low))
-        x = torch.from_numpy((values - low) / (high - low))
-        x = x.permute(2, 0, 1)[None] if x.ndim == 3 else x[None, None].expand(1, 3, -1, -1)
+        x = normalised(sample.image)
         y = torch.from_numpy(sample.mask.astype(np.float32))[None, None]
         side = min(2 * input_size, max(sample.mask.shape))
         size = InputGeometry.fit(sample.mask.shape, side).content_hw

@@ -76,7 +76,7 @@ def without(key: str) -> str:
 )
 def test_a_damaged_card_is_refused(tmp_path, card):
     metadata = {**CARD.to_metadata(), "card": card}
-    with pytest.raises(CheckpointError, match="card inside .* is damaged"):
+    with pytest.raises(CheckpointError, match=r"card inside .* is damaged"):
         read_card(written(tmp_path / "damaged.safetensors", metadata))
 
 

@@ -40,7 +40,7 @@ EVALUATE = "evaluate --images images --masks masks"
     ("command", "message"),
     [
         ("predict nowhere.png --out out", "There is no file nowhere.png"),
-        ("predict texts --out out", "texts/frame0.png could not be read as an image"),
+        ("predict texts --out out", "frame0.png could not be read as an image"),
         ("predict images --out out --model sam3", "no base model named 'sam3'"),
         ("predict images --out out --adapter broken.safetensors", "broken.safetensors is not a"),
         ("predict images --out out --adapter gone.safetensors", "no adapter file at gone"),
@@ -51,7 +51,7 @@ EVALUATE = "evaluate --images images --masks masks"
         ("evaluate --images nowhere --masks masks", "There is no folder nowhere"),
         ("evaluate --images images --masks one_mask", "no mask for frame1"),
         ("evaluate --images one_mask --masks masks", "no image for frame1"),
-        ("evaluate --images images --masks texts", "texts/frame0.png could not be read"),
+        ("evaluate --images images --masks texts", "frame0.png could not be read"),
         (f"{EVALUATE} --adapter broken.safetensors", "broken.safetensors is not a readable"),
         (f"{TRAIN} --gear turbo", "gear must be one of quick, full, got 'turbo'"),
         (f"{TRAIN} --model sam3", "no base model named 'sam3'"),
@@ -62,7 +62,10 @@ EVALUATE = "evaluate --images images --masks masks"
         (f"{TRAIN} --max-images 1 --seed -1", "seed"),
         ("train --images images --masks masks --out a --steps 0", "at least 1, got 0"),
         ("train --images images --masks masks --out a --minutes 0", "must be positive"),
-        ("train --images images --masks blank --out a --steps 1", "Every mask to train on is empty"),
+        (
+            "train --images images --masks blank --out a --steps 1",
+            "Every mask to train on is empty",
+        ),
         ("train --images images --masks one_mask --out a --steps 1", "no mask for frame1"),
         ("adapters show broken.safetensors", "broken.safetensors is not a readable"),
         ("demo --headless --images images", "--images and --masks go together"),
@@ -73,9 +76,10 @@ def test_bad_input_ends_with_one_line_and_code_2(command, message, capsys):
     with pytest.raises(SystemExit) as ended:
         main(command.split())
     assert ended.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("Error: ")
-    assert message in line
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("Error: ")
+    assert message in lines[0]
 
 
 @pytest.mark.parametrize("folder", ["images", "masks"])
@@ -89,13 +93,17 @@ def test_masks_never_replace_the_images_they_are_predicted_from(where, capsys, f
     np.testing.assert_array_equal(tifffile.imread(source), picture)
 
 
-def test_a_file_that_cannot_be_written_is_told_before_training(where, capsys):
-    command = f"{TRAIN} --steps 400 --minutes 10".replace("a.safetensors", "images")
+@pytest.mark.usefixtures("where")
+@pytest.mark.parametrize("out", ["images", "broken.safetensors/a.safetensors"])
+def test_a_file_that_cannot_be_written_is_told_before_training(monkeypatch, capsys, out):
+    def train(*_: object, **__: object) -> None:
+        pytest.fail("minutes of training would have been lost")
+
+    monkeypatch.setattr("napari_sam_adapter.training.loop.train_adapter", train)
     with pytest.raises(SystemExit) as ended:
-        main(command.split())
+        main(f"train --images images --masks masks --out {out}".split())
     assert ended.value.code == 2
-    assert "images" in capsys.readouterr().err
-    assert (where / "images").is_dir()
+    assert out.partition("/")[0] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["[bold]a[/].png", "scan:dog:1.png", "ü\\.png", "a\tb"])

@@ -212,7 +212,7 @@ def test_files_that_cannot_be_paired_are_named(tmp_path, image_names, mask_names
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(ImageError, match="no folder .*nowhere"):
+    with pytest.raises(ImageError, match=r"no folder .*nowhere"):
         list_images(tmp_path / "nowhere")
 
 

@@ -1,0 +1,162 @@
+"""Real child processes: what they answer, how they end, and that none is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.engine.predictor import ModelReference, Predictor, predict_slices
+from napari_sam_adapter.engine.trainer import TrainingProcess
+from napari_sam_adapter.errors import EngineError, ImageError
+from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.predict import predict_masks
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.events import StepReport, TrainingFinished, TrainingStarted
+from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
+from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.volume import SliceSource
+
+BASE = ModelReference("lite_medsam", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def stack():
+    return synthetic_polyps(4, (96, 96), seed=5)
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    one = Predictor()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def job(stack, tmp_path):
+    samples = [
+        TrainingSample(frame, mask > 0, f"frame {i}")
+        for i, (frame, mask) in enumerate(zip(stack.frames, stack.masks, strict=True))
+    ]
+    config = TrainingConfig(gear="quick", max_seconds=600)
+    return TrainingJob(samples, tmp_path / "a.safetensors", config, "lite_medsam", device="cpu")
+
+
+def is_gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_the_process_predicts_what_the_library_predicts(predictor, stack):
+    mask, adapter_id, _ = predictor.predict(stack.frames[0], BASE)
+    here = predict_masks(build_adapted_sam(ModelSettings.default("lite_medsam")), stack.frames[0])
+    # Equal but for pixels on the threshold: the probe for bf16 may decide otherwise there.
+    assert np.mean(mask != here.mask) < 0.02
+    assert adapter_id == ""
+
+
+def test_an_error_is_a_sentence_and_the_process_goes_on(predictor, stack):
+    with pytest.raises(EngineError, match="no base model named 'nope'"):
+        predictor.predict(stack.frames[0], ModelReference("nope"))
+    assert predictor.predict(stack.frames[0], BASE)[0].shape == (96, 96)
+
+
+def test_a_prediction_process_that_was_killed_is_replaced(predictor, stack):
+    predictor.predict(stack.frames[0], BASE)
+    os.kill(predictor._process.pid, signal.SIGKILL)
+    predictor._process._process.wait()
+    assert predictor.predict(stack.frames[0], BASE)[0].shape == (96, 96)
+
+
+def test_slices_are_predicted_in_order_and_stop_when_asked(predictor, stack):
+    source = SliceSource(stack.frames, is_colour=True)
+    seen = []
+    for event in predict_slices(
+        predictor, source, [(2,), (0,), (1,)], BASE, lambda: len(seen) == 2
+    ):
+        seen.append(event.index)
+    assert seen == [(2,), (0,)]
+
+
+def test_a_slice_without_contrast_is_skipped_among_several_and_refused_alone(predictor, stack):
+    frames = stack.frames.copy()
+    frames[1] = 0
+    source = SliceSource(frames, is_colour=True)
+    events = list(predict_slices(predictor, source, [(0,), (1,)], BASE, lambda: False))
+    assert "same value" in events[1].reason
+    with pytest.raises(ImageError, match="same value"):
+        list(predict_slices(predictor, source, [(1,)], BASE, lambda: False))
+
+
+def test_a_training_process_reports_stops_and_saves(job):
+    process = TrainingProcess(job)
+    kinds = []
+    for event in process.events():
+        kinds.append(type(event))
+        if isinstance(event, StepReport) and event.step == 3:
+            process.stop()
+    assert kinds[0] is TrainingStarted
+    assert kinds[-2:] == [TrainingFinished, AdapterSaved]
+    assert job.out.is_file()
+    assert is_gone(process.pid)
+
+
+def test_a_killed_training_process_is_an_error_and_leaves_no_file(job):
+    process = TrainingProcess(job)
+
+    def run():
+        for event in process.events():
+            if isinstance(event, StepReport):
+                os.kill(process.pid, signal.SIGKILL)
+
+    with pytest.raises(EngineError, match="killed by signal 9"):
+        run()
+    assert not job.out.exists()
+    assert list(job.out.parent.iterdir()) == []
+
+
+def test_closing_the_event_generator_ends_the_process(job):
+    process = TrainingProcess(job)
+    events = process.events()
+    next(events)
+    events.close()
+    assert is_gone(process.pid)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uses POSIX signals")
+def test_no_process_survives_a_parent_that_is_killed(tmp_path):
+    script = textwrap.dedent("""
+        import numpy as np, sys, time
+        from pathlib import Path
+        from napari_sam_adapter.engine.trainer import TrainingProcess
+        from napari_sam_adapter.training.config import TrainingConfig
+        from napari_sam_adapter.training.job import TrainingJob
+        from napari_sam_adapter.training.samples import TrainingSample
+        image = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+        mask = np.zeros((64, 64), bool); mask[20:40, 20:40] = True
+        config = TrainingConfig(gear="quick", max_seconds=600)
+        out = Path(sys.argv[1])
+        process = TrainingProcess(
+            TrainingJob([TrainingSample(image, mask, "x")], out, config, "lite_medsam")
+        )
+        for event in process.events():
+            print(process.pid, flush=True)
+    """)
+    command = [sys.executable, "-c", script, str(tmp_path / "a.safetensors")]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 20
+    while not is_gone(child) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert is_gone(child)
