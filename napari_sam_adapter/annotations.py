@@ -132,7 +132,7 @@ class SliceTracker:
     """
 
     def __init__(self, slice_shape: tuple[int, int]) -> None:
-        self._shape = slice_shape
+        self.slice_shape = slice_shape
         self._records: dict[SliceIndex, _Record] = {}
 
     def observe(self, index: SliceIndex, labels: np.ndarray, *, painted: bool) -> bool:
@@ -232,7 +232,7 @@ class SliceTracker:
         if record is None:
             return np.asarray(labels != 0)
         if record.accepted:
-            return np.full(self._shape, True)
+            return np.full(self.slice_shape, True)
         return record.human(labels)
 
     def known(self) -> Iterator[SliceIndex]:
@@ -250,6 +250,6 @@ class SliceTracker:
 
     def _record(self, index: SliceIndex, labels: np.ndarray) -> _Record:
         if index not in self._records:
-            nothing = _Snapshot(np.zeros_like(labels), np.zeros(self._shape, bool), None)
+            nothing = _Snapshot(np.zeros_like(labels), np.zeros(self.slice_shape, bool), None)
             self._records[index] = _Record(nothing)
         return self._records[index]

@@ -7,17 +7,17 @@ dock reads layers, hands arrays in, and writes what comes out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from psygnal import Signal
 
+from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import TrainingProcess
 from napari_sam_adapter.errors import ImageError, TrainingError
-from napari_sam_adapter.sam.registry import DEFAULT_MODEL
+from napari_sam_adapter.sam.registry import DEFAULT_MODEL, check_adapter_base
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
@@ -36,13 +36,16 @@ class RetrainRequest:
         Images are read from it in the background, one by one.
     masks : mapping of slice index to ndarray of bool, shape (Y, X)
     image_name : str
+    config : TrainingConfig
+    input_size : int or None
+        For the first version; a later one keeps that of the version it continues from.
     """
 
     source: SliceSource
     masks: Mapping[SliceIndex, np.ndarray]
     image_name: str
     config: TrainingConfig
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    input_size: int | None = None
 
 
 class Session:
@@ -95,6 +98,8 @@ class Session:
             If there is no such version, or the choice cannot be saved.
         """
         version = None if number is None else self.store.get(number)
+        if version is not None:
+            check_adapter_base(version.card, version.path.name)
         self.store.set_active(number)
         self._active = version
         self.active_changed.emit()
@@ -113,6 +118,7 @@ class Session:
         SamAdapterError
             If it is not an adapter, belongs to another base model, or cannot be copied.
         """
+        check_adapter_base(read_card(path), str(path))
         version = self.store.import_file(path)
         self.activate(version.number)
         return version
@@ -154,8 +160,9 @@ class Session:
             config=request.config,
             base=self.model().base,
             init=self.model().adapter,
+            input_size=request.input_size,
             device=self.device,
-            notes={"image": request.image_name, **request.notes},
+            notes={"image": request.image_name},
         )
         if self._stop_requested:
             raise TrainingError("Training was stopped before its first step; nothing changed.")

@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.errors import CheckpointError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
-from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.sam.registry import check_adapter_base
 from napari_sam_adapter.storage import write_atomically
 
 
@@ -94,7 +94,7 @@ def load_adapter(path: Path, *, base: str | None = None) -> tuple[AdaptedSam, Ad
         unexpected, of another shape, or not finite.
     """
     card = read_card(path)
-    _check_base(card, path, base)
+    check_adapter_base(card, str(path), wanted=base)
     settings = ModelSettings(
         base=card.base_model,
         input_size=card.input_size,
@@ -108,26 +108,6 @@ def load_adapter(path: Path, *, base: str | None = None) -> tuple[AdaptedSam, Ad
         raise CheckpointError(f"{path} cannot be used: {error}") from error
     model.load_state_dict(_read_tensors(path, model.state_dict()), strict=True)
     return model, card
-
-
-def _check_base(card: AdapterCard, path: Path, wanted: str | None) -> None:
-    if wanted is not None and wanted != card.base_model:
-        raise CheckpointError(
-            f"{path} was trained on the base model {card.base_model!r} and cannot be loaded on "
-            f"{wanted!r}. Choose {card.base_model!r}, or another adapter."
-        )
-    try:
-        spec = base_model(card.base_model)
-    except WeightsError as error:
-        raise CheckpointError(
-            f"{path} was trained on the base model {card.base_model!r}. {error}"
-        ) from error
-    if spec.sha256 != card.base_sha256:
-        raise CheckpointError(
-            f"{path} was trained on weights of {card.base_model!r} with sha256 "
-            f"{card.base_sha256[:12]}..., this program has {spec.sha256[:12]}...: the adapter "
-            "would compute something else than when it was trained."
-        )
 
 
 def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_sam_adapter.errors import WeightsError
+from napari_sam_adapter.adapter.card import AdapterCard
+from napari_sam_adapter.errors import CheckpointError, WeightsError
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.base import BaseSam
@@ -98,3 +99,38 @@ def check_input_size(model: BaseModel, input_size: int) -> None:
     if input_size not in model.input_sizes:
         offered = ", ".join(str(size) for size in model.input_sizes)
         raise WeightsError(f"{model.name} takes input sizes {offered}, not {input_size}.")
+
+
+def check_adapter_base(card: AdapterCard, source: str, *, wanted: str | None = None) -> None:
+    """Refuse an adapter that belongs to another base model, or to other weights of it.
+
+    Parameters
+    ----------
+    card : AdapterCard
+    source : str
+        The file, for the message.
+    wanted : str, optional
+        The base model that is asked for; by default the one the card names.
+
+    Raises
+    ------
+    CheckpointError
+        Naming both base models.
+    """
+    if wanted is not None and wanted != card.base_model:
+        raise CheckpointError(
+            f"{source} was trained on the base model {card.base_model!r} and cannot be loaded on "
+            f"{wanted!r}. Choose {card.base_model!r}, or another adapter."
+        )
+    try:
+        spec = base_model(card.base_model)
+    except WeightsError as error:
+        raise CheckpointError(
+            f"{source} was trained on the base model {card.base_model!r}. {error}"
+        ) from error
+    if spec.sha256 != card.base_sha256:
+        raise CheckpointError(
+            f"{source} was trained on weights of {card.base_model!r} with sha256 "
+            f"{card.base_sha256[:12]}..., this program has {spec.sha256[:12]}...: the adapter "
+            "would compute something else than when it was trained."
+        )

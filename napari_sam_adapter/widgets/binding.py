@@ -16,6 +16,8 @@ from napari_sam_adapter.volume import SliceIndex, SliceSource
 if TYPE_CHECKING:
     import napari
 
+# What is known of a masks layer stays with it when the dock is closed and opened again.
+TRACKER_KEY = "napari-sam-adapter"
 SCAN_INTERVAL_MS = 700
 SLICES_PER_SCAN = 16
 
@@ -48,7 +50,7 @@ class LayerBinding(QObject):
         self.viewer, self.image, self.labels = viewer, image, labels
         self.source = source_of(image)
         check_labels(labels, self.source)
-        self.tracker = SliceTracker(self.source.slice_shape)
+        self.tracker = _tracker_of(labels, self.source)
         self._painted = False
         self._next_scan = 0
         self._check_soon = QTimer(self)
@@ -185,6 +187,13 @@ class LayerBinding(QObject):
     def _on_set_data(self, event: Any) -> None:
         # Undo and redo emit this alone, but so does moving the slider: only a look can tell.
         self._check_soon.start(0)
+
+
+def _tracker_of(labels: Labels, source: SliceSource) -> SliceTracker:
+    tracker = labels.metadata.get(TRACKER_KEY)
+    if not isinstance(tracker, SliceTracker) or tracker.slice_shape != source.slice_shape:
+        tracker = labels.metadata[TRACKER_KEY] = SliceTracker(source.slice_shape)
+    return tracker
 
 
 def source_of(image: Image) -> SliceSource:

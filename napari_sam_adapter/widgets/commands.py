@@ -34,5 +34,4 @@ def accept_slice(viewer: napari.Viewer) -> None:
 
 def retrain(viewer: napari.Viewer) -> None:
     """Retrain on the corrected and accepted slices."""
-    dock = open_dock(viewer)
-    dock.controller.retrain(dock.retrain_panel.config())
+    open_dock(viewer).retrain_panel.request()

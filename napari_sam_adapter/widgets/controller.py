@@ -12,7 +12,6 @@ from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.engine.predictor import SlicePredicted, SliceSkipped, predict_slices
 from napari_sam_adapter.errors import ImageError, SamAdapterError, TrainingError
 from napari_sam_adapter.session import RetrainRequest, Session
-from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.widgets.binding import LayerBinding, new_labels_layer
 from napari_sam_adapter.widgets.jobs import Job
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.widgets.retrain_panel import RetrainSettings
 
 
 class DockController(QObject):
@@ -280,12 +280,12 @@ class DockController(QObject):
         """Whether a training run goes on."""
         return self._training is not None
 
-    def retrain(self, config: TrainingConfig) -> None:
+    def retrain(self, settings: RetrainSettings) -> None:
         """Train the next adapter version on the corrected and accepted slices."""
         try:
             if self._training is not None:
                 raise TrainingError("A training run is going on already.")
-            request = self._retrain_request(config)
+            request = self._retrain_request(settings)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
@@ -307,7 +307,7 @@ class DockController(QObject):
         self.session.stop_training()
         self.said.emit("Stopping after this step; the best state so far is kept.", False)
 
-    def _retrain_request(self, config: TrainingConfig) -> RetrainRequest:
+    def _retrain_request(self, settings: RetrainSettings) -> RetrainRequest:
         binding = self.binding
         if binding is None or not binding.is_alive:
             raise TrainingError(
@@ -324,7 +324,13 @@ class DockController(QObject):
             raise TrainingError(
                 "All masks to train on are empty. Correct at least one slice that shows the object."
             )
-        return RetrainRequest(binding.source, masks, binding.image.name, config)
+        return RetrainRequest(
+            source=binding.source,
+            masks=masks,
+            image_name=binding.image.name,
+            config=settings.config,
+            input_size=settings.input_size,
+        )
 
     def _on_training_event(self, event: Any) -> None:
         self.training_reported.emit(event)
@@ -390,9 +396,15 @@ class DockController(QObject):
     # Life
 
     def close(self) -> None:
-        """End everything that runs; safe to call twice."""
+        """End everything that runs and stop listening to the viewer; safe to call twice.
+
+        It also runs after Qt has destroyed the dock, so it emits nothing.
+        """
         self._stop_predicting = True
         self.session.close()
+        self.session.active_changed.disconnect()
+        self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self.viewer.dims.events.point.disconnect(self._on_slider_moved)
         for binding in self._bindings.values():
             binding.close()
         self._bindings.clear()

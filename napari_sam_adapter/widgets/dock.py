@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.versions import AdapterStore, default_folder
 from napari_sam_adapter.widgets.binding import LayerBinding
@@ -61,14 +62,19 @@ class SamAdapterDock(QWidget):
         self._show_versions()
         self._show_slices()
         self.controller.start_engine()
-        # A last resort: the processes also end by themselves when this one is gone.
-        atexit.register(self.controller.close)
-        self.destroyed.connect(self.controller.session.close)
+        self.is_open = True
+        # Qt may destroy the dock while the viewer lives on (its x button), or at the very end.
+        self.destroyed.connect(lambda *_: self.shutdown())
+        atexit.register(session.close)
 
     def shutdown(self) -> None:
-        """End everything that runs."""
+        """End everything that runs and let go of the viewer; safe to call twice."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        self.layers_panel.stop_listening()
         self.controller.close()
-        atexit.unregister(self.controller.close)
+        atexit.unregister(self.controller.session.close)
 
     def _build_layout(self) -> None:
         content = QWidget()
@@ -146,7 +152,11 @@ class SamAdapterDock(QWidget):
     def _show_versions(self) -> None:
         store = self.controller.session.store
         versions = store.versions()
-        self.versions_panel.show_versions(versions, self.controller.session.active, store.folder)
+        active = self.controller.session.active
+        self.versions_panel.show_versions(versions, active, store.folder)
+        spec = base_model(self.controller.session.base)
+        fixed = None if active is None else active.card.input_size
+        self.retrain_panel.show_input_sizes(spec.input_sizes, spec.default_input_size, fixed)
         if store.unreadable:
             self._on_said(store.unreadable[0], True)
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_sam_adapter.errors import SamAdapterError
 
@@ -86,10 +86,13 @@ class Job(QObject):
         self._worker = create_worker(call, _start_thread=False, _worker_class=_Worker)
         self._worker.on_quit = cancel
         self._worker.yielded.connect(self._on_yielded)
-        self._worker.finished.connect(self.finished)
+        self._worker.finished.connect(self._on_finished)
 
     def start(self) -> None:
         """Start the worker thread."""
+        # Our threads only wait for a process. Without this, two of them would fill the pool of a
+        # two-core machine, and a third job would wait until one of them ends.
+        QThreadPool.globalInstance().releaseThread()
         self._worker.start()
 
     def _on_yielded(self, event: Any) -> None:
@@ -97,6 +100,10 @@ class Job(QObject):
             self.failed.emit(event.message)
         else:
             self.event_reported.emit(event)
+
+    def _on_finished(self) -> None:
+        QThreadPool.globalInstance().reserveThread()
+        self.finished.emit()
 
 
 def _guarded(events: Callable[[], Iterable[Any]]) -> Iterator[Any]:

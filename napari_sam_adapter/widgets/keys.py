@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,21 +18,16 @@ KEYS = {
 
 
 def bind_keys(viewer: napari.Viewer, dock: SamAdapterDock) -> None:
-    """Bind `KEYS` for as long as the viewer lives."""
-
-    def retrain() -> None:
-        if not dock.controller.is_training:
-            dock.controller.retrain(dock.retrain_panel.config())
-
+    """Bind `KEYS` on the viewer and on its layers; they do nothing once the dock is closed."""
     actions: dict[str, Callable[[], None]] = {
         "Shift-P": dock.controller.predict_slice,
         "Shift-A": dock.controller.toggle_accepted,
-        "Shift-R": retrain,
+        "Shift-R": dock.retrain_panel.request,
     }
 
     def bind_on(target: Any) -> None:
         for key, action in actions.items():
-            target.bind_key(key, _handler(action), overwrite=True)
+            target.bind_key(key, _handler(action, dock), overwrite=True)
 
     bind_on(viewer)
     for layer in viewer.layers:
@@ -40,8 +35,9 @@ def bind_keys(viewer: napari.Viewer, dock: SamAdapterDock) -> None:
     viewer.layers.events.inserted.connect(lambda event: bind_on(event.value))
 
 
-def _handler(action: Callable[[], None]) -> Callable[[Any], Iterator[None] | None]:
+def _handler(action: Callable[[], None], dock: SamAdapterDock) -> Callable[[Any], None]:
     def handle(_: Any) -> None:
-        action()
+        if dock.is_open:
+            action()
 
     return handle

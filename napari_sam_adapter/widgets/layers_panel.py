@@ -50,6 +50,7 @@ class LayersPanel(QWidget):
         layout.addWidget(self._form.native)
         self.image_box.changed.connect(self._emit)
         self.labels_box.changed.connect(self._emit)
+        self._is_listening = True
         for events in (viewer.layers.events.inserted, viewer.layers.events.removed):
             events.connect(self._on_layers_changed)
         viewer.layers.events.inserted.connect(self._follow_renaming)
@@ -65,6 +66,10 @@ class LayersPanel(QWidget):
         """Say once what is chosen at the start."""
         self._emit()
 
+    def stop_listening(self) -> None:
+        """Ignore the viewer from now on; the dock is gone, its layers are not."""
+        self._is_listening = False
+
     def _layers(self, kind: type[Layer]) -> list[tuple[str, Layer]]:
         """List layers of a kind, the topmost first: it is the one just opened."""
         return [
@@ -74,14 +79,16 @@ class LayersPanel(QWidget):
         ]
 
     def _on_layers_changed(self, event: Any) -> None:
-        self._refresh()
-        self._emit()
+        if self._is_listening:
+            self._refresh()
+            self._emit()
 
     def _follow_renaming(self, event: Any) -> None:
         event.value.events.name.connect(self._on_renamed)
 
     def _on_renamed(self, event: Any) -> None:
-        self._refresh()
+        if self._is_listening:
+            self._refresh()
 
     def _refresh(self) -> None:
         """List the layers anew; the chosen ones stay chosen, whatever they are called now."""

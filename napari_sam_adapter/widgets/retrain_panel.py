@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from magicgui.widgets import ComboBox, Container, FloatSpinBox
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
@@ -23,13 +26,28 @@ GEAR_CHOICES = [
 DEFAULT_MINUTES = 1.5
 
 
+@dataclass(frozen=True, slots=True)
+class RetrainSettings:
+    """What the person has set.
+
+    Attributes
+    ----------
+    config : TrainingConfig
+    input_size : int or None
+        None where the version in use has one already.
+    """
+
+    config: TrainingConfig
+    input_size: int | None
+
+
 class RetrainPanel(QWidget):
     """Settings, the Retrain button that becomes Stop, progress and curve.
 
     Attributes
     ----------
     retrain_requested : Signal(object)
-        A `TrainingConfig`.
+        A `RetrainSettings`.
     stop_requested : Signal()
     """
 
@@ -39,6 +57,7 @@ class RetrainPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._is_training = False
+        self._may_choose_size = True
         self.ready = QLabel()
         self.ready.setWordWrap(True)
         self.gear_box = ComboBox(
@@ -55,9 +74,12 @@ class RetrainPanel(QWidget):
             step=0.5,
             tooltip="How long to train. Stop at any time; the best state so far is kept.",
         )
-        self._form = Container(widgets=[self.gear_box, self.minutes_box], labels=True)
+        self.size_box = ComboBox(label="Input", choices=[])
+        boxes = [self.gear_box, self.minutes_box, self.size_box]
+        self._form = Container(widgets=boxes, labels=True)
         self._form.margins = (0, 0, 0, 0)
-        let_shrink(self.gear_box.native)
+        for box in (self.gear_box, self.size_box):
+            let_shrink(box.native)
         self.button = QPushButton("Retrain")
         self.button.clicked.connect(self._on_clicked)
         self.progress = QProgressBar()
@@ -78,10 +100,38 @@ class RetrainPanel(QWidget):
         self.show_ready(0)
         self.show_training(False)
 
-    def config(self) -> TrainingConfig:
+    def settings(self) -> RetrainSettings:
         """Return the settings as they stand."""
         gear, minutes = self.gear_box.value, float(self.minutes_box.value)
-        return TrainingConfig.from_dict({"gear": gear, "max_seconds": 60.0 * minutes})
+        config = TrainingConfig.from_dict({"gear": gear, "max_seconds": 60.0 * minutes})
+        return RetrainSettings(config, self.size_box.value if self._may_choose_size else None)
+
+    def request(self) -> None:
+        """Ask for retraining with the settings as they stand, as the button does."""
+        if not self._is_training:
+            self.retrain_requested.emit(self.settings())
+
+    def show_input_sizes(self, sizes: Sequence[int], default: int, fixed: int | None) -> None:
+        """Offer input sizes, or show the one that the version in use has.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            What the base model offers, in pixels.
+        default : int
+        fixed : int or None
+            Input size of the version in use; None for the base model.
+        """
+        self._may_choose_size = fixed is None
+        offered = sizes if fixed is None else (fixed,)
+        self.size_box.choices = [(f"{size} px", size) for size in offered]
+        self.size_box.value = default if fixed is None else fixed
+        self.size_box.enabled = self._may_choose_size
+        self.size_box.tooltip = (
+            "The long side of a slice is scaled to this. Larger sees more detail and trains slower."
+            if self._may_choose_size
+            else "The version in use works at this size. Start from the base model to change it."
+        )
 
     def show_ready(self, count: int) -> None:
         """Show how many slices there are to train on."""
@@ -127,7 +177,7 @@ class RetrainPanel(QWidget):
             self.button.setEnabled(False)
             self.stop_requested.emit()
         else:
-            self.retrain_requested.emit(self.config())
+            self.request()
 
 
 def format_seconds(seconds: float) -> str:

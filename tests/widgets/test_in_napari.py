@@ -51,3 +51,39 @@ def test_sample_data_opens_as_pictures(viewer, key):
     assert image.rgb
     assert image.data.dtype == np.uint8
     assert min(image.data.shape[-3:-1]) >= 128
+
+
+def test_the_dock_stands_in_the_menu_a_person_sees(viewer):
+    viewer.window.layers_menu.aboutToShow.emit()
+    titles = [
+        entry.text()
+        for action in viewer.window.layers_menu.actions()
+        if action.menu() is not None and "Segment" in action.text()
+        for entry in action.menu().actions()
+    ]
+    assert any("SAM Adapter" in title for title in titles)
+
+
+def test_a_closed_dock_lets_go_of_the_viewer_and_opens_again_knowing_the_slices(
+    open_person, polyps, qtbot
+):
+    person = open_person(polyps.frames, rgb=True)
+    person.predict()
+    person.paint(0)
+    labels = person.labels
+    person.viewer.window.remove_dock_widget(person.dock)
+    person.dock.deleteLater()
+    qtbot.wait(100)
+    assert not person.dock.is_open
+    # None of this may reach the dead dock.
+    person.viewer.layers["image"].name = "renamed"
+    person.viewer.add_labels(np.zeros((8, 96, 96), np.uint8), name="another")
+    person.viewer.layers.remove("another")
+    person.viewer.dims.set_current_step(0, 3)
+    dock = SamAdapterDock(person.viewer, person.controller.session)
+    person.viewer.window.add_dock_widget(dock)
+    person.dock = dock
+    dock.layers_panel.labels_box.value = labels
+    assert person.tracker.ready() == [(0,)]
+    assert person.tracker.adapter_of((0,)) == ""
+    dock.shutdown()

@@ -164,3 +164,14 @@ def test_retraining_never_changes_what_the_person_corrected(corrected, polyps):
     person.predict_all()
     for z, mask in human.items():
         np.testing.assert_array_equal(person.labels.data[z][mask], polyps.masks[z][mask])
+
+
+def test_the_input_size_is_chosen_for_the_first_version_and_kept_by_the_next(corrected):
+    person = corrected
+    panel = person.dock.retrain_panel
+    panel.size_box.value = 192
+    person.retrain(gear="quick", minutes=0.1)
+    person.wait_for_training()
+    assert person.controller.session.active.card.input_size == 192
+    assert panel.size_box.value == 192
+    assert not panel.size_box.enabled

@@ -55,6 +55,15 @@ def test_a_version_deleted_from_disk_is_reported(open_person, polyps, adapter_fi
     assert "no adapter file" in person.message
 
 
+def test_an_adapter_of_another_base_model_is_refused_by_both_names(person, adapter_file):
+    content = adapter_file.read_bytes().replace(b"lite_medsam", b"huge_medsam")
+    adapter_file.write_bytes(content)
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    assert "huge_medsam" in person.message
+    assert "lite_medsam" in person.message
+    assert person.controller.session.store.versions() == []
+
+
 def test_another_folder_has_its_own_versions(open_person, polyps, adapter_file, tmp_path):
     person = open_person(polyps.frames, rgb=True)
     person.dock.versions_panel.load_requested.emit(adapter_file)
