@@ -64,7 +64,7 @@ class Driver:
         """Press Predict slice, or Predict all, and wait."""
         panel = self.dock.predict_panel
         (panel.all_button if all_slices else panel.slice_button).click()
-        self.wait(lambda: not self.dock.controller.is_predicting)
+        self.wait(lambda: not self.dock.controller.prediction.is_running)
 
     def correct(self, position: int) -> None:
         """Make a slice what the truth says."""
@@ -84,7 +84,10 @@ class Driver:
     def finish_training(self, on_turn: Callable[[], None] = lambda: None) -> None:
         """Wait until the new version has predicted the slice in view."""
         controller = self.dock.controller
-        self.wait(lambda: not controller.is_training and not controller.is_predicting, on_turn)
+        self.wait(
+            lambda: not controller.retraining.is_running and not controller.prediction.is_running,
+            on_turn,
+        )
 
     def close(self) -> None:
         """Close the window."""

@@ -16,7 +16,7 @@ from psygnal import Signal
 from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import TrainingProcess
-from napari_sam_adapter.errors import ImageError, TrainingError
+from napari_sam_adapter.errors import CheckpointError, ImageError, TrainingError
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, check_adapter_base
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent
@@ -89,6 +89,11 @@ class Session:
         """The version that predicts; None is the base model alone."""
         return self._active
 
+    @property
+    def active_name(self) -> str:
+        """Name of what predicts: ``v3``, or ``the base model``."""
+        return "the base model" if self._active is None else f"v{self._active.number}"
+
     def activate(self, number: int | None) -> None:
         """Let a version (None: the base model) predict from now on, and remember it on disk.
 
@@ -103,6 +108,20 @@ class Session:
         self.store.set_active(number)
         self._active = version
         self.active_changed.emit()
+
+    def activate_saved(self, saved: AdapterSaved) -> int:
+        """Let the version a training run has just saved predict; return its number.
+
+        Raises
+        ------
+        SamAdapterError
+            If it is gone, or the choice cannot be saved.
+        """
+        for version in self.store.versions():
+            if version.card.adapter_id == saved.card.adapter_id:
+                self.activate(version.number)
+                return version.number
+        raise CheckpointError(f"The new version {saved.path} is not in {self.store.folder}.")
 
     def open_store(self, folder: Path) -> None:
         """Continue with the versions of another folder."""

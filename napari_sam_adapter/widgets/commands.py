@@ -19,12 +19,12 @@ def open_dock(viewer: napari.Viewer) -> SamAdapterDock:
 
 def predict_slice(viewer: napari.Viewer) -> None:
     """Predict the slice in view."""
-    open_dock(viewer).controller.predict_slice()
+    open_dock(viewer).controller.prediction.predict_slice()
 
 
 def predict_all(viewer: napari.Viewer) -> None:
     """Predict all slices that are not accepted."""
-    open_dock(viewer).controller.predict_all()
+    open_dock(viewer).controller.prediction.predict_all()
 
 
 def accept_slice(viewer: napari.Viewer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari
@@ -106,26 +105,28 @@ class SamAdapterDock(QWidget):
 
     def _connect_signals(self) -> None:
         controller = self.controller
-        self.layers_panel.layers_chosen.connect(controller.choose_layers)
+        layers, prediction = controller.layers, controller.prediction
+        retraining = controller.retraining
+        self.layers_panel.layers_chosen.connect(layers.choose)
         self.versions_panel.version_requested.connect(controller.activate)
         self.versions_panel.load_requested.connect(controller.load_adapter_file)
         self.versions_panel.export_requested.connect(controller.export_active)
-        self.versions_panel.folder_requested.connect(self._on_folder_requested)
-        self.predict_panel.slice_requested.connect(controller.predict_slice)
-        self.predict_panel.all_requested.connect(controller.predict_all)
-        self.predict_panel.cancel_requested.connect(controller.cancel_prediction)
+        self.versions_panel.folder_requested.connect(controller.session.open_store)
+        self.predict_panel.slice_requested.connect(prediction.predict_slice)
+        self.predict_panel.all_requested.connect(prediction.predict_all)
+        self.predict_panel.cancel_requested.connect(prediction.cancel)
         self.correct_panel.accept_requested.connect(controller.toggle_accepted)
         self.correct_panel.slice_requested.connect(self._on_slice_requested)
-        self.retrain_panel.retrain_requested.connect(controller.retrain)
-        self.retrain_panel.stop_requested.connect(controller.stop_training)
+        self.retrain_panel.retrain_requested.connect(retraining.start)
+        self.retrain_panel.stop_requested.connect(retraining.stop)
         controller.said.connect(self._on_said)
         controller.engine_ready.connect(self._on_engine_ready)
-        controller.binding_changed.connect(self._on_binding_changed)
-        controller.slices_changed.connect(self._show_slices)
-        controller.prediction_progressed.connect(self.predict_panel.show_progress)
-        controller.training_changed.connect(self.retrain_panel.show_training)
-        controller.training_reported.connect(self.retrain_panel.show_event)
         controller.versions_changed.connect(self._show_versions)
+        layers.changed.connect(self._on_layers_changed)
+        layers.slices_changed.connect(self._show_slices)
+        prediction.progressed.connect(self.predict_panel.show_progress)
+        retraining.changed.connect(self.retrain_panel.show_training)
+        retraining.reported.connect(self.retrain_panel.show_event)
 
     def _on_said(self, sentence: str, is_problem: bool) -> None:
         self.message.setStyleSheet(f"color: {PROBLEM_COLOUR};" if is_problem else "")
@@ -141,10 +142,7 @@ class SamAdapterDock(QWidget):
         if binding is not None:
             binding.show(binding.source.index_of(position))
 
-    def _on_folder_requested(self, folder: Path) -> None:
-        self.controller.session.open_store(folder)
-
-    def _on_binding_changed(self) -> None:
+    def _on_layers_changed(self) -> None:
         binding = self.controller.binding
         if binding is not None:
             self.layers_panel.choose_labels(binding.labels)

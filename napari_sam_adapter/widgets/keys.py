@@ -20,7 +20,7 @@ KEYS = {
 def bind_keys(viewer: napari.Viewer, dock: SamAdapterDock) -> None:
     """Bind `KEYS` on the viewer and on its layers; they do nothing once the dock is closed."""
     actions: dict[str, Callable[[], None]] = {
-        "Shift-P": dock.controller.predict_slice,
+        "Shift-P": dock.controller.prediction.predict_slice,
         "Shift-A": dock.controller.toggle_accepted,
         "Shift-R": dock.retrain_panel.request,
     }

@@ -69,11 +69,11 @@ class Person:
 
     def predict(self):
         self.dock.predict_panel.slice_button.click()
-        self.wait(lambda: not self.controller.is_predicting)
+        self.wait(lambda: not self.controller.prediction.is_running)
 
     def predict_all(self):
         self.dock.predict_panel.all_button.click()
-        self.wait(lambda: not self.controller.is_predicting)
+        self.wait(lambda: not self.controller.prediction.is_running)
 
     def paint(self, position, row=20, column=20, label=2):
         """One dab of napari's brush."""
@@ -108,8 +108,8 @@ class Person:
         self.dock.retrain_panel.button.click()
 
     def wait_for_training(self):
-        self.wait(lambda: not self.controller.is_training)
-        self.wait(lambda: not self.controller.is_predicting)
+        self.wait(lambda: not self.controller.retraining.is_running)
+        self.wait(lambda: not self.controller.prediction.is_running)
 
 
 @pytest.fixture
@@ -136,7 +136,10 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
         dock.shutdown()
         # The worker threads must be gone before the viewer is: they report to its dock.
         qtbot.waitUntil(
-            lambda dock=dock: not dock.controller.is_predicting and not dock.controller.is_training,
+            lambda dock=dock: (
+                not dock.controller.prediction.is_running
+                and not dock.controller.retraining.is_running
+            ),
             timeout=TIMEOUT_MS,
         )
 

@@ -65,7 +65,7 @@ def test_retraining_without_a_corrected_slice_says_what_to_do(person):
     person.predict()
     person.retrain()
     assert "No slice is corrected or accepted yet" in person.message
-    assert not person.controller.is_training
+    assert not person.controller.retraining.is_running
 
 
 def test_retraining_on_empty_masks_only_is_refused(person):
@@ -79,7 +79,7 @@ def test_the_masks_layer_deleted_while_all_slices_are_predicted(person):
     person.dock.predict_panel.all_button.click()
     person.wait(lambda: person.tracker.count(SliceState.PREDICTED) >= 1)
     person.viewer.layers.remove(person.labels)
-    person.wait(lambda: not person.controller.is_predicting)
+    person.wait(lambda: not person.controller.prediction.is_running)
     assert "was deleted" in person.message
     person.predict()
     assert person.labels in person.viewer.layers
@@ -89,7 +89,7 @@ def test_the_image_deleted_while_all_slices_are_predicted(person):
     person.dock.predict_panel.all_button.click()
     person.wait(lambda: person.tracker.count(SliceState.PREDICTED) >= 1)
     person.viewer.layers.remove("image")
-    person.wait(lambda: not person.controller.is_predicting)
+    person.wait(lambda: not person.controller.prediction.is_running)
     assert "was deleted" in person.message
     person.dock.predict_panel.slice_button.click()
     assert "There is no image layer" in person.message

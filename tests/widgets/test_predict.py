@@ -50,7 +50,7 @@ def test_a_new_prediction_never_overwrites_corrected_pixels(person):
 
 def test_predict_all_does_every_slice_and_shows_progress(person):
     seen = []
-    person.controller.prediction_progressed.connect(lambda done, total: seen.append((done, total)))
+    person.controller.prediction.progressed.connect(lambda done, total: seen.append((done, total)))
     person.predict_all()
     assert all(person.tracker.state((z,)) is SliceState.PREDICTED for z in range(8))
     assert seen[0] == (0, 8)
@@ -62,7 +62,7 @@ def test_cancel_keeps_the_slices_that_are_done(person):
     person.dock.predict_panel.all_button.click()
     person.wait(lambda: person.tracker.count(SliceState.PREDICTED) >= 1)
     person.dock.predict_panel.cancel_button.click()
-    person.wait(lambda: not person.controller.is_predicting)
+    person.wait(lambda: not person.controller.prediction.is_running)
     assert 1 <= person.tracker.count(SliceState.PREDICTED) < 8
     assert "Cancelled" in person.message
     assert person.dock.predict_panel.all_button.isEnabled()
@@ -120,7 +120,7 @@ def test_two_slider_axes_work(open_person, polyps):
 
 def test_the_slider_position_is_right_for_a_scaled_and_shifted_volume(open_person, polyps):
     person = open_person(polyps.frames[..., 0], scale=(3.0, 1.0, 1.0), translate=(7.0, 0.0, 0.0))
-    person.controller.choose_layers(person.viewer.layers["image"], None)
+    person.controller.layers.choose(person.viewer.layers["image"], None)
     person.go_to(4)
     person.predict()
     assert person.tracker.state((4,)) is SliceState.PREDICTED

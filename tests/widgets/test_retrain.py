@@ -76,7 +76,7 @@ def test_the_window_predicts_and_stays_live_while_training_runs(corrected, qtbot
     assert person.tracker.state((7,)) is SliceState.PREDICTED
     qtbot.wait(1500)
     timer.stop()
-    assert person.controller.is_training
+    assert person.controller.retraining.is_running
     # How long the gaps are is measured by docs/measure_window.py; here: ticks kept coming.
     assert len(gaps) > 50
     person.dock.retrain_panel.button.click()
@@ -112,7 +112,7 @@ def test_training_killed_from_outside_is_reported_and_can_be_started_again(corre
     person.retrain(gear="quick", minutes=30)
     wait_until_training_steps(person)
     os.kill(person.controller.session.training.pid, signal.SIGKILL)
-    person.wait(lambda: not person.controller.is_training)
+    person.wait(lambda: not person.controller.retraining.is_running)
     assert "killed by signal 9" in person.message
     assert "The version in use has not changed" in person.message
     assert person.controller.session.active is None
@@ -143,7 +143,7 @@ def test_closing_the_window_asks_and_ends_the_training_process(corrected):
     assert any("retraining the adapter" in text for text in manager.get_status())
     manager.cancel_all()  # what napari does once the person has confirmed
     person.wait(lambda: process_is_gone(pid))
-    person.wait(lambda: not person.controller.is_training)
+    person.wait(lambda: not person.controller.retraining.is_running)
     assert person.controller.session.store.versions() == []
 
 

@@ -1,0 +1,160 @@
+"""Predict the slice in view, or all slices, in the background."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.engine.predictor import SlicePredicted, SliceSkipped, predict_slices
+from napari_sam_adapter.errors import ImageError, SamAdapterError
+from napari_sam_adapter.widgets.jobs import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.widgets.binding import LayerBinding
+    from napari_sam_adapter.widgets.layer_choice import LayerChoice
+
+
+class Prediction(QObject):
+    """One prediction job at a time, written into the layers it was started for.
+
+    Attributes
+    ----------
+    said : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong.
+    progressed : Signal(int, int)
+        Slices done, slices in all. (0, 0) when nothing runs.
+    """
+
+    said = Signal(str, bool)
+    progressed = Signal(int, int)
+
+    def __init__(
+        self, session: Session, layers: LayerChoice, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._layers = session, layers
+        self._job: Job | None = None
+        self._binding: LayerBinding | None = None
+        self._stop = self._failed = self._once_more = False
+        self._n_done = self._n_wanted = 0
+        self._skipped: list[str] = []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether slices are being predicted."""
+        return self._job is not None
+
+    def predict_slice(self) -> None:
+        """Predict the slice in view."""
+        try:
+            binding = self._layers.need()
+            index = binding.index_in_view()
+            if binding.tracker.state(index) is SliceState.ACCEPTED:
+                raise ImageError(
+                    f"{binding.source.describe(index).capitalize()} is accepted, so it stays as "
+                    "it is. Take the acceptance back to predict it again."
+                )
+            self._start(binding, [index])
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+
+    def predict_all(self) -> None:
+        """Predict all slices that are not accepted, beginning with the one in view."""
+        try:
+            binding = self._layers.need()
+            binding.check_all()
+            start = binding.source.flat(binding.index_in_view())
+            order = list(binding.source.indices())
+            order = order[start:] + order[:start]
+            accepted = SliceState.ACCEPTED
+            wanted = [index for index in order if binding.tracker.state(index) is not accepted]
+            if not wanted:
+                raise ImageError("Every slice is accepted; there is nothing to predict.")
+            self._start(binding, wanted)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+
+    def predict_slice_again(self) -> None:
+        """Show what a new version makes of the slice in view, as soon as nothing else runs."""
+        binding = self._layers.binding
+        if binding is None or not binding.is_alive or not binding.slices_are_in_view():
+            return
+        if self._job is not None:
+            self._once_more = True
+        elif binding.tracker.state(binding.index_in_view()) is not SliceState.ACCEPTED:
+            self._start(binding, [binding.index_in_view()])
+
+    def cancel(self) -> None:
+        """Stop after the slice that is being predicted; what is done stays."""
+        self._stop = True
+
+    def _start(self, binding: LayerBinding, indices: Sequence[SliceIndex]) -> None:
+        if self._job is not None:
+            raise ImageError("A prediction is running already; wait for it, or cancel it.")
+        self._stop = self._failed = False
+        self._binding, self._skipped = binding, []
+        self._n_done, self._n_wanted = 0, len(indices)
+        model, source, predictor = self._session.model(), binding.source, self._session.predictor
+        job = Job(
+            lambda: predict_slices(predictor, source, indices, model, lambda: self._stop),
+            f"predicting {len(indices)} slices",
+            self.cancel,
+            self,
+        )
+        job.event_reported.connect(self._on_slice_done)
+        job.failed.connect(self._on_failed)
+        job.finished.connect(self._on_finished)
+        self._job = job
+        self.progressed.emit(0, len(indices))
+        job.start()
+
+    def _on_slice_done(self, event: SlicePredicted | SliceSkipped) -> None:
+        binding = self._binding
+        if binding is None or not binding.is_alive:
+            self._stop = True
+            return
+        self._n_done += 1
+        try:
+            if isinstance(event, SlicePredicted):
+                binding.apply(event)
+            else:
+                self._skipped.append(f"{binding.source.describe(event.index)}: {event.reason}")
+        except ImageError as error:
+            self._stop = True
+            self._on_failed(str(error))
+        self.progressed.emit(self._n_done, self._n_wanted)
+
+    def _on_failed(self, message: str) -> None:
+        self._failed = True
+        self.said.emit(message, True)
+
+    def _on_finished(self) -> None:
+        binding, done, wanted = self._binding, self._n_done, self._n_wanted
+        self._job = self._binding = None
+        self.progressed.emit(0, 0)
+        if binding is not None and not binding.is_alive:
+            self.said.emit(
+                f"The image or masks layer was deleted; {done} of {wanted} slices were predicted.",
+                True,
+            )
+        elif done and not self._failed:
+            self.said.emit(self._summary(done, wanted), bool(self._skipped))
+        if self._once_more:
+            self._once_more = False
+            self.predict_slice_again()
+
+    def _summary(self, done: int, wanted: int) -> str:
+        name = self._session.active_name
+        if self._skipped:
+            more = f" and {len(self._skipped) - 1} more" if len(self._skipped) > 1 else ""
+            return f"{done - len(self._skipped)} slices predicted. Skipped {self._skipped[0]}{more}"
+        if done < wanted:
+            return f"Cancelled: {done} of {wanted} slices were predicted by {name}."
+        what = "Predicted" if wanted == 1 else f"{done} slices predicted"
+        return f"{what} by {name}. Correct the masks with napari's brush, or accept them."

@@ -1,0 +1,143 @@
+"""Retrain on the corrected and accepted slices, in the background."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_sam_adapter.errors import SamAdapterError, TrainingError
+from napari_sam_adapter.session import RetrainRequest
+from napari_sam_adapter.training.job import AdapterSaved
+from napari_sam_adapter.widgets.jobs import Job
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.widgets.layer_choice import LayerChoice
+    from napari_sam_adapter.widgets.retrain_panel import RetrainSettings
+
+
+class Retraining(QObject):
+    """One training run at a time.
+
+    Attributes
+    ----------
+    said : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong.
+    changed : Signal(bool)
+        Training started or ended.
+    reported : Signal(object)
+        An event of the run.
+    version_made : Signal()
+        A new version is saved and in use.
+    """
+
+    said = Signal(str, bool)
+    changed = Signal(bool)
+    reported = Signal(object)
+    version_made = Signal()
+
+    def __init__(
+        self, session: Session, layers: LayerChoice, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._layers = session, layers
+        self._job: Job | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run goes on."""
+        return self._job is not None
+
+    def start(self, settings: RetrainSettings) -> None:
+        """Train the next version on the corrected and accepted slices."""
+        try:
+            if self._job is not None:
+                raise TrainingError("A training run is going on already.")
+            request = self._request(settings)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+            return
+        job = Job(
+            lambda: self._session.retrain(request),
+            "retraining the adapter; closing ends the run and keeps nothing of it",
+            self._session.kill_training,
+            self,
+        )
+        job.event_reported.connect(self._on_event)
+        job.failed.connect(self._on_failed)
+        job.finished.connect(self._on_finished)
+        self._job = job
+        self.changed.emit(True)
+        count = len(request.masks)
+        slices = "1 slice" if count == 1 else f"{count} slices"
+        self.said.emit(f"Retraining on {slices}. Go on working.", False)
+        job.start()
+
+    def stop(self) -> None:
+        """Ask the run to end; the best state so far becomes the new version."""
+        self._session.stop_training()
+        self.said.emit("Stopping after this step; the best state so far is kept.", False)
+
+    def _request(self, settings: RetrainSettings) -> RetrainRequest:
+        binding = self._layers.binding
+        if binding is None or not binding.is_alive:
+            raise TrainingError(
+                "There is nothing to train on yet: predict a slice, correct its mask or accept it, "
+                "then retrain."
+            )
+        masks = binding.masks_to_train_on()
+        if not masks:
+            raise TrainingError(
+                "No slice is corrected or accepted yet. Paint on a mask, or accept a slice that "
+                "needs no change, then retrain."
+            )
+        if not any(mask.any() for mask in masks.values()):
+            raise TrainingError(
+                "All masks to train on are empty. Correct at least one slice that shows the object."
+            )
+        return RetrainRequest(
+            source=binding.source,
+            masks=masks,
+            image_name=binding.image.name,
+            config=settings.config,
+            input_size=settings.input_size,
+        )
+
+    def _on_event(self, event: Any) -> None:
+        self.reported.emit(event)
+        if isinstance(event, AdapterSaved):
+            self._activate(event)
+
+    def _activate(self, saved: AdapterSaved) -> None:
+        try:
+            number = self._session.activate_saved(saved)
+        except SamAdapterError as error:
+            self._on_failed(str(error))
+            return
+        self.said.emit(_summary(number, saved), saved.card.training["ended"] == "diverged")
+        self.version_made.emit()
+
+    def _on_failed(self, message: str) -> None:
+        self.said.emit(f"{message} The version in use has not changed.", True)
+
+    def _on_finished(self) -> None:
+        self._job = None
+        self.changed.emit(False)
+
+
+def _summary(number: int, saved: AdapterSaved) -> str:
+    training = saved.card.training
+    before, after = training["held_out_dice_before"], training["held_out_dice_after"]
+    if before is None:
+        score = "Too few slices to hold one out, so there is no score yet."
+    else:
+        score = (
+            f"Dice on {training['n_held_out']} held-out: {before:.2f} before, {after:.2f} after."
+        )
+    how = {
+        "completed": "is trained and in use",
+        "stopped": "holds the best state before you stopped, and is in use",
+        "diverged": "holds the best state before the loss broke down, and is in use",
+    }[training["ended"]]
+    return f"v{number} {how}. {score}"
