@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 from napari_sam_adapter.errors import StorageError
@@ -25,20 +25,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         If the content cannot be written. What stood at ``path`` is still there, and no temporary
         file is left behind.
     """
-    temporary: str | None = None
+    # In the same folder: only within one file system is the final rename atomic. Opened the plain
+    # way, not by tempfile, whose files nobody else in the lab could read.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # In the same folder: only within one file system is the final rename atomic.
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise StorageError(
             f"{path} could not be written: {error.strerror or error}. What was there before is "
             "unchanged; free some space or choose another folder, then save again."

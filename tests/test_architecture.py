@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -93,8 +94,19 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def test_the_wheel_contains_the_manifest(wheel):
+def test_napari_finds_the_manifest_of_the_installed_wheel(wheel, tmp_path):
     assert "napari_sam_adapter/napari.yaml" in wheel.namelist()
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", str(tmp_path), wheel.filename], check=True)
+    program = (
+        "import npe2, napari_sam_adapter as package\n"
+        "manifest = npe2.PluginManifest.from_distribution('napari-sam-adapter')\n"
+        "print(package.__file__, len(manifest.contributions.widgets))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-P", "-W", "ignore", "-c", program]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert answer.stdout.split() == [str(tmp_path / "napari_sam_adapter/__init__.py"), "1"]
 
 
 def test_the_wheel_contains_every_module_and_no_test(wheel):

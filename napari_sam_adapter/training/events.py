@@ -57,6 +57,8 @@ class TrainingFinished:
         ``diverged``: the loss was no longer a number; the best state before is kept.
     state : dict of str to Tensor
         State dict of the adapted model (adapter and mask decoder), on the CPU.
+    trained_on, held_out : tuple of str
+        Digests of the slices on either side of the split.
     held_out_before, held_out_after : float or None
         Mean Dice on the held-out slices at the start and of ``state``; None without any.
     """
@@ -66,8 +68,8 @@ class TrainingFinished:
     steps: int
     seconds: float
     last_loss: float | None
-    n_training: int
-    n_held_out: int
+    trained_on: tuple[str, ...]
+    held_out: tuple[str, ...]
     held_out_before: float | None
     held_out_after: float | None
     message: str = ""

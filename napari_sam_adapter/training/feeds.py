@@ -29,8 +29,8 @@ class PreparedSample:
         self.image, self.target = resize(x, size), resize(y, size)
 
 
-class ImageFeed:
-    """Encode a fresh random view each step (the full gear)."""
+class _Feed:
+    """What both feeds hold: the model, the prepared samples, and an endless random order."""
 
     def __init__(
         self, model: AdaptedSam, samples: Sequence[TrainingSample], rng: np.random.Generator
@@ -40,6 +40,10 @@ class ImageFeed:
         size = model.settings.input_size
         self._samples = [PreparedSample(sample, size) for sample in samples]
         self._order = _endless_shuffle(len(samples), rng)
+
+
+class ImageFeed(_Feed):
+    """Encode a fresh random view each step (the full gear)."""
 
     def next(self) -> Fed:
         """Return the embedding (1, 256, h, w) of a view, its target (1, 1, S, S) and geometry."""
@@ -52,7 +56,7 @@ class ImageFeed:
         return self._model.encode(image.to(device)), target.to(device), geometry
 
 
-class EmbeddingFeed:
+class EmbeddingFeed(_Feed):
     """Draw from embeddings that were computed once (the quick gear).
 
     Each slice is first encoded as it is. While less than ``CACHE_TIME_SHARE`` of the time has gone
@@ -62,11 +66,7 @@ class EmbeddingFeed:
     def __init__(
         self, model: AdaptedSam, samples: Sequence[TrainingSample], rng: np.random.Generator
     ) -> None:
-        self._model = model
-        self._rng = rng
-        size = model.settings.input_size
-        self._samples = [PreparedSample(sample, size) for sample in samples]
-        self._order = _endless_shuffle(len(samples), rng)
+        super().__init__(model, samples, rng)
         self._cache: list[dict[int, Fed]] = [{} for _ in samples]
         self._start = time.monotonic()
         self._encoding_seconds = 0.0

@@ -6,7 +6,7 @@ torch, and lets `engine` do it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,11 +82,14 @@ def run_job(
     from napari_sam_adapter.training.loop import train_adapter
 
     device = choose_device(job.device)
-    model, parent_id = starting_model(job.base, job.init, job.input_size, seed=job.config.seed)
+    model, parent = starting_model(job.base, job.init, job.input_size, seed=job.config.seed)
+    seen = frozenset(parent.training.get("trained_on", ())) if parent is not None else frozenset()
     model.to_device(device)
     finished: TrainingFinished | None = None
     try:
-        for event in train_adapter(model, job.samples, job.config, should_stop=should_stop):
+        for event in train_adapter(
+            model, job.samples, job.config, seen=seen, should_stop=should_stop
+        ):
             yield event
             if isinstance(event, TrainingFinished):
                 finished = event
@@ -102,23 +105,23 @@ def run_job(
     card = save_adapter(
         job.out,
         model,
-        gear=_gear_of(job),
-        training=training_summary(finished, job),
-        parent_id=parent_id,
+        gear=_gear_of(job.config.gear, parent),
+        training=training_summary(finished, job, seen),
+        parent_id="" if parent is None else parent.adapter_id,
     )
     yield AdapterSaved(job.out, card)
 
 
 def starting_model(
     base: str, init: Path | None, input_size: int | None, *, seed: int
-) -> tuple[AdaptedSam, str]:
+) -> tuple[AdaptedSam, AdapterCard | None]:
     """Build the model a run starts from.
 
     Returns
     -------
     model : AdaptedSam
-    parent_id : str
-        Id of the adapter it started from; empty for the base model.
+    parent : AdapterCard or None
+        Card of the adapter it started from; None for the base model.
 
     Raises
     ------
@@ -129,31 +132,33 @@ def starting_model(
     from napari_sam_adapter.sam.checkpoint import load_adapter
 
     if init is None:
-        return build_adapted_sam(ModelSettings.default(base, input_size), seed=seed), ""
+        return build_adapted_sam(ModelSettings.default(base, input_size), seed=seed), None
     model, card = load_adapter(init, base=base)
     if input_size not in (None, card.input_size):
         raise CheckpointError(
             f"{init} works at input size {card.input_size}, not {input_size}. Leave the input size "
             "out to continue from it, or start from the base model."
         )
-    return model, card.adapter_id
+    return model, card
 
 
-def _gear_of(job: TrainingJob) -> str:
+def _gear_of(gear: str, parent: AdapterCard | None) -> str:
     """Name the deepest gear in the adapter's history: after ``full``, the encoder is adapted."""
-    if job.init is not None and job.config.gear == "quick":
-        from napari_sam_adapter.adapter.card import read_card
-
-        return "full" if read_card(job.init).gear == "full" else "quick"
-    return job.config.gear
+    return "full" if parent is not None and parent.gear == "full" else gear
 
 
-def training_summary(finished: TrainingFinished, job: TrainingJob) -> dict[str, Any]:
-    """Return the training summary of an adapter file: plain data for people and programs."""
+def training_summary(
+    finished: TrainingFinished, job: TrainingJob, seen: Collection[str] = frozenset()
+) -> dict[str, Any]:
+    """Return the training summary of an adapter file: plain data for people and programs.
+
+    ``trained_on`` names by digest all slices of the adapter's history, ``seen`` by its parents
+    included, so that the next run holds out none of them.
+    """
     return {
         "n_slices": len(job.samples),
-        "n_training": finished.n_training,
-        "n_held_out": finished.n_held_out,
+        "n_training": len(finished.trained_on),
+        "n_held_out": len(finished.held_out),
         "held_out_dice_before": finished.held_out_before,
         "held_out_dice_after": finished.held_out_after,
         "last_loss": finished.last_loss,
@@ -162,6 +167,8 @@ def training_summary(finished: TrainingFinished, job: TrainingJob) -> dict[str, 
         "ended": finished.reason,
         "gear_of_this_run": job.config.gear,
         "slices": [sample.name for sample in job.samples],
+        "trained_on": sorted({*seen, *finished.trained_on}),
+        "held_out": list(finished.held_out),
         "config": job.config.to_dict(),
         **job.notes,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ def train_adapter(
     samples: Sequence[TrainingSample],
     config: TrainingConfig,
     *,
+    seen: Collection[str] = frozenset(),
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainingEvent]:
     """Train an adapted model on slices a person stands behind.
@@ -47,6 +48,8 @@ def train_adapter(
         Changed in place; at the end it holds the state that was kept. Its base never changes.
     samples : sequence of TrainingSample
     config : TrainingConfig
+    seen : collection of str
+        Digests of slices the model was trained on before; they are not held out.
     should_stop : callable
         Asked before each step; once true, the run ends with the best state so far.
 
@@ -69,7 +72,7 @@ def train_adapter(
             "Every mask to train on is empty: the model cannot learn what the object looks like. "
             "Correct at least one slice that shows it."
         )
-    yield from _Run(model, samples, config, should_stop).events()
+    yield from _Run(model, samples, config, seen, should_stop).events()
 
 
 class _Run:
@@ -80,6 +83,7 @@ class _Run:
         model: AdaptedSam,
         samples: Sequence[TrainingSample],
         config: TrainingConfig,
+        seen: Collection[str],
         should_stop: Callable[[], bool],
     ) -> None:
         self._model = model
@@ -87,7 +91,7 @@ class _Run:
         self._should_stop = should_stop
         self._rng = np.random.default_rng(config.seed)
         torch.manual_seed(config.seed)
-        self._training, self._held_out = split_samples(samples, self._rng)
+        self._training, self._held_out = split_samples(samples, self._rng, seen=seen)
         self._optimizer = _optimizer(model, config)
         self._average = WeightsAverage(_trainable(model, config), config.ema_decay)
         self._held_out_embeddings: list[ImageEmbedding] = []
@@ -146,7 +150,9 @@ class _Run:
             if not math.isfinite(total):
                 return total
             (loss / self._config.batch_size).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._average.parameters, self._config.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self._average.parameters, self._config.gradient_clip)
+        if not math.isfinite(float(norm)):
+            return math.nan  # the loss was a number, its gradient is not: one step would spoil all
         self._optimizer.step()
         self._step += 1
         self._average.update(self._step)
@@ -200,8 +206,8 @@ class _Run:
             steps=self._step,
             seconds=time.monotonic() - self._start,
             last_loss=self._last_loss,
-            n_training=len(self._training),
-            n_held_out=len(self._held_out),
+            trained_on=tuple(sample.digest for sample in self._training),
+            held_out=tuple(sample.digest for sample in self._held_out),
             held_out_before=self._dice_before,
             held_out_after=None if math.isnan(score) else score,
             message=message,

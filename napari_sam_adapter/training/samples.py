@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,14 +37,32 @@ class TrainingSample:
                 f"but its mask is {' x '.join(map(str, self.mask.shape))}; they must be alike."
             )
 
+    @property
+    def digest(self) -> str:
+        """Fingerprint of the image, whatever the slice is called and its mask looks like."""
+        content = hashlib.blake2b(np.ascontiguousarray(self.image).data, digest_size=12)
+        content.update(f"{self.image.dtype.str}{self.image.shape}".encode())
+        return content.hexdigest()
+
 
 def split_samples(
-    samples: Sequence[TrainingSample], rng: np.random.Generator
+    samples: Sequence[TrainingSample],
+    rng: np.random.Generator,
+    *,
+    seen: Collection[str] = frozenset(),
 ) -> tuple[list[TrainingSample], list[TrainingSample]]:
     """Split samples into training and held-out ones.
 
     One in eight is held out, at least one from six samples on, none below. The held-out slices
     show an object where there are enough of those: an empty slice says little about progress.
+
+    Parameters
+    ----------
+    samples : sequence of TrainingSample
+    rng : Generator
+    seen : collection of str
+        Digests of slices that the model has been trained on before. They are never held out: it
+        would score too well on them, and no new state could beat the one it started from.
 
     Returns
     -------
@@ -53,9 +72,11 @@ def split_samples(
     if len(samples) < MINIMUM_FOR_HOLD_OUT:
         return list(samples), []
     wanted = max(1, len(samples) // 8)
-    with_object = [index for index, sample in enumerate(samples) if sample.mask.any()]
-    candidates = with_object if len(with_object) > wanted else range(len(samples))
-    held_out = set(rng.choice(list(candidates), size=wanted, replace=False).tolist())
+    unseen = [i for i, sample in enumerate(samples) if not seen or sample.digest not in seen]
+    with_object = [index for index in unseen if samples[index].mask.any()]
+    candidates = with_object if len(with_object) > wanted else unseen
+    wanted = min(wanted, len(candidates))
+    held_out = set(rng.choice(candidates, size=wanted, replace=False).tolist())
     return (
         [sample for index, sample in enumerate(samples) if index not in held_out],
         [sample for index, sample in enumerate(samples) if index in held_out],

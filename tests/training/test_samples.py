@@ -46,6 +46,25 @@ def test_the_only_slice_with_an_object_is_never_held_out_alone(seed):
     assert any(sample.mask.any() for sample in training)
 
 
+def test_a_slice_the_model_has_seen_is_never_held_out():
+    rng = np.random.default_rng(0)
+    full = np.ones((8, 8), bool)
+    samples = [TrainingSample(rng.random((8, 8)), full, str(index)) for index in range(16)]
+    seen = {sample.digest for sample in samples[:15]}
+    training, held_out = split_samples(samples, rng, seen=seen)
+    assert [sample.name for sample in held_out] == ["15"]
+    assert len(training) == 15
+    assert split_samples(samples, rng, seen={s.digest for s in samples})[1] == []
+
+
+def test_the_digest_follows_the_image_not_its_name_or_mask():
+    image, full = np.arange(64).reshape(8, 8), np.ones((8, 8), bool)
+    one = TrainingSample(image, full, "a").digest
+    assert TrainingSample(image.copy(), ~full, "b").digest == one
+    assert TrainingSample(image + 1, full, "a").digest != one
+    assert TrainingSample(image.astype(float), full, "a").digest != one
+
+
 def test_the_seed_decides_the_split():
     assert split(made(16), 3) == split(made(16), 3)
     assert len({tuple(split(made(16), seed)[1]) for seed in range(10)}) > 1
