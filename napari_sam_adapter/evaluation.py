@@ -74,7 +74,10 @@ def evaluate_pairs(model: AdaptedSam, pairs: Iterable[tuple[Path, Path]]) -> Ite
     """
     for image_path, mask_path in pairs:
         image, truth = read_pair(image_path, mask_path)
-        yield evaluate_image(model, image, truth, image_path.name)
+        try:
+            yield evaluate_image(model, image, truth, image_path.name)
+        except ImageError as error:
+            raise ImageError(f"{image_path.name}: {error}") from error
 
 
 def evaluate_image(

@@ -16,7 +16,7 @@ from psygnal import Signal
 from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import TrainingProcess
-from napari_sam_adapter.errors import CheckpointError, ImageError, TrainingError
+from napari_sam_adapter.errors import ImageError, TrainingError
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, check_adapter_base
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent
@@ -110,18 +110,16 @@ class Session:
         self.active_changed.emit()
 
     def activate_saved(self, saved: AdapterSaved) -> int:
-        """Let the version a training run has just saved predict; return its number.
+        """Make what a training run has saved the next version and use it; return its number.
 
         Raises
         ------
         SamAdapterError
-            If it is gone, or the choice cannot be saved.
+            If it cannot be given a number, or the choice cannot be saved.
         """
-        for version in self.store.versions():
-            if version.card.adapter_id == saved.card.adapter_id:
-                self.activate(version.number)
-                return version.number
-        raise CheckpointError(f"The new version {saved.path} is not in {self.store.folder}.")
+        version = AdapterStore(saved.path.parent).adopt(saved.path)
+        self.activate(version.number)
+        return version.number
 
     def open_store(self, folder: Path) -> None:
         """Continue with the versions of another folder."""
@@ -172,10 +170,9 @@ class Session:
         if self.training is not None:
             raise TrainingError("A training run is going on already.")
         self._stop_requested = False
-        _, out = self.store.reserve()
         job = TrainingJob(
             samples=list(_samples(request)),
-            out=out,
+            out=self.store.working_path(),
             config=request.config,
             base=self.model().base,
             init=self.model().adapter,

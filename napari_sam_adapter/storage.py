@@ -36,9 +36,29 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise StorageError(
             f"{path} could not be written: {error.strerror or error}. What was there before is "
             "unchanged; free some space or choose another folder, then save again."
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def check_writable(path: Path) -> None:
+    """Find out whether a file can be written before minutes of work depend on it.
+
+    Raises
+    ------
+    StorageError
+        If ``path`` is a folder, or its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder; name a file in it.")
+    probe = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise StorageError(f"{path} could not be written: {error.strerror or error}.") from error

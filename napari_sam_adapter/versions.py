@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,13 @@ def default_folder() -> Path:
     return root / "adapters"
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path} could not be read: {error.strerror or error}.") from error
+
+
 class AdapterStore:
     """The versions in one folder.
 
@@ -102,10 +109,39 @@ class AdapterStore:
         """Return the file of a version, whether it exists or not."""
         return self.folder / f"adapter-{number:04d}.safetensors"
 
-    def reserve(self) -> tuple[int, Path]:
-        """Return the next free number and its path; whoever trains writes the file there."""
+    def next_number(self) -> int:
+        """Return the number the next version would get now; it stays free until `adopt`."""
         last = max((number for number, _ in self._files()), default=0)
-        return last + 1, self.path_of(last + 1)
+        return max(last, self._state().get("last", 0)) + 1
+
+    def working_path(self) -> Path:
+        """Return a new path in the folder for an adapter that is still being made."""
+        return self.folder / f".new-{uuid.uuid4().hex}.safetensors"
+
+    def adopt(self, path: Path) -> AdapterVersion:
+        """Make a finished adapter file in the folder the next version.
+
+        Two windows may do so at once: the number is taken by creating the file, never by asking
+        first, so no version is ever written over.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be given its number; the file stays where it was.
+        """
+        card = read_card(path)
+        number = self.next_number()
+        try:
+            while not self._claim(number):
+                number += 1
+            os.replace(path, self.path_of(number))
+        except OSError as error:
+            raise StorageError(
+                f"The new version could not be put into {self.folder}: {error.strerror or error}. "
+                f"It is kept as {path}."
+            ) from error
+        self._write_state(last=number)
+        return AdapterVersion(number, self.path_of(number), card)
 
     def import_file(self, source: Path) -> AdapterVersion:
         """Copy an adapter file into the store as the next version, unless it is there already.
@@ -121,13 +157,9 @@ class AdapterStore:
         for version in self.versions():
             if version.card.adapter_id == card.adapter_id:
                 return version
-        number, path = self.reserve()
-        try:
-            content = source.read_bytes()
-        except OSError as error:
-            raise StorageError(f"{source} could not be read: {error.strerror}.") from error
-        write_atomically(path, content)
-        return AdapterVersion(number, path, card)
+        copy = self.working_path()
+        write_atomically(copy, _read(source))
+        return self.adopt(copy)
 
     def export(self, number: int, target: Path) -> None:
         """Copy a version to a file of the person's choice.
@@ -137,15 +169,12 @@ class AdapterStore:
         StorageError
             If it cannot be written.
         """
-        try:
-            shutil.copyfile(self.get(number).path, target)
-        except OSError as error:
-            raise StorageError(f"{target} could not be written: {error.strerror}.") from error
+        write_atomically(target, _read(self.get(number).path))
 
     @property
     def active(self) -> AdapterVersion | None:
         """The version in use: the one set last, else the newest, else none (the base model)."""
-        wanted = self._read_active()
+        wanted = self._state().get("active")
         if wanted == 0:
             return None
         versions = {version.number: version for version in self.versions()}
@@ -163,15 +192,28 @@ class AdapterStore:
         """
         if number is not None:
             self.get(number)
-        content = json.dumps({"active": number or 0}).encode()
+        self._write_state(active=number or 0)
+
+    def _state(self) -> dict[str, int]:
+        try:
+            state = json.loads((self.folder / "active.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(state, dict):
+            return {}
+        return {key: value for key, value in state.items() if isinstance(value, int)}
+
+    def _write_state(self, **changes: int) -> None:
+        content = json.dumps({**self._state(), **changes}).encode()
         write_atomically(self.folder / "active.json", content)
 
-    def _read_active(self) -> int | None:
+    def _claim(self, number: int) -> bool:
+        """Take a number by creating its file; False if somebody has it."""
         try:
-            value = json.loads((self.folder / "active.json").read_text())["active"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return value if isinstance(value, int) else None
+            self.path_of(number).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
     def _files(self) -> list[tuple[int, Path]]:
         if not self.folder.is_dir():

@@ -56,7 +56,7 @@ def damage(store: AdapterStore, number: int) -> None:
 def test_a_store_without_a_folder_is_empty(store):
     assert store.versions() == []
     assert store.active is None
-    assert store.reserve() == (1, store.path_of(1))
+    assert store.next_number() == 1
 
 
 def test_versions_are_listed_oldest_first(store):
@@ -68,12 +68,12 @@ def test_versions_are_listed_oldest_first(store):
 def test_the_next_number_follows_the_largest(store):
     for number in (1, 7):
         adapter_file(store.path_of(number), f"id {number}")
-    assert store.reserve() == (8, store.path_of(8))
+    assert store.next_number() == 8
 
 
 def test_a_damaged_file_keeps_its_number(filled):
     damage(filled, 3)
-    assert filled.reserve()[0] == 4
+    assert filled.next_number() == 4
 
 
 def test_other_files_in_the_folder_are_none_of_the_stores_business(filled):

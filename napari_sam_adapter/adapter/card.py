@@ -61,7 +61,7 @@ class AdapterCard:
         return {
             "format": FORMAT,
             "format_version": str(FORMAT_VERSION),
-            "card": json.dumps(values, sort_keys=True),
+            "card": json.dumps(values, sort_keys=True, allow_nan=False),
         }
 
     @classmethod
@@ -86,11 +86,44 @@ class AdapterCard:
             )
         try:
             values = json.loads(metadata["card"])
+            _check_types(values)
             values["adapter"] = AdapterConfig.from_dict(values["adapter"])
             values["class_names"] = tuple(str(name) for name in values["class_names"])
             return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"The card inside {source} is damaged ({error}).") from error
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "adapter_id": str,
+    "base_model": str,
+    "base_sha256": str,
+    "gear": str,
+    "input_size": int,
+    "normalisation": str,
+    "standing_prompt": str,
+    "class_names": list,
+    "adapter": dict,
+    "training": dict,
+    "created": str,
+    "parent_id": str,
+}
+_NUMBER = (int, float, type(None))
+_TRAINING_TYPES: dict[str, type | tuple[type, ...]] = {
+    "n_slices": int,
+    "trained_on": list,
+    "held_out": list,
+    "held_out_dice_before": _NUMBER,
+    "held_out_dice_after": _NUMBER,
+}
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    """Refuse a card whose values would trip whoever reads them later."""
+    for table, types in ((values, _TYPES), (values["training"], _TRAINING_TYPES)):
+        for key, expected in types.items():
+            if key in table and not isinstance(table[key], expected):
+                raise TypeError(f"{key} is {table[key]!r}")
 
 
 def read_card(path: Path) -> AdapterCard:

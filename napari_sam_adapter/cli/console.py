@@ -12,8 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-output = Console()
-errors = Console(stderr=True)
+# File names may look like :emoji: codes; they are shown as they are.
+output = Console(emoji=False)
+errors = Console(stderr=True, emoji=False)
 
 
 def print_json(values: Mapping[str, Any]) -> None:
@@ -31,6 +32,8 @@ def progress_bar(*extra_columns: str) -> Progress:
         TimeRemainingColumn(),
         console=errors,
         transient=True,
+        # In a log file a bar is noise, and an error must stay one line.
+        disable=not errors.is_terminal,
     )
 
 

@@ -61,10 +61,11 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     """
     from napari_sam_adapter.training.job import TrainingJob
 
+    config = _config(gear, minutes, steps, seed)
     job = TrainingJob(
         samples=_read_samples(_choose(pair_by_stem(images, masks), max_images, seed)),
         out=out,
-        config=_config(gear, minutes, steps, seed),
+        config=config,
         base=model,
         init=init,
         input_size=input_size,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from napari_sam_adapter.errors import ImageError, StorageError
 
@@ -37,7 +37,7 @@ def read_image(path: Path) -> np.ndarray:
             return _drop_alpha(np.asarray(tifffile.imread(path)))
         with Image.open(path) as picture:
             return _drop_alpha(np.asarray(_without_palette(picture)))
-    except (UnidentifiedImageError, OSError, ValueError, KeyError, IndexError) as error:
+    except Exception as error:
         raise ImageError(f"{path} could not be read as an image: {error}") from error
 
 
@@ -114,10 +114,16 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ImageError(f"There is no folder {folder}.")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if _is_image(path))
     if not paths:
         raise ImageError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
     return paths
+
+
+def _is_image(path: Path) -> bool:
+    """Tell images from folders and from the hidden files some systems leave beside them."""
+    is_hidden = path.name.startswith(".")
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden and path.is_file()
 
 
 def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path]]:

@@ -7,6 +7,7 @@ minimum and maximum, and the bottom and right are padded with zeros to S x S.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,11 +64,13 @@ def normalised(image: np.ndarray) -> Tensor:
     low, high = check_slice(image)
     if image.ndim == 3:
         image = image[..., :3]
-    values = np.asarray(image, dtype=np.float32)
     if image.dtype.kind == "f":
-        values = np.where(np.isfinite(values), values, np.float32(low))
-    x = torch.from_numpy(np.ascontiguousarray(values))
-    x = ((x - low) / (high - low)).clamp(0, 1)
+        image = np.where(np.isfinite(image), image, image.dtype.type(low))
+    # Single precision holds every value of up to 16 bits. Wider types may show a small range on a
+    # large offset, so they are scaled in double precision; halves, because a range can overflow.
+    exact: type[np.floating[Any]] = np.float32 if image.dtype.itemsize <= 2 else np.float64
+    values = (image.astype(exact) / 2 - low / 2) / (high / 2 - low / 2)
+    x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).clamp(0, 1)
     return x.permute(2, 0, 1)[None] if x.ndim == 3 else x[None, None].expand(1, 3, -1, -1)
 
 

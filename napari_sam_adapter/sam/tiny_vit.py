@@ -103,7 +103,11 @@ class WindowAttention(nn.Module):
         qkv = self.qkv(self.norm(x)).view(count, tokens, self.heads, 3, width // self.heads)
         q, k, v = qkv.permute(3, 0, 2, 1, 4)  # each (B * n, heads, tokens, head width)
         bias = self.attention_biases[:, self.bias_index].to(q.dtype)
-        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        if torch.is_grad_enabled() and q.device.type == "cpu":
+            # For windows this small, the fused kernel's backward takes most of a training step.
+            y = (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1) + bias).softmax(-1).to(v.dtype) @ v
+        else:
+            y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         projected: Tensor = self.proj(y.transpose(1, 2).reshape(count, tokens, width))
         return projected
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import pickle
 from pathlib import Path
 
 import torch
@@ -42,7 +43,13 @@ def load_state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
             "The file was left as it is; reinstall the package that provides it."
         )
     # The one place that calls torch.load; weights_only refuses pickled code.
-    state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{path} does not hold plain tensors and was not loaded: {reason}"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise WeightsError(f"{path} does not hold a flat table of tensors.")
     return dict(state)

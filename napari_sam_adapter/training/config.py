@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
@@ -20,6 +21,7 @@ class TrainingConfig:
         ``quick`` trains the mask decoder on cached image embeddings; ``full`` trains the adapter
         and the mask decoder through the encoder.
     max_seconds : float
+        May be infinite where ``max_steps`` is given.
         Time after which training ends. The learning rate follows the share of it that has passed,
         so that the run always ends with a small rate, on any machine.
     max_steps : int or None
@@ -38,6 +40,8 @@ class TrainingConfig:
         Largest norm of a step's gradient.
     ema_decay : float
         The state that is kept is a running average of the weights with this decay per step.
+    batch_size : int
+        Slices per step; their gradients are added up one by one.
     """
 
     gear: Gear = "full"
@@ -59,12 +63,22 @@ class TrainingConfig:
             raise ValueError(f"max_seconds must be positive, got {self.max_seconds}")
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError(f"max_steps must be at least 1, got {self.max_steps}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return asdict(self)
+        """Return plain data for JSON, which knows no infinity: no time limit is None there."""
+        values = asdict(self)
+        if math.isinf(self.max_seconds):
+            values["max_seconds"] = None
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
         """Rebuild a configuration from `to_dict`."""
+        values = dict(values)
+        if "max_seconds" in values and values["max_seconds"] is None:
+            values["max_seconds"] = math.inf
         return replace(cls(), **values)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.base import EMBEDDING_WIDTH
 from napari_sam_adapter.sam.preprocess import InputGeometry, normalised, resize
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view, draw_view
 from napari_sam_adapter.training.samples import TrainingSample
 
+CACHE_BYTES = 1024**3
 Fed = tuple[Tensor, Tensor, InputGeometry]
-CACHE_TIME_SHARE = 0.4
 
 
 class PreparedSample:
     """A sample as tensors, at up to twice the input size so that crops keep their detail."""
 
     def __init__(self, sample: TrainingSample, input_size: int) -> None:
-        x = normalised(sample.image)
+        try:
+            x = normalised(sample.image)
+        except ImageError as error:
+            raise ImageError(f"{sample.name}: {error}") from error
         y = torch.from_numpy(sample.mask.astype(np.float32))[None, None]
         side = min(2 * input_size, max(sample.mask.shape))
         size = InputGeometry.fit(sample.mask.shape, side).content_hw
@@ -59,8 +63,9 @@ class ImageFeed(_Feed):
 class EmbeddingFeed(_Feed):
     """Draw from embeddings that were computed once (the quick gear).
 
-    Each slice is first encoded as it is. While less than ``CACHE_TIME_SHARE`` of the time has gone
-    into encoding, a step adds another orientation of its slice to the cache instead of reusing one.
+    Encoding costs more than a step of the decoder, so a slice is encoded in a new orientation at
+    every other visit only, until all eight are there. The rule counts visits, not seconds: a run of
+    so many steps is the same on any machine.
     """
 
     def __init__(
@@ -68,23 +73,24 @@ class EmbeddingFeed(_Feed):
     ) -> None:
         super().__init__(model, samples, rng)
         self._cache: list[dict[int, Fed]] = [{} for _ in samples]
-        self._start = time.monotonic()
-        self._encoding_seconds = 0.0
+        per_slice = CACHE_BYTES // (_embedding_bytes(model) * max(1, len(samples)))
+        self._n_orientations = max(1, min(N_ORIENTATIONS, per_slice))
+        self._visits = [0] * len(samples)
 
     def next(self) -> Fed:
         """Return a cached embedding (1, 256, h, w), its target (1, 1, S, S) and geometry."""
         index = next(self._order)
         cached = self._cache[index]
         missing = [o for o in range(N_ORIENTATIONS) if o not in cached]
-        share = self._encoding_seconds / max(time.monotonic() - self._start, 1e-9)
-        if not cached or (missing and share < CACHE_TIME_SHARE):
-            orientation = missing[0] if not cached else int(self._rng.choice(missing))
-            cached[orientation] = self._encode(index, orientation)
-            return cached[orientation]
-        return cached[int(self._rng.choice(list(cached)))]
+        encode = len(cached) < self._n_orientations and self._visits[index] % 2 == 0
+        self._visits[index] += 1
+        if not encode:
+            return cached[int(self._rng.choice(list(cached)))]
+        orientation = int(self._rng.choice(missing)) if cached else missing[0]
+        cached[orientation] = self._encode(index, orientation)
+        return cached[orientation]
 
     def _encode(self, index: int, orientation: int) -> Fed:
-        start = time.monotonic()
         sample, size = self._samples[index], self._model.settings.input_size
         image, target, geometry = apply_view(
             sample.image, sample.target, View(orientation=orientation), size
@@ -92,8 +98,12 @@ class EmbeddingFeed(_Feed):
         device = self._model.device
         with torch.no_grad():
             features = self._model.encode(image.to(device)).float()
-        self._encoding_seconds += time.monotonic() - start
         return features, target.to(device), geometry
+
+
+def _embedding_bytes(model: AdaptedSam) -> int:
+    height, width = model.base.prompt_encoder.image_embedding_size
+    return 4 * EMBEDDING_WIDTH * int(height) * int(width)
 
 
 def _endless_shuffle(count: int, rng: np.random.Generator) -> Iterator[int]:

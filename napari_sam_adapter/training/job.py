@@ -6,16 +6,17 @@ torch, and lets `engine` do it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.errors import CheckpointError, TrainingError
+from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished
-from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.samples import NO_HISTORY, History, TrainingSample
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -82,13 +83,14 @@ def run_job(
     from napari_sam_adapter.training.loop import train_adapter
 
     device = choose_device(job.device)
+    check_writable(job.out)
     model, parent = starting_model(job.base, job.init, job.input_size, seed=job.config.seed)
-    seen = frozenset(parent.training.get("trained_on", ())) if parent is not None else frozenset()
+    history = History.of(parent)
     model.to_device(device)
     finished: TrainingFinished | None = None
     try:
         for event in train_adapter(
-            model, job.samples, job.config, seen=seen, should_stop=should_stop
+            model, job.samples, job.config, history=history, should_stop=should_stop
         ):
             yield event
             if isinstance(event, TrainingFinished):
@@ -101,12 +103,13 @@ def run_job(
     if finished is None:  # pragma: no cover - train_adapter always finishes or raises
         raise TrainingError("Training ended without a result.")
     if finished.steps == 0:
-        raise TrainingError("Training was stopped before its first step; no adapter was made.")
+        reason = finished.message or "Training was stopped before its first step."
+        raise TrainingError(f"{reason} No adapter was made.")
     card = save_adapter(
         job.out,
         model,
         gear=_gear_of(job.config.gear, parent),
-        training=training_summary(finished, job, seen),
+        training=training_summary(finished, job, history),
         parent_id="" if parent is None else parent.adapter_id,
     )
     yield AdapterSaved(job.out, card)
@@ -148,12 +151,12 @@ def _gear_of(gear: str, parent: AdapterCard | None) -> str:
 
 
 def training_summary(
-    finished: TrainingFinished, job: TrainingJob, seen: Collection[str] = frozenset()
+    finished: TrainingFinished, job: TrainingJob, history: History = NO_HISTORY
 ) -> dict[str, Any]:
     """Return the training summary of an adapter file: plain data for people and programs.
 
-    ``trained_on`` names by digest all slices of the adapter's history, ``seen`` by its parents
-    included, so that the next run holds out none of them.
+    ``trained_on`` names by digest all slices that the adapter or one of its parents learned from,
+    so that the next run holds out none of them.
     """
     return {
         "n_slices": len(job.samples),
@@ -167,7 +170,7 @@ def training_summary(
         "ended": finished.reason,
         "gear_of_this_run": job.config.gear,
         "slices": [sample.name for sample in job.samples],
-        "trained_on": sorted({*seen, *finished.trained_on}),
+        "trained_on": sorted({*history.trained_on, *finished.trained_on}),
         "held_out": list(finished.held_out),
         "config": job.config.to_dict(),
         **job.notes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from napari_sam_adapter.training.events import (
 )
 from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed
 from napari_sam_adapter.training.loss import mask_loss
-from napari_sam_adapter.training.samples import TrainingSample, split_samples
+from napari_sam_adapter.training.samples import NO_HISTORY, History, TrainingSample, split_samples
 from napari_sam_adapter.training.weights_average import WeightsAverage
 
 N_VALIDATIONS = 8
@@ -37,7 +37,7 @@ def train_adapter(
     samples: Sequence[TrainingSample],
     config: TrainingConfig,
     *,
-    seen: Collection[str] = frozenset(),
+    history: History = NO_HISTORY,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainingEvent]:
     """Train an adapted model on slices a person stands behind.
@@ -48,8 +48,8 @@ def train_adapter(
         Changed in place; at the end it holds the state that was kept. Its base never changes.
     samples : sequence of TrainingSample
     config : TrainingConfig
-    seen : collection of str
-        Digests of slices the model was trained on before; they are not held out.
+    history : History
+        What the model was trained on before; it decides what can be held out.
     should_stop : callable
         Asked before each step; once true, the run ends with the best state so far.
 
@@ -72,7 +72,7 @@ def train_adapter(
             "Every mask to train on is empty: the model cannot learn what the object looks like. "
             "Correct at least one slice that shows it."
         )
-    yield from _Run(model, samples, config, seen, should_stop).events()
+    yield from _Run(model, samples, config, history, should_stop).events()
 
 
 class _Run:
@@ -83,7 +83,7 @@ class _Run:
         model: AdaptedSam,
         samples: Sequence[TrainingSample],
         config: TrainingConfig,
-        seen: Collection[str],
+        history: History,
         should_stop: Callable[[], bool],
     ) -> None:
         self._model = model
@@ -91,7 +91,7 @@ class _Run:
         self._should_stop = should_stop
         self._rng = np.random.default_rng(config.seed)
         torch.manual_seed(config.seed)
-        self._training, self._held_out = split_samples(samples, self._rng, seen=seen)
+        self._training, self._held_out = split_samples(samples, self._rng, history=history)
         self._optimizer = _optimizer(model, config)
         self._average = WeightsAverage(_trainable(model, config), config.ema_decay)
         self._held_out_embeddings: list[ImageEmbedding] = []
@@ -249,4 +249,6 @@ def _optimizer(model: AdaptedSam, config: TrainingConfig) -> torch.optim.AdamW:
     if full:
         adapter = list(model.adapter.parameters())
         groups.append({"params": adapter, "peak": config.adapter_learning_rate})
-    return torch.optim.AdamW(groups, lr=0.0, weight_decay=config.weight_decay)
+    # One pass over the weights instead of a dozen; Apple's GPUs have no such kernel for all types.
+    fused = model.device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=0.0, weight_decay=config.weight_decay, fused=fused)

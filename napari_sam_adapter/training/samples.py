@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_sam_adapter.errors import ImageError
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.adapter.card import AdapterCard
 
 MINIMUM_FOR_HOLD_OUT = 6
 
@@ -45,11 +49,40 @@ class TrainingSample:
         return content.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the adapter a run starts from has met before, as digests of slices.
+
+    Attributes
+    ----------
+    trained_on : frozenset of str
+        Never held out: the model would score too well on them, and no new state could beat the one
+        it started from.
+    held_out : frozenset of str
+        Held out again where they are there: so new corrections are learned from, and scores
+        compare from version to version.
+    """
+
+    trained_on: frozenset[str] = frozenset()
+    held_out: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, parent: AdapterCard | None) -> History:
+        """Return the history of an adapter; empty for the base model."""
+        if parent is None:
+            return NO_HISTORY
+        summary = parent.training
+        return cls(frozenset(summary.get("trained_on", ())), frozenset(summary.get("held_out", ())))
+
+
+NO_HISTORY = History()
+
+
 def split_samples(
     samples: Sequence[TrainingSample],
     rng: np.random.Generator,
     *,
-    seen: Collection[str] = frozenset(),
+    history: History = NO_HISTORY,
 ) -> tuple[list[TrainingSample], list[TrainingSample]]:
     """Split samples into training and held-out ones.
 
@@ -60,9 +93,7 @@ def split_samples(
     ----------
     samples : sequence of TrainingSample
     rng : Generator
-    seen : collection of str
-        Digests of slices that the model has been trained on before. They are never held out: it
-        would score too well on them, and no new state could beat the one it started from.
+    history : History
 
     Returns
     -------
@@ -72,11 +103,16 @@ def split_samples(
     if len(samples) < MINIMUM_FOR_HOLD_OUT:
         return list(samples), []
     wanted = max(1, len(samples) // 8)
-    unseen = [i for i, sample in enumerate(samples) if not seen or sample.digest not in seen]
+    met = history != NO_HISTORY
+    digests = [sample.digest if met else "" for sample in samples]
+    held_out = {i for i, digest in enumerate(digests) if digest in history.held_out}
+    unseen = [i for i, d in enumerate(digests) if d not in history.trained_on and i not in held_out]
     with_object = [index for index in unseen if samples[index].mask.any()]
     candidates = with_object if len(with_object) > wanted else unseen
-    wanted = min(wanted, len(candidates))
-    held_out = set(rng.choice(candidates, size=wanted, replace=False).tolist())
+    # Of the new slices, most are to be learned from.
+    missing = wanted - len(held_out)
+    missing = max(0, min(missing, len(candidates) // 2 if met else len(candidates)))
+    held_out |= set(rng.choice(candidates, size=missing, replace=False).tolist())
     return (
         [sample for index, sample in enumerate(samples) if index not in held_out],
         [sample for index, sample in enumerate(samples) if index in held_out],

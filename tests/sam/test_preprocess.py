@@ -7,11 +7,11 @@ import torch
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.sam.preprocess import (
     InputGeometry,
-    check_slice,
     encoder_input,
     logits_at_original_size,
     target_mask,
 )
+from napari_sam_adapter.volume import check_slice
 
 RAMP = np.arange(16 * 16).reshape(16, 16) / 255
 

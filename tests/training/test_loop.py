@@ -31,6 +31,11 @@ def config(gear: str, steps: int, **values) -> TrainingConfig:
     return TrainingConfig(gear=gear, max_seconds=math.inf, max_steps=steps, **values)
 
 
+def limited(gear: str, steps: int) -> TrainingConfig:
+    """Return a configuration that ends even if no step succeeds."""
+    return replace(config(gear, steps), max_seconds=20.0)
+
+
 def run(model: AdaptedSam, samples, settings: TrainingConfig, **keywords) -> list:
     return list(train_adapter(model, samples, settings, **keywords))
 
@@ -185,7 +190,7 @@ def loss_that_breaks(monkeypatch, after: int, broken) -> None:
 @pytest.mark.parametrize("n_samples", [3, 8])
 def test_a_loss_that_is_no_number_ends_the_run(small_sam, samples, monkeypatch, value, n_samples):
     loss_that_breaks(monkeypatch, 3, lambda loss: loss * value)
-    finished = run(small_sam, samples[:n_samples], config("quick", 9))[-1]
+    finished = run(small_sam, samples[:n_samples], limited("quick", 9))[-1]
     assert (finished.reason, finished.steps) == ("diverged", 3)
     assert "step 4" in finished.message
     assert all(torch.isfinite(tensor).all() for tensor in finished.state.values())
@@ -195,7 +200,7 @@ def test_a_loss_that_is_no_number_ends_the_run(small_sam, samples, monkeypatch, 
 def test_a_run_that_diverges_at_once_keeps_the_model(small_sam, samples, monkeypatch):
     before = frozen_copy(small_sam.state_dict())
     loss_that_breaks(monkeypatch, 0, lambda loss: loss * math.nan)
-    finished = run(small_sam, samples, config("full", 9))[-1]
+    finished = run(small_sam, samples, limited("full", 9))[-1]
     assert finished.reason == "diverged"
     assert same(finished.state, before)
 
@@ -206,7 +211,7 @@ def test_a_gradient_that_is_no_number_does_not_reach_the_kept_state(
 ):
     # sqrt has the value 0 and an infinite slope at 0: a finite loss whose gradient is NaN.
     loss_that_breaks(monkeypatch, 3, lambda loss: loss + (0 * loss).sqrt())
-    finished = run(small_sam, samples[:n_samples], config("quick", 4))[-1]
+    finished = run(small_sam, samples[:n_samples], limited("quick", 4))[-1]
     assert all(torch.isfinite(tensor).all() for tensor in finished.state.values())
 
 

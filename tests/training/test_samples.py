@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.training.samples import TrainingSample, split_samples
+from napari_sam_adapter.training.samples import History, TrainingSample, split_samples
 
 
 def made(n_with_object: int, n_empty: int = 0) -> list[TrainingSample]:
@@ -46,15 +46,28 @@ def test_the_only_slice_with_an_object_is_never_held_out_alone(seed):
     assert any(sample.mask.any() for sample in training)
 
 
+def test_what_was_held_out_before_is_held_out_again_and_new_slices_are_learned_from():
+    rng = np.random.default_rng(0)
+    full = np.ones((8, 8), bool)
+    samples = [TrainingSample(rng.random((8, 8)), full, str(index)) for index in range(8)]
+    digests = [sample.digest for sample in samples]
+    history = History(frozenset(digests[:5]), frozenset(digests[5:6]))
+    training, held_out = split_samples(samples, rng, history=history)
+    assert [sample.name for sample in held_out] == ["5"]
+    assert [sample.name for sample in training] == ["0", "1", "2", "3", "4", "6", "7"]
+
+
 def test_a_slice_the_model_has_seen_is_never_held_out():
     rng = np.random.default_rng(0)
     full = np.ones((8, 8), bool)
     samples = [TrainingSample(rng.random((8, 8)), full, str(index)) for index in range(16)]
-    seen = {sample.digest for sample in samples[:15]}
-    training, held_out = split_samples(samples, rng, seen=seen)
-    assert [sample.name for sample in held_out] == ["15"]
+    seen = {sample.digest for sample in samples[:14]}
+    training, held_out = split_samples(samples, rng, history=History(frozenset(seen)))
+    assert {sample.name for sample in held_out} < {"14", "15"}
     assert len(training) == 15
-    assert split_samples(samples, rng, seen={s.digest for s in samples})[1] == []
+    assert (
+        split_samples(samples, rng, history=History(frozenset(s.digest for s in samples)))[1] == []
+    )
 
 
 def test_the_digest_follows_the_image_not_its_name_or_mask():

@@ -160,7 +160,7 @@ def test_a_damaged_version_in_the_store_is_named_and_the_others_stay(open_person
     folder.mkdir()
     (folder / "adapter-0003.safetensors").write_bytes(b"\x00" * 20)
     person = open_person(polyps.frames, rgb=True)
-    assert AdapterStore(folder).reserve()[0] == 4
+    assert AdapterStore(folder).next_number() == 4
     person.wait(lambda: "Ready" in person.message or "readable" in person.message)
     person.predict()
     assert person.labels.data[0].any()
