@@ -14,10 +14,10 @@ VIRTUAL_DISPLAY = $(shell command -v xvfb-run >/dev/null && echo 'xvfb-run -a -s
 
 .PHONY: demo test lint screenshots display-libraries clean
 
-demo: .venv/installed display-libraries
+demo: display-libraries .venv/installed
 	$(BIN)/napari-sam-adapter demo
 
-test: .venv/installed display-libraries
+test: display-libraries .venv/installed
 	$(VIRTUAL_DISPLAY) $(BIN)/python -m pytest
 
 lint: .venv/installed
@@ -26,13 +26,13 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 # The pictures of the README and the tutorial, from the real window.
-screenshots: .venv/installed display-libraries
+screenshots: display-libraries .venv/installed
 	$(VIRTUAL_DISPLAY) $(BIN)/python docs/make_screenshots.py
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { echo "On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
 	touch $@
@@ -47,7 +47,8 @@ display-libraries:
 	else echo "A Qt window needs these packages; install them with:"; \
 		echo "  sudo apt-get install $$missing"; exit 0; fi; \
 	echo "Installing display libraries: $$missing"; \
-	$$as_root apt-get update -qq && $$as_root apt-get install -y -qq $$missing >/dev/null
+	{ $$as_root apt-get update -qq && $$as_root apt-get install -y -qq $$missing >/dev/null; } || \
+		echo "That failed; install them by hand: sudo apt-get install $$missing"
 
 clean:
 	rm -rf .venv build dist demo-output

@@ -7,6 +7,7 @@ what the last prediction left in a slice was done by the person. Numpy only.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,7 +17,7 @@ import numpy as np
 from napari_sam_adapter.volume import SliceIndex
 
 OBJECT_LABEL = 1
-STEPS_KEPT = 20
+STEPS_KEPT = 100  # the length of napari's undo history
 
 
 class SliceState(Enum):
@@ -34,16 +35,24 @@ class LabelChange:
 
     Attributes
     ----------
-    rows, columns : ndarray of int
-        Positions in the slice.
+    positions : ndarray of int32
+        Where, counted through the slice row by row.
     old, new : ndarray
         Values there before and after.
     """
 
-    rows: np.ndarray
-    columns: np.ndarray
+    positions: np.ndarray
     old: np.ndarray
     new: np.ndarray
+
+    def rows_and_columns(self, slice_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions as napari indexes them."""
+        rows, columns = np.unravel_index(self.positions, slice_shape)
+        return rows, columns
+
+    def holds(self, labels: np.ndarray, values: np.ndarray) -> bool:
+        """Whether the slice has these values at every one of the positions."""
+        return bool(np.array_equal(labels.ravel()[self.positions], values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,8 @@ class _Step:
 @dataclass(slots=True)
 class _Record:
     now: _Snapshot
-    accepted: bool = False
+    # The slice as it was accepted, or as the person has painted on it since; None: not accepted.
+    accepted: np.ndarray | None = None
     corrected: bool = False
     # The slice as a person left it who erased a prediction by hand: looks undone, is a correction.
     erased: np.ndarray | None = None
@@ -92,34 +102,34 @@ class _Record:
     def follow_painting(self, labels: np.ndarray) -> None:
         """Take note of a stroke: nothing can be redone, and equal pixels are no undo."""
         self.future.clear()
-        erased = self.past and _holds(labels, self.past[-1].change, self.past[-1].change.old)
+        erased = self.past and self.past[-1].change.holds(labels, self.past[-1].change.old)
         self.erased = labels.copy() if erased else None
+        if self.accepted is not None:
+            self.accepted = labels.copy()
 
     def follow_history(self, labels: np.ndarray) -> None:
         """Follow undo and redo, unless the slice is still as a person's stroke left it."""
         if self.erased is not None and np.array_equal(labels, self.erased):
             return
         self.erased = None
+        if self.accepted is not None and not np.array_equal(labels, self.accepted):
+            self.accepted = None  # what was accepted is no longer there
         self.follow_undo(labels)
         self.follow_redo(labels)
 
     def follow_undo(self, labels: np.ndarray) -> None:
         """Step back over predictions whose every pixel is again what it was before."""
-        while self.past and _holds(labels, self.past[-1].change, self.past[-1].change.old):
+        while self.past and self.past[-1].change.holds(labels, self.past[-1].change.old):
             step = self.past.pop()
             self.now = step.before
             self.future.append(step)
 
     def follow_redo(self, labels: np.ndarray) -> None:
         """Step forward over undone predictions whose pixels are there again."""
-        while self.future and _holds(labels, self.future[-1].change, self.future[-1].change.new):
+        while self.future and self.future[-1].change.holds(labels, self.future[-1].change.new):
             step = self.future.pop()
             self.now = step.after
             self.past.append(step)
-
-
-def _holds(labels: np.ndarray, change: LabelChange, values: np.ndarray) -> bool:
-    return bool(np.array_equal(labels[change.rows, change.columns], values))
 
 
 class SliceTracker:
@@ -134,6 +144,13 @@ class SliceTracker:
     def __init__(self, slice_shape: tuple[int, int]) -> None:
         self.slice_shape = slice_shape
         self._records: dict[SliceIndex, _Record] = {}
+        self._written: deque[_Record] = deque()
+
+    def adopt(self, index: SliceIndex, labels: np.ndarray) -> None:
+        """Take over a slice that was annotated before: what is marked in it is the person's."""
+        if index not in self._records and labels.any():
+            self._records[index] = _Record(_Snapshot(labels.copy(), labels != 0, None))
+            self._records[index].corrected = True
 
     def observe(self, index: SliceIndex, labels: np.ndarray, *, painted: bool) -> bool:
         """Compare a slice with what is known of it.
@@ -144,8 +161,8 @@ class SliceTracker:
         labels : ndarray of int, shape (Y, X)
             The slice as it is now.
         painted : bool
-            Whether napari has announced an edit since the last look. Without one, a slice that is
-            again what it was before a prediction means that the prediction was undone.
+            Whether the last thing done was an edit, and not undo or redo. Only after an undo does a
+            slice that is again what it was before a prediction mean that the prediction was undone.
 
         Returns
         -------
@@ -157,6 +174,7 @@ class SliceTracker:
         before = self.state(index)
         record = self._record(index, labels)
         if painted:
+            record.follow_redo(labels)  # the last redo empties napari's redo history
             record.follow_painting(labels)
         else:
             record.follow_history(labels)
@@ -181,8 +199,8 @@ class SliceTracker:
         """
         free = ~self.human_pixels(index, labels)
         wanted = np.where(mask, OBJECT_LABEL, 0).astype(labels.dtype)
-        rows, columns = np.nonzero(free & (wanted != labels))
-        return LabelChange(rows, columns, labels[rows, columns].copy(), wanted[rows, columns])
+        positions = np.flatnonzero(free & (wanted != labels)).astype(np.int32)
+        return LabelChange(positions, labels.ravel()[positions], wanted.ravel()[positions])
 
     def prediction_written(
         self, index: SliceIndex, labels: np.ndarray, change: LabelChange, adapter_id: str
@@ -196,11 +214,11 @@ class SliceTracker:
         """
         record = self._record(index, labels)
         before = labels.copy()
-        before[change.rows, change.columns] = change.old
+        before.ravel()[change.positions] = change.old
         after = _Snapshot(labels.copy(), record.human(before), adapter_id)
-        if change.rows.size:
+        if change.positions.size:
             record.past.append(_Step(change, record.now, after))
-            del record.past[:-STEPS_KEPT]
+            self._forget_oldest(record)
             record.future.clear()
             record.erased = None
         record.now = after
@@ -208,14 +226,14 @@ class SliceTracker:
 
     def set_accepted(self, index: SliceIndex, labels: np.ndarray, accepted: bool) -> None:
         """Accept a slice as it is, or take that back. An accepted slice is wholly the person's."""
-        self._record(index, labels).accepted = accepted
+        self._record(index, labels).accepted = labels.copy() if accepted else None
 
     def state(self, index: SliceIndex) -> SliceState:
         """Return the state of a slice, as of the last `observe`."""
         record = self._records.get(index)
         if record is None:
             return SliceState.UNTOUCHED
-        if record.accepted:
+        if record.accepted is not None:
             return SliceState.ACCEPTED
         if record.corrected:
             return SliceState.CORRECTED
@@ -231,7 +249,7 @@ class SliceTracker:
         record = self._records.get(index)
         if record is None:
             return np.asarray(labels != 0)
-        if record.accepted:
+        if record.accepted is not None:
             return np.full(self.slice_shape, True)
         return record.human(labels)
 
@@ -247,6 +265,13 @@ class SliceTracker:
     def count(self, state: SliceState) -> int:
         """Count the known slices in a state."""
         return sum(self.state(index) is state for index in self._records)
+
+    def _forget_oldest(self, record: _Record) -> None:
+        """Keep as many predictions as napari keeps edits: older ones cannot be undone any more."""
+        self._written.append(record)
+        if len(self._written) > STEPS_KEPT:
+            oldest = self._written.popleft()
+            del oldest.past[:1]
 
     def _record(self, index: SliceIndex, labels: np.ndarray) -> _Record:
         if index not in self._records:

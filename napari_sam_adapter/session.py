@@ -6,6 +6,7 @@ dock reads layers, hands arrays in, and writes what comes out.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import TrainingProcess
 from napari_sam_adapter.errors import ImageError, TrainingError
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, check_adapter_base
+from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
 from napari_sam_adapter.training.samples import TrainingSample
-from napari_sam_adapter.versions import AdapterStore, AdapterVersion
+from napari_sam_adapter.versions import AdapterStore, AdapterVersion, remember_folder
 from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice
 
 
@@ -81,7 +83,8 @@ class Session:
         self.device = device
         self.predictor = predictor or Predictor()
         self.training: TrainingProcess | None = None
-        self._stop_requested = False
+        self._stop_requested, self._closed = threading.Event(), threading.Event()
+        self._names: dict[str, str] = {}
         self._active = store.active
 
     @property
@@ -122,8 +125,16 @@ class Session:
         return version.number
 
     def open_store(self, folder: Path) -> None:
-        """Continue with the versions of another folder."""
-        self.store = AdapterStore(folder)
+        """Continue with the versions of another folder, today and tomorrow.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written to.
+        """
+        check_writable(folder / "active.json")
+        remember_folder(folder)
+        self.store, self._names = AdapterStore(folder), {}
         self._active = self.store.active
         self.active_changed.emit()
 
@@ -150,10 +161,11 @@ class Session:
         """Name an adapter for people: ``v3``, ``the base model``, or the start of its id."""
         if not adapter_id:
             return "the base model"
-        for version in self.store.versions():
-            if version.card.adapter_id == adapter_id:
-                return f"v{version.number}"
-        return f"adapter {adapter_id[:8]}"
+        if adapter_id not in self._names:
+            versions = self.store.versions()
+            self._names = {v.card.adapter_id: f"v{v.number}" for v in versions}
+            self._names.setdefault(adapter_id, f"adapter {adapter_id[:8]}")
+        return self._names[adapter_id]
 
     def retrain(self, request: RetrainRequest) -> Iterator[TrainingEvent | AdapterSaved]:
         """Train the next version; run it in a worker thread.
@@ -169,7 +181,6 @@ class Session:
         """
         if self.training is not None:
             raise TrainingError("A training run is going on already.")
-        self._stop_requested = False
         job = TrainingJob(
             samples=list(_samples(request)),
             out=self.store.working_path(),
@@ -180,28 +191,37 @@ class Session:
             device=self.device,
             notes={"image": request.image_name},
         )
-        if self._stop_requested:
+        if self._stop_requested.is_set():
             raise TrainingError("Training was stopped before its first step; nothing changed.")
         self.training = TrainingProcess(job)
+        if self._stop_requested.is_set():  # while the process was being started
+            self.training.stop()
+        if self._closed.is_set():
+            self.training.kill()
         try:
             yield from self.training.events()
         finally:
             self.training = None
 
+    def allow_training(self) -> None:
+        """Forget an earlier Stop; called on the main thread, before the run has a thread."""
+        self._stop_requested.clear()
+
     def stop_training(self) -> None:
         """Ask the run to end soon and keep its best state."""
-        self._stop_requested = True
+        self._stop_requested.set()
         if self.training is not None:
             self.training.stop()
 
     def kill_training(self) -> None:
         """End the run now, keeping nothing of it."""
-        self._stop_requested = True
+        self._stop_requested.set()
         if self.training is not None:
             self.training.kill()
 
     def close(self) -> None:
-        """End both processes."""
+        """End both processes, also one that is being started."""
+        self._closed.set()
         self.kill_training()
         self.predictor.close()
 

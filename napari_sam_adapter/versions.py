@@ -52,13 +52,31 @@ class AdapterVersion:
 
 
 def default_folder() -> Path:
-    """Return where versions are kept unless the person chooses another folder.
+    """Return where versions are kept: the folder chosen last, else one of our own.
 
-    The environment variable ``NAPARI_SAM_ADAPTER_HOME`` moves it.
+    The environment variable ``NAPARI_SAM_ADAPTER_HOME`` moves our own.
     """
+    try:
+        chosen = Path((_home() / "folder.txt").read_text(encoding="utf-8").strip())
+    except (OSError, ValueError):
+        return _home() / "adapters"
+    return chosen if chosen.is_dir() else _home() / "adapters"
+
+
+def remember_folder(folder: Path) -> None:
+    """Let `default_folder` return this folder from now on.
+
+    Raises
+    ------
+    StorageError
+        If that cannot be written down.
+    """
+    write_atomically(_home() / "folder.txt", str(folder.resolve()).encode())
+
+
+def _home() -> Path:
     home = os.environ.get(HOME_VARIABLE)
-    root = Path(home) if home else Path(platformdirs.user_data_dir("napari-sam-adapter", False))
-    return root / "adapters"
+    return Path(home) if home else Path(platformdirs.user_data_dir("napari-sam-adapter", False))
 
 
 def _read(path: Path) -> bytes:
@@ -216,7 +234,9 @@ class AdapterStore:
         return True
 
     def _files(self) -> list[tuple[int, Path]]:
-        if not self.folder.is_dir():
-            return []
-        matches = ((_FILE_NAME.fullmatch(path.name), path) for path in self.folder.iterdir())
+        try:
+            paths = list(self.folder.iterdir())
+        except OSError:
+            return []  # not made yet, or not to be read: there is no version to show
+        matches = ((_FILE_NAME.fullmatch(path.name), path) for path in paths)
         return sorted((int(match[1]), path) for match, path in matches if match)

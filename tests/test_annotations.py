@@ -33,13 +33,13 @@ class Slice:
         labels = self.labels.copy()
         labels[rows, columns] = label
         self._set(labels)
-        self.tracker.observe(HERE, self.labels, painted=True)
+        self.look()
 
     def predict(self, mask, adapter="a"):
         change = self.tracker.plan_prediction(HERE, self.labels, mask)
-        if change.rows.size:
+        if change.positions.size:
             labels = self.labels.copy()
-            labels[change.rows, change.columns] = change.new
+            labels[change.rows_and_columns(SHAPE)] = change.new
             self._set(labels)
         self.tracker.prediction_written(HERE, self.labels, change, adapter)
 
@@ -54,7 +54,8 @@ class Slice:
         self.look()
 
     def look(self):
-        self.tracker.observe(HERE, self.labels, painted=False)
+        """Look as the dock does: napari's redo history tells an undo from an edit."""
+        self.tracker.observe(HERE, self.labels, painted=not self._redo)
 
 
 @pytest.fixture
@@ -151,6 +152,43 @@ def test_an_accepted_slice_is_wholly_the_persons_and_never_changes(one):
     assert one.state is SliceState.ACCEPTED
     one.tracker.set_accepted(HERE, one.labels, False)
     assert one.state is SliceState.PREDICTED
+
+
+def test_undo_of_an_accepted_prediction_takes_the_acceptance_back(one):
+    one.predict(blob(2, 2))
+    one.tracker.set_accepted(HERE, one.labels, True)
+    one.undo()
+    assert one.state is SliceState.UNTOUCHED
+    assert one.tracker.ready() == []
+
+
+def test_painting_on_an_accepted_slice_keeps_it_accepted(one):
+    one.predict(blob(2, 2))
+    one.tracker.set_accepted(HERE, one.labels, True)
+    one.paint(slice(8, 10), slice(8, 10))
+    assert one.state is SliceState.ACCEPTED
+
+
+def test_a_slow_eraser_that_is_looked_at_in_between_stays_a_correction(one):
+    one.predict(blob(2, 2))
+    one.paint(slice(2, 4), slice(2, 6), label=0)
+    one.look()
+    one.paint(slice(4, 6), slice(2, 6), label=0)
+    one.look()
+    one.look()
+    assert one.state is SliceState.CORRECTED
+    one.predict(blob(2, 2), "b")
+    assert not one.labels.any()
+
+
+def test_pixels_erased_from_a_mask_of_yesterday_stay_erased():
+    one = Slice()
+    one.labels[2:6, 2:6] = 1
+    one.tracker.adopt(HERE, one.labels)
+    assert one.state is SliceState.CORRECTED
+    one.paint(slice(2, 4), slice(2, 6), label=0)
+    one.predict(blob(2, 2))
+    assert not one.labels[2:4].any()
 
 
 @pytest.mark.parametrize("seed", range(20))

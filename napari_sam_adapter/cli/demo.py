@@ -19,7 +19,7 @@ from napari_sam_adapter.demo import (
     run_demo,
     synthetic_demo_data,
 )
-from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.errors import EngineError, ImageError
 
 
 def demo(
@@ -45,8 +45,13 @@ def demo(
     if headless:
         _run_headless(data, out, device)
         return
-    from napari_sam_adapter.widgets.launch import open_demo
-
+    try:
+        from napari_sam_adapter.widgets.launch import open_demo
+    except Exception as error:  # a missing Qt binding shows in many ways
+        raise EngineError(
+            f"napari cannot open a window here ({error}). Install a Qt binding with "
+            'pip install "napari-sam-adapter[all]", or use --headless.'
+        ) from error
     open_demo(data)
 
 

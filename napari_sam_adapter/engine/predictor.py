@@ -58,7 +58,7 @@ class Predictor:
     def __init__(self) -> None:
         self._process: EngineProcess | None = None
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
 
     def start(self) -> dict[str, str]:
         """Start the process ahead of the first prediction.
@@ -102,18 +102,20 @@ class Predictor:
 
     def close(self) -> None:
         """End the process; safe from any thread, also while a prediction waits."""
-        self._closed = True
+        self._closed.set()
         process = self._process
         if process is not None:
             process.kill()
 
     def _running(self) -> EngineProcess:
-        if self._closed:
+        if self._closed.is_set():
             raise EngineError("The prediction process was stopped.")
         if self._process is None or not self._process.is_running:
             if self._process is not None:
                 self._process.close()
             self._process = EngineProcess("prediction")
+            if self._closed.is_set():  # while it was being started
+                self._process.kill()
         return self._process
 
 

@@ -153,6 +153,8 @@ def _environment(low_priority: bool) -> dict[str, str]:
     environment["NAPARI_SAM_ADAPTER_ENGINE_NICE"] = "10" if low_priority else "0"
     # The child has no display to care about, and must not buffer what it says.
     environment["PYTHONUNBUFFERED"] = "1"
+    # Apple's GPUs lack a few operations; those run on the CPU instead of ending in an error.
+    environment.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     return environment
 
 

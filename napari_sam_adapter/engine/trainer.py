@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,19 @@ class TrainingProcess:
             self._process.close()
 
     def stop(self) -> None:
-        """Ask the run to end after its current step and keep the best state so far."""
-        with contextlib.suppress(EngineError):
-            self._process.send("stop")
+        """Ask the run to end after its current step and keep the best state so far.
+
+        It returns at once: the pipe may be busy with the images of the job.
+        """
+        threading.Thread(target=self._send_stop, daemon=True).start()
 
     def kill(self) -> None:
         """End the run now; nothing of it is kept."""
         self._process.kill()
+
+    def _send_stop(self) -> None:
+        with contextlib.suppress(EngineError):
+            self._process.send("stop")
 
     def _send_job(self) -> None:
         job = self._job

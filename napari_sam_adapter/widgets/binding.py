@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -16,10 +21,11 @@ from napari_sam_adapter.volume import SliceIndex, SliceSource
 if TYPE_CHECKING:
     import napari
 
-# What is known of a masks layer stays with it when the dock is closed and opened again.
-TRACKER_KEY = "napari-sam-adapter"
 SCAN_INTERVAL_MS = 700
-SLICES_PER_SCAN = 16
+SCAN_SECONDS = 0.008
+SLICES_LOOKED_AT_AFTER_UNDO = 4
+# What is known of a masks layer outlives the dock: it may be closed and opened again.
+_TRACKERS: WeakKeyDictionary[Labels, SliceTracker] = WeakKeyDictionary()
 
 
 class LayerBinding(QObject):
@@ -50,27 +56,30 @@ class LayerBinding(QObject):
         self.viewer, self.image, self.labels = viewer, image, labels
         self.source = source_of(image)
         check_labels(labels, self.source)
-        self.tracker = _tracker_of(labels, self.source)
-        self._painted = False
+        self.tracker = self._tracker()
+        self._last_predicted: deque[SliceIndex] = deque(maxlen=SLICES_LOOKED_AT_AFTER_UNDO)
+        self._waiting: list[SlicePredicted] = []
         self._next_scan = 0
         self._check_soon = QTimer(self)
         self._check_soon.setSingleShot(True)
-        self._check_soon.timeout.connect(self.check_slice_in_view)
+        self._check_soon.timeout.connect(self._look)
         # Writes from the console emit nothing, and strokes may reach slices out of view.
         self._scanner = QTimer(self)
         self._scanner.setInterval(SCAN_INTERVAL_MS)
         self._scanner.timeout.connect(self._scan_some)
         self._scanner.start()
-        labels.events.paint.connect(self._on_paint)
-        labels.events.set_data.connect(self._on_set_data)
-        self.check_all()
+        labels.events.paint.connect(self._on_edited)
+        labels.events.set_data.connect(self._on_edited)
+        image.events.data.connect(self._on_image_replaced)
+        self.check_known()
 
     def close(self) -> None:
         """Stop listening."""
         self._scanner.stop()
         self._check_soon.stop()
-        self.labels.events.paint.disconnect(self._on_paint)
-        self.labels.events.set_data.disconnect(self._on_set_data)
+        self.labels.events.paint.disconnect(self._on_edited)
+        self.labels.events.set_data.disconnect(self._on_edited)
+        self.image.events.data.disconnect(self._on_image_replaced)
 
     @property
     def is_alive(self) -> bool:
@@ -114,28 +123,26 @@ class LayerBinding(QObject):
             )
         return np.asarray(self.labels.data[index])
 
-    def apply(self, prediction: SlicePredicted) -> int:
+    def apply(self, prediction: SlicePredicted) -> None:
         """Write a prediction as one undoable edit that leaves the person's pixels alone.
 
-        Returns
-        -------
-        int
-            Number of pixels that changed.
+        While the person draws a stroke it waits: napari would make both one step of its undo.
         """
+        if getattr(self.labels, "_block_history", False):
+            self._waiting.append(prediction)
+            return
         index = prediction.index
-        self.check_slice_in_view()
         self._check(index)
         change = self.tracker.plan_prediction(index, self.labels_of(index), prediction.mask)
-        count = int(change.rows.size)
+        count = int(change.positions.size)
         if count:
             fixed = tuple(np.full(count, position) for position in index)
-            self.labels.data_setitem((*fixed, change.rows, change.columns), change.new)
+            where = (*fixed, *change.rows_and_columns(self.source.slice_shape))
+            self.labels.data_setitem(where, change.new)
+            self._last_predicted.append(index)
         written = self.labels_of(index)
         self.tracker.prediction_written(index, written, change, prediction.adapter_id)
-        # Our own write has announced itself like a stroke; it was not one.
-        self._painted = False
         self.slices_changed.emit()
-        return count
 
     def toggle_accepted(self, index: SliceIndex) -> bool:
         """Accept a slice, or take that back; return whether it is accepted now."""
@@ -147,53 +154,71 @@ class LayerBinding(QObject):
 
     def masks_to_train_on(self) -> dict[SliceIndex, np.ndarray]:
         """Copy the masks of all corrected and accepted slices; any label counts as the object."""
-        self.check_all()
+        self.check_known()
         return {index: self.labels_of(index) != 0 for index in self.tracker.ready()}
 
-    def check_all(self) -> None:
-        """Look at every slice for edits."""
-        self.check_slice_in_view()
-        changed = [self._check(index) for index in self.source.indices()]
-        if any(changed):
-            self.slices_changed.emit()
+    def check_known(self) -> None:
+        """Look for edits at every slice that was ever predicted, painted or accepted."""
+        if self._fits:
+            changed = [self._check(index) for index in list(self.tracker.known())]
+            changed.append(self._check(self.index_in_view()))
+            self._tell(changed)
 
     def check_slice_in_view(self) -> None:
-        """Look at the slice in view for edits. Strokes happen there, so it is looked at first."""
-        if not self.is_alive or tuple(self.labels.data.shape) != self.source.shape:
-            return
-        painted, self._painted = self._painted, False
-        if self._check(self.index_in_view(), painted=painted):
-            self.slices_changed.emit()
+        """Look at the slice in view, and at those an undo may have reached."""
+        if self._fits:
+            self._tell([self._check(i) for i in {self.index_in_view(), *self._last_predicted}])
+
+    @property
+    def _fits(self) -> bool:
+        return self.is_alive and tuple(self.labels.data.shape) == self.source.shape
 
     def _scan_some(self) -> None:
-        """Look at the slice in view and at the next few of all others."""
-        if not self.is_alive or tuple(self.labels.data.shape) != self.source.shape:
+        """Look at as many slices as fit into a few milliseconds, and go on there next time."""
+        if not self._fits:
             return
-        self.check_slice_in_view()
-        total = self.source.n_slices
-        positions = [(self._next_scan + i) % total for i in range(min(SLICES_PER_SCAN, total))]
-        self._next_scan = (positions[-1] + 1) % total
-        changed = [self._check(self.source.index_of(position)) for position in positions]
+        end = time.perf_counter() + SCAN_SECONDS
+        changed = [self._check(self.index_in_view())]
+        for _ in range(self.source.n_slices):
+            changed.append(self._check(self.source.index_of(self._next_scan)))
+            self._next_scan = (self._next_scan + 1) % self.source.n_slices
+            if time.perf_counter() > end:
+                break
+        self._tell(changed)
+
+    def _check(self, index: SliceIndex) -> bool:
+        # Only undo fills napari's redo history, and every edit empties it: that tells a prediction
+        # that was undone from one that was erased by hand.
+        undone = bool(getattr(self.labels, "_redo_history", ()))
+        return self.tracker.observe(index, self.labels_of(index), painted=not undone)
+
+    def _tell(self, changed: Sequence[bool]) -> None:
         if any(changed):
             self.slices_changed.emit()
 
-    def _check(self, index: SliceIndex, *, painted: bool = False) -> bool:
-        return self.tracker.observe(index, self.labels_of(index), painted=painted)
-
-    def _on_paint(self, event: Any) -> None:
-        self._painted = True
+    def _on_edited(self, event: Any) -> None:
+        # A polygon announces itself before its pixels are there, so the look comes a moment later.
         self._check_soon.start(0)
 
-    def _on_set_data(self, event: Any) -> None:
-        # Undo and redo emit this alone, but so does moving the slider: only a look can tell.
-        self._check_soon.start(0)
+    def _look(self) -> None:
+        self.check_slice_in_view()
+        if not getattr(self.labels, "_block_history", False):
+            waiting, self._waiting = self._waiting, []
+            for prediction in waiting:
+                self.apply(prediction)
 
+    def _on_image_replaced(self, event: Any) -> None:
+        with contextlib.suppress(ImageError):
+            self.source = source_of(self.image)
 
-def _tracker_of(labels: Labels, source: SliceSource) -> SliceTracker:
-    tracker = labels.metadata.get(TRACKER_KEY)
-    if not isinstance(tracker, SliceTracker) or tracker.slice_shape != source.slice_shape:
-        tracker = labels.metadata[TRACKER_KEY] = SliceTracker(source.slice_shape)
-    return tracker
+    def _tracker(self) -> SliceTracker:
+        """Return what is known of the masks layer, also from an earlier dock."""
+        tracker = _TRACKERS.get(self.labels)
+        if tracker is None or tracker.slice_shape != self.source.slice_shape:
+            tracker = _TRACKERS[self.labels] = SliceTracker(self.source.slice_shape)
+            for index in self.source.indices():
+                tracker.adopt(index, self.labels_of(index))
+        return tracker
 
 
 def source_of(image: Image) -> SliceSource:
@@ -216,10 +241,11 @@ def check_labels(labels: Labels, source: SliceSource) -> None:
     ImageError
         With what to do.
     """
-    if labels.multiscale or not isinstance(labels.data, np.ndarray):
+    in_memory = not labels.multiscale and isinstance(labels.data, np.ndarray)
+    if not in_memory or not labels.data.flags.writeable:
         raise ImageError(
-            f"The masks layer {labels.name!r} does not hold its labels in memory, so predictions "
-            "cannot be written into it. Choose (new masks layer)."
+            f"The masks layer {labels.name!r} cannot be written to (it is read-only, or not in "
+            "memory). Choose (new masks layer)."
         )
     if tuple(labels.data.shape) != source.shape:
         raise ImageError(

@@ -105,6 +105,14 @@ class DockController(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
 
+    def open_folder(self, folder: Path) -> None:
+        """Keep versions in another folder from now on."""
+        try:
+            self.session.open_store(folder)
+            self.said.emit(f"Versions are kept in {folder} from now on.", False)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+
     def export_active(self, path: Path) -> None:
         """Copy the version in use to a file."""
         try:

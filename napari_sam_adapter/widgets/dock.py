@@ -6,8 +6,8 @@ import atexit
 from typing import TYPE_CHECKING
 
 import napari
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.sam.registry import base_model
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 PROBLEM_COLOUR = "#e8785a"
 STARTING = "Starting the model…"
+CLOSING_WHILE_TRAINING = (
+    "The adapter is being retrained. Closing ends the run and keeps nothing of it. "
+    "Close all the same?"
+)
 
 
 class SamAdapterDock(QWidget):
@@ -39,6 +43,11 @@ class SamAdapterDock(QWidget):
     session : Session, optional
         For tests and scripts; by default the versions of the person's own folder.
     """
+
+    # Qt sends events while the constructor still runs.
+    is_open = False
+    _was_docked = False
+    _window: QWidget | None = None
 
     def __init__(self, napari_viewer: napari.Viewer, session: Session | None = None) -> None:
         super().__init__()
@@ -62,9 +71,42 @@ class SamAdapterDock(QWidget):
         self._show_slices()
         self.controller.start_engine()
         self.is_open = True
-        # Qt may destroy the dock while the viewer lives on (its x button), or at the very end.
         self.destroyed.connect(lambda *_: self.shutdown())
         atexit.register(session.close)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice being docked, and being taken out: that is all napari's x button does."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._was_docked = True
+            elif self._was_docked:
+                self._on_taken_out()
+        if event.type() == QEvent.Type.Show and self._window is not self.window():
+            self._window = self.window()
+            self._window.installEventFilter(self)
+        handled: bool = super().event(event)
+        return handled
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask before napari closes while training runs.
+
+        napari itself asks when its window's x is pressed, not for File > Exit or a script.
+        """
+        closing = event.type() == QEvent.Type.Close and not event.spontaneous()
+        if closing and self.is_open and self.controller.retraining.is_running:
+            answer = QMessageBox.question(self, "Close napari?", CLOSING_WHILE_TRAINING)
+            if answer != QMessageBox.StandardButton.Yes:
+                event.ignore()
+                return True
+        return False
+
+    def _on_taken_out(self) -> None:
+        """End everything, but let a training run finish: its version is there next time."""
+        retraining = self.controller.retraining
+        if retraining.is_running:
+            retraining.changed.connect(lambda running: None if running else self.shutdown())
+        else:
+            self.shutdown()
 
     def shutdown(self) -> None:
         """End everything that runs and let go of the viewer; safe to call twice."""
@@ -107,11 +149,12 @@ class SamAdapterDock(QWidget):
         controller = self.controller
         layers, prediction = controller.layers, controller.prediction
         retraining = controller.retraining
+        self.layers_panel.labels_of = layers.labels_of
         self.layers_panel.layers_chosen.connect(layers.choose)
         self.versions_panel.version_requested.connect(controller.activate)
         self.versions_panel.load_requested.connect(controller.load_adapter_file)
         self.versions_panel.export_requested.connect(controller.export_active)
-        self.versions_panel.folder_requested.connect(controller.session.open_store)
+        self.versions_panel.folder_requested.connect(controller.open_folder)
         self.predict_panel.slice_requested.connect(prediction.predict_slice)
         self.predict_panel.all_requested.connect(prediction.predict_all)
         self.predict_panel.cancel_requested.connect(prediction.cancel)

@@ -81,7 +81,7 @@ class Job(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        call = _Described(_guarded, events)
+        call = _Described(_guarded, [events])
         call.description = description
         self._worker = create_worker(call, _start_thread=False, _worker_class=_Worker)
         self._worker.on_quit = cancel
@@ -106,10 +106,13 @@ class Job(QObject):
         self.finished.emit()
 
 
-def _guarded(events: Callable[[], Iterable[Any]]) -> Iterator[Any]:
-    """Report whatever goes wrong as the last event."""
+def _guarded(holder: list[Callable[[], Iterable[Any]]]) -> Iterator[Any]:
+    """Report whatever goes wrong as the last event.
+
+    napari keeps the worker for ever; taking the call out of its holder lets go of the images in it.
+    """
     try:
-        yield from events()
+        yield from holder.pop()()
     except SamAdapterError as error:
         yield _Failure(str(error))
     except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a message

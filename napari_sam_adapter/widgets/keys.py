@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image, Labels, Layer
+
 if TYPE_CHECKING:
     import napari
 
@@ -29,10 +31,17 @@ def bind_keys(viewer: napari.Viewer, dock: SamAdapterDock) -> None:
         for key, action in actions.items():
             target.bind_key(key, _handler(action, dock), overwrite=True)
 
+    def bind_on_layer(layer: Layer) -> None:
+        # Other layers have tools of their own on these keys.
+        if isinstance(layer, Image | Labels):
+            bind_on(layer)
+
     bind_on(viewer)
     for layer in viewer.layers:
-        bind_on(layer)
-    viewer.layers.events.inserted.connect(lambda event: bind_on(event.value))
+        bind_on_layer(layer)
+    viewer.layers.events.inserted.connect(
+        lambda event: bind_on_layer(event.value) if dock.is_open else None
+    )
 
 
 def _handler(action: Callable[[], None], dock: SamAdapterDock) -> Callable[[Any], None]:

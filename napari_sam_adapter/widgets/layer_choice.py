@@ -54,6 +54,13 @@ class LayerChoice(QObject):
             self.changed.emit()
             self.slices_changed.emit()
 
+    def labels_of(self, image: Image | None) -> Labels | None:
+        """Return the masks layer last used with an image, if it is still there."""
+        for binding in reversed(self._bindings.values()):
+            if binding.image is image and binding.is_alive:
+                return binding.labels
+        return None
+
     def need(self) -> LayerBinding:
         """Return the layers to work on, making a masks layer where none is chosen.
 

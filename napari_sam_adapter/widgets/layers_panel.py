@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container
@@ -48,7 +49,10 @@ class LayersPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._form.native)
-        self.image_box.changed.connect(self._emit)
+        # Another image brings its own masks: those of the last one are not about it.
+        self.labels_of: Callable[[Image | None], Labels | None] = lambda image: None
+        self._shown_image = self.image_box.value
+        self.image_box.changed.connect(self._on_image_chosen)
         self.labels_box.changed.connect(self._emit)
         self._is_listening = True
         for events in (viewer.layers.events.inserted, viewer.layers.events.removed):
@@ -78,9 +82,20 @@ class LayersPanel(QWidget):
             if isinstance(layer, kind)
         ]
 
+    def _on_image_chosen(self, image: Image | None) -> None:
+        self._follow_image()
+        self._emit()
+
+    def _follow_image(self) -> None:
+        if self.image_box.value is not self._shown_image:
+            self._shown_image = self.image_box.value
+            with self.labels_box.changed.blocked():
+                self.labels_box.value = self.labels_of(self._shown_image)
+
     def _on_layers_changed(self, event: Any) -> None:
         if self._is_listening:
             self._refresh()
+            self._follow_image()
             self._emit()
 
     def _follow_renaming(self, event: Any) -> None:

@@ -42,6 +42,9 @@ class Prediction(QObject):
         self._job: Job | None = None
         self._binding: LayerBinding | None = None
         self._stop = self._failed = self._once_more = False
+        # What training has said must stay readable when the slice in view is predicted after it.
+        self._quiet = False
+        self._model_name = ""
         self._n_done = self._n_wanted = 0
         self._skipped: list[str] = []
 
@@ -68,7 +71,7 @@ class Prediction(QObject):
         """Predict all slices that are not accepted, beginning with the one in view."""
         try:
             binding = self._layers.need()
-            binding.check_all()
+            binding.check_known()
             start = binding.source.flat(binding.index_in_view())
             order = list(binding.source.indices())
             order = order[start:] + order[:start]
@@ -89,6 +92,7 @@ class Prediction(QObject):
             self._once_more = True
         elif binding.tracker.state(binding.index_in_view()) is not SliceState.ACCEPTED:
             self._start(binding, [binding.index_in_view()])
+            self._quiet = True
 
     def cancel(self) -> None:
         """Stop after the slice that is being predicted; what is done stays."""
@@ -97,7 +101,8 @@ class Prediction(QObject):
     def _start(self, binding: LayerBinding, indices: Sequence[SliceIndex]) -> None:
         if self._job is not None:
             raise ImageError("A prediction is running already; wait for it, or cancel it.")
-        self._stop = self._failed = False
+        self._stop = self._failed = self._quiet = False
+        self._model_name = self._session.active_name
         self._binding, self._skipped = binding, []
         self._n_done, self._n_wanted = 0, len(indices)
         model, source, predictor = self._session.model(), binding.source, self._session.predictor
@@ -143,14 +148,14 @@ class Prediction(QObject):
                 f"The image or masks layer was deleted; {done} of {wanted} slices were predicted.",
                 True,
             )
-        elif done and not self._failed:
+        elif done and not self._failed and not self._quiet:
             self.said.emit(self._summary(done, wanted), bool(self._skipped))
         if self._once_more:
             self._once_more = False
             self.predict_slice_again()
 
     def _summary(self, done: int, wanted: int) -> str:
-        name = self._session.active_name
+        name = self._model_name
         if self._skipped:
             more = f" and {len(self._skipped) - 1} more" if len(self._skipped) > 1 else ""
             return f"{done - len(self._skipped)} slices predicted. Skipped {self._skipped[0]}{more}"

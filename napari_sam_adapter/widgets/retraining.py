@@ -68,6 +68,7 @@ class Retraining(QObject):
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
         self._job = job
+        self._session.allow_training()
         self.changed.emit(True)
         count = len(request.masks)
         slices = "1 slice" if count == 1 else f"{count} slices"

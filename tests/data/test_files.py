@@ -1,4 +1,4 @@
-"""Image files of every common kind, and pairing them with masks."""
+"""Image files of every common kind."""
 
 import struct
 import zlib
@@ -11,8 +11,6 @@ from PIL import Image
 
 from napari_sam_adapter.data.files import (
     as_slices,
-    list_images,
-    pair_by_stem,
     read_image,
     read_mask,
     write_mask,
@@ -30,13 +28,6 @@ def saved(path: Path, picture: np.ndarray | Image.Image, **options: object) -> P
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     image.save(path, **options)
     return path
-
-
-def touched(folder: Path, *names: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    for name in names:
-        (folder / name).touch()
-    return folder
 
 
 @pytest.mark.parametrize("picture", [GREY, COLOUR, DEEP], ids=["grey", "colour", "16 bit"])
@@ -185,43 +176,3 @@ def test_labels_that_cannot_be_written_are_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="could not be written"):
         write_mask(tmp_path / "file" / "a.tif", np.zeros((8, 8), np.uint8))
-
-
-def test_images_are_paired_with_masks_by_stem(tmp_path):
-    images = touched(tmp_path / "images", "b.jpg", "a.png", "notes.txt")
-    masks = touched(tmp_path / "masks", "a.tif", "b.PNG")
-    found = [(image.name, mask.name) for image, mask in pair_by_stem(images, masks)]
-    assert found == [("a.png", "a.tif"), ("b.jpg", "b.PNG")]
-
-
-@pytest.mark.parametrize(
-    ("image_names", "mask_names", "message"),
-    [
-        (["a.png", "b.png"], ["a.png"], "no mask for b"),
-        (["a.png"], ["a.png", "c.png"], "no image for c"),
-        (["a.png", "b.png"], ["a.png", "c.png"], "no mask for b and no image for c"),
-        (["a.png", "a.jpg"], ["a.png"], r"a\.jpg and a\.png have the same file stem"),
-        ([f"{i}.png" for i in range(9)], ["1.png"], "no mask for 0, 2, 3, 4, 5 and 3 more"),
-    ],
-)
-def test_files_that_cannot_be_paired_are_named(tmp_path, image_names, mask_names, message):
-    images = touched(tmp_path / "images", *image_names)
-    masks = touched(tmp_path / "masks", *mask_names)
-    with pytest.raises(ImageError, match=message):
-        pair_by_stem(images, masks)
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(ImageError, match=r"no folder .*nowhere"):
-        list_images(tmp_path / "nowhere")
-
-
-def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(ImageError, match="holds no image"):
-        list_images(touched(tmp_path / "texts", "notes.txt"))
-
-
-def test_folders_and_hidden_files_are_no_images(tmp_path):
-    folder = touched(tmp_path / "images", "a.png", "._a.png")
-    (folder / "old.png").mkdir()
-    assert [path.name for path in list_images(folder)] == ["a.png"]

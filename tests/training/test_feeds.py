@@ -78,8 +78,8 @@ def test_the_quick_feed_encodes_no_orientation_twice(small_sam, samples, monkeyp
 def test_the_full_feed_shows_another_view_of_a_slice_each_time(small_sam, samples):
     feed = ImageFeed(small_sam, samples[:1], np.random.default_rng(0))
     with torch.no_grad():
-        targets = [feed.next()[1] for _ in range(4)]
-    assert not any(torch.equal(one, other) for one, other in itertools.combinations(targets, 2))
+        seen = [feed.next()[0] for _ in range(4)]
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(seen, 2))
 
 
 def test_the_quick_feed_carries_no_gradient_and_the_full_one_does(small_sam, samples):

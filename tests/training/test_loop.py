@@ -1,4 +1,4 @@
-"""The training loop: what it changes, what it leaves alone, and how it ends."""
+"""The training loop: what it changes, what it leaves alone, and what it repeats."""
 
 import itertools
 import math
@@ -29,11 +29,6 @@ by_gear = pytest.mark.parametrize("gear", GEARS)
 
 def config(gear: str, steps: int, **values) -> TrainingConfig:
     return TrainingConfig(gear=gear, max_seconds=math.inf, max_steps=steps, **values)
-
-
-def limited(gear: str, steps: int) -> TrainingConfig:
-    """Return a configuration that ends even if no step succeeds."""
-    return replace(config(gear, steps), max_seconds=20.0)
 
 
 def run(model: AdaptedSam, samples, settings: TrainingConfig, **keywords) -> list:
@@ -155,64 +150,6 @@ def test_without_held_out_slices_there_are_no_scores(small_sam, samples):
     assert not any(isinstance(event, ValidationReport) for event in events)
     assert events[-1].held_out_before is None
     assert events[-1].held_out_after is None
-
-
-@pytest.mark.parametrize("n_samples", [3, 8])
-def test_a_stopped_run_ends_with_a_state(small_sam, samples, n_samples):
-    asked = itertools.count()
-    events = run(
-        small_sam, samples[:n_samples], config("quick", 50), should_stop=lambda: next(asked) >= 2
-    )
-    finished = events[-1]
-    assert (finished.reason, finished.steps) == ("stopped", 2)
-    assert finished.state.keys() == small_sam.state_dict().keys()
-
-
-def test_a_run_stopped_before_its_first_step_keeps_the_model(small_sam, samples):
-    before = frozen_copy(small_sam.state_dict())
-    finished = run(small_sam, samples, config("full", 5), should_stop=lambda: True)[-1]
-    assert (finished.reason, finished.steps) == ("stopped", 0)
-    assert same(finished.state, before)
-
-
-def loss_that_breaks(monkeypatch, after: int, broken) -> None:
-    """Let the loss of each step from ``after`` on go through ``broken``."""
-    original, count = loop.mask_loss, itertools.count()
-
-    def loss(logits: Tensor, target: Tensor) -> Tensor:
-        value = original(logits, target)
-        return broken(value) if next(count) >= after else value
-
-    monkeypatch.setattr(loop, "mask_loss", loss)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("n_samples", [3, 8])
-def test_a_loss_that_is_no_number_ends_the_run(small_sam, samples, monkeypatch, value, n_samples):
-    loss_that_breaks(monkeypatch, 3, lambda loss: loss * value)
-    finished = run(small_sam, samples[:n_samples], limited("quick", 9))[-1]
-    assert (finished.reason, finished.steps) == ("diverged", 3)
-    assert "step 4" in finished.message
-    assert all(torch.isfinite(tensor).all() for tensor in finished.state.values())
-    assert math.isfinite(finished.last_loss)
-
-
-def test_a_run_that_diverges_at_once_keeps_the_model(small_sam, samples, monkeypatch):
-    before = frozen_copy(small_sam.state_dict())
-    loss_that_breaks(monkeypatch, 0, lambda loss: loss * math.nan)
-    finished = run(small_sam, samples, limited("full", 9))[-1]
-    assert finished.reason == "diverged"
-    assert same(finished.state, before)
-
-
-@pytest.mark.parametrize("n_samples", [3, 8])
-def test_a_gradient_that_is_no_number_does_not_reach_the_kept_state(
-    small_sam, samples, monkeypatch, n_samples
-):
-    # sqrt has the value 0 and an infinite slope at 0: a finite loss whose gradient is NaN.
-    loss_that_breaks(monkeypatch, 3, lambda loss: loss + (0 * loss).sqrt())
-    finished = run(small_sam, samples[:n_samples], limited("quick", 4))[-1]
-    assert all(torch.isfinite(tensor).all() for tensor in finished.state.values())
 
 
 @by_gear

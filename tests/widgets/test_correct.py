@@ -129,3 +129,50 @@ def test_two_viewers_do_not_mix(open_person, polyps, tmp_path):
     assert one.tracker.count(SliceState.PREDICTED) == 1
     assert two.tracker.state((2,)) is SliceState.PREDICTED
     assert one.labels.data.shape != two.labels.data.shape
+
+
+def test_another_image_of_the_same_size_gets_masks_of_its_own(person, polyps):
+    person.predict()
+    first = person.labels
+    other = person.viewer.add_image(polyps.frames[::-1].copy(), name="other", rgb=True)
+    person.dock.layers_panel.image_box.value = other
+    person.go_to(0)
+    person.predict()
+    assert person.labels is not first
+    assert person.labels.name == "other masks"
+    person.dock.layers_panel.image_box.value = person.viewer.layers["image"]
+    assert person.labels is first
+
+
+def test_a_prediction_that_arrives_during_a_stroke_is_an_undo_step_of_its_own(person):
+    person.predict()
+    before = person.labels.data[0].copy()
+    with person.labels.block_history():
+        person.labels.paint((0, 40, 40), 3)
+        person.go_to(0)
+        person.dock.predict_panel.all_button.click()
+        person.wait(lambda: not person.controller.prediction.is_running)
+    person.settle()
+    person.wait(lambda: person.tracker.count(SliceState.PREDICTED) == 7)
+    assert (person.labels.data[0] == 3).any()
+    for _ in range(7):
+        person.undo()
+    assert (person.labels.data[0] == 3).any()
+    person.undo()
+    np.testing.assert_array_equal(person.labels.data[0], before)
+
+
+def test_masks_that_cannot_be_written_are_refused(person):
+    frozen = np.zeros((8, 96, 96), np.uint8)
+    frozen.flags.writeable = False
+    labels = person.viewer.add_labels(frozen, name="frozen")
+    person.dock.layers_panel.labels_box.value = labels
+    assert "cannot be written to" in person.message
+
+
+def test_new_pixels_of_the_image_layer_are_the_ones_that_are_predicted(person, polyps):
+    person.predict()
+    first = person.labels.data[0].copy()
+    person.viewer.layers["image"].data = polyps.frames[::-1].copy()
+    person.predict()
+    assert (person.labels.data[0] != first).any()

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 from npe2 import PluginManager, PluginManifest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMessageBox
 
+from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets import commands
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 
@@ -64,26 +67,61 @@ def test_the_dock_stands_in_the_menu_a_person_sees(viewer):
     assert any("SAM Adapter" in title for title in titles)
 
 
-def test_a_closed_dock_lets_go_of_the_viewer_and_opens_again_knowing_the_slices(
+def press_x(person):
+    """Press the dock's own close button."""
+    holder = person.dock.parent()
+    while not hasattr(holder, "destroyOnClose"):
+        holder = holder.parent()
+    holder.destroyOnClose()
+
+
+def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
     open_person, polyps, qtbot
 ):
     person = open_person(polyps.frames, rgb=True)
     person.predict()
     person.paint(0)
-    labels = person.labels
-    person.viewer.window.remove_dock_widget(person.dock)
-    person.dock.deleteLater()
-    qtbot.wait(100)
+    labels, viewer = person.labels, person.viewer
+    press_x(person)
     assert not person.dock.is_open
     # None of this may reach the dead dock.
-    person.viewer.layers["image"].name = "renamed"
-    person.viewer.add_labels(np.zeros((8, 96, 96), np.uint8), name="another")
-    person.viewer.layers.remove("another")
-    person.viewer.dims.set_current_step(0, 3)
-    dock = SamAdapterDock(person.viewer, person.controller.session)
-    person.viewer.window.add_dock_widget(dock)
+    viewer.layers["image"].name = "renamed"
+    viewer.add_labels(np.zeros((8, 96, 96), np.uint8), name="another")
+    viewer.layers.remove("another")
+    viewer.dims.set_current_step(0, 3)
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, "A", Qt.KeyboardModifier.ShiftModifier)
+    dock = SamAdapterDock(viewer, Session(person.controller.session.store, device="cpu"))
+    viewer.window.add_dock_widget(dock)
     person.dock = dock
     dock.layers_panel.labels_box.value = labels
     assert person.tracker.ready() == [(0,)]
     assert person.tracker.adapter_of((0,)) == ""
-    dock.shutdown()
+    close_dock(dock, qtbot)
+
+
+def test_the_x_of_the_dock_lets_a_training_run_finish(open_person, polyps):
+    person = open_person(polyps.frames, rgb=True)
+    person.predict()
+    person.correct(0, polyps.masks[0])
+    person.retrain(gear="quick", minutes=0.1)
+    press_x(person)
+    assert person.dock.is_open
+    person.wait(lambda: not person.dock.is_open)
+    assert [v.number for v in person.controller.session.store.versions()] == [1]
+
+
+def test_closing_napari_while_training_runs_asks(open_person, polyps, monkeypatch):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    person.predict()
+    person.correct(0, polyps.masks[0])
+    person.retrain(gear="quick", minutes=10)
+    asked = []
+    no = QMessageBox.StandardButton.No
+    monkeypatch.setattr(QMessageBox, "question", lambda *a: asked.append(a[2]) or no)
+    person.viewer.window._qt_window.close()
+    assert "being retrained" in asked[0]
+    assert person.viewer.window._qt_window.isVisible()
+    assert person.controller.retraining.is_running
+    person.wait(lambda: len(person.dock.retrain_panel.curve.losses) >= 1)
+    person.dock.retrain_panel.button.click()
+    person.wait_for_training()

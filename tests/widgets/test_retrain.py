@@ -10,7 +10,8 @@ from qtpy.QtCore import QTimer
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.metrics import dice
-from napari_sam_adapter.sam.checkpoint import load_adapter
+from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
 from napari_sam_adapter.versions import AdapterStore
 
 
@@ -175,3 +176,35 @@ def test_the_input_size_is_chosen_for_the_first_version_and_kept_by_the_next(cor
     assert person.controller.session.active.card.input_size == 192
     assert panel.size_box.value == 192
     assert not panel.size_box.enabled
+
+
+def test_stop_at_once_is_heard(corrected):
+    person = corrected
+    person.retrain(gear="quick", minutes=30)
+    person.dock.retrain_panel.button.click()
+    person.wait_for_training()
+    assert "stopped before its first step" in person.message
+    assert person.dock.retrain_panel.button.isEnabled()
+    assert person.dock.retrain_panel.button.text() == "Retrain"
+
+
+def test_what_training_has_said_stays_readable(corrected):
+    person = corrected
+    person.retrain(gear="quick", minutes=0.1)
+    person.wait_for_training()
+    person.settle()
+    assert person.message.startswith("v1 is trained and in use.")
+
+
+def test_a_file_taken_in_while_training_runs_keeps_its_number(corrected, tmp_path):
+    person = corrected
+    path = tmp_path / "colleague.safetensors"
+    save_adapter(path, build_adapted_sam(ModelSettings.default("lite_medsam")), gear="full")
+    person.retrain(gear="quick", minutes=0.2)
+    wait_until_training_steps(person)
+    person.dock.versions_panel.load_requested.emit(path)
+    person.wait_for_training()
+    first, second = person.controller.session.store.versions()
+    assert first.path.read_bytes() == path.read_bytes()
+    assert second.card.gear == "quick"
+    assert person.controller.session.active.number == 2
