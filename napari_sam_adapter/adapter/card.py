@@ -79,7 +79,7 @@ class AdapterCard:
                 "without our card. It may be a checkpoint of another program."
             )
         version = metadata.get("format_version", "")
-        if not version.isdigit() or int(version) > FORMAT_VERSION:
+        if not version.isdecimal() or int(version) > FORMAT_VERSION:
             raise CheckpointError(
                 f"{source} has adapter format {version or 'unknown'}; this version of the program "
                 f"reads up to {FORMAT_VERSION}. Update napari-sam-adapter to open it."

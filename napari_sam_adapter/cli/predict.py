@@ -44,7 +44,7 @@ def predict(
             progress.advance(task)
     output.print(f"Wrote {len(targets)} mask file{'s'[: len(targets) != 1]} to {out}.")
     if skipped:
-        errors.print(f"{skipped} slices had no contrast; their masks are empty.")
+        errors.print(f"Slices without contrast, left empty: {skipped}.")
 
 
 def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:

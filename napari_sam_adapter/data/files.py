@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from napari_sam_adapter.errors import ImageError, StorageError
+from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.storage import write_atomically
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", *TIFF_SUFFIXES)
@@ -97,11 +99,9 @@ def write_mask(path: Path, labels: np.ndarray) -> None:
     StorageError
         If the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(path, labels, compression="zlib", photometric="minisblack")
-    except OSError as error:
-        raise StorageError(f"{path} could not be written: {error.strerror or error}.") from error
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, labels, compression="zlib", photometric="minisblack")
+    write_atomically(path, buffer.getvalue())
 
 
 def list_images(folder: Path) -> list[Path]:

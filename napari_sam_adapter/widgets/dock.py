@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 from typing import TYPE_CHECKING
 
 import napari
@@ -113,6 +114,10 @@ class SamAdapterDock(QWidget):
         if not self.is_open:
             return
         self.is_open = False
+        if self._window is not None:
+            with contextlib.suppress(RuntimeError):  # Qt may have deleted either by now
+                self._window.removeEventFilter(self)
+            self._window = None
         self.layers_panel.stop_listening()
         self.controller.close()
         atexit.unregister(self.controller.session.close)

@@ -176,3 +176,10 @@ def test_labels_that_cannot_be_written_are_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="could not be written"):
         write_mask(tmp_path / "file" / "a.tif", np.zeros((8, 8), np.uint8))
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "jpeg"])
+def test_compressed_tiffs_of_other_programs_are_read(tmp_path, compression):
+    picture = np.full((32, 32, 3), 200, np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", picture, compression=compression, photometric="rgb")
+    assert np.abs(read_image(tmp_path / "a.tif").astype(int) - 200).max() < 5
