@@ -44,7 +44,8 @@ def predict(
             progress.advance(task)
     output.print(f"Wrote {len(targets)} mask file{'s'[: len(targets) != 1]} to {out}.")
     if skipped:
-        errors.print(f"Slices without contrast, left empty: {skipped}.")
+        slices = "1 slice has" if skipped == 1 else f"{skipped} slices have"
+        errors.print(f"{slices} no contrast; nothing was marked there.")
 
 
 def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
