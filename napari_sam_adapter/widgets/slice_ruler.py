@@ -48,10 +48,6 @@ class SliceRuler(QWidget):
         self._states, self._current = list(states), current
         self.update()
 
-    def state_at(self, position: int) -> SliceState:
-        """Return the state that is shown for a slice."""
-        return self._states[position]
-
     def paintEvent(self, event: object) -> None:
         """Draw the cells; where they are narrower than a pixel, the most important state wins."""
         if not self._states:
