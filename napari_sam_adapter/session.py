@@ -112,8 +112,11 @@ class Session:
         self._active = version
         self.active_changed.emit()
 
-    def activate_saved(self, saved: AdapterSaved) -> int:
-        """Make what a training run has saved the next version and use it; return its number.
+    def adopt_saved(self, saved: AdapterSaved) -> AdapterVersion:
+        """Make what a training run has saved the next version of the folder it was started in.
+
+        It predicts from now on, unless the person has chosen another folder since: versions of two
+        folders share their numbers, and what is in use belongs to the folder that is open.
 
         Raises
         ------
@@ -121,8 +124,13 @@ class Session:
             If it cannot be given a number, or the choice cannot be saved.
         """
         version = AdapterStore(saved.path.parent).adopt(saved.path)
-        self.activate(version.number)
-        return version.number
+        if version.path.parent.resolve() == self.store.folder.resolve():
+            self.activate(version.number)
+        return version
+
+    def is_in_use(self, version: AdapterVersion) -> bool:
+        """Whether a version is the one that predicts."""
+        return self._active is not None and self._active.path.resolve() == version.path.resolve()
 
     def open_store(self, folder: Path) -> None:
         """Continue with the versions of another folder, today and tomorrow.

@@ -142,11 +142,6 @@ class AdapterPass:
         return x + prompt.to(x.dtype)
 
 
-def parameter_count(module: nn.Module) -> int:
-    """Count the parameters of a module."""
-    return sum(p.numel() for p in module.parameters())
-
-
 def has_zero_effect(adapter: Adapter) -> bool:
     """Tell whether every up-projection is zero, so that the encoder is still the base model's."""
     ups = [adapter.stage(number).mlp_up for number in adapter.config.stages]

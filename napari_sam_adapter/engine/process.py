@@ -150,7 +150,7 @@ class EngineProcess:
 
 def _environment(low_priority: bool) -> dict[str, str]:
     environment = dict(os.environ)
-    environment["NAPARI_SAM_ADAPTER_ENGINE_NICE"] = "10" if low_priority else "0"
+    environment["NAPARI_SAM_ADAPTER_ENGINE_NICE"] = "5" if low_priority else "0"
     # The child has no display to care about, and must not buffer what it says.
     environment["PYTHONUNBUFFERED"] = "1"
     # Apple's GPUs lack a few operations; those run on the CPU instead of ending in an error.

@@ -101,23 +101,6 @@ def encoder_input(image: np.ndarray, input_size: int) -> tuple[Tensor, InputGeom
     return pad_to_square(x, input_size), geometry
 
 
-def target_mask(mask: np.ndarray, input_size: int) -> Tensor:
-    """Turn a ground-truth mask into the loss target on the encoder's input grid.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (Y, X)
-
-    Returns
-    -------
-    Tensor, shape (1, 1, S, S), float32
-        The covered share of each cell, 0..1: thin parts are not lost by the scaling.
-    """
-    geometry = InputGeometry.fit((mask.shape[0], mask.shape[1]), input_size)
-    x = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None, None]
-    return pad_to_square(resize(x, geometry.content_hw), input_size)
-
-
 def resize(x: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Bilinear resize of (B, C, h, w), antialiased when it shrinks."""
     if tuple(x.shape[-2:]) == tuple(size_hw):

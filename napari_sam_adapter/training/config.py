@@ -53,7 +53,7 @@ class TrainingConfig:
     warmup_share: float = 0.05
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
-    ema_decay: float = 0.98
+    ema_decay: float = 0.99
     batch_size: int = 1
 
     def __post_init__(self) -> None:

@@ -40,11 +40,17 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """The held-out slices were scored (mean Dice at original size)."""
+    """The held-out slices were scored (mean Dice at original size).
+
+    Attributes
+    ----------
+    is_kept : bool
+        Whether the run would end with this state if it ended now: it is about as good as the best.
+    """
 
     step: int
     dice: float
-    is_best: bool
+    is_kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class TrainingFinished:
     Attributes
     ----------
     reason : {"completed", "stopped", "diverged"}
-        ``diverged``: the loss was no longer a number; the best state before is kept.
+        ``diverged``: the loss was no longer a number; the last good state is kept.
     state : dict of str to Tensor
         State dict of the adapted model (adapter and mask decoder), on the CPU.
     trained_on, held_out : tuple of str

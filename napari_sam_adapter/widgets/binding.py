@@ -108,6 +108,16 @@ class LayerBinding(QObject):
         shown = set(self.viewer.dims.displayed)
         return {ndim - 2, ndim - 1} <= shown
 
+    def sliders_pick_slices(self) -> bool:
+        """Whether each slider walks along one axis of the image: not if it is rotated out of it."""
+        n, ndim = len(self.source.slider_shape), self.image.ndim
+        origin = np.asarray(self.image.data_to_world(np.zeros(ndim)))
+        steps = np.array([self.image.data_to_world(row) - origin for row in np.eye(ndim)])
+        # Rows: image axes; columns: the world's slider axes. Only the diagonal may move a slider.
+        sliders = steps[:, :n]
+        others = sliders - np.pad(np.diag(np.diag(sliders[:n])), ((0, ndim - n), (0, 0)))
+        return bool(np.allclose(others, 0, atol=1e-6 * np.abs(steps).max()))
+
     def labels_of(self, index: SliceIndex) -> np.ndarray:
         """Return the labels of a slice; a view of the layer's own array.
 

@@ -82,6 +82,11 @@ class LayerChoice(QObject):
                 "Predictions are made on the last two axes of the image, and the viewer shows "
                 "others. Roll the axes back (Ctrl+E) until the last two are shown."
             )
+        if not self.binding.sliders_pick_slices():
+            raise ImageError(
+                f"The image {self._image.name!r} is rotated out of its slice plane, so a slider "
+                "position is not one slice of it. Reset its rotate, shear and affine, or resample."
+            )
         return self.binding
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
     from napari_sam_adapter.session import Session
+    from napari_sam_adapter.versions import AdapterVersion
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.retrain_panel import RetrainSettings
 
@@ -112,11 +113,18 @@ class Retraining(QObject):
 
     def _activate(self, saved: AdapterSaved) -> None:
         try:
-            number = self._session.activate_saved(saved)
+            version = self._session.adopt_saved(saved)
         except SamAdapterError as error:
             self._on_failed(str(error))
             return
-        self.said.emit(_summary(number, saved), saved.card.training["ended"] == "diverged")
+        if not self._session.is_in_use(version):
+            self.said.emit(
+                f"v{version.number} is saved in {version.path.parent}, the folder this run was "
+                "started in. Choose that folder to use it.",
+                True,
+            )
+            return
+        self.said.emit(_summary(version), saved.card.training["ended"] == "diverged")
         self.version_made.emit()
 
     def _on_failed(self, message: str) -> None:
@@ -127,8 +135,8 @@ class Retraining(QObject):
         self.changed.emit(False)
 
 
-def _summary(number: int, saved: AdapterSaved) -> str:
-    training = saved.card.training
+def _summary(version: AdapterVersion) -> str:
+    training = version.card.training
     before, after = training["held_out_dice_before"], training["held_out_dice_after"]
     if before is None:
         score = "Too few slices to hold one out, so there is no score yet."
@@ -141,4 +149,4 @@ def _summary(number: int, saved: AdapterSaved) -> str:
         "stopped": "holds the best state before you stopped, and is in use",
         "diverged": "holds the best state before the loss broke down, and is in use",
     }[training["ended"]]
-    return f"v{number} {how}. {score}"
+    return f"v{version.number} {how}. {score}"

@@ -9,7 +9,6 @@ from napari_sam_adapter.sam.preprocess import (
     InputGeometry,
     encoder_input,
     logits_at_original_size,
-    target_mask,
 )
 from napari_sam_adapter.volume import check_slice
 
@@ -179,16 +178,3 @@ def test_padding_does_not_bleed_into_the_slice():
     logits = torch.full((1, 1, 128, 128), 10.0)
     logits[..., 32:, :] = -1000.0
     assert logits_at_original_size(logits, geometry).min() > 0
-
-
-@pytest.mark.parametrize("size_hw", [(64, 64), (50, 90), (200, 130)])
-def test_a_target_lies_where_its_slice_lies_in_the_input(size_hw):
-    mask = rectangle(size_hw, slice(5, size_hw[0] // 2), slice(10, size_hw[1] // 2))
-    x, _ = encoder_input(mask.astype(np.float32), 64)
-    torch.testing.assert_close(target_mask(mask, 64)[0, 0], x[0, 0], atol=1e-5, rtol=0)
-
-
-def test_a_thin_line_is_not_lost_from_the_target():
-    mask = rectangle((512, 512), slice(200, 201), slice(0, 512))
-    target = target_mask(mask, 64)
-    assert float(target.sum()) * 8**2 == pytest.approx(mask.sum(), rel=0.01)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.sam.preprocess import encoder_input, target_mask
+from napari_sam_adapter.sam.preprocess import encoder_input
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view
 from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed, PreparedSample
 from napari_sam_adapter.training.samples import TrainingSample
@@ -33,7 +33,15 @@ def test_training_sees_a_slice_as_prediction_does(shape):
     assert geometry.content_hw == expected_geometry.content_hw
     # Training scales in two steps so that crops keep their detail, hence the tolerance.
     torch.testing.assert_close(seen, expected, atol=0.03, rtol=0)
-    assert (target - target_mask(mask, 64)).abs().mean() < 0.01
+    covered = encoder_input(mask.astype(np.float32), 64)[0][:, :1]
+    assert (target - covered).abs().mean() < 0.01
+
+
+def test_a_thin_line_is_not_lost_from_the_target():
+    mask = np.zeros((512, 512), bool)
+    mask[200] = True
+    _, target, _ = plain_view(TrainingSample(smooth(512, 512), mask, "s"), 64)
+    assert float(target.sum()) * 8**2 == pytest.approx(mask.sum(), rel=0.01)
 
 
 def test_nan_pixels_are_trained_on_as_they_are_predicted_on():

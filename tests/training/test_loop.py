@@ -138,11 +138,33 @@ def test_the_model_ends_with_the_state_that_is_kept(small_sam, forked, samples, 
     np.testing.assert_array_equal(*masks)
 
 
-def test_the_score_of_the_kept_state_is_the_best_seen(small_sam, samples):
-    *events, finished = run(small_sam, samples, config("quick", 20))
-    scores = [event.dice for event in events if isinstance(event, ValidationReport)]
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([0.5, 0.80, 0.79], 0.79),  # as good: the later state has learned longer
+        ([0.5, 0.90, 0.70], 0.90),  # worse by far: the run broke down
+        ([0.9, 0.70, 0.60], 0.90),  # never as good as what it started from
+        ([0.5, 0.81, 0.80, 0.79, 0.78, 0.77], 0.79),  # a slow decline ends at the tolerance
+    ],
+)
+def test_the_latest_state_is_kept_that_is_about_as_good_as_the_best(
+    small_sam, samples, monkeypatch, scores, kept
+):
+    states, script = {}, iter(scores)
+
+    def scripted_score(a_run):
+        score = next(script, scores[-1])
+        states.setdefault(score, {k: v.clone() for k, v in small_sam.state_dict().items()})
+        return score
+
+    monkeypatch.setattr(loop._Run, "_score_held_out", scripted_score)
+    *events, finished = run(small_sam, samples, config("quick", 16))
     assert finished.held_out_before == scores[0]
-    assert finished.held_out_after >= max(scores)
+    assert finished.held_out_after == kept
+    last_kept = [e for e in events if isinstance(e, ValidationReport) and e.is_kept][-1]
+    assert last_kept.dice == kept
+    if scores.count(kept) == 1 and kept != scores[-1]:
+        assert same(finished.state, states[kept])
 
 
 def test_without_held_out_slices_there_are_no_scores(small_sam, samples):

@@ -127,6 +127,20 @@ def test_other_axes_in_view_are_refused_with_a_hint(open_person, polyps):
     assert "last two axes" in person.message
 
 
+def test_a_volume_rotated_out_of_its_slice_plane_is_refused(open_person, polyps):
+    person = open_person(polyps.frames[..., 0])
+    cos, sin = np.cos(0.5), np.sin(0.5)
+    person.viewer.layers[0].rotate = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    person.dock.predict_panel.slice_button.click()
+    assert "rotated out of its slice plane" in person.message
+
+
+def test_a_volume_turned_and_scaled_within_its_slice_plane_is_predicted(open_person, polyps):
+    person = open_person(polyps.frames[..., 0], scale=(5, 0.5, 0.5), rotate=30.0)
+    person.predict()
+    assert person.labels.data[person.controller.binding.index_in_view()].any()
+
+
 def test_a_failing_lazy_source_is_reported(open_person, polyps):
     import dask.array
 

@@ -1,9 +1,14 @@
 """Adapter versions in the dock."""
 
+import shutil
+
 import pytest
 
+from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
+from napari_sam_adapter.training.job import AdapterSaved
+from napari_sam_adapter.versions import AdapterStore
 
 
 @pytest.fixture
@@ -70,3 +75,21 @@ def test_another_folder_has_its_own_versions(open_person, polyps, adapter_file, 
     person.dock.versions_panel.folder_requested.emit(tmp_path / "second")
     assert person.controller.session.active is None
     assert person.dock.versions_panel.version_box.count() == 1
+
+
+def test_a_run_that_outlasts_a_change_of_folder_stays_in_the_folder_it_was_started_in(
+    open_person, polyps, adapter_file, tmp_path
+):
+    person = open_person(polyps.frames, rgb=True)
+    session, first = person.controller.session, person.controller.session.store.folder
+    made = session.store.working_path()
+    made.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(adapter_file, made)
+    second = tmp_path / "second"
+    person.dock.versions_panel.folder_requested.emit(second)
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    in_use = session.active
+    person.controller.retraining._on_event(AdapterSaved(made, read_card(made)))
+    assert session.active == in_use
+    assert [v.path.parent for v in AdapterStore(first).versions()] == [first]
+    assert str(first) in person.message
