@@ -16,7 +16,6 @@ import numpy as np
 
 from napari_sam_adapter.volume import SliceIndex
 
-OBJECT_LABEL = 1
 STEPS_KEPT = 100  # the length of napari's undo history
 
 
@@ -182,7 +181,7 @@ class SliceTracker:
         return self.state(index) is not before
 
     def plan_prediction(
-        self, index: SliceIndex, labels: np.ndarray, mask: np.ndarray
+        self, index: SliceIndex, labels: np.ndarray, predicted: np.ndarray
     ) -> LabelChange:
         """Work out which pixels a new prediction may write.
 
@@ -190,7 +189,8 @@ class SliceTracker:
         ----------
         labels : ndarray of int, shape (Y, X)
             The slice as it is now.
-        mask : ndarray of bool, shape (Y, X)
+        predicted : ndarray of uint8, shape (Y, X)
+            The labels a model predicts.
 
         Returns
         -------
@@ -198,7 +198,7 @@ class SliceTracker:
             Without the person's pixels; empty for an accepted slice.
         """
         free = ~self.human_pixels(index, labels)
-        wanted = np.where(mask, OBJECT_LABEL, 0).astype(labels.dtype)
+        wanted = predicted.astype(labels.dtype)
         positions = np.flatnonzero(free & (wanted != labels)).astype(np.int32)
         return LabelChange(positions, labels.ravel()[positions], wanted.ravel()[positions])
 

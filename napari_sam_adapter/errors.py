@@ -22,6 +22,14 @@ class CheckpointError(SamAdapterError):
     """An adapter file is broken, foreign, or belongs to another base model."""
 
 
+class ConditionError(SamAdapterError):
+    """A condition of the adapter is unknown, fails, or returns what cannot be used."""
+
+
+class PromptError(SamAdapterError):
+    """A box or a point cannot be used."""
+
+
 class TrainingError(SamAdapterError):
     """Training could not start, or ended without a usable state."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam_adapter.data.files import read_image, read_mask
+from napari_sam_adapter.data.files import read_image, read_labels
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.metrics import dice, iou
 
@@ -92,20 +92,23 @@ def evaluate_image(
     return ImageScore(name, dice(mask, truth), iou(mask, truth), seconds)
 
 
-def read_pair(image_path: Path, mask_path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    image_path: Path, mask_path: Path, class_names: Sequence[str] = ("object",)
+) -> tuple[np.ndarray, np.ndarray]:
     """Read an image and its mask and check that they fit.
 
     Returns
     -------
     image : ndarray, shape (Y, X) or (Y, X, 3)
-    mask : ndarray of bool, shape (Y, X)
+    mask : ndarray of bool or unsigned int, shape (Y, X)
+        Value k is the k-th class; for a single class, any value but 0.
 
     Raises
     ------
     ImageError
         If a file cannot be read, holds a stack, or the sizes differ.
     """
-    image, mask = read_image(image_path), read_mask(mask_path)
+    image, mask = read_image(image_path), read_labels(mask_path, class_names)
     if image.ndim > 3 or (image.ndim == 3 and image.shape[-1] != 3):
         raise ImageError(
             f"{image_path.name} holds a stack of shape {image.shape}; one picture per file is "

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from psygnal import Signal
 
-from napari_sam_adapter.adapter.card import read_card
+from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import TrainingProcess
-from napari_sam_adapter.errors import ImageError, TrainingError
-from napari_sam_adapter.sam.registry import DEFAULT_MODEL, check_adapter_base
+from napari_sam_adapter.errors import ImageError, TrainingError, WeightsError
+from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model, check_adapter_base
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent
@@ -36,7 +36,8 @@ class RetrainRequest:
     ----------
     source : SliceSource
         Images are read from it in the background, one by one.
-    masks : mapping of slice index to ndarray of bool, shape (Y, X)
+    masks : mapping of slice index to ndarray of int, shape (Y, X)
+        Labels: for a single class any label is the object, else label k is the k-th class.
     image_name : str
     config : TrainingConfig
     input_size : int or None
@@ -56,8 +57,9 @@ class Session:
     Parameters
     ----------
     store : AdapterStore
-    base : str
-        Base model for the first training and for predictions without an adapter.
+    base : str, optional
+        Base model for the first training and for predictions without an adapter; by default the one
+        chosen last in the store.
     device : str
     predictor : Predictor, optional
         The owner of the prediction process; by default one of this session's own.
@@ -74,12 +76,12 @@ class Session:
         self,
         store: AdapterStore,
         *,
-        base: str = DEFAULT_MODEL,
+        base: str | None = None,
         device: str = "auto",
         predictor: Predictor | None = None,
     ) -> None:
         self.store = store
-        self.base = base
+        self.base = base or _remembered_base(store)
         self.device = device
         self.predictor = predictor or Predictor()
         self.training: TrainingProcess | None = None
@@ -107,10 +109,34 @@ class Session:
         """
         version = None if number is None else self.store.get(number)
         if version is not None:
-            check_adapter_base(version.card, version.path.name)
+            check_adapter_base(version.card, version.path.name, wanted=self.base_of(version.card))
         self.store.set_active(number)
         self._active = version
         self.active_changed.emit()
+
+    def choose_base(self, base: str) -> None:
+        """Start from another base model from now on; an adapter of another one is put aside.
+
+        Raises
+        ------
+        SamAdapterError
+            If there is no such model, or the choice cannot be saved.
+        """
+        chosen = base_model(base)
+        self.store.set_base(chosen.name)
+        self.base = chosen.name
+        active = self._active
+        if active is not None and active.card.base_sha256 != chosen.weights.sha256:
+            self.store.set_active(None)
+            self._active = None
+        self.active_changed.emit()
+
+    def base_of(self, card: AdapterCard) -> str:
+        """Return the base model of an adapter, with the file where its weights are one's own."""
+        chosen = base_model(self.base)
+        if (card.base_model, card.base_sha256) == (chosen.short_name, chosen.weights.sha256):
+            return chosen.name
+        return card.base_model
 
     def adopt_saved(self, saved: AdapterSaved) -> AdapterVersion:
         """Make what a training run has saved the next version of the folder it was started in.
@@ -143,6 +169,7 @@ class Session:
         check_writable(folder / "active.json")
         remember_folder(folder)
         self.store, self._names = AdapterStore(folder), {}
+        self.base = _remembered_base(self.store)
         self._active = self.store.active
         self.active_changed.emit()
 
@@ -154,7 +181,8 @@ class Session:
         SamAdapterError
             If it is not an adapter, belongs to another base model, or cannot be copied.
         """
-        check_adapter_base(read_card(path), str(path))
+        card = read_card(path)
+        check_adapter_base(card, str(path), wanted=self.base_of(card))
         version = self.store.import_file(path)
         self.activate(version.number)
         return version
@@ -162,7 +190,7 @@ class Session:
     def model(self) -> ModelReference:
         """Return the model that predicts now."""
         adapter = None if self._active is None else self._active.path
-        base = self.base if self._active is None else self._active.card.base_model
+        base = self.base if self._active is None else self.base_of(self._active.card)
         return ModelReference(base, adapter, None, self.device)
 
     def adapter_name(self, adapter_id: str) -> str:
@@ -232,6 +260,14 @@ class Session:
         self._closed.set()
         self.kill_training()
         self.predictor.close()
+
+
+def _remembered_base(store: AdapterStore) -> str:
+    """Return the base model chosen last; the default where its file is gone."""
+    try:
+        return base_model(store.base or DEFAULT_MODEL).name
+    except WeightsError:
+        return DEFAULT_MODEL
 
 
 def _samples(request: RetrainRequest) -> Iterator[TrainingSample]:

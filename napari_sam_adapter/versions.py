@@ -12,6 +12,7 @@ import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -130,7 +131,8 @@ class AdapterStore:
     def next_number(self) -> int:
         """Return the number the next version would get now; it stays free until `adopt`."""
         last = max((number for number, _ in self._files()), default=0)
-        return max(last, self._state().get("last", 0)) + 1
+        remembered = self._state().get("last", 0)
+        return max(last, remembered if isinstance(remembered, int) else 0) + 1
 
     def working_path(self) -> Path:
         """Return a new path in the folder for an adapter that is still being made."""
@@ -212,16 +214,32 @@ class AdapterStore:
             self.get(number)
         self._write_state(active=number or 0)
 
-    def _state(self) -> dict[str, int]:
+    @property
+    def base(self) -> str | None:
+        """The base model chosen last in this folder, None if nobody chose one."""
+        base = self._state().get("base")
+        return base if isinstance(base, str) else None
+
+    def set_base(self, base: str) -> None:
+        """Remember the base model that is chosen.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written down.
+        """
+        self._write_state(base=base)
+
+    def _state(self) -> dict[str, Any]:
         try:
             state = json.loads((self.folder / "active.json").read_text())
         except (OSError, ValueError):
             return {}
         if not isinstance(state, dict):
             return {}
-        return {key: value for key, value in state.items() if isinstance(value, int)}
+        return {key: value for key, value in state.items() if isinstance(value, int | str)}
 
-    def _write_state(self, **changes: int) -> None:
+    def _write_state(self, **changes: int | str) -> None:
         content = json.dumps({**self._state(), **changes}).encode()
         write_atomically(self.folder / "active.json", content)
 

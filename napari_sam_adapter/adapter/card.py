@@ -31,8 +31,11 @@ class AdapterCard:
         ``quick`` (mask decoder only) or ``full``.
     input_size : int
         Side of the square encoder input, in pixels.
-    normalisation, standing_prompt : str
+    normalisation, fit, standing_prompt : str
     class_names : tuple of str
+        Label k of the masks is the k-th of them.
+    class_colors : tuple of str
+        As ``#rrggbb``, one per class; empty where nobody chose any.
     adapter : AdapterConfig
     training : mapping
         Summary for people: numbers of slices, steps, seconds, held-out Dice, settings.
@@ -40,6 +43,8 @@ class AdapterCard:
         ISO 8601, with time zone.
     parent_id : str
         `adapter_id` of the adapter it started from; empty for the base model.
+    own_prompt_embedding : bool
+        Whether it brings its own position encoding, see `ModelSettings`.
     """
 
     adapter_id: str
@@ -54,6 +59,9 @@ class AdapterCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     created: str = ""
     parent_id: str = ""
+    fit: str = "pad"
+    class_colors: tuple[str, ...] = ()
+    own_prompt_embedding: bool = False
 
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata of a safetensors file (its values are strings by definition)."""
@@ -88,7 +96,8 @@ class AdapterCard:
             values = json.loads(metadata["card"])
             _check_types(values)
             values["adapter"] = AdapterConfig.from_dict(values["adapter"])
-            values["class_names"] = tuple(str(name) for name in values["class_names"])
+            for key in ("class_names", "class_colors"):
+                values[key] = tuple(str(one) for one in values.get(key, ()))
             return cls(**values)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"The card inside {source} is damaged ({error}).") from error
@@ -103,6 +112,9 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "normalisation": str,
     "standing_prompt": str,
     "class_names": list,
+    "class_colors": list,
+    "fit": str,
+    "own_prompt_embedding": bool,
     "adapter": dict,
     "training": dict,
     "created": str,

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from importlib.metadata import entry_points
+from typing import Any, Literal, get_args
+
+PATCH_EMBEDDING = "patch_embedding"
+HIGH_FREQUENCY = "high_frequency"
+BUILT_IN_CONDITIONS = (PATCH_EMBEDDING, HIGH_FREQUENCY, "local_texture", "gradient")
+CONDITION_GROUP = "napari_sam_adapter.conditions"
+"""Entry point group in which a package offers conditions of its own (docs/conditions.md)."""
+
+ImageTune = Literal["overlapping", "patches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,32 @@ class StageLayout:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """One term ``w_j F_j`` of the sum an adapter computes its prompts from.
+
+    Attributes
+    ----------
+    name : str
+        One of `condition_names`.
+    weight : float
+        w_j. The paper adds its two conditions as they are, with weights of 1.
+    """
+
+    name: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.weight) or self.weight == 0:
+            raise ValueError(
+                f"the weight of the condition {self.name!r} must be a number other than 0, got "
+                f"{self.weight}; leave the condition out to do without it"
+            )
+
+
+DEFAULT_CONDITIONS = (Condition(PATCH_EMBEDDING), Condition(HIGH_FREQUENCY))
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterConfig:
     """Shape of an adapter.
 
@@ -38,11 +74,19 @@ class AdapterConfig:
         The bottleneck of a stage is its width divided by this.
     mask_ratio : float
         Share of the spectrum removed for the high-frequency component.
+    conditions : tuple of Condition
+        What the prompts are computed from, as a weighted sum.
+    image_tune : {"overlapping", "patches"}
+        How conditions that are images come to a stage's grid: by overlapping convolutions chained
+        from stage to stage, each with a LayerNorm (SAM2-Adapter), or by one convolution over
+        patches that do not overlap (SAM-Adapter).
     """
 
     stages: tuple[int, ...] = (1, 2, 3)
     reduction: int = 8
     mask_ratio: float = 0.25
+    conditions: tuple[Condition, ...] = DEFAULT_CONDITIONS
+    image_tune: ImageTune = "overlapping"
 
     def __post_init__(self) -> None:
         if not self.stages or list(self.stages) != sorted(set(self.stages)):
@@ -53,6 +97,22 @@ class AdapterConfig:
             raise ValueError(f"reduction must be at least 1, got {self.reduction}")
         if not 0.0 < self.mask_ratio < 1.0:
             raise ValueError(f"mask_ratio must lie between 0 and 1, got {self.mask_ratio}")
+        names = [condition.name for condition in self.conditions]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"conditions must be named once each, and at least one, got {names}")
+        if self.image_tune not in get_args(ImageTune):
+            raise ValueError(f"image_tune must be overlapping or patches, got {self.image_tune!r}")
+
+    @property
+    def image_conditions(self) -> tuple[Condition, ...]:
+        """The conditions that are computed from the image; the others from a stage's features."""
+        return tuple(c for c in self.conditions if c.name != PATCH_EMBEDDING)
+
+    @property
+    def patch_embedding_weight(self) -> float | None:
+        """Weight of the patch embedding; None where it is no condition."""
+        weights = (c.weight for c in self.conditions if c.name == PATCH_EMBEDDING)
+        return next(weights, None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -60,9 +120,23 @@ class AdapterConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> AdapterConfig:
-        """Rebuild a configuration from `to_dict`; unknown keys are an error of the file."""
+        """Rebuild a configuration from `to_dict`; a missing key is an error of the file."""
         return cls(
             stages=tuple(int(stage) for stage in values["stages"]),
             reduction=int(values["reduction"]),
             mask_ratio=float(values["mask_ratio"]),
+            conditions=tuple(
+                Condition(str(one["name"]), float(one["weight"])) for one in values["conditions"]
+            ),
+            image_tune=values["image_tune"],
         )
+
+
+# SAM-Adapter on a plain ViT: width / 32, one convolution over patches (arXiv:2304.09148).
+PLAIN_VIT_ADAPTER = AdapterConfig(stages=(0,), reduction=32, image_tune="patches")
+
+
+def condition_names() -> tuple[str, ...]:
+    """Name the conditions there are: built in, then those of installed packages. Loads none."""
+    own = {point.name for point in entry_points(group=CONDITION_GROUP)}
+    return BUILT_IN_CONDITIONS + tuple(sorted(own - set(BUILT_IN_CONDITIONS)))

@@ -6,13 +6,44 @@ ViT has one. The module knows feature widths and grids, nothing of any encoder's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from napari_sam_adapter.adapter.config import AdapterConfig, StageLayout
-from napari_sam_adapter.adapter.high_frequency import high_frequency_components
+from napari_sam_adapter.adapter.conditions import image_condition, n_channels
+from napari_sam_adapter.adapter.config import AdapterConfig, Condition, ImageTune, StageLayout
+
+
+class ImageTuneLayer(nn.Module):
+    """Bring a condition that is an image, or its features of the stage before, to a stage's grid.
+
+    Parameters
+    ----------
+    in_channels, bottleneck : int
+    stride : int
+        How much coarser this stage's grid is.
+    image_tune : {"overlapping", "patches"}
+        See `AdapterConfig`.
+    """
+
+    def __init__(
+        self, in_channels: int, bottleneck: int, stride: int, image_tune: ImageTune
+    ) -> None:
+        super().__init__()
+        overlapping = image_tune == "overlapping"
+        kernel = 2 * stride + 1 if overlapping else stride
+        padding = stride if overlapping else 0
+        self.conv = nn.Conv2d(in_channels, bottleneck, kernel, stride=stride, padding=padding)
+        self.norm: nn.Module = nn.LayerNorm(bottleneck) if overlapping else nn.Identity()
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out")
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h_before, w_before) to (B, bottleneck, h, w)."""
+        x = self.conv(x).permute(0, 2, 3, 1)
+        tuned: Tensor = self.norm(x).permute(0, 3, 1, 2)
+        return tuned
 
 
 class StageAdapter(nn.Module):
@@ -22,22 +53,30 @@ class StageAdapter(nn.Module):
     ----------
     layout : StageLayout
         The stage.
-    bottleneck : int
-        Width r in which the two conditions are summed.
-    hfc_channels, hfc_stride : int
-        Channels of the high-frequency features that enter, and how much coarser this stage is.
+    config : AdapterConfig
+    in_channels : mapping of str to int
+        Channels in which each image condition enters.
+    stride : int
+        How much coarser this stage is than what those channels come from.
     """
 
     def __init__(
-        self, layout: StageLayout, bottleneck: int, hfc_channels: int, hfc_stride: int
+        self,
+        layout: StageLayout,
+        config: AdapterConfig,
+        in_channels: Mapping[str, int],
+        stride: int,
     ) -> None:
         super().__init__()
-        self.patch_embedding_tune = nn.Linear(layout.width, bottleneck)
-        kernel = 2 * hfc_stride + 1
-        self.high_frequency_tune = nn.Conv2d(
-            hfc_channels, bottleneck, kernel, stride=hfc_stride, padding=hfc_stride
+        bottleneck = bottleneck_width(layout, config)
+        if config.patch_embedding_weight is not None:
+            self.patch_embedding_tune = nn.Linear(layout.width, bottleneck)
+        self.image_tune = nn.ModuleDict(
+            {
+                name: ImageTuneLayer(channels, bottleneck, stride, config.image_tune)
+                for name, channels in in_channels.items()
+            }
         )
-        self.high_frequency_norm = nn.LayerNorm(bottleneck)
         self.mlp_tune = nn.ModuleList(
             nn.Linear(bottleneck, bottleneck) for _ in range(layout.depth)
         )
@@ -45,21 +84,12 @@ class StageAdapter(nn.Module):
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
-        for module in (self.patch_embedding_tune, *self.mlp_tune):
-            assert isinstance(module, nn.Linear)
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)
-        nn.init.kaiming_normal_(self.high_frequency_tune.weight, mode="fan_out")
-        nn.init.zeros_(self.high_frequency_tune.bias)  # type: ignore[arg-type]
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
         # A zero up-projection makes step 0 the base model itself: never worse by accident.
         nn.init.zeros_(self.mlp_up.weight)
-        nn.init.zeros_(self.mlp_up.bias)
-
-    def high_frequency_features(self, features: Tensor) -> Tensor:
-        """Map (B, r_before, h_before, w_before) features to this stage's (B, r, h, w)."""
-        x = self.high_frequency_tune(features)
-        normalised: Tensor = self.high_frequency_norm(x.permute(0, 2, 3, 1))
-        return normalised.permute(0, 3, 1, 2)
 
     def prompt(self, block: int, conditions: Tensor) -> Tensor:
         """Return the prompt of one block, (B, h, w, width), from conditions (B, h, w, r)."""
@@ -75,7 +105,12 @@ class Adapter(nn.Module):
     layout : sequence of StageLayout
         Every stage of the encoder, adapted or not.
     config : AdapterConfig
-        Which stages are adapted, and how wide.
+        Which stages are adapted, how wide, and from which conditions.
+
+    Raises
+    ------
+    ConditionError
+        If a condition is unknown, or does not return what a condition must.
 
     References
     ----------
@@ -91,23 +126,29 @@ class Adapter(nn.Module):
                 f"stages 0 to {len(layout) - 1}"
             )
         self.config = config
+        self._image_conditions = {
+            condition.name: image_condition(condition.name, mask_ratio=config.mask_ratio)
+            for condition in config.image_conditions
+        }
+        channels = {name: n_channels(one) for name, one in self._image_conditions.items()}
         self.stages = nn.ModuleDict()
-        channels, stride = 3, 1
+        stride = 1
         for number in config.stages:
-            bottleneck = max(1, layout[number].width // config.reduction)
             relative = max(1, layout[number].stride // stride)
-            self.stages[str(number)] = StageAdapter(layout[number], bottleneck, channels, relative)
-            channels, stride = bottleneck, layout[number].stride
+            self.stages[str(number)] = StageAdapter(layout[number], config, channels, relative)
+            stride = layout[number].stride
+            channels = dict.fromkeys(channels, bottleneck_width(layout[number], config))
 
     def begin(self, images: Tensor) -> AdapterPass:
-        """Start one forward pass over (B, 3, S, S) encoder inputs."""
-        x = high_frequency_components(images, self.config.mask_ratio)
-        high_frequency: dict[int, Tensor] = {}
-        for name, stage in self.stages.items():
-            assert isinstance(stage, StageAdapter)
-            x = stage.high_frequency_features(x)
-            high_frequency[int(name)] = x.permute(0, 2, 3, 1)
-        return AdapterPass(self, high_frequency)
+        """Start one forward pass over (B, 3, H, W) encoder inputs."""
+        image_terms: dict[int, Tensor] = {}
+        for condition in self.config.image_conditions:
+            x = self._image_conditions[condition.name](images)
+            for number in self.config.stages:
+                x = self.stage(number).image_tune[condition.name](x)
+                term = weighted(condition, x.permute(0, 2, 3, 1))
+                image_terms[number] = term + image_terms[number] if number in image_terms else term
+        return AdapterPass(self, image_terms)
 
     def stage(self, number: int) -> StageAdapter:
         """Return the adapter of one stage."""
@@ -123,16 +164,24 @@ class AdapterPass:
     each of its blocks. Features are channels-last, (B, h, w, width).
     """
 
-    def __init__(self, adapter: Adapter, high_frequency: dict[int, Tensor]) -> None:
+    def __init__(self, adapter: Adapter, image_terms: Mapping[int, Tensor]) -> None:
         self._adapter = adapter
-        self._high_frequency = high_frequency
+        self._image_terms = image_terms
         self._conditions: dict[int, Tensor] = {}
 
     def enter_stage(self, stage: int, features: Tensor) -> None:
-        """Take the stage's own features as the patch-embedding condition and sum both."""
-        if stage in self._high_frequency:
+        """Take the stage's own features as the patch-embedding condition and sum all of them."""
+        config = self._adapter.config
+        if stage not in config.stages:
+            return
+        total = self._image_terms.get(stage)
+        weight = config.patch_embedding_weight
+        if weight is not None:
             embedded = self._adapter.stage(stage).patch_embedding_tune(features)
-            self._conditions[stage] = embedded + self._high_frequency[stage]
+            embedded = embedded if weight == 1.0 else weight * embedded
+            total = embedded if total is None else embedded + total
+        assert total is not None, "an adapter has at least one condition"
+        self._conditions[stage] = total
 
     def before_block(self, stage: int, block: int, x: Tensor) -> Tensor:
         """Return ``x`` plus the prompt of this block; ``x`` itself where no prompt is due."""
@@ -140,6 +189,16 @@ class AdapterPass:
             return x
         prompt = self._adapter.stage(stage).prompt(block, self._conditions[stage])
         return x + prompt.to(x.dtype)
+
+
+def bottleneck_width(layout: StageLayout, config: AdapterConfig) -> int:
+    """Return the width r in which a stage's conditions are summed."""
+    return max(1, layout.width // config.reduction)
+
+
+def weighted(condition: Condition, x: Tensor) -> Tensor:
+    """Return ``w_j F_j``, and F_j itself for the paper's weight of 1."""
+    return x if condition.weight == 1.0 else condition.weight * x
 
 
 def has_zero_effect(adapter: Adapter) -> bool:

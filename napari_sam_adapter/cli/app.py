@@ -20,7 +20,7 @@ app.command("demo")(demo.demo)
 app.command("predict")(predict.predict)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
-app.command("models")(catalog.models)
+app.add_typer(catalog.models, name="models")
 app.add_typer(catalog.adapters, name="adapters")
 
 

@@ -38,7 +38,9 @@ def progress_bar(*extra_columns: str) -> Progress:
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+def stop_on_interrupt(
+    what_follows: str = "Stopping after this step; the best state so far is kept.",
+) -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl+C into a polite request to stop; a second one ends the program."""
     stopped = False
 
@@ -48,7 +50,7 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         if stopped:
             raise KeyboardInterrupt
         stopped = True
-        errors.print("Stopping after this step; the best state so far is kept.")
+        errors.print(what_follows)
 
     previous = signal.signal(signal.SIGINT, request_stop)
     try:

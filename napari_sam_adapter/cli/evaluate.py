@@ -14,7 +14,7 @@ def evaluate(
     images: options.Images,
     masks: options.Masks,
     adapter: options.Adapter = None,
-    model: options.Model = options.MODEL,
+    model: options.Model = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:

@@ -17,14 +17,19 @@ Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the imag
 Adapter = Annotated[
     Path | None, typer.Option(help="Adapter file; without one the base model predicts.")
 ]
-Model = Annotated[str, typer.Option(help="Base model; see 'napari-sam-adapter models'.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Base model, see 'napari-sam-adapter models'; NAME@FILE for weights of your own. "
+        "[default: that of the adapter, or lite_medsam]",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
-MODEL = DEFAULT_MODEL
 
-
-def load_model(adapter: Path | None, model: str, device: str) -> AdaptedSam:
+def load_model(adapter: Path | None, model: str | None, device: str) -> AdaptedSam:
     """Load an adapter on its base, or the base model alone, on a device.
 
     Raises
@@ -38,5 +43,6 @@ def load_model(adapter: Path | None, model: str, device: str) -> AdaptedSam:
 
     chosen = choose_device(device)
     if adapter is None:
-        return build_adapted_sam(ModelSettings.default(model)).to_device(chosen)
+        settings = ModelSettings.default(model or DEFAULT_MODEL)
+        return build_adapted_sam(settings).to_device(chosen)
     return load_adapter(adapter, base=model)[0].to_device(chosen)

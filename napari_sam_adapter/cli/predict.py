@@ -25,10 +25,12 @@ def predict(
     inputs: Inputs,
     out: Annotated[Path, typer.Option(help="Folder for the masks.")],
     adapter: options.Adapter = None,
-    model: options.Model = options.MODEL,
+    model: options.Model = None,
     device: options.Device = "auto",
 ) -> None:
-    """Predict masks of images and stacks; writes TIFF labels (0, 1) at the original size.
+    """Predict masks of images and stacks; writes TIFF labels at the original size.
+
+    0 is the background, k the k-th class of the adapter.
 
     Example: [bold]napari-sam-adapter predict frames/ --out masks --adapter polyps.safetensors[/]
     """
@@ -79,7 +81,7 @@ def _predict_stack(sam: AdaptedSam, image: np.ndarray, source: Path) -> tuple[np
             skipped += 1
             continue
         try:
-            labels[index] = predict_masks(sam, one).mask
+            labels[index] = predict_masks(sam, one).labels
         except ImageError as error:
             raise ImageError(f"{source.name}: {error}") from error
     shape = image.shape[:-1] if is_colour(image) else image.shape

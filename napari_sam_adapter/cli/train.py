@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from rich.table import Table
 
+from napari_sam_adapter.adapter.card import read_card
+from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import (
     errors,
@@ -19,12 +23,15 @@ from napari_sam_adapter.cli.console import (
     stop_on_interrupt,
 )
 from napari_sam_adapter.data.files import pair_by_stem
-from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.errors import ConditionError, TrainingError
 from napari_sam_adapter.evaluation import read_pair
+from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.presets import PRESETS
+from napari_sam_adapter.training.samples import TrainingSample
 
 if TYPE_CHECKING:
     from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
-    from napari_sam_adapter.training.samples import TrainingSample
 
 DEFAULT_MINUTES = {"quick": 1.5, "full": 3.0}
 
@@ -33,14 +40,20 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     images: options.Images,
     masks: options.Masks,
     out: Annotated[Path, typer.Option(help="The adapter file to write (.safetensors).")],
+    preset: Annotated[
+        str, typer.Option(help=f"Recipe: {', '.join(PRESETS)}; options given override it.")
+    ] = "interactive",
     gear: Annotated[
-        str, typer.Option(help="quick: mask decoder only; full: adapter and decoder.")
-    ] = "full",
+        str | None, typer.Option(help="quick: mask decoder only; full: adapter and decoder.")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Time to train; 1.5 for quick, 3 for full.")
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Train this many steps instead, however long they take.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Likewise, in passes over the training images.")
     ] = None,
     max_images: Annotated[
         int | None, typer.Option(help="Train on a random choice of this many images.")
@@ -49,7 +62,18 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     input_size: Annotated[
         int | None, typer.Option(help="Side of the encoder's input, e.g. 128, 192, 256.")
     ] = None,
-    model: options.Model = options.MODEL,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Names of the classes of mask values 1, 2, ..., separated by commas."),
+    ] = None,
+    conditions: Annotated[
+        str | None,
+        typer.Option(
+            help="What the prompts are computed from, with weights, e.g. "
+            "'patch_embedding,high_frequency,gradient=0.5'."
+        ),
+    ] = None,
+    model: options.Model = None,
     device: options.Device = "auto",
     seed: Annotated[int, typer.Option(help="For the choice, order and augmentation.")] = 0,
     as_json: options.Json = False,
@@ -61,30 +85,72 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     """
     from napari_sam_adapter.training.job import TrainingJob
 
-    config = _config(gear, minutes, steps, seed)
+    config = _config(preset, gear, minutes, steps, epochs, seed)
+    class_names = _class_names(classes, init)
+    base = _base(model, init)
     job = TrainingJob(
-        samples=_read_samples(_choose(pair_by_stem(images, masks), max_images, seed)),
+        samples=_read_samples(_choose(pair_by_stem(images, masks), max_images, seed), class_names),
         out=out,
         config=config,
-        base=model,
+        base=base,
         init=init,
         input_size=input_size,
+        adapter=None if conditions is None else _with_conditions(base, conditions),
+        class_names=class_names,
         device=device,
+        notes={"preset": preset},
     )
     _report(_run(job), as_json)
 
 
-def _config(gear: str, minutes: float | None, steps: int | None, seed: int):  # type: ignore[no-untyped-def]
-    from napari_sam_adapter.training.config import TrainingConfig
-
-    if minutes is None:
-        minutes = float("inf") if steps is not None else DEFAULT_MINUTES.get(gear, 3.0)
+def _config(
+    preset: str,
+    gear: str | None,
+    minutes: float | None,
+    steps: int | None,
+    epochs: int | None,
+    seed: int,
+) -> TrainingConfig:
+    if preset not in PRESETS:
+        raise TrainingError(f"There is no preset {preset!r}; known are: {', '.join(PRESETS)}.")
+    recipe = PRESETS[preset].config
+    changes: dict[str, Any] = {"seed": seed}
+    if gear is not None:
+        changes["gear"] = gear
+    if steps is not None or epochs is not None:
+        changes |= {"max_seconds": math.inf, "max_steps": steps, "max_epochs": epochs}
+    elif recipe.max_epochs is None:
+        minutes = DEFAULT_MINUTES.get(gear or recipe.gear, 3.0) if minutes is None else minutes
+    if minutes is not None:
+        changes["max_seconds"] = 60.0 * minutes
     try:
-        return TrainingConfig.from_dict(
-            {"gear": gear, "max_seconds": 60.0 * minutes, "max_steps": steps, "seed": seed}
-        )
+        return replace(recipe, **changes)
     except ValueError as error:
         raise TrainingError(f"{error}.") from error
+
+
+def _base(model: str | None, init: Path | None) -> str:
+    if model is not None:
+        return model
+    return DEFAULT_MODEL if init is None else read_card(init).base_model
+
+
+def _class_names(classes: str | None, init: Path | None) -> tuple[str, ...]:
+    if classes is not None:
+        return tuple(name.strip() for name in classes.split(","))
+    return ("object",) if init is None else read_card(init).class_names
+
+
+def _with_conditions(base: str, conditions: str) -> AdapterConfig:
+    """Return the base model's adapter with other conditions."""
+    chosen = []
+    try:
+        for term in conditions.split(","):
+            name, _, weight = term.partition("=")
+            chosen.append(Condition(name.strip(), float(weight or 1.0)))
+        return replace(base_model(base).adapter, conditions=tuple(chosen))
+    except ValueError as error:
+        raise ConditionError(f"--conditions {conditions}: {error}.") from error
 
 
 def _choose(
@@ -98,10 +164,12 @@ def _choose(
     return [pairs[index] for index in sorted(chosen)]
 
 
-def _read_samples(pairs: Sequence[tuple[Path, Path]]) -> list[TrainingSample]:
-    from napari_sam_adapter.training.samples import TrainingSample
-
-    return [TrainingSample(*read_pair(image, mask), image.name) for image, mask in pairs]
+def _read_samples(
+    pairs: Sequence[tuple[Path, Path]], class_names: tuple[str, ...]
+) -> list[TrainingSample]:
+    return [
+        TrainingSample(*read_pair(image, mask, class_names), image.name) for image, mask in pairs
+    ]
 
 
 def _run(job: TrainingJob) -> AdapterSaved:

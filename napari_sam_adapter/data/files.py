@@ -17,8 +17,14 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", *TIFF_SUFFIXES)
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, *, palette_as_indices: bool = False) -> np.ndarray:
     """Read a PNG, JPEG or TIFF file.
+
+    Parameters
+    ----------
+    path : Path
+    palette_as_indices : bool
+        Return the numbers of a palette image instead of its colours.
 
     Returns
     -------
@@ -38,6 +44,8 @@ def read_image(path: Path) -> np.ndarray:
         if path.suffix.lower() in TIFF_SUFFIXES:
             return _drop_alpha(np.asarray(tifffile.imread(path)))
         with Image.open(path) as picture:
+            if palette_as_indices and picture.mode == "P":
+                return np.asarray(picture)
             return _drop_alpha(np.asarray(_without_palette(picture)))
     except Exception as error:
         raise ImageError(f"{path} could not be read as an image: {error}") from error
@@ -89,6 +97,46 @@ def read_mask(path: Path) -> np.ndarray:
     if path.suffix.lower() in (".jpg", ".jpeg"):
         return np.asarray(array > 127)
     return np.asarray(array != 0)
+
+
+def read_labels(path: Path, class_names: Sequence[str]) -> np.ndarray:
+    """Read a mask of one or several classes.
+
+    For a single class it is `read_mask`. For more, pixel value k is the k-th class; a palette image
+    is read by its indices.
+
+    Returns
+    -------
+    ndarray of bool or unsigned int, shape (Y, X)
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read, or holds a value that is no class.
+    """
+    if len(class_names) == 1:
+        return read_mask(path)
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise ImageError(
+            f"{path.name}: JPEG changes pixel values, so it cannot hold the labels of several "
+            "classes. Save masks as PNG or TIFF."
+        )
+    labels = read_image(path, palette_as_indices=True)
+    if labels.ndim == 3 and is_colour(labels) and (labels == labels[..., :1]).all():
+        labels = labels[..., 0]
+    if labels.ndim != 2 or labels.dtype.kind not in "uib":
+        raise ImageError(
+            f"{path.name}: a mask of several classes is one (Y, X) picture of whole numbers, found "
+            f"{labels.dtype} of shape {labels.shape}."
+        )
+    outside = np.setdiff1d(labels, np.arange(len(class_names) + 1))
+    if outside.size:
+        values = ", ".join(map(str, outside[:5]))
+        raise ImageError(
+            f"{path.name} holds the value{'s'[: outside.size > 1]} {values}; with the classes "
+            f"{', '.join(class_names)} the values 0 to {len(class_names)} are expected."
+        )
+    return labels.astype(np.uint8)
 
 
 def write_mask(path: Path, labels: np.ndarray) -> None:

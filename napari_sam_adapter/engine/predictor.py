@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_sam_adapter.engine.process import EngineProcess
 from napari_sam_adapter.errors import EngineError, ImageError, SamAdapterError
+from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice
 
 
@@ -36,10 +38,10 @@ class ModelReference:
 
 @dataclass(frozen=True, slots=True)
 class SlicePredicted:
-    """A mask, bool (Y, X), for one slice, and the adapter that made it ("" is the base model)."""
+    """Labels, uint8 (Y, X), of one slice, and the adapter that made them ("" is the base model)."""
 
     index: SliceIndex
-    mask: np.ndarray
+    labels: np.ndarray
     adapter_id: str
     seconds: float
 
@@ -73,12 +75,14 @@ class Predictor:
             process.send("hello")
             return dict(process.receive().values)
 
-    def predict(self, image: np.ndarray, model: ModelReference) -> tuple[np.ndarray, str, float]:
+    def predict(
+        self, image: np.ndarray, model: ModelReference, prompts: Prompts = NO_PROMPTS
+    ) -> tuple[np.ndarray, str, float]:
         """Predict one slice.
 
         Returns
         -------
-        mask : ndarray of bool, shape (Y, X)
+        labels : ndarray of uint8, shape (Y, X)
         adapter_id : str
         seconds : float
 
@@ -87,18 +91,26 @@ class Predictor:
         EngineError
             With a message for the person.
         """
-        values = {
+        values: dict[str, Any] = {
             "base": model.base,
             "adapter": None if model.adapter is None else str(model.adapter),
             "input_size": model.input_size,
             "device": model.device,
         }
+        arrays = {"image": image}
+        if prompts:
+            values["class_index"] = prompts.class_index
+            arrays |= {
+                "boxes": prompts.boxes,
+                "points": prompts.points,
+                "is_object": prompts.is_object,
+            }
         with self._lock:
             process = self._running()
-            process.send("predict", values, {"image": image})
+            process.send("predict", values, arrays)
             reply = process.receive()
         seconds = float(reply.values["seconds"])
-        return reply.arrays["mask"], str(reply.values["adapter_id"]), seconds
+        return reply.arrays["labels"], str(reply.values["adapter_id"]), seconds
 
     def close(self) -> None:
         """End the process; safe from any thread, also while a prediction waits."""
@@ -125,8 +137,11 @@ def predict_slices(
     indices: Sequence[SliceIndex],
     model: ModelReference,
     should_stop: Callable[[], bool],
+    prompts: Prompts = NO_PROMPTS,
 ) -> Iterator[SlicePredicted | SliceSkipped]:
     """Predict slices one after the other, reading each only when its turn comes.
+
+    Prompts belong to a single slice, so they are given with one index only.
 
     Yields
     ------
@@ -150,7 +165,7 @@ def predict_slices(
             yield SliceSkipped(index, str(error))
             continue
         try:
-            mask, adapter_id, seconds = predictor.predict(image, model)
+            labels, adapter_id, seconds = predictor.predict(image, model, prompts)
         except SamAdapterError as error:
             raise EngineError(f"{source.describe(index)}: {error}") from error
-        yield SlicePredicted(index, mask, adapter_id, seconds)
+        yield SlicePredicted(index, labels, adapter_id, seconds)

@@ -88,7 +88,7 @@ class TrainingProcess:
     def _send_job(self) -> None:
         job = self._job
         arrays = {f"image{i}": sample.image for i, sample in enumerate(job.samples)}
-        arrays |= {f"mask{i}": sample.mask for i, sample in enumerate(job.samples)}
+        arrays |= {f"labels{i}": sample.labels for i, sample in enumerate(job.samples)}
         values = {
             "names": [sample.name for sample in job.samples],
             "out": str(job.out),

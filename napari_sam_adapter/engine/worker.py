@@ -21,6 +21,7 @@ from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adap
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.devices import choose_device, uses_bfloat16
 from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image
+from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
@@ -70,10 +71,10 @@ class Worker:
         values, image = message.values, message.arrays["image"]
         model, adapter_id = self._model(values)
         embedding = self._embedding(model, adapter_id, image)
-        mask = decode_masks(model, embedding).mask
+        labels = decode_masks(model, embedding, _prompts_from(message)).labels
         seconds = time.monotonic() - start
         reply = {"adapter_id": adapter_id, "seconds": seconds}
-        self._send(Message("prediction", reply, {"mask": mask}))
+        self._send(Message("prediction", reply, {"labels": labels}))
 
     def _train(self, message: Message) -> None:
 
@@ -136,10 +137,18 @@ def _stamp(path: str | None) -> tuple[int, int] | None:
     return stat.st_mtime_ns, stat.st_size
 
 
+def _prompts_from(message: Message) -> Prompts:
+    if "boxes" not in message.arrays:
+        return NO_PROMPTS
+    arrays = message.arrays
+    class_index = int(message.values["class_index"])
+    return Prompts(arrays["boxes"], arrays["points"], arrays["is_object"].astype(bool), class_index)
+
+
 def _job_from(message: Message) -> TrainingJob:
     values, arrays = message.values, message.arrays
     samples = [
-        TrainingSample(arrays[f"image{i}"], arrays[f"mask{i}"].astype(bool), name)
+        TrainingSample(arrays[f"image{i}"], arrays[f"labels{i}"], name)
         for i, name in enumerate(values["names"])
     ]
     init = values["init"]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from segment_anything.modeling import MaskDecoder
+from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.adapter.module import Adapter, has_zero_effect
-from napari_sam_adapter.sam.base import BaseSam
-from napari_sam_adapter.sam.preprocess import InputGeometry
+from napari_sam_adapter.errors import PromptError
+from napari_sam_adapter.sam.base import EMBEDDING_WIDTH, BaseSam
+from napari_sam_adapter.sam.class_decoder import decode_classes, new_class
+from napari_sam_adapter.sam.input_format import Fit, InputFormat, InputGeometry, Normalisation
+from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.sam.registry import BaseModel, base_model, check_input_size
+
+MAX_CLASSES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,7 @@ class ModelSettings:
     Attributes
     ----------
     base : str
-        Name of the base model in the registry.
+        Name of the base model, as `registry.base_model` takes it.
     input_size : int
         Side S of the square encoder input.
     standing_prompt : str
@@ -31,6 +38,11 @@ class ModelSettings:
     adapter : AdapterConfig
     class_names : tuple of str
         One name per predicted class.
+    normalisation, fit : str
+        See `InputFormat`.
+    own_prompt_embedding : bool
+        Whether the model brings its own position encoding and no-mask embedding instead of the
+        base's, as SAM-Adapter's original checkpoints do. It takes no prompts then.
     """
 
     base: str
@@ -38,6 +50,15 @@ class ModelSettings:
     standing_prompt: str
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     class_names: tuple[str, ...] = ("object",)
+    normalisation: Normalisation = "min-max"
+    fit: Fit = "pad"
+    own_prompt_embedding: bool = False
+
+    def __post_init__(self) -> None:
+        check_class_names(self.class_names)
+        if self.standing_prompt not in ("whole_image_box", "none"):
+            raise ValueError(f"unknown standing prompt {self.standing_prompt!r}")
+        InputFormat(self.input_size, self.normalisation, self.fit)  # checks its own values
 
     @classmethod
     def default(cls, base: str, input_size: int | None = None) -> ModelSettings:
@@ -45,7 +66,51 @@ class ModelSettings:
         spec = base_model(base)
         size = spec.default_input_size if input_size is None else input_size
         check_input_size(spec, size)
-        return cls(base=base, input_size=size, standing_prompt=spec.standing_prompt)
+        return cls(
+            base=spec.name,
+            input_size=size,
+            standing_prompt=spec.standing_prompt,
+            adapter=spec.adapter,
+            normalisation=spec.normalisation,
+            fit=spec.fit,
+        )
+
+    def with_changes(self, **changes: object) -> ModelSettings:
+        """Return settings that differ in some values."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    @property
+    def n_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    @property
+    def input_format(self) -> InputFormat:
+        """How slices are brought into the encoder's input."""
+        return InputFormat(self.input_size, self.normalisation, self.fit)
+
+
+def check_class_names(names: tuple[str, ...]) -> None:
+    """Refuse names that cannot tell classes apart.
+
+    Raises
+    ------
+    ValueError
+        With what is wrong.
+    """
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise ValueError(f"between 1 and {MAX_CLASSES} classes can be told apart, got {len(names)}")
+    if len({name.strip() for name in names} - {""}) != len(names):
+        raise ValueError(f"each class needs a name of its own, got {', '.join(map(repr, names))}")
+
+
+class PromptEmbedding(nn.Module):
+    """Position encoding and no-mask embedding of a model that does not use its base's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pe_layer = PositionEmbeddingRandom(EMBEDDING_WIDTH // 2)
+        self.no_mask_embed = nn.Embedding(1, EMBEDDING_WIDTH)
 
 
 class AdaptedSam(nn.Module):
@@ -61,7 +126,9 @@ class AdaptedSam(nn.Module):
     ----------
     adapter : Adapter
     mask_decoder : MaskDecoder
-        The two parts that training changes and an adapter file holds.
+    further_classes : ModuleList
+        The parts that training changes and an adapter file holds. The decoder knows the first
+        class; each further class has a small network of its own (`class_decoder`).
     """
 
     def __init__(self, base: BaseSam, settings: ModelSettings) -> None:
@@ -71,6 +138,10 @@ class AdaptedSam(nn.Module):
         self._frozen = (base,)
         self.adapter = Adapter(base.image_encoder.layout, settings.adapter)  # type: ignore[arg-type]
         self.mask_decoder: MaskDecoder = copy.deepcopy(base.mask_decoder)
+        self.further_classes = nn.ModuleList(
+            new_class(self.mask_decoder) for _ in range(settings.n_classes - 1)
+        )
+        self.prompt_embedding = PromptEmbedding() if settings.own_prompt_embedding else None
 
     @property
     def base(self) -> BaseSam:
@@ -87,6 +158,10 @@ class AdaptedSam(nn.Module):
         """Where the parameters are."""
         device: torch.device = next(self.mask_decoder.parameters()).device
         return device
+
+    def decoder_parameters(self) -> list[nn.Parameter]:
+        """List what the quick gear trains: everything after the image embedding."""
+        return [*self.mask_decoder.parameters(), *self.further_classes.parameters()]
 
     def to_device(self, device: torch.device) -> AdaptedSam:
         """Move the adapter and its base."""
@@ -106,31 +181,68 @@ class AdaptedSam(nn.Module):
         embeddings: Tensor = self.base.image_encoder(images, prompts)
         return embeddings
 
-    def decode(self, image_embeddings: Tensor, geometry: InputGeometry) -> Tensor:
-        """Map (B, 256, h, w) image embeddings to (B, 1, 4h, 4w) mask logits, without a prompt.
+    def decode(
+        self, image_embeddings: Tensor, geometry: InputGeometry, prompts: Prompts = NO_PROMPTS
+    ) -> Tensor:
+        """Map image embeddings to mask logits.
 
-        The standing prompt stands in for the person's: all slices of a batch share one geometry.
+        Parameters
+        ----------
+        image_embeddings : Tensor, shape (B, 256, h, w)
+            All slices of a batch share one geometry; with prompts, B is 1.
+        geometry : InputGeometry
+        prompts : Prompts
+            Without a box, the standing prompt stands in for the person's.
+
+        Returns
+        -------
+        Tensor, shape (B, K, 4h, 4w), or (n, K, 4h, 4w) for n boxes
+
+        Raises
+        ------
+        PromptError
+            If the model takes no prompts.
         """
-        sparse, dense = self._standing_prompt(geometry)
-        low_res_masks, _ = self.mask_decoder(
+        sparse, dense, position = self._embed(geometry, prompts)
+        return decode_classes(
+            self.mask_decoder,
+            self.further_classes,
             image_embeddings=image_embeddings,
-            image_pe=self.base.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
+            image_pe=position,
+            sparse=sparse,
+            dense=dense,
         )
-        logits: Tensor = low_res_masks
-        return logits
 
-    def _standing_prompt(self, geometry: InputGeometry) -> tuple[Tensor, Tensor]:
-        boxes = None
-        if self.settings.standing_prompt == "whole_image_box":
+    def _embed(self, geometry: InputGeometry, prompts: Prompts) -> tuple[Tensor, Tensor, Tensor]:
+        """Return sparse and dense prompt embeddings and the position encoding of the grid."""
+        encoder = self.base.prompt_encoder
+        if self.prompt_embedding is not None:
+            if prompts:
+                raise PromptError(
+                    "This adapter comes from an original SAM-Adapter checkpoint, whose position "
+                    "encoding is its own: boxes and points were never trained with it. Predict "
+                    "without prompts, or use another adapter."
+                )
+            own = self.prompt_embedding
+            dense = own.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(
+                -1, -1, *encoder.image_embedding_size
+            )
+            sparse = dense.new_zeros(1, 0, EMBEDDING_WIDTH)
+            return sparse, dense, own.pe_layer(encoder.image_embedding_size)[None]
+        points, boxes = prompts.at_input(geometry)
+        if boxes is None and self.settings.standing_prompt == "whole_image_box":
             height, width = geometry.content_hw
-            corners = [0.0, 0.0, width - 1.0, height - 1.0]
-            boxes = torch.tensor([corners], device=self.device)
+            boxes = np.array([[0, 0, width - 1, height - 1]], np.float32)
         with torch.no_grad():
-            sparse, dense = self.base.prompt_encoder(points=None, boxes=boxes, masks=None)
-        return sparse, dense
+            sparse, dense = encoder(
+                points=None if points is None else tuple(map(self._tensor, points)),
+                boxes=None if boxes is None else self._tensor(boxes),
+                masks=None,
+            )
+        return sparse, dense, encoder.get_dense_pe()
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
 
 def build_adapted_sam(settings: ModelSettings, *, seed: int = 0) -> AdaptedSam:

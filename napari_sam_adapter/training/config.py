@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 
 Gear = Literal["quick", "full"]
 GEARS: tuple[Gear, ...] = get_args(Gear)
+Loss = Literal["bce_iou", "balanced_bce"]
+Augmentation = Literal["views", "flip", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +23,38 @@ class TrainingConfig:
         ``quick`` trains the mask decoder on cached image embeddings; ``full`` trains the adapter
         and the mask decoder through the encoder.
     max_seconds : float
-        May be infinite where ``max_steps`` is given.
         Time after which training ends. The learning rate follows the share of it that has passed,
-        so that the run always ends with a small rate, on any machine.
+        so that the run always ends with a small rate, on any machine. May be infinite where
+        another limit is given.
     max_steps : int or None
         Number of steps after which training ends, whichever comes first. With ``max_seconds`` out
         of reach, runs of equal seed and steps are alike on one machine.
+    max_epochs : int or None
+        Likewise, in passes over the training slices.
     seed : int
         For the split, the order of the samples and the augmentation.
     decoder_learning_rate, adapter_learning_rate : float
         Peak rates of AdamW. SAM-Adapter publishes 2e-4; a zero-initialised adapter on few slices
         learns faster at 1e-3 (docs/results.md).
+    final_learning_rate : float
+        Both rates end here.
     warmup_share : float
         Share of the run in which the rates rise from zero.
     weight_decay : float
         AdamW's, as published.
-    gradient_clip : float
-        Largest norm of a step's gradient.
+    gradient_clip : float or None
+        Largest norm of a step's gradient; None leaves it as it is.
     ema_decay : float
-        The state that is kept is a running average of the weights with this decay per step.
+        The state that is kept is a running average of the weights with this decay per step; 0
+        keeps the weights themselves.
+    augmentation : {"views", "flip", "none"}
+        ``views``: orientations, crops, brightness, contrast, see `training.augment`; ``flip``:
+        mirrored half of the time, as the reference code does.
+    prompted_share : float
+        Share of the steps in which the model also answers a simulated prompt (boxes, or clicks on
+        its errors), so that prompts keep working; 0 trains without prompts, as published.
+    loss : {"bce_iou", "balanced_bce"}
+        See `training.loss`.
     batch_size : int
         Slices per step; their gradients are added up one by one.
     """
@@ -47,26 +62,48 @@ class TrainingConfig:
     gear: Gear = "full"
     max_seconds: float = 120.0
     max_steps: int | None = None
+    max_epochs: int | None = None
     seed: int = 0
     decoder_learning_rate: float = 2e-4
     adapter_learning_rate: float = 1e-3
+    final_learning_rate: float = 0.0
     warmup_share: float = 0.05
     weight_decay: float = 0.01
-    gradient_clip: float = 1.0
+    gradient_clip: float | None = 1.0
     ema_decay: float = 0.99
+    augmentation: Augmentation = "views"
+    prompted_share: float = 0.25
+    loss: Loss = "bce_iou"
     batch_size: int = 1
 
     def __post_init__(self) -> None:
-        if self.gear not in GEARS:
-            raise ValueError(f"gear must be one of {', '.join(GEARS)}, got {self.gear!r}")
+        for name, value, known in (
+            ("gear", self.gear, GEARS),
+            ("loss", self.loss, get_args(Loss)),
+            ("augmentation", self.augmentation, get_args(Augmentation)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         if not self.max_seconds > 0:
             raise ValueError(f"max_seconds must be positive, got {self.max_seconds}")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ValueError(f"max_steps must be at least 1, got {self.max_steps}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        for name, limit in (
+            ("max_steps", self.max_steps),
+            ("max_epochs", self.max_epochs),
+            ("batch_size", self.batch_size),
+        ):
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name} must be at least 1, got {limit}")
+        if not 0.0 <= self.prompted_share <= 1.0:
+            raise ValueError(f"prompted_share must lie in 0 to 1, got {self.prompted_share}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+
+    def total_steps(self, n_slices: int) -> int | None:
+        """Return how many steps end the run on so many training slices; None is without limit."""
+        limits = [] if self.max_steps is None else [self.max_steps]
+        if self.max_epochs is not None:
+            limits.append(self.max_epochs * math.ceil(n_slices / self.batch_size))
+        return min(limits, default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, which knows no infinity: no time limit is None there."""

@@ -11,9 +11,11 @@ from torch import Tensor
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.base import EMBEDDING_WIDTH
-from napari_sam_adapter.sam.preprocess import InputGeometry, normalised, resize
+from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
+from napari_sam_adapter.sam.preprocess import pixel_values, resize
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view, draw_view
-from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.config import Augmentation
+from napari_sam_adapter.training.samples import TrainingSample, class_masks
 
 CACHE_BYTES = 1024**3
 Fed = tuple[Tensor, Tensor, InputGeometry]
@@ -22,14 +24,14 @@ Fed = tuple[Tensor, Tensor, InputGeometry]
 class PreparedSample:
     """A sample as tensors, at up to twice the input size so that crops keep their detail."""
 
-    def __init__(self, sample: TrainingSample, input_size: int) -> None:
+    def __init__(self, sample: TrainingSample, n_classes: int, input_format: InputFormat) -> None:
         try:
-            x = normalised(sample.image)
+            x = pixel_values(sample.image, input_format.normalisation)
         except ImageError as error:
             raise ImageError(f"{sample.name}: {error}") from error
-        y = torch.from_numpy(sample.mask.astype(np.float32))[None, None]
-        side = min(2 * input_size, max(sample.mask.shape))
-        size = InputGeometry.fit(sample.mask.shape, side).content_hw
+        y = torch.from_numpy(class_masks(sample.labels, n_classes).astype(np.float32))[None]
+        side = min(2 * input_format.size, max(sample.labels.shape))
+        size = InputGeometry.fit(sample.slice_shape, side).content_hw
         self.image, self.target = resize(x, size), resize(y, size)
 
 
@@ -41,21 +43,32 @@ class _Feed:
     ) -> None:
         self._model = model
         self._rng = rng
-        size = model.settings.input_size
-        self._samples = [PreparedSample(sample, size) for sample in samples]
+        settings = model.settings
+        self._samples = [
+            PreparedSample(sample, settings.n_classes, settings.input_format) for sample in samples
+        ]
         self._order = _endless_shuffle(len(samples), rng)
 
 
 class ImageFeed(_Feed):
     """Encode a fresh random view each step (the full gear)."""
 
+    def __init__(
+        self,
+        model: AdaptedSam,
+        samples: Sequence[TrainingSample],
+        rng: np.random.Generator,
+        augmentation: Augmentation = "views",
+    ) -> None:
+        super().__init__(model, samples, rng)
+        self._augmentation = augmentation
+
     def next(self) -> Fed:
-        """Return the embedding (1, 256, h, w) of a view, its target (1, 1, S, S) and geometry."""
+        """Return the embedding (1, 256, h, w) of a view, its target (1, K, S, S) and geometry."""
         sample = self._samples[next(self._order)]
-        size = self._model.settings.input_size
-        image, target, geometry = apply_view(
-            sample.image, sample.target, draw_view(self._rng), size
-        )
+        view = draw_view(self._rng, self._augmentation)
+        input_format = self._model.settings.input_format
+        image, target, geometry = apply_view(sample.image, sample.target, view, input_format)
         device = self._model.device
         return self._model.encode(image.to(device)), target.to(device), geometry
 
@@ -78,7 +91,7 @@ class EmbeddingFeed(_Feed):
         self._visits = [0] * len(samples)
 
     def next(self) -> Fed:
-        """Return a cached embedding (1, 256, h, w), its target (1, 1, S, S) and geometry."""
+        """Return a cached embedding (1, 256, h, w), its target (1, K, S, S) and geometry."""
         index = next(self._order)
         cached = self._cache[index]
         missing = [o for o in range(N_ORIENTATIONS) if o not in cached]
@@ -91,9 +104,9 @@ class EmbeddingFeed(_Feed):
         return cached[orientation]
 
     def _encode(self, index: int, orientation: int) -> Fed:
-        sample, size = self._samples[index], self._model.settings.input_size
+        sample, view = self._samples[index], View(orientation=orientation)
         image, target, geometry = apply_view(
-            sample.image, sample.target, View(orientation=orientation), size
+            sample.image, sample.target, view, self._model.settings.input_format
         )
         device = self._model.device
         with torch.no_grad():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam_adapter.adapter.card import AdapterCard
+from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.config import TrainingConfig
@@ -38,6 +39,13 @@ class TrainingJob:
         Adapter to start from; None starts from the base model.
     input_size : int or None
         Only without ``init``, whose input size is kept.
+    adapter : AdapterConfig or None
+        Shape of a new adapter; None is the base model's own. Only without ``init``.
+    class_names : tuple of str or None
+        One per label; None keeps those of ``init``, or is the single class "object". More classes
+        than those of ``init`` may be added at the end.
+    class_colors : tuple of str
+        As ``#rrggbb``; kept in the adapter file.
     device : str
     notes : mapping
         Goes into the file's training summary (e.g. which data).
@@ -49,6 +57,9 @@ class TrainingJob:
     base: str
     init: Path | None = None
     input_size: int | None = None
+    adapter: AdapterConfig | None = None
+    class_names: tuple[str, ...] | None = None
+    class_colors: tuple[str, ...] = ()
     device: str = "auto"
     notes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -84,7 +95,7 @@ def run_job(
 
     device = choose_device(job.device)
     check_writable(job.out)
-    model, parent = starting_model(job.base, job.init, job.input_size, seed=job.config.seed)
+    model, parent = starting_model(job)
     history = History.of(parent)
     model.to_device(device)
     finished: TrainingFinished | None = None
@@ -111,13 +122,12 @@ def run_job(
         gear=_gear_of(job.config.gear, parent),
         training=training_summary(finished, job, history),
         parent_id="" if parent is None else parent.adapter_id,
+        class_colors=job.class_colors or (() if parent is None else parent.class_colors),
     )
     yield AdapterSaved(job.out, card)
 
 
-def starting_model(
-    base: str, init: Path | None, input_size: int | None, *, seed: int
-) -> tuple[AdaptedSam, AdapterCard | None]:
+def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
     """Build the model a run starts from.
 
     Returns
@@ -129,20 +139,62 @@ def starting_model(
     Raises
     ------
     CheckpointError
-        If ``init`` cannot be used, or has another input size than the one asked for.
+        If ``init`` cannot be used, or is another model than the one asked for.
+    TrainingError
+        If the classes cannot be told apart.
     """
-    from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+    from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam, check_class_names
     from napari_sam_adapter.sam.checkpoint import load_adapter
 
-    if init is None:
-        return build_adapted_sam(ModelSettings.default(base, input_size), seed=seed), None
-    model, card = load_adapter(init, base=base)
-    if input_size not in (None, card.input_size):
+    if job.class_names is not None:
+        try:
+            check_class_names(job.class_names)
+        except ValueError as error:
+            raise TrainingError(f"The classes cannot be used: {error}.") from error
+    if job.init is None:
+        settings = ModelSettings.default(job.base, job.input_size)
+        if job.adapter is not None:
+            settings = settings.with_changes(adapter=job.adapter)
+        if job.class_names is not None:
+            settings = settings.with_changes(class_names=job.class_names)
+        return build_adapted_sam(settings, seed=job.config.seed), None
+    model, card = load_adapter(job.init, base=job.base)
+    if job.input_size not in (None, card.input_size):
         raise CheckpointError(
-            f"{init} works at input size {card.input_size}, not {input_size}. Leave the input size "
-            "out to continue from it, or start from the base model."
+            f"{job.init} works at input size {card.input_size}, not {job.input_size}. Leave the "
+            "input size out to continue from it, or start from the base model."
         )
-    return model, card
+    if job.adapter not in (None, card.adapter):
+        raise CheckpointError(
+            f"{job.init} holds an adapter of another shape ({card.adapter}) than the one asked for "
+            f"({job.adapter}). Leave the shape out to continue from it, or start from the base "
+            "model."
+        )
+    return with_classes(model, job.class_names or card.class_names, str(job.init)), card
+
+
+def with_classes(model: AdaptedSam, class_names: tuple[str, ...], source: str) -> AdaptedSam:
+    """Give a model names for its classes, and more classes where there are more names, in place.
+
+    Raises
+    ------
+    CheckpointError
+        If it knows more classes than there are names.
+    """
+    from napari_sam_adapter.sam.class_decoder import new_class
+
+    known = model.settings.class_names
+    if class_names == known:
+        return model
+    if len(class_names) < len(known):
+        raise CheckpointError(
+            f"{source} knows {len(known)} classes ({', '.join(known)}), and {len(class_names)} "
+            f"are asked for ({', '.join(class_names)}). Start from the base model to have fewer."
+        )
+    model.settings = model.settings.with_changes(class_names=class_names)
+    added = len(class_names) - len(known)
+    model.further_classes.extend(new_class(model.mask_decoder) for _ in range(added))
+    return model
 
 
 def _gear_of(gear: str, parent: AdapterCard | None) -> str:

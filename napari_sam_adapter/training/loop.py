@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from napari_sam_adapter.errors import TrainingError
-from napari_sam_adapter.metrics import dice
+from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import autocast, uses_bfloat16
+from napari_sam_adapter.sam.input_format import InputGeometry
 from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
@@ -24,8 +25,15 @@ from napari_sam_adapter.training.events import (
     ValidationReport,
 )
 from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed
-from napari_sam_adapter.training.loss import mask_loss
-from napari_sam_adapter.training.samples import NO_HISTORY, History, TrainingSample, split_samples
+from napari_sam_adapter.training.loss import at_size_of, mask_loss
+from napari_sam_adapter.training.samples import (
+    NO_HISTORY,
+    History,
+    TrainingSample,
+    check_labels,
+    split_samples,
+)
+from napari_sam_adapter.training.simulated_prompts import simulate_prompts
 from napari_sam_adapter.training.weights_average import WeightsAverage
 
 N_VALIDATIONS = 8
@@ -71,7 +79,8 @@ def train_adapter(
         raise TrainingError(
             "There is no slice to train on: correct or accept at least one slice first."
         )
-    if not any(sample.mask.any() for sample in samples):
+    check_labels(samples, model.settings.class_names)
+    if not any(sample.shows_object for sample in samples):
         raise TrainingError(
             "Every mask to train on is empty: the model cannot learn what the object looks like. "
             "Correct at least one slice that shows it."
@@ -100,6 +109,9 @@ class _Run:
         self._average = WeightsAverage(_trainable(model, config), config.ema_decay)
         self._held_out_embeddings: list[ImageEmbedding] = []
         self._start = time.monotonic()
+        takes_prompts = not model.settings.own_prompt_embedding
+        self._prompted_share = config.prompted_share if takes_prompts else 0.0
+        self._total_steps = config.total_steps(len(self._training))
         self._step = 0
         self._last_loss: float | None = None
         self._dice_before: float | None = None
@@ -135,28 +147,34 @@ class _Run:
     def _feed(self) -> EmbeddingFeed | ImageFeed:
         if self._config.gear == "quick":
             return EmbeddingFeed(self._model, self._training, self._rng)
-        return ImageFeed(self._model, self._training, self._rng)
+        return ImageFeed(self._model, self._training, self._rng, self._config.augmentation)
 
     def _progress(self) -> float:
         by_time = (time.monotonic() - self._start) / self._config.max_seconds
-        by_steps = self._step / self._config.max_steps if self._config.max_steps else 0.0
+        by_steps = self._step / self._total_steps if self._total_steps else 0.0
         return max(by_time, by_steps)
 
     def _take_step(self, feed: EmbeddingFeed | ImageFeed, progress: float) -> float:
+        share = learning_rate_share(progress, self._config.warmup_share)
+        final = self._config.final_learning_rate
         for group in self._optimizer.param_groups:
-            group["lr"] = group["peak"] * learning_rate_share(progress, self._config.warmup_share)
+            group["lr"] = final + (group["peak"] - final) * share
         self._optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for _ in range(self._config.batch_size):
             with autocast(self._model.device):
                 embedding, target, geometry = feed.next()
                 logits = self._model.decode(embedding, geometry)
-            loss = mask_loss(logits, target)
+            logits = at_size_of(target, logits)
+            loss = mask_loss(logits, target, self._config.loss)
+            if self._rng.random() < self._prompted_share:
+                loss = loss + self._prompted_loss(embedding, target, geometry, logits)
             total += float(loss.detach())
             if not math.isfinite(total):
                 return total
             (loss / self._config.batch_size).backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self._average.parameters, self._config.gradient_clip)
+        limit = math.inf if self._config.gradient_clip is None else self._config.gradient_clip
+        norm = torch.nn.utils.clip_grad_norm_(self._average.parameters, limit)
         if not math.isfinite(float(norm)):
             return math.nan  # the loss was a number, its gradient is not: one step would spoil all
         self._optimizer.step()
@@ -164,6 +182,28 @@ class _Run:
         self._average.update(self._step)
         self._last_loss = total / self._config.batch_size
         return self._last_loss
+
+    def _prompted_loss(
+        self, embedding: Tensor, target: Tensor, geometry: InputGeometry, logits: Tensor
+    ) -> Tensor:
+        """Return the loss of the answer to a simulated prompt; zero where none can be given."""
+        height, width = geometry.content_hw
+        index = int(self._rng.integers(target.shape[1]))
+        content = (0, index, slice(0, height), slice(0, width))
+        prompts = simulate_prompts(
+            (target[content] > 0.5).cpu().numpy(),
+            (logits.detach()[content] > 0).cpu().numpy(),
+            index,
+            self._rng,
+        )
+        if prompts is None:
+            return logits.new_zeros(())
+        as_seen = InputGeometry(geometry.content_hw, geometry.content_hw, geometry.input_size)
+        with autocast(self._model.device):
+            answers = self._model.decode(embedding, as_seen, prompts)
+        # As in prediction: the objects of all boxes together are the answer.
+        answer = at_size_of(target, answers)[:, index].amax(0, keepdim=True)[None]
+        return mask_loss(answer, target[:, index : index + 1], self._config.loss)
 
     def _report(self, loss: float) -> StepReport:
         seconds = time.monotonic() - self._start
@@ -190,7 +230,8 @@ class _Run:
                 if self._held_out_embeddings
                 else encode_image(self._model, sample.image)
             )
-            scores.append(dice(decode_masks(self._model, embedding).mask, sample.mask))
+            labels = decode_masks(self._model, embedding).labels
+            scores.append(mean_class_dice(labels, sample.labels, self._model.settings.n_classes))
         return float(np.mean(scores))
 
     def _finish(self, reason: str) -> TrainingFinished:
@@ -242,17 +283,17 @@ def learning_rate_share(progress: float, warmup_share: float) -> float:
 
 
 def _trainable(model: AdaptedSam, config: TrainingConfig) -> list[torch.nn.Parameter]:
-    parts = [model.mask_decoder] if config.gear == "quick" else [model.mask_decoder, model.adapter]
-    return [parameter for part in parts for parameter in part.parameters()]
+    decoder = model.decoder_parameters()
+    return decoder if config.gear == "quick" else [*decoder, *model.adapter.parameters()]
 
 
 def _optimizer(model: AdaptedSam, config: TrainingConfig) -> torch.optim.AdamW:
     full = config.gear == "full"
-    model.mask_decoder.requires_grad_(True)
+    decoder = model.decoder_parameters()
+    for parameter in decoder:
+        parameter.requires_grad_(True)
     model.adapter.requires_grad_(full)
-    groups = [
-        {"params": list(model.mask_decoder.parameters()), "peak": config.decoder_learning_rate}
-    ]
+    groups = [{"params": decoder, "peak": config.decoder_learning_rate}]
     if full:
         adapter = list(model.adapter.parameters())
         groups.append({"params": adapter, "peak": config.adapter_learning_rate})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.errors import ImageError, TrainingError
 
 if TYPE_CHECKING:
     from napari_sam_adapter.adapter.card import AdapterCard
@@ -24,22 +24,33 @@ class TrainingSample:
     Attributes
     ----------
     image : ndarray, shape (Y, X) or (Y, X, 3), integer or float
-    mask : ndarray of bool, shape (Y, X)
-        True where the object is. May be empty: an empty slice teaches what is not an object.
+    labels : ndarray of bool or unsigned int, shape (Y, X)
+        0 or False is the background, k the k-th class. May be empty: an empty slice teaches what
+        is not an object.
     name : str
         For messages and for the adapter file's training summary.
     """
 
     image: np.ndarray
-    mask: np.ndarray
+    labels: np.ndarray
     name: str
 
     def __post_init__(self) -> None:
-        if self.image.shape[:2] != self.mask.shape:
+        if self.image.shape[:2] != self.labels.shape:
             raise ImageError(
                 f"{self.name}: the image is {self.image.shape[0]} x {self.image.shape[1]} pixels "
-                f"but its mask is {' x '.join(map(str, self.mask.shape))}; they must be alike."
+                f"but its mask is {' x '.join(map(str, self.labels.shape))}; they must be alike."
             )
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """(Y, X)."""
+        return self.labels.shape[0], self.labels.shape[1]
+
+    @property
+    def shows_object(self) -> bool:
+        """Whether any class is marked in it."""
+        return bool(self.labels.any())
 
     @property
     def digest(self) -> str:
@@ -78,6 +89,35 @@ class History:
 NO_HISTORY = History()
 
 
+def class_masks(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return one mask per class, bool (K, Y, X). For a single class, any label is the object."""
+    if n_classes == 1:
+        return np.asarray(labels != 0)[None]
+    classes = np.arange(1, n_classes + 1).reshape(-1, 1, 1)
+    return np.asarray(labels[None] == classes)
+
+
+def check_labels(samples: Sequence[TrainingSample], class_names: Sequence[str]) -> None:
+    """Refuse labels that are none of the classes.
+
+    Raises
+    ------
+    TrainingError
+        Naming the slice and the label.
+    """
+    n_classes = len(class_names)
+    if n_classes == 1:
+        return
+    for sample in samples:
+        highest = int(sample.labels.max())
+        if highest > n_classes:
+            raise TrainingError(
+                f"{sample.name} is marked with label {highest}, but there are {n_classes} classes: "
+                f"{', '.join(class_names)}. Add a class, or paint with a label from 1 to "
+                f"{n_classes}."
+            )
+
+
 def split_samples(
     samples: Sequence[TrainingSample],
     rng: np.random.Generator,
@@ -107,7 +147,7 @@ def split_samples(
     digests = [sample.digest if met else "" for sample in samples]
     held_out = {i for i, digest in enumerate(digests) if digest in history.held_out}
     unseen = [i for i, d in enumerate(digests) if d not in history.trained_on and i not in held_out]
-    with_object = [index for index in unseen if samples[index].mask.any()]
+    with_object = [index for index in unseen if samples[index].shows_object]
     candidates = with_object if len(with_object) > wanted else unseen
     # Of the new slices, most are to be learned from.
     missing = wanted - len(held_out)

@@ -143,7 +143,7 @@ class LayerBinding(QObject):
             return
         index = prediction.index
         self._check(index)
-        change = self.tracker.plan_prediction(index, self.labels_of(index), prediction.mask)
+        change = self.tracker.plan_prediction(index, self.labels_of(index), prediction.labels)
         count = int(change.positions.size)
         if count:
             fixed = tuple(np.full(count, position) for position in index)
@@ -163,9 +163,9 @@ class LayerBinding(QObject):
         return accepted
 
     def masks_to_train_on(self) -> dict[SliceIndex, np.ndarray]:
-        """Copy the masks of all corrected and accepted slices; any label counts as the object."""
+        """Copy the labels of all corrected and accepted slices."""
         self.check_known()
-        return {index: self.labels_of(index) != 0 for index in self.tracker.ready()}
+        return {index: self.labels_of(index).copy() for index in self.tracker.ready()}
 
     def check_known(self) -> None:
         """Look for edits at every slice that was ever predicted, painted or accepted."""

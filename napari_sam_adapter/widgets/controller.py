@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, TrainingError
+from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.widgets.fetching import Fetching
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.prediction import Prediction
@@ -28,6 +30,7 @@ class DockController(QObject):
     layers : LayerChoice
     prediction : Prediction
     retraining : Retraining
+    fetching : Fetching
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
     engine_ready : Signal(str)
@@ -48,10 +51,12 @@ class DockController(QObject):
         self.layers = LayerChoice(viewer, self)
         self.prediction = Prediction(session, self.layers, self)
         self.retraining = Retraining(session, self.layers, self)
+        self.fetching = Fetching(self)
         self._engine_job: Job | None = None
         self.layers.failed.connect(self._on_failed)
         self.prediction.said.connect(self.said)
         self.retraining.said.connect(self.said)
+        self.fetching.said.connect(self.said)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)
 
@@ -97,6 +102,20 @@ class DockController(QObject):
         name = self.session.active_name
         self.said.emit(f"{name[0].upper()}{name[1:]} predicts from now on.", False)
 
+    def choose_base(self, name: str) -> None:
+        """Adapt another base model from now on."""
+        try:
+            self.session.choose_base(name)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+            self.versions_changed.emit()
+            return
+        base = base_model(self.session.base)
+        if base.weights.is_here:
+            self.said.emit(f"{base.short_name} is the base model from now on.", False)
+        else:
+            self.said.emit(f"The weights of {base.name} are not here yet: download them.", False)
+
     def load_adapter_file(self, path: Path) -> None:
         """Take an adapter file into the versions and use it."""
         try:
@@ -129,6 +148,7 @@ class DockController(QObject):
         It also runs after Qt has destroyed the dock, so it emits nothing.
         """
         self.prediction.cancel()
+        self.fetching.cancel()
         self.session.close()
         self.session.active_changed.disconnect()
         self.layers.close()

@@ -19,6 +19,7 @@ from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.correct_panel import CorrectPanel
 from napari_sam_adapter.widgets.keys import bind_keys
 from napari_sam_adapter.widgets.layers_panel import LayersPanel
+from napari_sam_adapter.widgets.models_panel import ModelsPanel
 from napari_sam_adapter.widgets.predict_panel import PredictPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
@@ -57,6 +58,7 @@ class SamAdapterDock(QWidget):
         session = session or Session(AdapterStore(default_folder()))
         self.controller = DockController(viewer, session, self)
         self.layers_panel = LayersPanel(viewer)
+        self.models_panel = ModelsPanel()
         self.versions_panel = VersionsPanel()
         self.predict_panel = PredictPanel()
         self.correct_panel = CorrectPanel()
@@ -128,7 +130,8 @@ class SamAdapterDock(QWidget):
         column = QVBoxLayout(content)
         sections: Sequence[tuple[str, Sequence[QWidget]]] = (
             ("Layers", (self.layers_panel,)),
-            ("1 · Predict", (self.versions_panel, self.predict_panel)),
+            ("Model", (self.models_panel, self.versions_panel)),
+            ("1 · Predict", (self.predict_panel,)),
             ("2 · Correct", (self.correct_panel,)),
             ("3 · Retrain", (self.retrain_panel,)),
         )
@@ -156,6 +159,10 @@ class SamAdapterDock(QWidget):
         retraining = controller.retraining
         self.layers_panel.labels_of = layers.labels_of
         self.layers_panel.layers_chosen.connect(layers.choose)
+        self.models_panel.base_requested.connect(controller.choose_base)
+        self.models_panel.fetch_requested.connect(controller.fetching.start)
+        self.models_panel.cancel_requested.connect(controller.fetching.cancel)
+        controller.fetching.progressed.connect(self.models_panel.show_progress)
         self.versions_panel.version_requested.connect(controller.activate)
         self.versions_panel.load_requested.connect(controller.load_adapter_file)
         self.versions_panel.export_requested.connect(controller.export_active)
@@ -200,7 +207,8 @@ class SamAdapterDock(QWidget):
         versions = store.versions()
         active = self.controller.session.active
         self.versions_panel.show_versions(versions, active, store.folder)
-        spec = base_model(self.controller.session.base)
+        spec = base_model(self.controller.session.model().base)
+        self.models_panel.show_base(spec.name)
         fixed = None if active is None else active.card.input_size
         self.retrain_panel.show_input_sizes(spec.input_sizes, spec.default_input_size, fixed)
         if store.unreadable:

@@ -48,15 +48,15 @@ def high_frequency_by_formula(adapter: Adapter, encoder: TinyViT, images: Tensor
     x = high_frequency_components(images, adapter.config.mask_ratio)
     result, stride_before = {}, 1
     for stage in adapter.config.stages:
-        name = f"stages.{stage}.high_frequency"
+        name = f"stages.{stage}.image_tune.high_frequency"
         stride = encoder.layout[stage].stride // stride_before
         stride_before = encoder.layout[stage].stride
-        weight, bias = weights[f"{name}_tune.weight"], weights[f"{name}_tune.bias"]
+        weight, bias = weights[f"{name}.conv.weight"], weights[f"{name}.conv.bias"]
         x = functional.conv2d(x, weight, bias, stride=stride, padding=stride)
         x = x - x.mean(1, keepdim=True)
         x = x / torch.sqrt(x.square().mean(1, keepdim=True) + 1e-5)
-        x = x * weights[f"{name}_norm.weight"][:, None, None]
-        x = x + weights[f"{name}_norm.bias"][:, None, None]
+        x = x * weights[f"{name}.norm.weight"][:, None, None]
+        x = x + weights[f"{name}.norm.bias"][:, None, None]
         result[stage] = x.movedim(1, -1)
     return result
 

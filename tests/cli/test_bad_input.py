@@ -56,7 +56,7 @@ EVALUATE = "evaluate --images images --masks masks"
         (f"{TRAIN} --gear turbo", "gear must be one of quick, full, got 'turbo'"),
         (f"{TRAIN} --model sam3", "no base model named 'sam3'"),
         (f"{TRAIN} --init broken.safetensors", "broken.safetensors is not a readable"),
-        (f"{TRAIN} --input-size 100", "input sizes 128, 192, 256, not 100"),
+        (f"{TRAIN} --input-size 100", "192, 224, 256, not 100"),
         (f"{TRAIN} --max-images 0", "--max-images must be at least 1"),
         (f"{TRAIN} --seed -1", "seed"),
         (f"{TRAIN} --max-images 1 --seed -1", "seed"),

@@ -14,7 +14,15 @@ from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.sam.predict import predict_masks
 
-COMMANDS = ["demo", "predict", "train", "evaluate", "models", "adapters show"]
+COMMANDS = [
+    "demo",
+    "predict",
+    "train",
+    "evaluate",
+    "models fetch",
+    "adapters show",
+    "adapters import",
+]
 
 
 def run(*arguments: object) -> int:
@@ -141,6 +149,19 @@ def test_models_lists_the_base_model_with_its_licence(capsys):
     shown = capsys.readouterr().out
     assert "lite_medsam" in shown
     assert "Apache-2.0" in shown
+
+
+def test_models_as_json_has_source_hash_and_whether_it_is_here(capsys):
+    assert run("models", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["lite_medsam"]["here"] is True
+    assert len(found["sam_vit_b"]["sha256"]) == 64
+    assert found["sam_vit_b"]["url"].startswith("https://")
+
+
+def test_fetching_a_model_that_is_here_says_where(capsys):
+    assert run("models", "fetch", "lite_medsam") == 0
+    assert "lite_medsam.pth" in capsys.readouterr().out
 
 
 def test_the_version_is_the_packages(capsys):

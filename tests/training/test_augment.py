@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from napari_sam_adapter.sam.input_format import InputFormat
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view, draw_view
 
 
@@ -15,7 +16,7 @@ def blobs(height: int, width: int) -> Tensor:
 
 
 def rendered(view: View, picture: Tensor, size: int = 32):
-    return apply_view(picture.expand(1, 3, -1, -1), picture, view, size)
+    return apply_view(picture.expand(1, 3, -1, -1), picture, view, InputFormat(size))
 
 
 def drawn_views(count: int) -> list[View]:

@@ -16,7 +16,8 @@ from napari_sam_adapter.training.loop import train_adapter
 
 def config(gear: str, steps: int) -> TrainingConfig:
     """Return a configuration whose run ends even if no step succeeds."""
-    return TrainingConfig(gear=gear, max_seconds=10.0, max_steps=steps)
+    # Prompted steps would ask for a second loss.
+    return TrainingConfig(gear=gear, max_seconds=10.0, max_steps=steps, prompted_share=0.0)
 
 
 def end_of_run(model: AdaptedSam, samples, settings: TrainingConfig, **kw) -> TrainingFinished:
@@ -53,8 +54,8 @@ def loss_that_breaks(monkeypatch, after: int, broken) -> None:
     """Let the loss of each step from ``after`` on go through ``broken``."""
     original, count = loop.mask_loss, itertools.count()
 
-    def loss(logits: Tensor, target: Tensor) -> Tensor:
-        value = original(logits, target)
+    def loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
+        value = original(logits, target, kind)
         return broken(value) if next(count) >= after else value
 
     monkeypatch.setattr(loop, "mask_loss", loss)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.sam.input_format import InputFormat
 from napari_sam_adapter.sam.preprocess import encoder_input
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view
 from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed, PreparedSample
@@ -14,8 +15,8 @@ from napari_sam_adapter.training.samples import TrainingSample
 
 
 def plain_view(sample: TrainingSample, size: int):
-    prepared = PreparedSample(sample, size)
-    return apply_view(prepared.image, prepared.target, View(), size)
+    prepared = PreparedSample(sample, 1, InputFormat(size))
+    return apply_view(prepared.image, prepared.target, View(), InputFormat(size))
 
 
 def smooth(*shape: int) -> np.ndarray:
@@ -29,11 +30,11 @@ def test_training_sees_a_slice_as_prediction_does(shape):
     image = smooth(*shape)
     mask = smooth(*shape[:2]) > 0.3
     seen, target, geometry = plain_view(TrainingSample(image, mask, "s"), 64)
-    expected, expected_geometry = encoder_input(image, 64)
+    expected, expected_geometry = encoder_input(image, InputFormat(64))
     assert geometry.content_hw == expected_geometry.content_hw
     # Training scales in two steps so that crops keep their detail, hence the tolerance.
     torch.testing.assert_close(seen, expected, atol=0.03, rtol=0)
-    covered = encoder_input(mask.astype(np.float32), 64)[0][:, :1]
+    covered = encoder_input(mask.astype(np.float32), InputFormat(64))[0][:, :1]
     assert (target - covered).abs().mean() < 0.01
 
 
@@ -48,7 +49,7 @@ def test_nan_pixels_are_trained_on_as_they_are_predicted_on():
     image = smooth(64, 64)
     image[5:9, 7] = np.nan
     seen, _, _ = plain_view(TrainingSample(image, smooth(64, 64) > 0, "s"), 64)
-    torch.testing.assert_close(seen, encoder_input(image, 64)[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(seen, encoder_input(image, InputFormat(64))[0], atol=1e-5, rtol=0)
 
 
 def test_a_slice_that_cannot_be_used_is_named(small_sam, samples):

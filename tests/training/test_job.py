@@ -106,6 +106,6 @@ def test_full_memory_is_told_in_words(samples, tmp_path, monkeypatch):
 
 
 def test_a_run_that_diverges_at_once_says_so(samples, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "mask_loss", lambda logits, _: logits.sum() * math.nan)
+    monkeypatch.setattr(loop, "mask_loss", lambda logits, *_: logits.sum() * math.nan)
     with pytest.raises(TrainingError, match="no longer a number"):
         list(run_job(job(samples[:1], tmp_path / "a.safetensors")))

@@ -95,13 +95,13 @@ def test_no_slice_at_all_is_refused(small_sam):
 
 
 def test_empty_masks_alone_are_refused(small_sam, samples):
-    empty = [replace(sample, mask=np.zeros_like(sample.mask)) for sample in samples]
+    empty = [replace(sample, labels=np.zeros_like(sample.labels)) for sample in samples]
     with pytest.raises(TrainingError, match=r"Every mask to train on is empty: .*\.$"):
         run(small_sam, empty, config("quick", 1))
 
 
 def test_an_empty_mask_beside_others_is_trained_on(small_sam, samples):
-    empty = replace(samples[1], mask=np.zeros_like(samples[1].mask))
+    empty = replace(samples[1], labels=np.zeros_like(samples[1].labels))
     events = run(small_sam, [samples[0], empty], config("quick", 2))
     assert events[0].n_training == 2
     assert events[-1].reason == "completed"
@@ -222,12 +222,12 @@ def test_images_need_not_be_square_or_of_one_size(small_sam, samples, gear, size
 def test_a_batch_takes_several_slices_per_step(small_sam, samples, monkeypatch):
     original, seen = loop.mask_loss, []
 
-    def counted(logits: Tensor, target: Tensor) -> Tensor:
+    def counted(logits: Tensor, target: Tensor, kind: str) -> Tensor:
         seen.append(1)
-        return original(logits, target)
+        return original(logits, target, kind)
 
     monkeypatch.setattr(loop, "mask_loss", counted)
-    run(small_sam, samples[:3], config("quick", 2, batch_size=3))
+    run(small_sam, samples[:3], config("quick", 2, batch_size=3, prompted_share=0.0))
     assert len(seen) == 6
 
 

@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_sam_adapter.training.loss import mask_loss, soft_iou_loss
+from napari_sam_adapter.training.loss import (
+    at_size_of,
+    balanced_cross_entropy,
+    mask_loss,
+    soft_iou_loss,
+)
 
 
 def random_pair(batch: int = 2, share: float = 0.3) -> tuple[Tensor, Tensor]:
@@ -76,3 +81,31 @@ def test_half_precision_logits_are_scored_in_single_precision():
     found = mask_loss(logits.bfloat16(), target)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, mask_loss(logits.bfloat16().float(), target))
+
+
+def test_classes_are_scored_one_by_one():
+    logits, target = random_pair()
+    by_class = torch.cat([logits[:1], logits[1:]], 1), torch.cat([target[:1], target[1:]], 1)
+    torch.testing.assert_close(mask_loss(*by_class), mask_loss(logits, target))
+
+
+def test_the_balanced_loss_weighs_object_and_background_alike():
+    """On logits of 0 every pixel costs log 2; each side is to contribute half of the whole."""
+    target = torch.zeros(1, 1, 10, 10)
+    target[..., :2] = 1
+    slope = gradient(balanced_cross_entropy, torch.zeros_like(target), target)
+    on_object, on_background = slope[target > 0].sum(), slope[target == 0].sum()
+    torch.testing.assert_close(on_object, -on_background)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.1])
+def test_the_balanced_loss_of_an_empty_or_full_mask_is_plain_cross_entropy(share):
+    logits, target = random_pair(share=share)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
+    torch.testing.assert_close(mask_loss(logits, target, "balanced_bce"), expected)
+
+
+def test_logits_are_scaled_to_the_grid_of_the_target():
+    logits = torch.arange(4.0).reshape(1, 1, 2, 2)
+    assert at_size_of(torch.zeros(1, 1, 8, 8), logits).shape == (1, 1, 8, 8)
+    assert at_size_of(torch.zeros(1, 1, 2, 2), logits) is logits

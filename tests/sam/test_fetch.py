@@ -1,0 +1,153 @@
+"""Downloads: resumed, checked, stopped, and never at the cost of somebody's file."""
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from napari_sam_adapter.errors import WeightsError
+from napari_sam_adapter.sam.fetch import CHUNK, FetchStopped, fetch, fetch_with_progress
+from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE, WeightFile
+
+CONTENT = np.random.default_rng(0).bytes(3 * CHUNK + 123)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one file; notes what was asked for, and breaks off after so many bytes if told to."""
+
+    content = CONTENT
+    knows_ranges = True
+    breaks_after: int | None = None
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.starts: list[int] = []
+        self.url = f"http://127.0.0.1:{self.server_port}/model.pth"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        asked = self.headers.get("Range", "bytes=0-")
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if self.server.knows_ranges else 0
+        self.server.starts.append(start)
+        if start > len(self.server.content):
+            self.send_error(416)
+            return
+        body = self.server.content[start:]
+        self.send_response(206 if "Range" in self.headers and self.server.knows_ranges else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: self.server.breaks_after])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def weights(server, tmp_path, monkeypatch):
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    return WeightFile("model.pth", digest, len(CONTENT), url=server.url)
+
+
+def test_weights_are_downloaded_into_the_models_folder(weights, tmp_path):
+    assert not weights.is_here
+    assert fetch(weights) == tmp_path / "models" / "model.pth"
+    assert weights.is_here
+    assert weights.locate().read_bytes() == CONTENT
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["model.pth"]
+
+
+def test_what_is_here_is_not_downloaded_again(weights, server):
+    fetch(weights)
+    fetch(weights)
+    assert len(server.starts) == 1
+
+
+def test_a_file_copied_there_by_hand_is_used(weights, server):
+    weights.locate().parent.mkdir()
+    weights.locate().write_bytes(CONTENT)
+    assert fetch(weights) == weights.locate()
+    assert server.starts == []
+
+
+def test_a_broken_connection_is_reported_and_the_next_try_continues(weights, server):
+    server.breaks_after = 2 * CHUNK
+    with pytest.raises(WeightsError, match=r"could not be downloaded.*next try continues there"):
+        fetch(weights)
+    server.breaks_after = None
+    fetch(weights)
+    assert server.starts[0] == 0
+    assert server.starts[1] >= CHUNK
+    assert weights.locate().read_bytes() == CONTENT
+
+
+def test_a_stopped_download_continues_where_it_was(weights, server):
+    with pytest.raises(FetchStopped, match="was stopped"):
+        fetch(weights, should_stop=lambda: True)
+    assert not weights.is_here
+    fetch(weights)
+    assert server.starts == [0, CHUNK]
+
+
+def test_a_server_that_cannot_continue_begins_again(weights, server):
+    with pytest.raises(FetchStopped):
+        fetch(weights, should_stop=lambda: True)
+    server.knows_ranges = False
+    fetch(weights)
+    assert weights.locate().read_bytes() == CONTENT
+
+
+def test_a_partial_file_that_is_too_long_is_begun_again(weights):
+    part = weights.locate().with_name("model.pth.part")
+    part.parent.mkdir()
+    part.write_bytes(CONTENT + b"too much")
+    fetch(weights)
+    assert weights.locate().read_bytes() == CONTENT
+
+
+def test_another_content_is_not_kept_and_what_to_do_is_said(weights, server):
+    server.content = b"x" * len(CONTENT)
+    with pytest.raises(WeightsError, match=r"not the published file.*copy a file you trust"):
+        fetch(weights)
+    assert not weights.locate().exists()
+    server.content = CONTENT
+    fetch(weights)
+
+
+def test_somebodys_file_of_another_content_is_left_alone(weights, server):
+    weights.locate().parent.mkdir()
+    weights.locate().write_bytes(b"a student's fine-tuned model")
+    with pytest.raises(WeightsError, match="left as it is"):
+        fetch(weights)
+    assert weights.locate().read_bytes() == b"a student's fine-tuned model"
+    assert server.starts == []
+
+
+def test_without_a_network_the_way_around_is_named(weights, server):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(WeightsError, match=r"could not be downloaded.*copy the file to"):
+        fetch(weights)
+
+
+def test_progress_ends_with_everything(weights):
+    reports = list(fetch_with_progress(weights))
+    assert [report.done for report in reports] == sorted(report.done for report in reports)
+    assert reports[-1].done == reports[-1].total == len(CONTENT)
+
+
+def test_progress_reports_a_failure_as_an_error(weights, server):
+    server.content = b"x" * len(CONTENT)
+    with pytest.raises(WeightsError, match="not the published file"):
+        list(fetch_with_progress(weights))

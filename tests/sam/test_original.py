@@ -1,0 +1,234 @@
+"""Checkpoints of the original SAM-Adapter: files of just their keys and shapes, random values."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
+from torch.nn import functional
+
+from napari_sam_adapter.adapter.high_frequency import high_frequency_components
+from napari_sam_adapter.errors import CheckpointError, PromptError, WeightsError
+from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.base import build_mask_decoder
+from napari_sam_adapter.sam.build import assemble
+from napari_sam_adapter.sam.checkpoint import load_adapter
+from napari_sam_adapter.sam.original import import_original, read_original
+from napari_sam_adapter.sam.plain_vit import VIT_B, VIT_H, VIT_L, PlainViT
+from napari_sam_adapter.sam.predict import predict_masks
+from napari_sam_adapter.sam.prompts import Prompts
+
+GENERATOR = "image_encoder.prompt_generator"
+# Width, depth, and the numbers of tensors and parameters that were counted on the reference code.
+PUBLISHED = {
+    "b": (VIT_B, 329, 93_792_820),
+    "l": (VIT_L, 521, 312_453_412),
+    "h": (VIT_H, 649, 641_271_604),
+}
+
+
+def shapes(variant: str, grid: int = 64) -> dict[str, tuple[int, ...]]:
+    """Return the table of the reference code's model, written down from its source."""
+    config = PUBLISHED[variant][0]
+    width, bottleneck = config.width, config.width // 32
+    with torch.device("meta"):
+        base = assemble(f"vit_{variant}", 16 * grid, grid).state_dict()
+    table = {
+        key.replace(".vit.", "."): tuple(value.shape)
+        for key, value in base.items()
+        if not key.startswith("prompt_encoder.")
+    }
+    table |= {
+        f"{GENERATOR}.shared_mlp.weight": (width, bottleneck),
+        f"{GENERATOR}.shared_mlp.bias": (width,),
+        f"{GENERATOR}.embedding_generator.weight": (bottleneck, width),
+        f"{GENERATOR}.embedding_generator.bias": (bottleneck,),
+        f"{GENERATOR}.prompt_generator.proj.weight": (bottleneck, 3, 16, 16),
+        f"{GENERATOR}.prompt_generator.proj.bias": (bottleneck,),
+        "pe_layer.positional_encoding_gaussian_matrix": (2, 128),
+        "no_mask_embed.weight": (1, 256),
+    }
+    for block in range(config.depth):
+        table[f"{GENERATOR}.lightweight_mlp_{block}.0.weight"] = (bottleneck, bottleneck)
+        table[f"{GENERATOR}.lightweight_mlp_{block}.0.bias"] = (bottleneck,)
+    return table
+
+
+def small_file(variant: str, **changes) -> dict[str, torch.Tensor]:
+    """Tensors of the right shapes that share one number each, so that the file is small."""
+    state = {key: torch.zeros(1).expand(shape) for key, shape in shapes(variant).items()}
+    return {key: value for key, value in {**state, **changes}.items() if value is not None}
+
+
+@pytest.fixture(scope="module")
+def random_checkpoint(tmp_path_factory):
+    """A ViT-B at 64 pixels: real widths and depth, a grid of 4 x 4."""
+    generator = torch.Generator().manual_seed(4)
+    state = {
+        key: 0.05 * torch.randn(shape, generator=generator)
+        for key, shape in shapes("b", grid=4).items()
+    }
+    path = tmp_path_factory.mktemp("original") / "model_epoch_best.pth"
+    torch.save({"model": {f"module.{key}": value for key, value in state.items()}}, path)
+    return path, state
+
+
+@pytest.fixture(scope="module")
+def imported(random_checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("imported")
+    out, base = folder / "adapter.safetensors", folder / "base.pth"
+    card = import_original(random_checkpoint[0], out, base_out=base)
+    return out, base, card
+
+
+def logits_by_formula(state: dict[str, torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    """The reference code's forward pass, from its description."""
+    encoder = PlainViT(VIT_B, grid=4).requires_grad_(False)
+    own = {k.removeprefix("image_encoder."): v for k, v in state.items() if "image_encoder" in k}
+    encoder.vit.load_state_dict({k: v for k, v in own.items() if "prompt_generator" not in k})
+
+    def linear(x, name):
+        weight, bias = state[f"{GENERATOR}.{name}.weight"], state[f"{GENERATOR}.{name}.bias"]
+        return x @ weight.T + bias
+
+    patches = encoder.vit.patch_embed(images)
+    proj = f"{GENERATOR}.prompt_generator.proj"
+    high = high_frequency_components(images, 0.25)
+    h = functional.conv2d(high, state[f"{proj}.weight"], state[f"{proj}.bias"], stride=16)
+    f = linear(patches, "embedding_generator") + h.movedim(1, -1)
+    x = patches + encoder.vit.pos_embed
+    for index, block in enumerate(encoder.vit.blocks):
+        tuned = linear(f, f"lightweight_mlp_{index}.0")
+        tuned = tuned * 0.5 * (1 + torch.erf(tuned / math.sqrt(2)))
+        x = block(x + linear(tuned, "shared_mlp"))
+    embedding = encoder.vit.neck(x.movedim(-1, 1))
+    decoder = build_mask_decoder()
+    prefix = "mask_decoder."
+    decoder.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    )
+    position = PositionEmbeddingRandom(128)
+    matrix = state["pe_layer.positional_encoding_gaussian_matrix"]
+    position.positional_encoding_gaussian_matrix.copy_(matrix)
+    with torch.no_grad():
+        masks, _ = decoder(
+            image_embeddings=embedding,
+            image_pe=position((4, 4))[None],
+            sparse_prompt_embeddings=torch.zeros(1, 0, 256),
+            dense_prompt_embeddings=state["no_mask_embed.weight"]
+            .reshape(1, 256, 1, 1)
+            .expand(1, 256, 4, 4),
+            multimask_output=False,
+        )
+    return masks
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+def test_files_of_the_published_keys_and_shapes_are_recognised(variant, tmp_path):
+    table = shapes(variant)
+    assert len(table) == PUBLISHED[variant][1]
+    counted = sum(math.prod(shape) for key, shape in table.items() if "gaussian" not in key)
+    assert counted == PUBLISHED[variant][2]  # the position encoding is no parameter
+    path = tmp_path / "model_epoch_last.pth"
+    torch.save(small_file(variant), path)
+    checkpoint = read_original(path)
+    assert (checkpoint.base, checkpoint.input_size) == (f"sam_vit_{variant}", 1024)
+
+
+def test_an_imported_checkpoint_computes_what_the_formula_says(random_checkpoint, imported):
+    out, base, _ = imported
+    model, card = load_adapter(out, base=f"sam_vit_b@{base}")
+    assert (card.base_model, card.input_size) == ("sam_vit_b", 64)
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    images = torch.from_numpy((image / 255 - mean) / deviation).float().permute(2, 0, 1)[None]
+    expected = logits_by_formula(random_checkpoint[1], images)[0].numpy()
+    found = predict_masks(model, image).low_res_masks
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    assert expected.std() > 0
+
+
+def test_the_adapter_file_leaves_the_encoder_out(imported):
+    out, base, _ = imported
+    assert out.stat().st_size < 0.05 * base.stat().st_size
+
+
+def test_the_reference_code_squashes_its_images(imported):
+    model, card = load_adapter(imported[0], base=f"sam_vit_b@{imported[1]}")
+    assert (card.fit, card.normalisation) == ("squash", "imagenet")
+    assert predict_masks(model, np.eye(30, 90)).mask.shape == (30, 90)
+
+
+def test_prompts_are_off_and_the_reason_is_said(imported):
+    model, _ = load_adapter(imported[0], base=f"sam_vit_b@{imported[1]}")
+    box = Prompts(np.array([[2, 2, 20, 20]], np.float32))
+    with pytest.raises(PromptError, match="position encoding is its own"):
+        predict_masks(model, np.eye(64), box)
+
+
+def test_an_encoder_that_is_not_the_bases_is_refused_and_what_to_do_is_said(
+    random_checkpoint, imported, tmp_path
+):
+    _, base, _ = imported
+    state = torch.load(base, weights_only=True)
+    state["image_encoder.blocks.3.norm1.bias"] += 1
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"1 of its tensors.*3\.norm1\.bias.*base-out"):
+        import_original(
+            random_checkpoint[0],
+            tmp_path / "a.safetensors",
+            base=f"sam_vit_b@{tmp_path / 'other.pth'}",
+        )
+
+
+def test_without_sams_weights_the_way_out_is_named(random_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_SAM_ADAPTER_MODELS", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"models fetch sam_vit_b.*--base-out"):
+        import_original(random_checkpoint[0], tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"no_mask_embed.weight": None}, "missing no_mask_embed.weight"),
+        ({"extra": torch.zeros(2)}, "unexpected extra"),
+        (
+            {f"{GENERATOR}.lightweight_mlp_3.0.bias": torch.zeros(25)},
+            r"lightweight_mlp_3\.0\.bias has shape \(25,\), expected \(24,\)",
+        ),
+        ({"image_encoder.pos_embed": None}, r"missing image_encoder\.pos_embed"),
+    ],
+)
+def test_an_incomplete_checkpoint_names_what_is_wrong(tmp_path, change, words):
+    path = tmp_path / "broken.pth"
+    torch.save(small_file("b", **change), path)
+    with pytest.raises(CheckpointError, match=f"not a complete SAM-Adapter checkpoint.*{words}"):
+        read_original(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "method"),
+    [
+        ("image_encoder.trunk.prompt_generator.shared_mlp0.weight", "SAM2-Adapter"),
+        ("image_encoder.blocks.0.attn.qkv.linear_a_q.weight", "SAMed"),
+        ("image_encoder.blocks.0.Space_Adapter.D_fc1.weight", "Medical SAM Adapter"),
+        ("prompt_encoder.no_mask_embed.weight", "plain SAM checkpoint"),
+        ("encoder.conv1.weight", "no method that is known here"),
+    ],
+)
+def test_a_checkpoint_of_another_method_is_named(tmp_path, key, method):
+    path = tmp_path / "foreign.pth"
+    torch.save({"state_dict": {key: torch.zeros(2)}}, path)
+    with pytest.raises(CheckpointError, match=method):
+        read_original(path)
+
+
+def test_an_imported_adapter_can_be_trained_on(imported):
+    model, _ = load_adapter(imported[0], base=f"sam_vit_b@{imported[1]}")
+    assert isinstance(model, AdaptedSam)
+    assert {name.split(".")[0] for name, _ in model.named_parameters()} == {
+        "adapter",
+        "mask_decoder",
+        "prompt_embedding",
+    }

@@ -1,0 +1,130 @@
+"""Boxes and points: where they lie in the encoder's input, and what they change."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam_adapter.errors import PromptError
+from napari_sam_adapter.metrics import dice
+from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
+from napari_sam_adapter.sam.predict import decode_masks, encode_image, predict_masks
+from napari_sam_adapter.sam.prompts import NO_PROMPTS, NOT_A_POINT, Prompts
+
+
+def boxes(*rows) -> np.ndarray:
+    return np.array(rows, np.float32)
+
+
+def tight_box(mask: np.ndarray) -> list[int]:
+    rows, columns = np.nonzero(mask)
+    return [columns.min(), rows.min(), columns.max(), rows.max()]
+
+
+@pytest.fixture(scope="module")
+def slice_and_mask(stack):
+    return stack.frames[0], stack.masks[0].astype(bool)
+
+
+def test_prompts_are_scaled_to_the_input_as_the_slice_is():
+    prompts = Prompts(boxes([10, 20, 30, 40]), boxes([10, 20])[:, :2], np.array([True]))
+    (points, labels), corners = prompts.at_input(InputGeometry.fit((100, 200), 100))
+    np.testing.assert_allclose(corners, [[5, 10, 15, 20]])
+    np.testing.assert_allclose(points, [[[5, 10]]])
+    np.testing.assert_array_equal(labels, [[1]])
+    squashed = InputFormat(100, fit="squash").geometry((100, 200))
+    np.testing.assert_allclose(prompts.at_input(squashed)[1], [[5, 20, 15, 40]])
+
+
+def test_a_box_may_be_drawn_from_any_corner_and_beyond_the_slice():
+    prompts = Prompts(boxes([300, -5, 10, 40]))
+    _, corners = prompts.at_input(InputGeometry.fit((100, 100), 100))
+    np.testing.assert_allclose(corners, [[10, 0, 99, 40]])
+
+
+def test_with_boxes_a_point_counts_for_those_it_lies_in():
+    prompts = Prompts(
+        boxes([0, 0, 10, 10], [5, 5, 20, 20]),
+        np.array([[7, 7], [2, 2], [50, 50]], np.float32),
+        np.array([True, False, True]),
+    )
+    (_, labels), _ = prompts.at_input(InputGeometry.fit((100, 100), 100))
+    nowhere = NOT_A_POINT
+    np.testing.assert_array_equal(labels, [[1, 0, nowhere], [1, nowhere, nowhere]])
+
+
+def test_a_box_finds_the_object_in_it(lite_medsam, slice_and_mask):
+    image, mask = slice_and_mask
+    prompts = Prompts(boxes(tight_box(mask)))
+    found = predict_masks(lite_medsam, image, prompts).mask
+    assert dice(found, mask) > 0.8
+    assert dice(found, mask) > dice(predict_masks(lite_medsam, image).mask, mask)
+
+
+def test_two_boxes_give_the_objects_of_both(lite_medsam, slice_and_mask):
+    image, _ = slice_and_mask
+    one, other = [4, 4, 24, 30], [36, 30, 60, 58]
+    alone = [predict_masks(lite_medsam, image, Prompts(boxes(box))).mask for box in (one, other)]
+    together = predict_masks(lite_medsam, image, Prompts(boxes(one, other))).mask
+    assert np.mean(together != (alone[0] | alone[1])) < 0.01
+
+
+def test_points_change_the_prompt_free_answer(tuned_sam, slice_and_mask):
+    embedding = encode_image(tuned_sam, slice_and_mask[0])
+    points = np.array([[30.0, 30.0]], np.float32)
+    logits = [
+        decode_masks(tuned_sam, embedding, prompts).low_res_masks
+        for prompts in (
+            NO_PROMPTS,
+            Prompts(points=points, is_object=np.array([True])),
+            Prompts(points=points, is_object=np.array([False])),
+        )
+    ]
+    assert np.abs(logits[1] - logits[0]).max() > 1e-3
+    assert np.abs(logits[2] - logits[1]).max() > 1e-3
+
+
+def test_prompts_for_one_class_leave_the_others_alone(lite_medsam, slice_and_mask):
+    from napari_sam_adapter.sam.adapted import AdaptedSam
+
+    settings = lite_medsam.settings.with_changes(class_names=("polyp", "tool"))
+    model = AdaptedSam(lite_medsam.base, settings)
+    embedding = encode_image(model, slice_and_mask[0])
+    free = decode_masks(model, embedding).low_res_masks
+    boxed = decode_masks(model, embedding, Prompts(boxes([4, 4, 24, 30]), class_index=1))
+    np.testing.assert_array_equal(boxed.low_res_masks[0], free[0])
+    assert np.abs(boxed.low_res_masks[1] - free[1]).max() > 0.1
+
+
+def test_prompts_for_a_class_that_is_not_there_are_refused(lite_medsam, slice_and_mask):
+    prompts = Prompts(boxes([4, 4, 24, 30]), class_index=1)
+    with pytest.raises(PromptError, match="class 2, but the model knows 1: object"):
+        predict_masks(lite_medsam, slice_and_mask[0], prompts)
+
+
+def test_no_prompts_are_false_and_any_prompt_is_true():
+    assert not NO_PROMPTS
+    assert Prompts(boxes([0, 0, 1, 1]))
+    assert Prompts(points=np.zeros((1, 2)), is_object=np.array([False]))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"boxes": np.zeros((2, 3))}, r"shape \(2, 3\); \(n, 4\) is expected"),
+        ({"points": np.zeros(2)}, r"shape \(2,\); \(n, 2\) is expected"),
+        ({"points": np.zeros((2, 2))}, "2 points but 0 labels"),
+        ({"boxes": np.full((1, 4), np.nan)}, "not a number"),
+    ],
+)
+def test_prompts_that_cannot_be_used_are_refused(values, words):
+    with pytest.raises(PromptError, match=words):
+        Prompts(**values)
+
+
+def test_the_same_prompts_give_the_same_answer_at_any_batch(lite_medsam, slice_and_mask):
+    embedding = encode_image(lite_medsam, slice_and_mask[0])
+    many = np.repeat(boxes([4, 4, 50, 50]), 3, axis=0)
+    with torch.no_grad():
+        found = lite_medsam.decode(embedding.features, embedding.geometry, Prompts(many))
+        alone = lite_medsam.decode(embedding.features, embedding.geometry, Prompts(many[:1]))
+    torch.testing.assert_close(found, alone.expand_as(found), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,126 @@
+"""Simulated prompts are what a person might draw, and training with them keeps prompts working."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam_adapter.metrics import dice
+from napari_sam_adapter.sam.predict import predict_masks
+from napari_sam_adapter.sam.prompts import Prompts
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.loop import train_adapter
+from napari_sam_adapter.training.simulated_prompts import (
+    BOX_JITTER,
+    MAX_BOXES,
+    simulate_boxes,
+    simulate_clicks,
+    simulate_prompts,
+)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(3)
+
+
+@pytest.fixture
+def two_objects() -> np.ndarray:
+    mask = np.zeros((40, 50), bool)
+    mask[5:15, 10:30] = True
+    mask[25:35, 30:38] = True
+    return mask
+
+
+def test_each_object_gets_a_box_about_as_large_as_itself(two_objects, rng):
+    prompts = simulate_boxes(two_objects, 2, rng)
+    assert prompts.class_index == 2
+    exact = np.array([[10, 5, 29, 14], [30, 25, 37, 34]])
+    sides = np.array([[20, 10, 20, 10], [8, 10, 8, 10]])
+    assert (np.abs(prompts.boxes - exact) <= BOX_JITTER * sides + 1e-4).all()
+    assert not np.allclose(prompts.boxes, exact)
+
+
+def test_only_the_largest_of_many_objects_get_a_box(rng):
+    mask = np.zeros((8, 64), bool)
+    mask[2:5, ::6] = True
+    mask[1:7, 30:33] = True
+    prompts = simulate_boxes(mask, 0, rng)
+    assert len(prompts.boxes) == MAX_BOXES
+    assert any(np.allclose(box, [30, 1, 32, 6], atol=0.5) for box in prompts.boxes)
+
+
+def test_clicks_lie_where_the_prediction_is_wrong_and_say_what_is_true(two_objects, rng):
+    predicted = np.zeros_like(two_objects)
+    predicted[5:15, 10:20] = True
+    predicted[0:3, 0:3] = True
+    prompts = simulate_clicks(two_objects, predicted, 0, 60, rng)
+    for (x, y), is_object in zip(prompts.points.astype(int), prompts.is_object, strict=True):
+        assert two_objects[y, x] != predicted[y, x]
+        assert is_object == two_objects[y, x]
+    assert prompts.is_object.any()
+    assert not prompts.is_object.all()
+
+
+def test_a_right_prediction_gets_clicks_on_the_object(two_objects, rng):
+    prompts = simulate_clicks(two_objects, two_objects, 0, 3, rng)
+    assert prompts.is_object.tolist() == [True] * 3
+
+
+def test_there_is_nothing_to_point_at_in_an_empty_slice_that_is_predicted_empty(rng):
+    empty = np.zeros((8, 8), bool)
+    assert simulate_prompts(empty, empty, 0, rng) is None
+
+
+def test_false_positives_on_an_empty_slice_get_clicks_beside_the_object(two_objects, rng):
+    prompts = simulate_prompts(np.zeros_like(two_objects), two_objects, 0, rng)
+    assert not prompts.is_object.any()
+    assert not len(prompts.boxes)
+
+
+def test_boxes_and_clicks_are_as_likely(two_objects, rng):
+    drawn = [simulate_prompts(two_objects, np.zeros_like(two_objects), 0, rng) for _ in range(200)]
+    assert 70 < sum(bool(len(one.boxes)) for one in drawn) < 130
+
+
+def test_training_with_prompts_teaches_clicks_that_mean_nothing_before(small_sam, samples):
+    """LiteMedSAM answers boxes only: before training a click changes nothing for the better."""
+    image, mask = samples[0].image, samples[0].labels
+    rng = np.random.default_rng(0)
+
+    def dice_with_clicks() -> float:
+        free = predict_masks(small_sam, image).mask
+        prompts = simulate_clicks(mask, free, 0, 5, rng)
+        return dice(predict_masks(small_sam, image, prompts).mask, mask)
+
+    before = dice_with_clicks()
+    config = TrainingConfig(gear="quick", max_seconds=90, max_steps=60, prompted_share=1.0)
+    list(train_adapter(small_sam, samples[:4], config))
+    assert dice_with_clicks() > before + 0.2
+
+
+def test_without_prompted_steps_the_published_loss_is_all(small_sam, samples, monkeypatch):
+    asked = []
+    original = type(small_sam).decode
+
+    def decode(self, embedding, geometry, prompts=Prompts()):  # noqa: B008
+        asked.append(bool(prompts))
+        return original(self, embedding, geometry, prompts)
+
+    monkeypatch.setattr(type(small_sam), "decode", decode)
+    config = TrainingConfig(gear="quick", max_seconds=60, max_steps=4, prompted_share=0.0)
+    list(train_adapter(small_sam, samples[:2], config))
+    assert asked == [False] * 4
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_outside_zero_to_one_is_refused(share):
+    with pytest.raises(ValueError, match="prompted_share"):
+        TrainingConfig(prompted_share=share)
+
+
+def test_prompted_steps_on_empty_slices_do_no_harm(small_sam, samples):
+    empty = type(samples[0])(samples[0].image, np.zeros_like(samples[0].labels), "empty")
+    config = TrainingConfig(gear="quick", max_seconds=60, max_steps=4, prompted_share=1.0)
+    finished = list(train_adapter(small_sam, [empty, samples[1]], config))[-1]
+    assert finished.reason == "completed"
+    assert all(torch.isfinite(value).all() for value in finished.state.values())

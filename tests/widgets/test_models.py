@@ -1,0 +1,133 @@
+"""The base model in the dock: chosen, downloaded, or a file of the person's own."""
+
+import hashlib
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from napari_sam_adapter.sam import registry
+from napari_sam_adapter.sam.registry import LITE_MEDSAM
+from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE, WeightFile
+
+CONTENT = bytes(5_000_000)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        self.wfile.write(CONTENT[:2_000_000])
+        if self.server.go_on.wait(60):
+            self.wfile.write(CONTENT[2_000_000:])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """Offer MobileSAM from here, as a file of zeros that is sent in two parts."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.go_on = threading.Event()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        weights = WeightFile(
+            "mobile_sam.pt",
+            hashlib.sha256(CONTENT).hexdigest(),
+            len(CONTENT),
+            url=f"http://127.0.0.1:{server.server_port}/mobile_sam.pt",
+        )
+        model = replace(registry.MOBILE_SAM, weights=weights)
+        monkeypatch.setitem(registry.BASE_MODELS, "mobile_sam", model)
+        monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+        yield server
+        server.go_on.set()
+        server.shutdown()
+
+
+def choose(person, name: str) -> None:
+    box = person.dock.models_panel.base_box
+    row = [box.itemData(i) for i in range(box.count())].index(name)
+    box.setCurrentIndex(row)
+    box.activated.emit(row)
+
+
+def test_the_list_says_licence_size_and_whether_a_model_is_here(open_person, server):
+    box = open_person().dock.models_panel.base_box
+    labels = [box.itemText(row) for row in range(box.count())]
+    assert "lite_medsam · Apache-2.0 · 39 MB · here" in labels
+    assert "mobile_sam · Apache-2.0 · 5 MB · to download" in labels
+    assert any(label.startswith("medsam_vit_b · CC-BY-4.0") for label in labels)
+
+
+def test_a_model_is_downloaded_with_progress(open_person, server):
+    person = open_person()
+    panel = person.dock.models_panel
+    assert panel.fetch_button.isHidden()
+    choose(person, "mobile_sam")
+    assert not panel.fetch_button.isHidden()
+    assert "download" in person.message
+    panel.fetch_button.click()
+    person.wait(lambda: panel.progress.value() > 0)
+    assert not panel._running.isHidden()
+    server.go_on.set()
+    person.wait(lambda: not person.controller.fetching.is_running)
+    assert "mobile_sam is here" in person.message
+    assert panel.fetch_button.isHidden()
+    assert "here" in panel.base_box.currentText()
+
+
+def test_a_download_can_be_cancelled_and_offered_again(open_person, server):
+    person = open_person()
+    panel = person.dock.models_panel
+    choose(person, "mobile_sam")
+    panel.fetch_button.click()
+    person.wait(lambda: panel.progress.value() > 0)
+    panel.cancel_button.click()
+    server.go_on.set()
+    person.wait(lambda: not person.controller.fetching.is_running)
+    assert "stopped" in person.message
+    assert not panel.fetch_button.isHidden()
+
+
+def test_predicting_without_the_weights_says_how_to_get_them(open_person, polyps, server):
+    person = open_person(polyps.frames, rgb=True)
+    choose(person, "mobile_sam")
+    person.predict()
+    assert "not on this machine yet" in person.message
+
+
+def test_the_chosen_model_is_remembered_tomorrow(open_person, server, tmp_path):
+    choose(open_person(store=tmp_path / "store"), "sam_vit_b")
+    again = open_person(store=tmp_path / "store")
+    assert again.controller.session.base == "sam_vit_b"
+    assert again.dock.models_panel.base_box.currentData() == "sam_vit_b"
+    sizes = [size for _, size in [(c, c) for c in again.dock.retrain_panel.size_box.choices]]
+    assert 1024 in sizes
+
+
+def test_a_weights_file_of_ones_own_predicts(open_person, polyps, tmp_path):
+    own = tmp_path / "my_medsam.pth"
+    own.write_bytes(LITE_MEDSAM.weights.locate().read_bytes() + b" ")
+    person = open_person(polyps.frames, rgb=True)
+    person.dock.models_panel.use_file(own)
+    assert person.controller.session.base == f"lite_medsam@{own}"
+    person.predict()
+    assert "Predicted by the base model" in person.message
+
+
+def test_choosing_another_model_puts_the_adapter_aside(open_person, polyps, server, tmp_path):
+    from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+    from napari_sam_adapter.sam.checkpoint import save_adapter
+
+    person = open_person(polyps.frames, rgb=True)
+    path = tmp_path / "a.safetensors"
+    save_adapter(path, build_adapted_sam(ModelSettings.default("lite_medsam")), gear="full")
+    person.dock.versions_panel.load_requested.emit(path)
+    assert person.controller.session.active is not None
+    choose(person, "mobile_sam")
+    assert person.controller.session.active is None
+    person.controller.activate(1)
+    assert person.dock.models_panel.base_box.currentData() == "lite_medsam"
