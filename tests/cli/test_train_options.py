@@ -1,4 +1,4 @@
-"""The options of train: recipe, classes, conditions, base model, and what they leave in the file."""
+"""The options of train: recipe, classes, conditions, base model; what the file keeps of them."""
 
 from pathlib import Path
 
