@@ -81,11 +81,27 @@ def read_mask(path: Path) -> np.ndarray:
     ImageError
         If the file cannot be read or holds several pages.
     """
+    mask = read_mask_stack(path)
+    if mask.ndim != 2:
+        raise ImageError(f"{path.name}: a mask is one (Y, X) picture, found shape {mask.shape}.")
+    return mask
+
+
+def read_mask_stack(path: Path) -> np.ndarray:
+    """Read a mask, or a stack of masks, as `read_mask` does.
+
+    Returns
+    -------
+    ndarray of bool, shape (Y, X) or, from a TIFF of several pages, (N, Y, X)
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read.
+    """
     array = read_image(path)
     if is_colour(array):
         array = array.max(axis=-1)
-    if array.ndim != 2:
-        raise ImageError(f"{path.name}: a mask is one (Y, X) picture, found shape {array.shape}.")
     if path.suffix.lower() in (".jpg", ".jpeg"):
         return np.asarray(array > 127)
     return np.asarray(array != 0)
