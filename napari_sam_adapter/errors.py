@@ -34,6 +34,10 @@ class TrainingError(SamAdapterError):
     """Training could not start, or ended without a usable state."""
 
 
+class EvaluationError(SamAdapterError):
+    """An evaluation was asked for that cannot be made as it is."""
+
+
 class EngineError(SamAdapterError):
     """The background process ended, or answered with an error."""
 

@@ -1,18 +1,28 @@
-"""Score a model on image and mask pairs: per image, at original size."""
+"""Score a model on image and mask pairs: pictures, and volumes as TIFF stacks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam_adapter.data.files import read_image, read_labels
-from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.metrics import dice, iou
+from napari_sam_adapter.data.files import is_colour, read_image, read_labels
+from napari_sam_adapter.errors import EvaluationError, ImageError
+from napari_sam_adapter.metrics.protocol import Protocol, resize_nearest
+from napari_sam_adapter.metrics.scores import (
+    ImageScores,
+    ScoredSlice,
+    Scoring,
+    Summary,
+    score_image,
+    score_volume,
+    summarise,
+)
+from napari_sam_adapter.volume import value_range
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -20,48 +30,63 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """Scores of one image."""
+    """Scores of one file.
+
+    Attributes
+    ----------
+    name : str
+    scores : ImageScores
+    seconds : float
+        Time of the prediction; of a volume, per slice.
+    """
 
     name: str
-    dice: float
-    iou: float
+    scores: ImageScores
     seconds: float
+
+    @property
+    def dice(self) -> float:
+        """Mean Dice over the classes."""
+        return self.scores.overall["dice"]
+
+    @property
+    def iou(self) -> float:
+        """Mean IoU over the classes."""
+        return self.scores.overall["iou"]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of a set: means over images of the per-image values."""
+    """Scores of a set: means over files of the per-file values."""
 
     per_image: tuple[ImageScore, ...]
+    class_names: tuple[str, ...] = ("object",)
 
     @property
     def n(self) -> int:
-        """Number of images."""
+        """Number of files."""
         return len(self.per_image)
-
-    @property
-    def dice(self) -> float:
-        """Mean Dice."""
-        return float(np.mean([score.dice for score in self.per_image]))
-
-    @property
-    def iou(self) -> float:
-        """Mean IoU."""
-        return float(np.mean([score.iou for score in self.per_image]))
 
     @property
     def seconds_per_image(self) -> float:
         """Median prediction time, reading aside; the median forgives the first, cold image."""
         return float(np.median([score.seconds for score in self.per_image]))
 
+    def summary(self) -> Summary:
+        """Return the means and their 95 % intervals, overall and per class."""
+        return summarise([score.scores for score in self.per_image], self.class_names)
 
-def evaluate_pairs(model: AdaptedSam, pairs: Iterable[tuple[Path, Path]]) -> Iterator[ImageScore]:
-    """Predict each image and score it against its mask.
+
+def evaluate_pairs(
+    model: AdaptedSam, pairs: Iterable[tuple[Path, Path]], scoring: Scoring | None = None
+) -> Iterator[ImageScore]:
+    """Predict each image or stack and score it against its mask.
 
     Parameters
     ----------
     model : AdaptedSam
     pairs : iterable of (image path, mask path)
+    scoring : Scoring, optional
 
     Yields
     ------
@@ -71,52 +96,141 @@ def evaluate_pairs(model: AdaptedSam, pairs: Iterable[tuple[Path, Path]]) -> Ite
     ------
     ImageError
         If a pair cannot be read or its sizes differ.
+    EvaluationError
+        If what is to be measured does not fit a pair.
     """
+    class_names = (scoring or Scoring()).class_names
     for image_path, mask_path in pairs:
-        image, truth = read_pair(image_path, mask_path)
+        image, truth = read_pair_or_stack(image_path, mask_path, class_names)
+        evaluate_one = evaluate_image if truth.ndim == 2 else evaluate_stack
         try:
-            yield evaluate_image(model, image, truth, image_path.name)
-        except ImageError as error:
-            raise ImageError(f"{image_path.name}: {error}") from error
+            if scoring is not None and scoring.surface is not None:
+                # Better told now than after a volume was predicted.
+                scoring.surface.spacing_of(truth.ndim)
+            yield evaluate_one(model, image, truth, image_path.name, scoring)
+        except (ImageError, EvaluationError) as error:
+            raise type(error)(f"{image_path.name}: {error}") from error
 
 
 def evaluate_image(
-    model: AdaptedSam, image: np.ndarray, truth: np.ndarray, name: str
+    model: AdaptedSam,
+    image: np.ndarray,
+    truth: np.ndarray,
+    name: str,
+    scoring: Scoring | None = None,
 ) -> ImageScore:
-    """Predict and score one slice that is in memory."""
-    from napari_sam_adapter.sam.predict import predict_masks
-
+    """Predict and score one slice that is in memory: image (Y, X) or (Y, X, 3), truth (Y, X)."""
+    scoring = scoring or Scoring()
     start = time.perf_counter()
-    mask = predict_masks(model, image).mask
+    labels, probabilities = predict_for_scoring(model, image, scoring.protocol)
     seconds = time.perf_counter() - start
-    return ImageScore(name, dice(mask, truth), iou(mask, truth), seconds)
+    scores = score_image(labels, probabilities, _truth_like(truth, labels), scoring)
+    return ImageScore(name, scores, seconds)
 
 
-def read_pair(
-    image_path: Path, mask_path: Path, class_names: Sequence[str] = ("object",)
+def evaluate_stack(
+    model: AdaptedSam,
+    image: np.ndarray,
+    truth: np.ndarray,
+    name: str,
+    scoring: Scoring | None = None,
+) -> ImageScore:
+    """Predict the slices of a volume and score it as one: image (Z, Y, X) or (Z, Y, X, 3).
+
+    A slice without contrast is predicted empty, as ``napari-sam-adapter predict`` does.
+    """
+    scoring = scoring or Scoring()
+    seconds = 0.0
+
+    def predicted() -> Iterator[ScoredSlice]:
+        nonlocal seconds
+        for one, one_truth in zip(image, truth, strict=True):
+            start = time.perf_counter()
+            if value_range(one) is None:
+                labels, probabilities = _nothing(model, one, scoring)
+            else:
+                labels, probabilities = predict_for_scoring(model, one, scoring.protocol)
+            seconds += time.perf_counter() - start
+            yield labels, probabilities, _truth_like(one_truth, labels)
+
+    scores = score_volume(predicted(), scoring)
+    return ImageScore(name, scores, seconds / len(image))
+
+
+def predict_for_scoring(
+    model: AdaptedSam, image: np.ndarray, protocol: Protocol
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read an image and its mask and check that they fit.
+    """Predict one slice at the size a protocol compares at.
 
     Returns
     -------
-    image : ndarray, shape (Y, X) or (Y, X, 3)
-    mask : ndarray of bool or unsigned int, shape (Y, X)
+    labels : ndarray of uint8, shape (Y, X) or (S, S)
+    probabilities : ndarray of float32, shape (K, Y, X) or (K, S, S)
+    """
+    from napari_sam_adapter.sam.predict import decode_masks, encode_image
+
+    embedding = encode_image(model, image)
+    if protocol.at_network_size:
+        # The content of the padded square, stretched to S x S as if it had been squashed.
+        size = embedding.geometry.input_size
+        geometry = replace(embedding.geometry, original_hw=(size, size))
+        embedding = replace(embedding, geometry=geometry)
+    prediction = decode_masks(model, embedding)
+    return prediction.labels, prediction.probabilities()
+
+
+def _nothing(
+    model: AdaptedSam, image: np.ndarray, scoring: Scoring
+) -> tuple[np.ndarray, np.ndarray]:
+    size = model.settings.input_size
+    shape = (size, size) if scoring.protocol.at_network_size else image.shape[:2]
+    maps = (len(scoring.class_names), *shape)
+    return np.zeros(shape, np.uint8), np.zeros(maps, np.float32)
+
+
+def _truth_like(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Bring the truth to the size of the prediction, where that is the network's."""
+    if truth.shape == labels.shape:
+        return truth
+    return resize_nearest(truth, (labels.shape[0], labels.shape[1]))
+
+
+def read_pair_or_stack(
+    image_path: Path, mask_path: Path, class_names: Sequence[str] = ("object",)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read an image or a stack and its mask, and check that they fit.
+
+    Returns
+    -------
+    image : ndarray, shape (Y, X), (Y, X, 3), (Z, Y, X) or (Z, Y, X, 3)
+    labels : ndarray of bool or uint8, shape (Y, X) or (Z, Y, X)
         Value k is the k-th class; for a single class, any value but 0.
 
     Raises
     ------
     ImageError
-        If a file cannot be read, holds a stack, or the sizes differ.
+        If a file cannot be read, has more axes, the sizes differ, or a value is no class.
     """
-    image, mask = read_image(image_path), read_labels(mask_path, class_names)
-    if image.ndim > 3 or (image.ndim == 3 and image.shape[-1] != 3):
+    image, labels = read_image(image_path), read_labels(mask_path, class_names)
+    n_axes = image.ndim - is_colour(image)
+    if n_axes > 3:
         raise ImageError(
-            f"{image_path.name} holds a stack of shape {image.shape}; one picture per file is "
-            "expected here."
+            f"{image_path.name} has shape {image.shape}; expected a picture or a stack of "
+            "slices along one axis. Save one file per volume."
         )
-    if image.shape[:2] != mask.shape:
+    _check_alike(image_path, image, mask_path, labels)
+    return image, labels
+
+
+def _check_alike(image_path: Path, image: np.ndarray, mask_path: Path, mask: np.ndarray) -> None:
+    shape = image.shape[:-1] if is_colour(image) else image.shape
+    if shape != mask.shape:
         raise ImageError(
-            f"{image_path.name} is {image.shape[0]} x {image.shape[1]} pixels but its mask "
-            f"{mask_path.name} is {mask.shape[0]} x {mask.shape[1]}; they must be alike."
+            f"{image_path.name} is {_size(shape)} but its mask {mask_path.name} is "
+            f"{_size(mask.shape)}; they must be alike."
         )
-    return image, mask
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    unit = "pixels" if len(shape) == 2 else "voxels"
+    return f"{' x '.join(map(str, shape))} {unit}"

@@ -67,9 +67,13 @@ def _data(images: Path | None, masks: Path | None) -> DemoData:
         return synthetic_demo_data()
     if images is None or masks is None:
         raise ImageError("--images and --masks go together: give both folders, or neither.")
-    from napari_sam_adapter.data.stacks import read_folders
+    from napari_sam_adapter.data.files import pair_by_stem
+    from napari_sam_adapter.data.stacks import read_slices
 
-    arrays, truths, names = read_folders(images, masks)
+    slices = list(read_slices(pair_by_stem(images, masks)))
+    if not slices:
+        raise ImageError(f"No slice in {images} has any contrast: there is nothing to segment.")
+    arrays, truths, names = (list(column) for column in zip(*slices, strict=True))
     return DemoData(arrays, truths, names, f"images from {images.name or images}")
 
 

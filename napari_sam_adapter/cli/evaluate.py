@@ -2,52 +2,183 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
 from rich.table import Table
 
 from napari_sam_adapter.cli import options
-from napari_sam_adapter.cli.console import output, print_json, progress_bar
+from napari_sam_adapter.cli.console import errors, output, print_json, progress_bar
 from napari_sam_adapter.data.files import pair_by_stem
-from napari_sam_adapter.evaluation import Evaluation, evaluate_pairs
+from napari_sam_adapter.errors import EvaluationError
+from napari_sam_adapter.evaluation import Evaluation, ImageScore, evaluate_pairs
+from napari_sam_adapter.metrics import saliency, surface
+from napari_sam_adapter.metrics.bootstrap import MeanInterval
+from napari_sam_adapter.metrics.protocol import protocol_named
+from napari_sam_adapter.metrics.scores import MEASURES, Scores, Scoring
+
+INSTALL = "pip install 'napari-sam-adapter[metrics]'"
+
+Protocol = Annotated[
+    str,
+    typer.Option(
+        help="original: at each image's own size. paper: as SAM-Adapter's code scores, to compare "
+        "with its tables: at the network's S x S pixels, the truth resized to them (nearest), each "
+        "probability map stretched to 0..1 before S-measure, E-measure, weighted F and MAE, and "
+        "0.3 for beta squared in the weighted F."
+    ),
+]
+Spacing = Annotated[
+    str | None,
+    typer.Option(help="Size of a voxel, Z,Y,X, or pixel, Y,X, e.g. in mm. Implies --surface."),
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        help="Distance that the surface Dice forgives, in the unit of the spacing; one pixel (the "
+        "smallest spacing) unless given. Implies --surface."
+    ),
+]
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - each argument is an option of the command
     images: options.Images,
     masks: options.Masks,
     adapter: options.Adapter = None,
     model: options.Model = None,
     device: options.Device = "auto",
+    protocol: Protocol = "original",
+    surfaces: Annotated[
+        bool,
+        typer.Option("--surface", help="Measure 95 % Hausdorff distance and surface Dice, too."),
+    ] = False,
+    spacing: Spacing = None,
+    surface_tolerance: Tolerance = None,
     as_json: options.Json = False,
 ) -> None:
-    """Score predictions against masks: mean Dice and IoU per image, at original size.
+    """Score predictions against masks, per image and averaged, with 95 % intervals.
+
+    Images may be pictures or volumes (TIFF stacks, slices along the first axis); a volume is scored
+    as one. Intervals are bootstrapped over images. --json has every measure of every image.
 
     Example: [bold]napari-sam-adapter evaluate --images val/images --masks val/masks
     --adapter polyps.safetensors[/]
     """
+    wanted = surfaces or spacing is not None or surface_tolerance is not None
+    settings = _surface_settings(spacing, surface_tolerance) if wanted else None
+    scoring = Scoring(
+        protocol=protocol_named(protocol), saliency=saliency.is_installed(), surface=settings
+    )
+    if wanted and not surface.is_installed():
+        raise EvaluationError(f"Surfaces are measured by MONAI, which is not installed: {INSTALL}")
     pairs = pair_by_stem(images, masks)
     sam = options.load_model(adapter, model, device)
+    scoring = replace(scoring, class_names=sam.settings.class_names)
     scores = []
     with progress_bar() as progress:
         task = progress.add_task("Evaluating", total=len(pairs))
-        for score in evaluate_pairs(sam, pairs):
+        for score in evaluate_pairs(sam, pairs, scoring):
             scores.append(score)
             progress.advance(task)
-    result = Evaluation(tuple(scores))
+    result = Evaluation(tuple(scores), scoring.class_names)
+    if not scoring.saliency:
+        missing = f"S-measure, E-measure, weighted F and MAE need PySODMetrics: {INSTALL}"
+        errors.print(missing, markup=False, soft_wrap=True)
     if as_json:
-        print_json(
-            {
-                "n": result.n,
-                "dice": result.dice,
-                "iou": result.iou,
-                "seconds_per_image": result.seconds_per_image,
-                "per_image": [
-                    {"name": s.name, "dice": s.dice, "iou": s.iou, "seconds": s.seconds}
-                    for s in result.per_image
-                ],
-            }
-        )
-        return
-    table = Table("images", "mean Dice", "mean IoU", "seconds per image")
-    table.add_row(
-        str(result.n), f"{result.dice:.4f}", f"{result.iou:.4f}", f"{result.seconds_per_image:.3f}"
+        print_json(_as_json(result, scoring))
+    else:
+        output.print(_as_table(result, scoring))
+
+
+def _surface_settings(spacing: str | None, tolerance: float | None) -> surface.SurfaceSettings:
+    if spacing is None:
+        return surface.SurfaceSettings(None, tolerance)
+    try:
+        sizes = tuple(float(size) for size in spacing.split(","))
+    except ValueError:
+        raise EvaluationError(
+            f"--spacing must be numbers with commas between, like 3,0.5,0.5, got '{spacing}'."
+        ) from None
+    return surface.SurfaceSettings(sizes, tolerance)
+
+
+def _as_table(result: Evaluation, scoring: Scoring) -> Table:
+    """One row per measure; with several classes, a column of means for each."""
+    summary = result.summary()
+    several = len(summary.classes) > 1
+    table = Table(
+        "measure", "mean", "95 % interval", "images", *(summary.classes if several else ())
     )
-    output.print(table)
+    for key, found in summary.overall.items():
+        classes = [_number(key, of[key].mean) if of else "-" for of in summary.classes.values()]
+        table.add_row(
+            MEASURES[key],
+            _number(key, found.mean),
+            _interval(key, found),
+            str(found.n) if found.n == result.n else f"{found.n} of {result.n}",
+            *(classes if several else ()),
+        )
+    protocol = scoring.protocol.name
+    table.caption = f"protocol {protocol}, {result.seconds_per_image:.3f} seconds per image"
+    return table
+
+
+def _interval(measure: str, found: MeanInterval) -> str:
+    if math.isnan(found.low):
+        return "-"
+    return f"{_number(measure, found.low)} to {_number(measure, found.high)}"
+
+
+def _number(measure: str, value: float) -> str:
+    digits = 2 if measure in ("balanced_error_rate", "hausdorff95") else 4
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _as_json(result: Evaluation, scoring: Scoring) -> dict[str, Any]:
+    """Return what --json promises; null stands where a measure is not defined."""
+    summary = result.summary()
+    surfaces = scoring.surface
+    return {
+        "n": result.n,
+        "dice": _known(summary.overall["dice"].mean),
+        "iou": _known(summary.overall["iou"].mean),
+        "seconds_per_image": result.seconds_per_image,
+        "protocol": scoring.protocol.name,
+        "spacing": None if surfaces is None else surfaces.spacing,
+        "surface_tolerance": None if surfaces is None else surfaces.forgiven,
+        "overall": _intervals(summary.overall),
+        "classes": {name: _intervals(found) for name, found in summary.classes.items()},
+        "per_image": [_image_as_json(score) for score in result.per_image],
+    }
+
+
+def _image_as_json(score: ImageScore) -> dict[str, Any]:
+    return {
+        "name": score.name,
+        **_values(score.scores.overall),
+        "seconds": score.seconds,
+        "classes": {name: _values(found) for name, found in score.scores.classes.items()},
+    }
+
+
+def _intervals(means: Mapping[str, MeanInterval]) -> dict[str, dict[str, float | None]]:
+    return {
+        measure: {
+            "mean": _known(found.mean),
+            "low": _known(found.low),
+            "high": _known(found.high),
+            "n": found.n,
+        }
+        for measure, found in means.items()
+    }
+
+
+def _values(scores: Scores) -> dict[str, float | None]:
+    return {measure: _known(value) for measure, value in scores.items()}
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

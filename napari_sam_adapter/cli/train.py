@@ -23,8 +23,8 @@ from napari_sam_adapter.cli.console import (
     stop_on_interrupt,
 )
 from napari_sam_adapter.data.files import pair_by_stem
+from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.errors import ConditionError, TrainingError
-from napari_sam_adapter.evaluation import read_pair
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.presets import PRESETS
@@ -167,9 +167,7 @@ def _choose(
 def _read_samples(
     pairs: Sequence[tuple[Path, Path]], class_names: tuple[str, ...]
 ) -> list[TrainingSample]:
-    return [
-        TrainingSample(*read_pair(image, mask, class_names), image.name) for image, mask in pairs
-    ]
+    return [TrainingSample(*one) for one in read_slices(pairs, class_names)]
 
 
 def _run(job: TrainingJob) -> AdapterSaved:

@@ -14,7 +14,8 @@ from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import write_atomically
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", *TIFF_SUFFIXES)
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", *JPEG_SUFFIXES, *TIFF_SUFFIXES)
 
 
 def read_image(path: Path, *, palette_as_indices: bool = False) -> np.ndarray:
@@ -75,39 +76,37 @@ def as_slices(image: np.ndarray) -> np.ndarray:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Read a mask: every pixel that is not zero belongs to the object.
+    """Read a mask, or a stack of masks: every pixel that is not zero belongs to the object.
 
     An 8-bit mask that went through JPEG has soft edges, so values are cut at half of their range
     where the file is a JPEG.
 
     Returns
     -------
-    ndarray of bool, shape (Y, X)
+    ndarray of bool, shape (Y, X) or, from a TIFF of several pages, (N, Y, X)
 
     Raises
     ------
     ImageError
-        If the file cannot be read or holds several pages.
+        If the file cannot be read.
     """
     array = read_image(path)
     if is_colour(array):
         array = array.max(axis=-1)
-    if array.ndim != 2:
-        raise ImageError(f"{path.name}: a mask is one (Y, X) picture, found shape {array.shape}.")
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if path.suffix.lower() in JPEG_SUFFIXES:
         return np.asarray(array > 127)
     return np.asarray(array != 0)
 
 
 def read_labels(path: Path, class_names: Sequence[str]) -> np.ndarray:
-    """Read a mask of one or several classes.
+    """Read a mask of one or several classes, or a stack of them.
 
     For a single class it is `read_mask`. For more, pixel value k is the k-th class; a palette image
     is read by its indices.
 
     Returns
     -------
-    ndarray of bool or unsigned int, shape (Y, X)
+    ndarray of bool or uint8, shape (Y, X) or (N, Y, X)
 
     Raises
     ------
@@ -116,18 +115,18 @@ def read_labels(path: Path, class_names: Sequence[str]) -> np.ndarray:
     """
     if len(class_names) == 1:
         return read_mask(path)
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if path.suffix.lower() in JPEG_SUFFIXES:
         raise ImageError(
             f"{path.name}: JPEG changes pixel values, so it cannot hold the labels of several "
             "classes. Save masks as PNG or TIFF."
         )
     labels = read_image(path, palette_as_indices=True)
-    if labels.ndim == 3 and is_colour(labels) and (labels == labels[..., :1]).all():
+    if is_colour(labels) and (labels == labels[..., :1]).all():
         labels = labels[..., 0]
-    if labels.ndim != 2 or labels.dtype.kind not in "uib":
+    if labels.ndim not in (2, 3) or is_colour(labels) or labels.dtype.kind not in "uib":
         raise ImageError(
-            f"{path.name}: a mask of several classes is one (Y, X) picture of whole numbers, found "
-            f"{labels.dtype} of shape {labels.shape}."
+            f"{path.name}: a mask of several classes holds whole numbers, (Y, X) or (N, Y, X); "
+            f"found {labels.dtype} of shape {labels.shape}."
         )
     outside = np.setdiff1d(labels, np.arange(len(class_names) + 1))
     if outside.size:

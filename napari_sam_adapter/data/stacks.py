@@ -1,24 +1,43 @@
-"""Stacks from folders, for the demo."""
+"""Slices from folders of pictures and stacks, for training and for the demo."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from napari_sam_adapter.data.files import pair_by_stem
-from napari_sam_adapter.evaluation import read_pair
+from napari_sam_adapter.evaluation import read_pair_or_stack
+from napari_sam_adapter.volume import value_range
 
 
-def read_folders(images: Path, masks: Path) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
-    """Read paired folders.
+def read_slices(
+    pairs: Iterable[tuple[Path, Path]], class_names: Sequence[str] = ("object",)
+) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
+    """Read pictures as they are and stacks slice by slice; a slice without contrast is left out.
 
-    Returns
-    -------
-    images : list of ndarray, each (Y, X) or (Y, X, 3)
-    masks : list of ndarray of bool, each (Y, X)
-    names : list of str
+    Parameters
+    ----------
+    pairs : iterable of (image path, mask path)
+    class_names : sequence of str
+
+    Yields
+    ------
+    image : ndarray, shape (Y, X) or (Y, X, 3)
+    labels : ndarray of bool or uint8, shape (Y, X)
+    name : str
+        Of the file, and of the slice in a stack.
+
+    Raises
+    ------
+    ImageError
+        If a pair cannot be read or does not fit.
     """
-    pairs = pair_by_stem(images, masks)
-    read = [read_pair(image, mask) for image, mask in pairs]
-    return [r[0] for r in read], [r[1] for r in read], [image.name for image, _ in pairs]
+    for image_path, mask_path in pairs:
+        image, labels = read_pair_or_stack(image_path, mask_path, class_names)
+        if labels.ndim == 2:
+            yield image, labels, image_path.name
+            continue
+        for index, (one, one_labels) in enumerate(zip(image, labels, strict=True)):
+            if value_range(one) is not None:
+                yield one, one_labels, f"{image_path.name}, slice {index}"

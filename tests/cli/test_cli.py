@@ -11,6 +11,7 @@ from PIL import Image
 from napari_sam_adapter import __version__
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.metrics import saliency, surface
 from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.sam.predict import predict_masks
 
@@ -120,22 +121,132 @@ def test_train_without_json_shows_a_table(folders, tmp_path, capsys):
     assert "completed" in capsys.readouterr().out
 
 
-def test_evaluate_prints_exactly_the_promised_keys(folders, capsys):
-    assert run("evaluate", "--images", folders[0], "--masks", folders[1], "--json") == 0
+MEASURES = {"dice", "iou", "s_measure", "e_measure", "weighted_f", "mae", "balanced_error_rate"}
+SURFACE_MEASURES = {"hausdorff95", "surface_dice"}
+needs_library = pytest.mark.skipif(
+    not (saliency.is_installed() and surface.is_installed()), reason="needs the extra 'metrics'"
+)
+
+
+@pytest.fixture
+def evaluate(folders) -> list[object]:
+    return ["evaluate", "--images", folders[0], "--masks", folders[1]]
+
+
+@needs_library
+def test_evaluate_prints_exactly_the_promised_keys(evaluate, capsys):
+    assert run(*evaluate, "--json") == 0
     result = json_from(capsys)
-    assert set(result) == {"n", "dice", "iou", "seconds_per_image", "per_image"}
+    assert set(result) == {
+        *("n", "dice", "iou", "seconds_per_image", "protocol", "spacing", "surface_tolerance"),
+        *("overall", "classes", "per_image"),
+    }
     assert result["n"] == len(result["per_image"]) == 3
     assert [one["name"] for one in result["per_image"]] == [f"frame{i}.png" for i in range(3)]
+    assert set(result["per_image"][0]) == {"name", "seconds", "classes", *MEASURES}
+    assert set(result["per_image"][0]["classes"]["object"]) == MEASURES
+    assert set(result["overall"]) == set(result["classes"]["object"]) == MEASURES
     for key in ("dice", "iou"):
-        assert result[key] == pytest.approx(np.mean([one[key] for one in result["per_image"]]))
+        assert result[key] == result["overall"][key]["mean"]
+    for key in MEASURES:
+        found = result["overall"][key]
+        assert found["mean"] == pytest.approx(np.mean([one[key] for one in result["per_image"]]))
+        assert found["low"] <= found["mean"] <= found["high"]
+        assert found["n"] == 3
 
 
-def test_evaluate_without_json_shows_the_same_mean(folders, capsys):
-    arguments = ["evaluate", "--images", folders[0], "--masks", folders[1]]
-    assert run(*arguments, "--json") == 0
-    mean = json_from(capsys)["dice"]
-    assert run(*arguments) == 0
-    assert f"{mean:.4f}" in capsys.readouterr().out
+@needs_library
+def test_evaluate_without_json_shows_the_same_means_with_their_intervals(evaluate, capsys):
+    assert run(*evaluate, "--json") == 0
+    overall = json_from(capsys)["overall"]
+    assert run(*evaluate) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("S-measure", "weighted F", "balanced error rate"))
+    assert "Hausdorff" not in shown
+    for key in ("dice", "iou", "s_measure", "e_measure", "weighted_f", "mae"):
+        found = overall[key]
+        assert f"{found['mean']:.4f}" in shown
+        assert f"{found['low']:.4f} to {found['high']:.4f}" in shown
+
+
+def test_evaluate_by_the_papers_protocol_scores_other_pixels(evaluate, capsys):
+    found = {}
+    for protocol in ("original", "paper"):
+        assert run(*evaluate, "--protocol", protocol, "--json") == 0
+        found[protocol] = json_from(capsys)
+        assert found[protocol]["protocol"] == protocol
+    assert found["paper"]["dice"] != found["original"]["dice"]
+    assert found["paper"]["dice"] == pytest.approx(found["original"]["dice"], abs=0.05)
+
+
+@needs_library
+@pytest.mark.parametrize(
+    ("asked", "spacing", "tolerance"),
+    [
+        (["--surface"], None, 1.0),
+        (["--spacing", "0.5,0.25"], [0.5, 0.25], 0.25),
+        (["--surface-tolerance", "3"], None, 3.0),
+    ],
+)
+def test_evaluate_measures_surfaces_where_asked(evaluate, capsys, asked, spacing, tolerance):
+    assert run(*evaluate, *asked, "--json") == 0
+    result = json_from(capsys)
+    assert (result["spacing"], result["surface_tolerance"]) == (spacing, tolerance)
+    assert set(result["overall"]) == MEASURES | SURFACE_MEASURES
+
+
+@needs_library
+def test_evaluate_scores_a_volume_with_its_spacing(tmp_path, capsys):
+    scene = synthetic_polyps(3, (50, 70), seed=1)
+    for name, pages in (("images", scene.frames[..., 0]), ("masks", scene.masks)):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "ct.tif", pages)
+    where = ("--images", tmp_path / "images", "--masks", tmp_path / "masks")
+    distances = []
+    for scale in (1, 10):
+        spacing = f"{3 * scale},{scale},{scale}"
+        assert run("evaluate", *where, "--spacing", spacing, "--json") == 0
+        result = json_from(capsys)
+        assert result["n"] == 1
+        distances.append(result["per_image"][0]["hausdorff95"])
+    assert distances[1] == pytest.approx(10 * distances[0])
+    assert run("evaluate", *where, "--spacing", "3,1,1") == 0
+    shown = capsys.readouterr().out
+    assert f"{distances[0]:.2f}" in shown
+
+
+@needs_library
+def test_evaluate_refuses_the_spacing_of_a_volume_for_a_picture(evaluate, capsys):
+    assert run(*evaluate, "--spacing", "3,1,1") == 2
+    assert "frame0.png: The spacing 3,1,1 has 3 values" in capsys.readouterr().err
+
+
+def test_a_measure_that_is_not_defined_is_null_and_told_by_the_number_of_images(
+    evaluate, folders, capsys
+):
+    Image.fromarray(np.zeros((60, 80), np.uint8)).save(folders[1] / "frame1.png")
+    assert run(*evaluate, "--json") == 0
+    result = json_from(capsys)
+    assert result["per_image"][1]["balanced_error_rate"] is None
+    assert result["overall"]["balanced_error_rate"]["n"] == 2
+    assert run(*evaluate) == 0
+    assert "2 of 3" in capsys.readouterr().out
+
+
+def test_evaluate_without_pysodmetrics_scores_masks_and_tells_how_to_get_the_rest(
+    evaluate, capsys, monkeypatch
+):
+    monkeypatch.setattr(saliency, "is_installed", lambda: False)
+    assert run(*evaluate, "--json") == 0
+    printed = capsys.readouterr()
+    assert set(json.loads(printed.out)["overall"]) == {"dice", "iou", "balanced_error_rate"}
+    assert "pip install 'napari-sam-adapter[metrics]'" in printed.err
+
+
+def test_evaluate_without_monai_refuses_to_measure_surfaces(evaluate, capsys, monkeypatch):
+    monkeypatch.setattr(surface, "is_installed", lambda: False)
+    assert run(*evaluate, "--surface") == 2
+    assert "pip install 'napari-sam-adapter[metrics]'" in capsys.readouterr().err
 
 
 def test_adapters_show_tells_where_an_adapter_comes_from(adapter, capsys):

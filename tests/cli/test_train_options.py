@@ -150,3 +150,18 @@ def test_a_foreign_checkpoint_is_not_imported_and_said_what_it_is(tmp_path, caps
     weights = LITE_MEDSAM.weights.locate()
     assert run("adapters", "import", weights, "--out", tmp_path / "a.safetensors") == 2
     assert "plain SAM checkpoint without an adapter" in " ".join(capsys.readouterr().err.split())
+
+
+def test_stacks_are_trained_on_slice_by_slice(tmp_path):
+    stack = synthetic_polyps(4, (48, 48), seed=2)
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    frames = stack.frames[..., 0].copy()
+    frames[3] = 0  # no contrast: nothing to learn from
+    tifffile.imwrite(tmp_path / "images" / "volume.tif", frames, photometric="minisblack")
+    masks = stack.masks.astype(np.uint8)
+    tifffile.imwrite(tmp_path / "masks" / "volume.tif", masks, photometric="minisblack")
+    out = tmp_path / "a.safetensors"
+    where = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--out", out)
+    assert run("train", *where, "--gear", "quick", "--steps", 1) == 0
+    assert read_card(out).training["slices"] == [f"volume.tif, slice {i}" for i in range(3)]

@@ -12,6 +12,7 @@ from PIL import Image
 from napari_sam_adapter.data.files import (
     as_slices,
     read_image,
+    read_labels,
     read_mask,
     write_mask,
 )
@@ -158,10 +159,26 @@ def test_the_soft_edges_of_a_jpeg_mask_are_cut_at_half(tmp_path):
     np.testing.assert_array_equal(found, mask)
 
 
-def test_a_mask_of_several_pages_is_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 20, 30), np.uint8))
-    with pytest.raises(ImageError, match=r"a\.tif: a mask is one \(Y, X\) picture"):
-        read_mask(tmp_path / "a.tif")
+def test_a_mask_of_several_pages_is_a_stack_of_masks(tmp_path):
+    labels = np.zeros((3, 8, 9), np.uint8)
+    labels[1, 2:4] = 2
+    tifffile.imwrite(tmp_path / "m.tif", labels, photometric="minisblack")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.tif"), labels != 0)
+    np.testing.assert_array_equal(read_labels(tmp_path / "m.tif", ("a", "b")), labels)
+
+
+def test_a_palette_mask_of_several_classes_is_read_by_its_indices(tmp_path):
+    indices = np.array([[0, 1], [2, 1]], np.uint8)
+    picture = Image.fromarray(indices, mode="P")
+    picture.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0])
+    picture.save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "m.png", ("a", "b")), indices)
+
+
+def test_a_jpeg_mask_of_several_classes_is_refused(tmp_path):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "m.jpg")
+    with pytest.raises(ImageError, match="JPEG changes pixel values"):
+        read_labels(tmp_path / "m.jpg", ("a", "b"))
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (1, 20, 30), (3, 20, 30), (5, 20, 4)])
