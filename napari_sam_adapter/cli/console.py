@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,8 +33,9 @@ def progress_bar(*extra_columns: str) -> Progress:
         TimeRemainingColumn(),
         console=errors,
         transient=True,
-        # In a log file a bar is noise, and an error must stay one line.
-        disable=not errors.is_terminal,
+        # In a log file a bar is noise, and an error must stay one line. Of several training
+        # processes (torchrun numbers them in RANK) only the first shows one.
+        disable=not errors.is_terminal or os.environ.get("RANK", "0") != "0",
     )
 
 

@@ -75,6 +75,13 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     ] = None,
     model: options.Model = None,
     device: options.Device = "auto",
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Continue the same command where a crash or kill ended it."),
+    ] = False,
+    checkpoint_steps: Annotated[
+        int, typer.Option(help="Steps between two checkpoints (OUT.checkpoint).")
+    ] = 100,
     seed: Annotated[int, typer.Option(help="For the choice, order and augmentation.")] = 0,
     as_json: options.Json = False,
 ) -> None:
@@ -84,6 +91,7 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     --out polyps.safetensors --max-images 16[/]
     """
     from napari_sam_adapter.training.job import TrainingJob
+    from napari_sam_adapter.training.resume import RunCheckpoint
 
     config = _config(preset, gear, minutes, steps, epochs, seed)
     class_names = _class_names(classes, init)
@@ -98,9 +106,12 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
         adapter=None if conditions is None else _with_conditions(base, conditions),
         class_names=class_names,
         device=device,
+        checkpoint=RunCheckpoint(Path(f"{out}.checkpoint"), max(1, checkpoint_steps), resume),
         notes={"preset": preset},
     )
-    _report(_run(job), as_json)
+    saved = _run(job)
+    if saved is not None:
+        _report(saved, as_json)
 
 
 def _config(
@@ -170,7 +181,8 @@ def _read_samples(
     return [TrainingSample(*one) for one in read_slices(pairs, class_names)]
 
 
-def _run(job: TrainingJob) -> AdapterSaved:
+def _run(job: TrainingJob) -> AdapterSaved | None:
+    """Run the job; of several processes that share it, only the main one has something to say."""
     from napari_sam_adapter.training.events import StepReport, TrainingFinished, ValidationReport
     from napari_sam_adapter.training.job import AdapterSaved, run_job
 
@@ -188,7 +200,6 @@ def _run(job: TrainingJob) -> AdapterSaved:
                     errors.print(message)
                 case AdapterSaved():
                     saved = event
-    assert saved is not None, "run_job ends with AdapterSaved or raises"
     return saved
 
 

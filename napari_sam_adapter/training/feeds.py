@@ -1,8 +1,13 @@
-"""Where a training step gets its image embedding from: through the encoder, or from a cache."""
+"""Where a training step gets its image embedding from: through the encoder, or from a cache.
+
+What comes at a position of the run depends on the seed and the position alone. So a run continues
+after a crash as if nothing had happened, and several processes share one run by taking turns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,11 +19,32 @@ from napari_sam_adapter.sam.base import EMBEDDING_WIDTH
 from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
 from napari_sam_adapter.sam.preprocess import pixel_values, resize
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view, draw_view
-from napari_sam_adapter.training.config import Augmentation
+from napari_sam_adapter.training.config import Augmentation, TrainingConfig
 from napari_sam_adapter.training.samples import TrainingSample, class_masks
 
 CACHE_BYTES = 1024**3
-Fed = tuple[Tensor, Tensor, InputGeometry]
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What a step trains on.
+
+    Attributes
+    ----------
+    embedding : Tensor, shape (1, 256, h, w)
+    target : Tensor, shape (1, K, S, S)
+    geometry : InputGeometry
+    name : str
+        Of the slice, for messages.
+    rng : Generator
+        For whatever else is drawn at this position.
+    """
+
+    embedding: Tensor
+    target: Tensor
+    geometry: InputGeometry
+    name: str
+    rng: np.random.Generator
 
 
 class PreparedSample:
@@ -33,92 +59,105 @@ class PreparedSample:
         side = min(2 * input_format.size, max(sample.labels.shape))
         size = InputGeometry.fit(sample.slice_shape, side).content_hw
         self.image, self.target = resize(x, size), resize(y, size)
+        self.name = sample.name
 
 
-class _Feed:
-    """What both feeds hold: the model, the prepared samples, and an endless random order."""
+class Feed:
+    """Slices in a random order, each once before any comes again.
 
-    def __init__(
-        self, model: AdaptedSam, samples: Sequence[TrainingSample], rng: np.random.Generator
-    ) -> None:
-        self._model = model
-        self._rng = rng
+    Parameters
+    ----------
+    model : AdaptedSam
+    samples : sequence of TrainingSample
+    seed : int
+    """
+
+    def __init__(self, model: AdaptedSam, samples: Sequence[TrainingSample], seed: int) -> None:
+        self._model, self._seed = model, seed
         settings = model.settings
         self._samples = [
             PreparedSample(sample, settings.n_classes, settings.input_format) for sample in samples
         ]
-        self._order = _endless_shuffle(len(samples), rng)
+
+    def at(self, position: int) -> Fed:
+        """Return what comes at a position, counted over all slices of the run from 0 on."""
+        raise NotImplementedError
+
+    def _turn(self, position: int) -> tuple[int, int, np.random.Generator]:
+        """Return which slice comes, how often it came before, and the position's generator."""
+        visit, place = divmod(position, len(self._samples))
+        order = np.random.default_rng([self._seed, 1, visit]).permutation(len(self._samples))
+        return int(order[place]), visit, np.random.default_rng([self._seed, 2, position])
+
+    def _render(self, index: int, view: View) -> tuple[Tensor, Tensor, InputGeometry]:
+        """Return the encoder's input, the target and the geometry of a view, on the device."""
+        sample, input_format = self._samples[index], self._model.settings.input_format
+        image, target, geometry = apply_view(sample.image, sample.target, view, input_format)
+        device = self._model.device
+        return image.to(device), target.to(device), geometry
 
 
-class ImageFeed(_Feed):
-    """Encode a fresh random view each step (the full gear)."""
+class ImageFeed(Feed):
+    """Encode a fresh random view each time (the full gear)."""
 
     def __init__(
         self,
         model: AdaptedSam,
         samples: Sequence[TrainingSample],
-        rng: np.random.Generator,
+        seed: int,
         augmentation: Augmentation = "views",
     ) -> None:
-        super().__init__(model, samples, rng)
+        super().__init__(model, samples, seed)
         self._augmentation = augmentation
 
-    def next(self) -> Fed:
-        """Return the embedding (1, 256, h, w) of a view, its target (1, K, S, S) and geometry."""
-        sample = self._samples[next(self._order)]
-        view = draw_view(self._rng, self._augmentation)
-        input_format = self._model.settings.input_format
-        image, target, geometry = apply_view(sample.image, sample.target, view, input_format)
-        device = self._model.device
-        return self._model.encode(image.to(device)), target.to(device), geometry
+    def at(self, position: int) -> Fed:
+        """Return what comes at a position."""
+        index, _, rng = self._turn(position)
+        image, target, geometry = self._render(index, draw_view(rng, self._augmentation))
+        embedding = self._model.encode(image)
+        return Fed(embedding, target, geometry, self._samples[index].name, rng)
 
 
-class EmbeddingFeed(_Feed):
+class EmbeddingFeed(Feed):
     """Draw from embeddings that were computed once (the quick gear).
 
-    Encoding costs more than a step of the decoder, so a slice is encoded in a new orientation at
-    every other visit only, until all eight are there. The rule counts visits, not seconds: a run of
-    so many steps is the same on any machine.
+    Encoding costs more than a step of the decoder, so a slice is seen in a new orientation at every
+    other visit only, until all eight are there.
     """
 
-    def __init__(
-        self, model: AdaptedSam, samples: Sequence[TrainingSample], rng: np.random.Generator
-    ) -> None:
-        super().__init__(model, samples, rng)
-        self._cache: list[dict[int, Fed]] = [{} for _ in samples]
+    def __init__(self, model: AdaptedSam, samples: Sequence[TrainingSample], seed: int) -> None:
+        super().__init__(model, samples, seed)
+        self._cache: dict[tuple[int, int], tuple[Tensor, Tensor, InputGeometry]] = {}
         per_slice = CACHE_BYTES // (_embedding_bytes(model) * max(1, len(samples)))
         self._n_orientations = max(1, min(N_ORIENTATIONS, per_slice))
-        self._visits = [0] * len(samples)
 
-    def next(self) -> Fed:
-        """Return a cached embedding (1, 256, h, w), its target (1, K, S, S) and geometry."""
-        index = next(self._order)
-        cached = self._cache[index]
-        missing = [o for o in range(N_ORIENTATIONS) if o not in cached]
-        encode = len(cached) < self._n_orientations and self._visits[index] % 2 == 0
-        self._visits[index] += 1
-        if not encode:
-            return cached[int(self._rng.choice(list(cached)))]
-        orientation = int(self._rng.choice(missing)) if cached else missing[0]
-        cached[orientation] = self._encode(index, orientation)
-        return cached[orientation]
+    def at(self, position: int) -> Fed:
+        """Return what comes at a position."""
+        index, visit, rng = self._turn(position)
+        turned = 1 + np.random.default_rng([self._seed, 3, index]).permutation(N_ORIENTATIONS - 1)
+        orientations = [0, *turned.tolist()][: self._n_orientations]
+        seen = min(visit // 2 + 1, len(orientations))
+        is_new = visit % 2 == 0 and visit // 2 < len(orientations)
+        chosen = orientations[seen - 1] if is_new else int(rng.choice(orientations[:seen]))
+        embedding, target, geometry = self._encoded(index, chosen)
+        return Fed(embedding, target, geometry, self._samples[index].name, rng)
 
-    def _encode(self, index: int, orientation: int) -> Fed:
-        sample, view = self._samples[index], View(orientation=orientation)
-        image, target, geometry = apply_view(
-            sample.image, sample.target, view, self._model.settings.input_format
-        )
-        device = self._model.device
-        with torch.no_grad():
-            features = self._model.encode(image.to(device)).float()
-        return features, target.to(device), geometry
+    def _encoded(self, index: int, orientation: int) -> tuple[Tensor, Tensor, InputGeometry]:
+        key = (index, orientation)
+        if key not in self._cache:
+            image, target, geometry = self._render(index, View(orientation=orientation))
+            with torch.no_grad():
+                self._cache[key] = self._model.encode(image).float(), target, geometry
+        return self._cache[key]
+
+
+def feed_for(model: AdaptedSam, samples: Sequence[TrainingSample], config: TrainingConfig) -> Feed:
+    """Return the feed of a configuration's gear."""
+    if config.gear == "quick":
+        return EmbeddingFeed(model, samples, config.seed)
+    return ImageFeed(model, samples, config.seed, config.augmentation)
 
 
 def _embedding_bytes(model: AdaptedSam) -> int:
     height, width = model.base.prompt_encoder.image_embedding_size
     return 4 * EMBEDDING_WIDTH * int(height) * int(width)
-
-
-def _endless_shuffle(count: int, rng: np.random.Generator) -> Iterator[int]:
-    while True:
-        yield from rng.permutation(count).tolist()

@@ -21,6 +21,7 @@ from napari_sam_adapter.training.samples import NO_HISTORY, History, TrainingSam
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
+    from napari_sam_adapter.training.resume import RunCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class TrainingJob:
     class_colors : tuple of str
         As ``#rrggbb``; kept in the adapter file.
     device : str
+    checkpoint : RunCheckpoint or None
+        Where the run writes its state to continue from after a crash; gone when it is done.
     notes : mapping
         Goes into the file's training summary (e.g. which data).
     """
@@ -61,6 +64,7 @@ class TrainingJob:
     class_names: tuple[str, ...] | None = None
     class_colors: tuple[str, ...] = ()
     device: str = "auto"
+    checkpoint: RunCheckpoint | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -80,7 +84,8 @@ def run_job(
     Yields
     ------
     TrainingEvent or AdapterSaved
-        The events of `train_adapter`, then `AdapterSaved` as the last one.
+        The events of `train_adapter`, then `AdapterSaved` as the last one (where several
+        processes share the run, in the main one only).
 
     Raises
     ------
@@ -90,19 +95,19 @@ def run_job(
     import torch
 
     from napari_sam_adapter.sam.checkpoint import save_adapter
-    from napari_sam_adapter.sam.devices import choose_device
-    from napari_sam_adapter.training.loop import train_adapter
+    from napari_sam_adapter.training.loop import RunOptions, train_adapter
+    from napari_sam_adapter.training.workers import start_workers
 
-    device = choose_device(job.device)
+    workers, device = start_workers(job.device)
     check_writable(job.out)
     model, parent = starting_model(job)
     history = History.of(parent)
     model.to_device(device)
+    start = f"{model.settings} {'' if parent is None else parent.adapter_id}"
+    options = RunOptions(history, should_stop, workers, job.checkpoint, start)
     finished: TrainingFinished | None = None
     try:
-        for event in train_adapter(
-            model, job.samples, job.config, history=history, should_stop=should_stop
-        ):
+        for event in train_adapter(model, job.samples, job.config, options):
             yield event
             if isinstance(event, TrainingFinished):
                 finished = event
@@ -116,6 +121,9 @@ def run_job(
     if finished.steps == 0:
         reason = finished.message or "Training was stopped before its first step."
         raise TrainingError(f"{reason} No adapter was made.")
+    workers.wait()
+    if not workers.is_main:
+        return
     card = save_adapter(
         job.out,
         model,
@@ -124,6 +132,8 @@ def run_job(
         parent_id="" if parent is None else parent.adapter_id,
         class_colors=job.class_colors or (() if parent is None else parent.class_colors),
     )
+    if job.checkpoint is not None:
+        job.checkpoint.path.unlink(missing_ok=True)
     yield AdapterSaved(job.out, card)
 
 

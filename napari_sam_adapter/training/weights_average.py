@@ -35,6 +35,15 @@ class WeightsAverage:
         decay = min(self._decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._average, [p.detach() for p in self.parameters], 1.0 - decay)
 
+    def state(self) -> list[torch.Tensor]:
+        """Return the average, in the order of the parameters."""
+        return self._average
+
+    def load(self, state: Sequence[torch.Tensor]) -> None:
+        """Continue from what `state` returned."""
+        for mine, value in zip(self._average, state, strict=True):
+            mine.copy_(value)
+
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """Put the average into the model for the duration of a ``with`` block."""

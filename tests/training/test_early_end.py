@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from napari_sam_adapter.sam.adapted import AdaptedSam
-from napari_sam_adapter.training import loop
+from napari_sam_adapter.training import step
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingFinished
-from napari_sam_adapter.training.loop import train_adapter
+from napari_sam_adapter.training.loop import RunOptions, train_adapter
 
 
 def config(gear: str, steps: int) -> TrainingConfig:
@@ -21,7 +21,7 @@ def config(gear: str, steps: int) -> TrainingConfig:
 
 
 def end_of_run(model: AdaptedSam, samples, settings: TrainingConfig, **kw) -> TrainingFinished:
-    return list(train_adapter(model, samples, settings, **kw))[-1]
+    return list(train_adapter(model, samples, settings, RunOptions(**kw)))[-1]
 
 
 def frozen_copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -52,13 +52,13 @@ def test_a_run_stopped_before_its_first_step_keeps_the_model(small_sam, samples)
 
 def loss_that_breaks(monkeypatch, after: int, broken) -> None:
     """Let the loss of each step from ``after`` on go through ``broken``."""
-    original, count = loop.mask_loss, itertools.count()
+    original, count = step.mask_loss, itertools.count()
 
     def loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
         value = original(logits, target, kind)
         return broken(value) if next(count) >= after else value
 
-    monkeypatch.setattr(loop, "mask_loss", loss)
+    monkeypatch.setattr(step, "mask_loss", loss)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

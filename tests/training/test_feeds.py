@@ -55,7 +55,7 @@ def test_nan_pixels_are_trained_on_as_they_are_predicted_on():
 def test_a_slice_that_cannot_be_used_is_named(small_sam, samples):
     flat = TrainingSample(np.zeros((32, 32)), np.ones((32, 32), bool), "slice 17")
     with pytest.raises(ImageError, match="slice 17"):
-        ImageFeed(small_sam, [*samples[:2], flat], np.random.default_rng(0))
+        ImageFeed(small_sam, [*samples[:2], flat], 0)
 
 
 @pytest.mark.parametrize("feed", [ImageFeed, EmbeddingFeed])
@@ -63,9 +63,9 @@ def test_every_slice_comes_once_before_any_comes_again(small_sam, feed):
     # A view may turn and crop a slice, but keeps its aspect ratio: that tells which one it is.
     shapes = [(64, 64), (64, 48), (64, 32), (64, 16)]
     samples = [TrainingSample(smooth(*hw), smooth(*hw) > 0, str(hw)) for hw in shapes]
-    fed = feed(small_sam, samples, np.random.default_rng(0))
+    fed = feed(small_sam, samples, 0)
     with torch.no_grad():
-        ratios = [min(hw) / max(hw) for hw in (fed.next()[2].content_hw for _ in range(8))]
+        ratios = [min(hw) / max(hw) for hw in (fed.at(i).geometry.content_hw for i in range(8))]
     for half in (ratios[:4], ratios[4:]):
         assert sorted(half) == pytest.approx([0.25, 0.5, 0.75, 1.0], abs=0.05)
 
@@ -78,23 +78,37 @@ def test_the_quick_feed_encodes_no_orientation_twice(small_sam, samples, monkeyp
         return encode(images)
 
     monkeypatch.setattr(small_sam, "encode", counted)
-    feed = EmbeddingFeed(small_sam, samples[:1], np.random.default_rng(0))
-    for _ in range(40):
-        feed.next()
+    feed = EmbeddingFeed(small_sam, samples[:1], 0)
+    for position in range(40):
+        feed.at(position)
     assert 1 <= next(count) <= N_ORIENTATIONS
 
 
 def test_the_full_feed_shows_another_view_of_a_slice_each_time(small_sam, samples):
-    feed = ImageFeed(small_sam, samples[:1], np.random.default_rng(0))
+    feed = ImageFeed(small_sam, samples[:1], 0)
     with torch.no_grad():
-        seen = [feed.next()[0] for _ in range(4)]
+        seen = [feed.at(i).embedding for i in range(4)]
     assert not any(torch.equal(one, other) for one, other in itertools.combinations(seen, 2))
 
 
 def test_the_quick_feed_carries_no_gradient_and_the_full_one_does(small_sam, samples):
     small_sam.requires_grad_(True)
     features = [
-        feed(small_sam, samples[:1], np.random.default_rng(0)).next()[0]
-        for feed in (EmbeddingFeed, ImageFeed)
+        feed(small_sam, samples[:1], 0).at(0).embedding for feed in (EmbeddingFeed, ImageFeed)
     ]
     assert [x.requires_grad for x in features] == [False, True]
+
+
+@pytest.mark.parametrize("feed", [ImageFeed, EmbeddingFeed])
+def test_what_comes_depends_on_the_position_alone(small_sam, samples, feed):
+    """Whoever begins in the middle, after a crash or as one of several processes, sees the same."""
+    with torch.no_grad():
+        from_the_start = feed(small_sam, samples[:3], 7)
+        seen = [from_the_start.at(position) for position in range(20)]
+        late = feed(small_sam, samples[:3], 7).at(19)
+        other = feed(small_sam, samples[:3], 8)
+        elsewhere = [other.at(position).name for position in range(20)]
+    torch.testing.assert_close(late.embedding, seen[19].embedding)
+    assert torch.equal(late.target, seen[19].target)
+    assert late.rng.random() == seen[19].rng.random()
+    assert elsewhere != [fed.name for fed in seen]

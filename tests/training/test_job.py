@@ -11,7 +11,7 @@ import torch
 from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
 from napari_sam_adapter.sam.predict import predict_masks
-from napari_sam_adapter.training import loop
+from napari_sam_adapter.training import step
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingFinished, TrainingStarted
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
@@ -100,12 +100,12 @@ def test_full_memory_is_told_in_words(samples, tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(loop, "mask_loss", full)
+    monkeypatch.setattr(step, "mask_loss", full)
     with pytest.raises(TrainingError, match="choose a smaller input size"):
         list(run_job(job(samples[:1], tmp_path / "a.safetensors")))
 
 
 def test_a_run_that_diverges_at_once_says_so(samples, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "mask_loss", lambda logits, *_: logits.sum() * math.nan)
+    monkeypatch.setattr(step, "mask_loss", lambda logits, *_: logits.sum() * math.nan)
     with pytest.raises(TrainingError, match="no longer a number"):
         list(run_job(job(samples[:1], tmp_path / "a.safetensors")))

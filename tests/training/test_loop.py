@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.predict import predict_masks
-from napari_sam_adapter.training import loop
+from napari_sam_adapter.training import loop, step
 from napari_sam_adapter.training.config import GEARS, TrainingConfig
 from napari_sam_adapter.training.events import (
     StepReport,
@@ -21,8 +21,9 @@ from napari_sam_adapter.training.events import (
     TrainingStarted,
     ValidationReport,
 )
-from napari_sam_adapter.training.loop import learning_rate_share, train_adapter
+from napari_sam_adapter.training.loop import RunOptions, train_adapter
 from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.step import learning_rate_share
 
 by_gear = pytest.mark.parametrize("gear", GEARS)
 
@@ -32,7 +33,7 @@ def config(gear: str, steps: int, **values) -> TrainingConfig:
 
 
 def run(model: AdaptedSam, samples, settings: TrainingConfig, **keywords) -> list:
-    return list(train_adapter(model, samples, settings, **keywords))
+    return list(train_adapter(model, samples, settings, RunOptions(**keywords)))
 
 
 def frozen_copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -220,13 +221,13 @@ def test_images_need_not_be_square_or_of_one_size(small_sam, samples, gear, size
 
 
 def test_a_batch_takes_several_slices_per_step(small_sam, samples, monkeypatch):
-    original, seen = loop.mask_loss, []
+    original, seen = step.mask_loss, []
 
     def counted(logits: Tensor, target: Tensor, kind: str) -> Tensor:
         seen.append(1)
         return original(logits, target, kind)
 
-    monkeypatch.setattr(loop, "mask_loss", counted)
+    monkeypatch.setattr(step, "mask_loss", counted)
     run(small_sam, samples[:3], config("quick", 2, batch_size=3, prompted_share=0.0))
     assert len(seen) == 6
 

@@ -1,0 +1,97 @@
+"""Checkpoints of an unfinished run, so that it goes on after a crash as if nothing had happened."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_sam_adapter.errors import CheckpointError, WeightsError
+from napari_sam_adapter.sam.weights import read_plain
+from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.samples import TrainingSample
+
+VERSION = 1
+STEPS_BETWEEN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheckpoint:
+    """Where a run writes its state, and how often.
+
+    Attributes
+    ----------
+    path : Path
+    every : int
+        Steps between two checkpoints.
+    resume : bool
+        Continue from the file if it is there.
+    """
+
+    path: Path
+    every: int = STEPS_BETWEEN
+    resume: bool = False
+
+
+def identity_of(config: TrainingConfig, samples: Sequence[TrainingSample], start: str) -> str:
+    """Describe a run so that another one is not continued by mistake.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    samples : sequence of TrainingSample
+    start : str
+        What the run started from: base model, adapter id, shape of the adapter.
+    """
+    values = {
+        "config": config.to_dict(),
+        "slices": [sample.digest for sample in samples],
+        "start": start,
+    }
+    return json.dumps(values, sort_keys=True)
+
+
+def write_run(checkpoint: RunCheckpoint, identity: str, state: Mapping[str, Any]) -> None:
+    """Write the state of a run, atomically.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; the checkpoint before stays.
+    """
+    buffer = io.BytesIO()
+    torch.save({"version": VERSION, "identity": identity, **state}, buffer)
+    write_atomically(checkpoint.path, buffer.getvalue())
+
+
+def read_run(checkpoint: RunCheckpoint, identity: str) -> dict[str, Any] | None:
+    """Read the state of a run that is to be continued; None where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, or is another run's.
+    """
+    if not checkpoint.resume or not checkpoint.path.is_file():
+        return None
+    try:
+        state = read_plain(checkpoint.path)
+    except WeightsError as error:
+        raise CheckpointError(f"{error} Train without --resume to begin again.") from error
+    if not isinstance(state, dict) or state.get("version") != VERSION:
+        raise CheckpointError(
+            f"{checkpoint.path} is no checkpoint of a run of this version. Train without --resume "
+            "to begin again."
+        )
+    if state["identity"] != identity:
+        raise CheckpointError(
+            f"{checkpoint.path} belongs to another run: other images, masks, settings or another "
+            "start. Repeat the command as it was, or train without --resume to begin again."
+        )
+    return state

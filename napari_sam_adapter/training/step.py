@@ -1,0 +1,148 @@
+"""One training step: losses of a batch, gradients, the optimizer, the running average."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.devices import autocast
+from napari_sam_adapter.sam.input_format import InputGeometry
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.feeds import Fed, Feed
+from napari_sam_adapter.training.loss import at_size_of, mask_loss
+from napari_sam_adapter.training.simulated_prompts import simulate_prompts
+from napari_sam_adapter.training.weights_average import WeightsAverage
+from napari_sam_adapter.training.workers import Workers
+
+
+class Stepper:
+    """Takes steps.
+
+    Parameters
+    ----------
+    model : AdaptedSam
+    feed : Feed
+    config : TrainingConfig
+    workers : Workers
+        Each takes ``batch_size`` slices per step; their gradients are averaged.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken.
+    parameters : list of Parameter
+        What is trained.
+    broken_at : str
+        Name of the slice at which a loss was no number, if one was.
+    """
+
+    def __init__(
+        self, model: AdaptedSam, feed: Feed, config: TrainingConfig, workers: Workers
+    ) -> None:
+        self._model, self._feed, self._config, self._workers = model, feed, config, workers
+        self.optimizer = _optimizer(model, config)
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.average = WeightsAverage(self.parameters, config.ema_decay)
+        takes_prompts = not model.settings.own_prompt_embedding
+        self._prompted_share = config.prompted_share if takes_prompts else 0.0
+        self.step = 0
+        self.broken_at = ""
+
+    def take(self, progress: float) -> float:
+        """Take one step and return its mean loss; nan or infinite if nothing was changed.
+
+        Parameters
+        ----------
+        progress : float
+            Share of the run that is done; it decides the learning rate.
+        """
+        share = learning_rate_share(progress, self._config.warmup_share)
+        final = self._config.final_learning_rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = final + (group["peak"] - final) * share
+        self.optimizer.zero_grad(set_to_none=True)
+        size, workers = self._config.batch_size, self._workers
+        first = (self.step * workers.count + workers.rank) * size
+        mine = sum(self._backward(self._feed.at(first + i), size) for i in range(size))
+        loss = workers.sums(mine)[0] / (workers.count * size)
+        if not math.isfinite(loss):
+            return loss
+        workers.average_gradients(self.parameters)
+        limit = math.inf if self._config.gradient_clip is None else self._config.gradient_clip
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        if not math.isfinite(float(norm)):
+            return math.nan  # the loss was a number, its gradient is not: one step would spoil all
+        self.optimizer.step()
+        self.step += 1
+        self.average.update(self.step)
+        return loss
+
+    def _backward(self, fed: Fed, batch_size: int) -> float:
+        """Add the gradients of one slice and return its loss."""
+        with autocast(self._model.device):
+            logits = self._model.decode(fed.embedding, fed.geometry)
+        logits = at_size_of(fed.target, logits)
+        loss = mask_loss(logits, fed.target, self._config.loss)
+        if fed.rng.random() < self._prompted_share:
+            loss = loss + self._prompted_loss(fed, logits)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            self.broken_at = self.broken_at or fed.name
+            return value
+        (loss / batch_size).backward()  # type: ignore[no-untyped-call]
+        return value
+
+    def _prompted_loss(self, fed: Fed, logits: Tensor) -> Tensor:
+        """Return the loss of the answer to a simulated prompt; zero where none can be given."""
+        height, width = fed.geometry.content_hw
+        index = int(fed.rng.integers(fed.target.shape[1]))
+        content = (0, index, slice(0, height), slice(0, width))
+        prompts = simulate_prompts(
+            (fed.target[content] > 0.5).cpu().numpy(),
+            (logits.detach()[content] > 0).cpu().numpy(),
+            index,
+            fed.rng,
+        )
+        if prompts is None:
+            return logits.new_zeros(())
+        size = (height, width)
+        as_seen = InputGeometry(size, size, fed.geometry.input_size)
+        with autocast(self._model.device):
+            answers = self._model.decode(fed.embedding, as_seen, prompts)
+        # As in prediction: the objects of all boxes together are the answer.
+        answer = at_size_of(fed.target, answers)[:, index].amax(0, keepdim=True)[None]
+        return mask_loss(answer, fed.target[:, index : index + 1], self._config.loss)
+
+
+def learning_rate_share(progress: float, warmup_share: float) -> float:
+    """Return the share of the peak learning rate: linear warm-up, then cosine decay to zero.
+
+    Parameters
+    ----------
+    progress : float
+        Share of the run that is done, 0..1.
+    warmup_share : float
+        Share of the run in which the rate rises.
+    """
+    if progress < warmup_share:
+        return max(progress / warmup_share, 0.02)
+    after = (min(progress, 1.0) - warmup_share) / (1.0 - warmup_share)
+    return 0.5 * (1.0 + math.cos(math.pi * after))
+
+
+def _optimizer(model: AdaptedSam, config: TrainingConfig) -> torch.optim.AdamW:
+    full = config.gear == "full"
+    decoder = model.decoder_parameters()
+    for parameter in decoder:
+        parameter.requires_grad_(True)
+    model.adapter.requires_grad_(full)
+    groups = [{"params": decoder, "peak": config.decoder_learning_rate}]
+    if full:
+        adapter = list(model.adapter.parameters())
+        groups.append({"params": adapter, "peak": config.adapter_learning_rate})
+    # One pass over the weights instead of a dozen; Apple's GPUs have no such kernel for all types.
+    fused = model.device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=0.0, weight_decay=config.weight_decay, fused=fused)

@@ -1,0 +1,110 @@
+"""The processes that share one training run: usually this one alone.
+
+Under ``torchrun`` or ``accelerate launch`` Hugging Face accelerate tells who is who, on which
+device, and carries numbers between them. Every process must make the same calls in the same order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_sam_adapter.sam.devices import choose_device
+
+
+class Workers:
+    """Who takes part in a run.
+
+    Attributes
+    ----------
+    count : int
+    rank : int
+        Of this process, from 0 on; 0 writes files and speaks to the person.
+    """
+
+    count = 1
+    rank = 0
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks to the person."""
+        return self.rank == 0
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Give every process the mean of all gradients."""
+
+    def sums(self, *numbers: float) -> list[float]:
+        """Return sums over all processes."""
+        return list(numbers)
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+
+
+class AcceleratedWorkers(Workers):
+    """Several processes, each with its share of the slices.
+
+    Parameters
+    ----------
+    device : str
+        ``auto``, or what the person asked for.
+    """
+
+    def __init__(self, device: str) -> None:
+        from accelerate import Accelerator
+
+        self._accelerator: Any = Accelerator(cpu=device == "cpu")
+        self.count = int(self._accelerator.num_processes)
+        self.rank = int(self._accelerator.process_index)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        device: torch.device = self._accelerator.device
+        return device
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Give every process the mean of all gradients, in one message."""
+        found = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        mean: Tensor = self._accelerator.reduce(
+            torch.cat([gradient.flatten() for gradient in found]), reduction="mean"
+        )
+        parts = torch.split(mean, [gradient.numel() for gradient in found])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter).clone()
+
+    def sums(self, *numbers: float) -> list[float]:
+        """Return sums over all processes."""
+        mine = torch.tensor(numbers, dtype=torch.float64, device=self._accelerator.device)
+        total: Tensor = self._accelerator.reduce(mine, reduction="sum")
+        return [float(value) for value in total]
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self._accelerator.wait_for_everyone()
+
+
+ALONE = Workers()
+
+
+def start_workers(device: str) -> tuple[Workers, torch.device]:
+    """Return the processes that share the run, and the device of this one.
+
+    Parameters
+    ----------
+    device : str
+        What the person asked for, e.g. ``auto`` or ``cpu``.
+    """
+    if not is_launched():
+        return ALONE, choose_device(device)
+    workers = AcceleratedWorkers(device)
+    return workers, workers.device
+
+
+def is_launched() -> bool:
+    """Whether ``torchrun`` or ``accelerate launch`` started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1

@@ -1,0 +1,114 @@
+"""A run that was killed goes on as if nothing had happened; another run is not continued."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.errors import CheckpointError
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
+from napari_sam_adapter.training.resume import RunCheckpoint
+
+STEPS = 24
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("polyps")
+    stack = synthetic_polyps(8, (64, 64), seed=6)
+    for name, pictures in (("images", stack.frames), ("masks", 255 * stack.masks)):
+        (root / name).mkdir()
+        for index, picture in enumerate(pictures):
+            Image.fromarray(picture).save(root / name / f"{index}.png")
+    return root
+
+
+def command(folders, out, *options) -> list[str]:
+    return [
+        *(sys.executable, "-m", "napari_sam_adapter", "train"),
+        *("--images", str(folders / "images"), "--masks", str(folders / "masks")),
+        *("--out", str(out), "--steps", str(STEPS), "--checkpoint-steps", "4", "--json"),
+        *("--input-size", "112", *options),
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folders, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "a.safetensors"
+    subprocess.run(command(folders, out), check=True, capture_output=True)
+    return out
+
+
+def test_a_killed_run_ends_with_the_weights_it_would_have_had(folders, undisturbed, tmp_path):
+    out = tmp_path / "a.safetensors"
+    checkpoint = tmp_path / "a.safetensors.checkpoint"
+    run = subprocess.Popen(command(folders, out), stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    assert checkpoint.exists()
+    assert not out.exists()
+    subprocess.run(command(folders, out, "--resume"), check=True, capture_output=True)
+    found, expected = load_file(out), load_file(undisturbed)
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-6, err_msg=key)
+    assert not checkpoint.exists()
+
+
+def job(samples, folder, *, resume: bool, **config) -> TrainingJob:
+    settings = {"gear": "quick", "max_seconds": 60, "max_steps": 4, **config}
+    checkpoint = RunCheckpoint(folder / "run.checkpoint", every=2, resume=resume)
+    return TrainingJob(
+        samples=samples,
+        out=folder / "a.safetensors",
+        config=TrainingConfig(**settings),
+        base="lite_medsam",
+        checkpoint=checkpoint,
+    )
+
+
+def stopped_in_the_middle(samples, folder) -> None:
+    events = run_job(job(samples, folder, resume=False))
+    for event in events:
+        if getattr(event, "step", 0) >= 3:
+            events.close()  # as a kill: nothing after this happens
+            return
+
+
+def test_a_run_goes_on_at_its_last_checkpoint(samples, tmp_path):
+    stopped_in_the_middle(samples[:3], tmp_path)
+    steps = [e.step for e in run_job(job(samples[:3], tmp_path, resume=True)) if hasattr(e, "step")]
+    assert steps == [3, 4]
+
+
+def test_without_a_checkpoint_to_resume_the_run_begins(samples, tmp_path):
+    assert isinstance(list(run_job(job(samples[:3], tmp_path, resume=True)))[-1], AdapterSaved)
+
+
+@pytest.mark.parametrize("change", ["slices", "settings"])
+def test_another_run_is_not_continued(samples, tmp_path, change):
+    stopped_in_the_middle(samples[:3], tmp_path)
+    if change == "slices":
+        other = job(samples[:4], tmp_path, resume=True)
+    else:
+        other = job(samples[:3], tmp_path, resume=True, seed=1)
+    with pytest.raises(CheckpointError, match=r"belongs to another run.*without --resume"):
+        list(run_job(other))
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x02}q\x00."])
+def test_a_damaged_checkpoint_is_refused_in_words(samples, tmp_path, content):
+    (tmp_path / "run.checkpoint").write_bytes(content)
+    with pytest.raises(CheckpointError, match="without --resume to begin again"):
+        list(run_job(job(samples[:3], tmp_path, resume=True)))

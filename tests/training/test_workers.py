@@ -1,0 +1,94 @@
+"""Several processes share a run: same weights on all, and those of one process with it all."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file
+
+from napari_sam_adapter.data.synthetic import synthetic_polyps
+
+# Each rank trains the same way as the command does, and writes down its own weights.
+SCRIPT = """
+import sys, torch
+from pathlib import Path
+from safetensors.torch import save_file
+from napari_sam_adapter.data.stacks import read_slices
+from napari_sam_adapter.data.files import pair_by_stem
+from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.loop import RunOptions, train_adapter
+from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.workers import start_workers
+
+root, out, batch = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+torch.set_num_threads(1)
+workers, device = start_workers("cpu")
+pairs = pair_by_stem(root / "images", root / "masks")
+samples = [TrainingSample(*one) for one in read_slices(pairs)]
+model = build_adapted_sam(ModelSettings.default("lite_medsam", 112))
+config = TrainingConfig(gear=sys.argv[4], max_seconds=600, max_steps=3, batch_size=batch)
+finished = list(train_adapter(model, samples, config, RunOptions(workers=workers)))[-1]
+assert finished.steps == 3
+save_file(finished.state, out / f"rank{workers.rank}-of-{workers.count}.safetensors")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("shared")
+    stack = synthetic_polyps(8, (64, 64), seed=6)
+    for name, pictures in (("images", stack.frames), ("masks", 255 * stack.masks)):
+        (root / name).mkdir()
+        for index, picture in enumerate(pictures):
+            Image.fromarray(picture).save(root / name / f"{index}.png")
+    (root / "train.py").write_text(SCRIPT)
+    return root
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "NAPARI_SAM_ADAPTER_BF16": "0", "OMP_NUM_THREADS": "1"}
+
+
+def torchrun(*arguments: str) -> list[str]:
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+    return [*launcher, "--nproc-per-node", "2", *arguments]
+
+
+@pytest.mark.parametrize("gear", ["quick", "full"])
+def test_two_processes_take_the_steps_of_one_with_the_whole_batch(folder, tmp_path, gear):
+    script = str(folder / "train.py")
+    alone = [sys.executable, script, str(folder), str(tmp_path), "2", gear]
+    shared = torchrun(script, str(folder), str(tmp_path), "1", gear)
+    for call in (alone, shared):
+        subprocess.run(call, check=True, capture_output=True, env=environment())
+    one, first, second = (
+        load_file(tmp_path / f"rank{rank}-of-{count}.safetensors")
+        for rank, count in ((0, 1), (0, 2), (1, 2))
+    )
+    for key, expected in one.items():
+        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+        np.testing.assert_allclose(first[key], expected, rtol=1e-4, atol=1e-5, err_msg=key)
+    assert any(np.abs(value).max() > 0 for key, value in one.items() if "mlp_up" in key) == (
+        gear == "full"
+    )
+
+
+def test_train_runs_unchanged_under_torchrun(folder, tmp_path):
+    out = tmp_path / "a.safetensors"
+    call = torchrun(
+        *("-m", "napari_sam_adapter", "train", "--images", str(folder / "images")),
+        *("--masks", str(folder / "masks"), "--out", str(out), "--steps", "2", "--gear", "quick"),
+        *("--device", "cpu", "--json"),
+    )
+    done = subprocess.run(call, check=True, capture_output=True, text=True, env=environment())
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    assert len(lines) == 1, "only one process reports"
+    assert json.loads(lines[0])["steps"] == 2
+    assert out.is_file()
+    assert torch.isfinite(torch.tensor(json.loads(lines[0])["last_loss"]))
