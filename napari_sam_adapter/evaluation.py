@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_sam_adapter.data.files import is_colour, read_image, read_labels
 from napari_sam_adapter.errors import EvaluationError, ImageError
-from napari_sam_adapter.metrics.protocol import Protocol, resize_nearest
+from napari_sam_adapter.metrics.protocol import resize_nearest
 from napari_sam_adapter.metrics.scores import (
     ImageScores,
     ScoredSlice,
@@ -22,6 +22,7 @@ from napari_sam_adapter.metrics.scores import (
     score_volume,
     summarise,
 )
+from napari_sam_adapter.prompted import decode_prompted
 from napari_sam_adapter.volume import value_range
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def evaluate_image(
     """Predict and score one slice that is in memory: image (Y, X) or (Y, X, 3), truth (Y, X)."""
     scoring = scoring or Scoring()
     start = time.perf_counter()
-    labels, probabilities = predict_for_scoring(model, image, scoring.protocol)
+    labels, probabilities = predict_for_scoring(model, image, truth, scoring)
     seconds = time.perf_counter() - start
     scores = score_image(labels, probabilities, _truth_like(truth, labels), scoring)
     return ImageScore(name, scores, seconds)
@@ -149,7 +150,7 @@ def evaluate_stack(
             if value_range(one) is None:
                 labels, probabilities = _nothing(model, one, scoring)
             else:
-                labels, probabilities = predict_for_scoring(model, one, scoring.protocol)
+                labels, probabilities = predict_for_scoring(model, one, one_truth, scoring)
             seconds += time.perf_counter() - start
             yield labels, probabilities, _truth_like(one_truth, labels)
 
@@ -158,9 +159,9 @@ def evaluate_stack(
 
 
 def predict_for_scoring(
-    model: AdaptedSam, image: np.ndarray, protocol: Protocol
+    model: AdaptedSam, image: np.ndarray, truth: np.ndarray, scoring: Scoring
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predict one slice at the size a protocol compares at.
+    """Predict one slice at the size it is compared at, with the prompts that are asked for.
 
     Returns
     -------
@@ -170,12 +171,15 @@ def predict_for_scoring(
     from napari_sam_adapter.sam.predict import decode_masks, encode_image
 
     embedding = encode_image(model, image)
-    if protocol.at_network_size:
+    if scoring.protocol.at_network_size:
         # The content of the padded square, stretched to S x S as if it had been squashed.
         size = embedding.geometry.input_size
         geometry = replace(embedding.geometry, original_hw=(size, size))
         embedding = replace(embedding, geometry=geometry)
-    prediction = decode_masks(model, embedding)
+    if scoring.prompts is None:
+        prediction = decode_masks(model, embedding)
+    else:
+        prediction = decode_prompted(model, embedding, truth, scoring.prompts)
     return prediction.labels, prediction.probabilities()
 
 

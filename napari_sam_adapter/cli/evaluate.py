@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +19,7 @@ from napari_sam_adapter.metrics import saliency, surface
 from napari_sam_adapter.metrics.bootstrap import MeanInterval
 from napari_sam_adapter.metrics.protocol import protocol_named
 from napari_sam_adapter.metrics.scores import MEASURES, Scores, Scoring
+from napari_sam_adapter.prompted import PromptProtocol
 
 INSTALL = "pip install 'napari-sam-adapter[metrics]'"
 
@@ -57,6 +58,13 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
     ] = False,
     spacing: Spacing = None,
     surface_tolerance: Tolerance = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            help="Give prompts derived from the masks: boxes (the exact box of each object) or "
+            "clicks:N (one after another in the middle of the largest error)."
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Score predictions against masks, per image and averaged, with 95 % intervals.
@@ -70,7 +78,10 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
     wanted = surfaces or spacing is not None or surface_tolerance is not None
     settings = _surface_settings(spacing, surface_tolerance) if wanted else None
     scoring = Scoring(
-        protocol=protocol_named(protocol), saliency=saliency.is_installed(), surface=settings
+        protocol=protocol_named(protocol),
+        saliency=saliency.is_installed(),
+        surface=settings,
+        prompts=None if prompts is None else PromptProtocol.parse(prompts),
     )
     if wanted and not surface.is_installed():
         raise EvaluationError(f"Surfaces are measured by MONAI, which is not installed: {INSTALL}")
@@ -147,6 +158,7 @@ def _as_json(result: Evaluation, scoring: Scoring) -> dict[str, Any]:
         "iou": _known(summary.overall["iou"].mean),
         "seconds_per_image": result.seconds_per_image,
         "protocol": scoring.protocol.name,
+        "prompts": None if scoring.prompts is None else asdict(scoring.prompts),
         "spacing": None if surfaces is None else surfaces.spacing,
         "surface_tolerance": None if surfaces is None else surfaces.forgiven,
         "overall": _intervals(summary.overall),

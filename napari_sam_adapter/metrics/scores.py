@@ -13,6 +13,7 @@ from napari_sam_adapter.metrics import saliency, surface
 from napari_sam_adapter.metrics.bootstrap import MeanInterval, bootstrap_mean
 from napari_sam_adapter.metrics.overlap import balanced_error_rate, dice, iou
 from napari_sam_adapter.metrics.protocol import ORIGINAL, Protocol
+from napari_sam_adapter.prompted import PromptProtocol
 
 # One value per measure, by the names of `MEASURES`; nan where a measure is not defined. Measures
 # that were not asked for are absent.
@@ -47,6 +48,8 @@ class Scoring:
         Whether the probability maps are scored (`saliency`, by PySODMetrics).
     surface : SurfaceSettings, or None
         How surfaces are measured (by MONAI); None leaves them out, for they take long.
+    prompts : PromptProtocol, or None
+        Prompts that are given, derived from the truth; None predicts without any.
 
     Raises
     ------
@@ -58,8 +61,14 @@ class Scoring:
     protocol: Protocol = ORIGINAL
     saliency: bool = True
     surface: surface.SurfaceSettings | None = None
+    prompts: PromptProtocol | None = None
 
     def __post_init__(self) -> None:
+        if self.protocol.at_network_size and self.prompts is not None:
+            raise EvaluationError(
+                f"Prompts are given at an image's own size, and the protocol "
+                f"'{self.protocol.name}' compares at another; use the protocol 'original'."
+            )
         if self.protocol.at_network_size and self.surface is not None:
             raise EvaluationError(
                 f"The protocol '{self.protocol.name}' resizes images to a square, in which "
