@@ -136,6 +136,25 @@ def value_range(image: np.ndarray) -> tuple[float, float] | None:
     return (low, high) if high > low else None
 
 
+def connected_objects(labels: np.ndarray) -> np.ndarray:
+    """Number the objects of each slice, from 1 on; pixels that touch by a side or corner are one.
+
+    Parameters
+    ----------
+    labels : ndarray of int or bool, shape (..., Y, X)
+        Any value but 0 is an object.
+
+    Returns
+    -------
+    ndarray of uint16, same shape
+    """
+    from scipy import ndimage
+
+    slices = labels.reshape(-1, *labels.shape[-2:])
+    numbered = [ndimage.label(one, structure=np.ones((3, 3)))[0] for one in slices]
+    return np.stack(numbered).astype(np.uint16).reshape(labels.shape)
+
+
 def _check_size_and_type(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     height, width = shape
     if min(height, width) < MINIMUM_SIDE:

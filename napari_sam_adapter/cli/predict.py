@@ -13,7 +13,7 @@ from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import errors, output, progress_bar
 from napari_sam_adapter.data.files import as_slices, is_colour, list_images, read_image, write_mask
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.volume import value_range
+from napari_sam_adapter.volume import connected_objects, value_range
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -27,6 +27,12 @@ def predict(
     adapter: options.Adapter = None,
     model: options.Model = None,
     device: options.Device = "auto",
+    instances: Annotated[
+        bool,
+        typer.Option(
+            "--instances", help="Number the connected objects of each slice instead of marking all."
+        ),
+    ] = False,
 ) -> None:
     """Predict masks of images and stacks; writes TIFF labels at the original size.
 
@@ -36,11 +42,18 @@ def predict(
     """
     targets = _targets(inputs, out)
     sam = options.load_model(adapter, model, device)
+    if instances and sam.settings.n_classes > 1:
+        raise ImageError(
+            f"--instances numbers the objects of one class; this adapter knows "
+            f"{', '.join(sam.settings.class_names)}."
+        )
     skipped = 0
     with progress_bar() as progress:
         task = progress.add_task("Predicting", total=len(targets))
         for source, target in targets:
             labels, skipped_here = _predict_stack(sam, read_image(source), source)
+            if instances:
+                labels = connected_objects(labels)
             skipped += skipped_here
             write_mask(target, labels)
             progress.advance(task)

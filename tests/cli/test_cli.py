@@ -72,6 +72,16 @@ def test_predict_writes_one_mask_per_image_at_its_own_size(folders, tmp_path, li
         np.testing.assert_array_equal(labels, predict_masks(lite_medsam, frame).mask)
 
 
+def test_instances_are_the_connected_objects_of_each_slice(folders, tmp_path):
+    plain, numbered = tmp_path / "plain", tmp_path / "numbered"
+    assert run("predict", folders[0], "--out", plain) == 0
+    assert run("predict", folders[0], "--out", numbered, "--instances") == 0
+    for path in sorted(plain.iterdir()):
+        labels, objects = tifffile.imread(path), tifffile.imread(numbered / path.name)
+        np.testing.assert_array_equal(objects != 0, labels != 0)
+        assert set(np.unique(objects)) == set(range(objects.max() + 1))
+
+
 def test_predict_uses_the_adapter(folders, tmp_path, adapter, tuned_sam):
     image = folders[0] / "frame1.png"
     assert run("predict", image, "--out", tmp_path / "out", "--adapter", adapter) == 0
