@@ -137,7 +137,7 @@ def value_range(image: np.ndarray) -> tuple[float, float] | None:
 
 
 def connected_objects(labels: np.ndarray) -> np.ndarray:
-    """Number the objects of each slice, from 1 on; pixels that touch by a side or corner are one.
+    """Give the objects of each slice numbers from 1 on; pixels that touch at a corner are one.
 
     Parameters
     ----------
