@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, TrainingError
 from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.widgets.class_choice import ClassChoice
 from napari_sam_adapter.widgets.fetching import Fetching
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -28,6 +30,7 @@ class DockController(QObject):
     Attributes
     ----------
     layers : LayerChoice
+    classes : ClassChoice
     prediction : Prediction
     retraining : Retraining
     fetching : Fetching
@@ -37,11 +40,14 @@ class DockController(QObject):
         The prediction process has started; a sentence that says on what it computes.
     versions_changed : Signal()
         The list of versions, or which one is active, changed.
+    classes_changed : Signal()
+        There are other classes, or a change of them was refused.
     """
 
     said = Signal(str, bool)
     engine_ready = Signal(str)
     versions_changed = Signal()
+    classes_changed = Signal()
 
     def __init__(
         self, viewer: napari.Viewer, session: Session, parent: QObject | None = None
@@ -49,6 +55,7 @@ class DockController(QObject):
         super().__init__(parent)
         self.session = session
         self.layers = LayerChoice(viewer, self)
+        self.classes = ClassChoice(session, self.layers, self)
         self.prediction = Prediction(session, self.layers, self)
         self.retraining = Retraining(session, self.layers, self)
         self.fetching = Fetching(self)
@@ -59,6 +66,7 @@ class DockController(QObject):
         self.fetching.said.connect(self.said)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)
+        session.classes_changed.connect(self.classes_changed.emit)
 
     @property
     def binding(self) -> LayerBinding | None:
@@ -116,6 +124,19 @@ class DockController(QObject):
         else:
             self.said.emit(f"The weights of {base.name} are not here yet: download them.", False)
 
+    def add_class(self) -> None:
+        """Add a class and paint with it."""
+        if self._change_classes(self.session.add_class):
+            self.classes.choose(len(self.session.classes))
+
+    def rename_class(self, label: int, name: str) -> None:
+        """Give the class of a label another name."""
+        self._change_classes(lambda: self.session.rename_class(label, name))
+
+    def remove_last_class(self) -> None:
+        """Do without the last class; what is painted stays."""
+        self._change_classes(self.session.remove_last_class)
+
     def load_adapter_file(self, path: Path) -> None:
         """Take an adapter file into the versions and use it."""
         try:
@@ -151,7 +172,18 @@ class DockController(QObject):
         self.fetching.cancel()
         self.session.close()
         self.session.active_changed.disconnect()
+        self.session.classes_changed.disconnect()
+        self.classes.close()
         self.layers.close()
+
+    def _change_classes(self, change: Callable[[], None]) -> bool:
+        try:
+            change()
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+            self.classes_changed.emit()  # the list shows what the person typed
+            return False
+        return True
 
     def _on_engine_ready(self, ready: dict[str, str]) -> None:
         self.engine_ready.emit(f"Ready on {ready['device']} ({ready['precision']}).")

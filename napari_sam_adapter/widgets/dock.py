@@ -15,6 +15,7 @@ from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.versions import AdapterStore, default_folder
 from napari_sam_adapter.widgets.binding import LayerBinding
+from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.correct_panel import CorrectPanel
 from napari_sam_adapter.widgets.keys import bind_keys
@@ -61,6 +62,7 @@ class SamAdapterDock(QWidget):
         self.models_panel = ModelsPanel()
         self.versions_panel = VersionsPanel()
         self.predict_panel = PredictPanel()
+        self.classes_panel = ClassesPanel()
         self.correct_panel = CorrectPanel()
         self.retrain_panel = RetrainPanel()
         self.message = QLabel(STARTING)
@@ -71,6 +73,7 @@ class SamAdapterDock(QWidget):
         bind_keys(viewer, self)
         self.layers_panel.announce()
         self._show_versions()
+        self._show_classes()
         self._show_slices()
         self.controller.start_engine()
         self.is_open = True
@@ -132,7 +135,7 @@ class SamAdapterDock(QWidget):
             ("Layers", (self.layers_panel,)),
             ("Model", (self.models_panel, self.versions_panel)),
             ("1 · Predict", (self.predict_panel,)),
-            ("2 · Correct", (self.correct_panel,)),
+            ("2 · Correct", (self.classes_panel, self.correct_panel)),
             ("3 · Retrain", (self.retrain_panel,)),
         )
         for title, panels in sections:
@@ -172,6 +175,12 @@ class SamAdapterDock(QWidget):
         self.predict_panel.cancel_requested.connect(prediction.cancel)
         self.correct_panel.accept_requested.connect(controller.toggle_accepted)
         self.correct_panel.slice_requested.connect(self._on_slice_requested)
+        self.classes_panel.class_requested.connect(controller.classes.choose)
+        self.classes_panel.add_requested.connect(controller.add_class)
+        self.classes_panel.rename_requested.connect(controller.rename_class)
+        self.classes_panel.remove_requested.connect(controller.remove_last_class)
+        controller.classes_changed.connect(self._show_classes)
+        controller.classes.selected.connect(self.classes_panel.show_selected)
         self.retrain_panel.retrain_requested.connect(retraining.start)
         self.retrain_panel.stop_requested.connect(retraining.stop)
         controller.said.connect(self._on_said)
@@ -213,6 +222,10 @@ class SamAdapterDock(QWidget):
         self.retrain_panel.show_input_sizes(spec.input_sizes, spec.default_input_size, fixed)
         if store.unreadable:
             self._on_said(store.unreadable[0], True)
+
+    def _show_classes(self) -> None:
+        self.classes_panel.show_classes(self.controller.session.classes)
+        self.classes_panel.show_selected(self.controller.classes.label)
 
     def _show_slices(self) -> None:
         binding = self.controller.binding

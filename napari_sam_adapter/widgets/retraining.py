@@ -104,6 +104,7 @@ class Retraining(QObject):
             image_name=binding.image.name,
             config=settings.config,
             input_size=settings.input_size,
+            classes=self._session.classes,
         )
 
     def _on_event(self, event: Any) -> None:
