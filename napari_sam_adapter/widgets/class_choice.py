@@ -91,10 +91,9 @@ def show_classes(labels: Labels, classes: Classes) -> None:
     ours = list(labels.features.columns) == COLUMNS
     if len(classes) == 1 and not ours:
         return
-    colors = dict(enumerate(classes.colors, start=1))
-    labels.colormap = DirectLabelColormap(
-        color_dict={None: NO_CLASS_COLOR, 0: "transparent", **colors}
-    )
+    colors: dict[int | None, str] = {None: NO_CLASS_COLOR, 0: "transparent"}
+    colors.update(enumerate(classes.colors, start=1))
+    labels.colormap = DirectLabelColormap(color_dict=colors)
     if ours or labels.features.empty:
         numbers = list(range(len(classes) + 1))
         labels.features = {"index": numbers, "class": ["background", *classes.names]}

@@ -15,6 +15,7 @@ from napari_sam_adapter.widgets.fetching import Fetching
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.prediction import Prediction
+from napari_sam_adapter.widgets.prompt_layers import PromptLayers
 from napari_sam_adapter.widgets.retraining import Retraining
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class DockController(QObject):
     ----------
     layers : LayerChoice
     classes : ClassChoice
+    prompts : PromptLayers
     prediction : Prediction
     retraining : Retraining
     fetching : Fetching
@@ -56,7 +58,13 @@ class DockController(QObject):
         self.session = session
         self.layers = LayerChoice(viewer, self)
         self.classes = ClassChoice(session, self.layers, self)
-        self.prediction = Prediction(session, self.layers, self)
+        self.prompts = PromptLayers(viewer, self.layers, self)
+        self.prediction = Prediction(
+            session,
+            self.layers,
+            lambda binding, index: self.prompts.in_slice(binding, index, self.classes.label),
+            self,
+        )
         self.retraining = Retraining(session, self.layers, self)
         self.fetching = Fetching(self)
         self._engine_job: Job | None = None
@@ -85,6 +93,33 @@ class DockController(QObject):
         job.failed.connect(self._on_failed)
         self._engine_job = job
         job.start()
+
+    def add_boxes(self) -> None:
+        """Let the person draw boxes."""
+        self._add_prompts(
+            self.prompts.add_boxes, "Draw a box around each object, then predict the slice."
+        )
+
+    def add_points(self) -> None:
+        """Let the person set points; warn where they mean nothing to what predicts."""
+        self._add_prompts(
+            self.prompts.add_points, "Click on the object or beside it, then predict the slice."
+        )
+        if self.layers.image is not None and not self.session.points_mean_something:
+            model = base_model(self.session.model().base).short_name
+            self.said.emit(
+                f"{model} knows boxes only: points mean nothing to it before it is retrained "
+                "here. Add boxes, or retrain first.",
+                True,
+            )
+
+    def _add_prompts(self, add: Callable[[], None], what_next: str) -> None:
+        try:
+            add()
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+            return
+        self.said.emit(what_next, False)
 
     def toggle_accepted(self) -> None:
         """Accept the slice in view as it is, or take that back."""
@@ -174,6 +209,7 @@ class DockController(QObject):
         self.session.active_changed.disconnect()
         self.session.classes_changed.disconnect()
         self.classes.close()
+        self.prompts.close()
         self.layers.close()
 
     def _change_classes(self, change: Callable[[], None]) -> bool:

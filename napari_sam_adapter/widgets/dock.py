@@ -22,6 +22,7 @@ from napari_sam_adapter.widgets.keys import bind_keys
 from napari_sam_adapter.widgets.layers_panel import LayersPanel
 from napari_sam_adapter.widgets.models_panel import ModelsPanel
 from napari_sam_adapter.widgets.predict_panel import PredictPanel
+from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 
@@ -62,6 +63,7 @@ class SamAdapterDock(QWidget):
         self.models_panel = ModelsPanel()
         self.versions_panel = VersionsPanel()
         self.predict_panel = PredictPanel()
+        self.prompts_panel = PromptsPanel()
         self.classes_panel = ClassesPanel()
         self.correct_panel = CorrectPanel()
         self.retrain_panel = RetrainPanel()
@@ -134,7 +136,7 @@ class SamAdapterDock(QWidget):
         sections: Sequence[tuple[str, Sequence[QWidget]]] = (
             ("Layers", (self.layers_panel,)),
             ("Model", (self.models_panel, self.versions_panel)),
-            ("1 · Predict", (self.predict_panel,)),
+            ("1 · Predict", (self.predict_panel, self.prompts_panel)),
             ("2 · Correct", (self.classes_panel, self.correct_panel)),
             ("3 · Retrain", (self.retrain_panel,)),
         )
@@ -175,6 +177,10 @@ class SamAdapterDock(QWidget):
         self.predict_panel.cancel_requested.connect(prediction.cancel)
         self.correct_panel.accept_requested.connect(controller.toggle_accepted)
         self.correct_panel.slice_requested.connect(self._on_slice_requested)
+        self.prompts_panel.boxes_requested.connect(controller.add_boxes)
+        self.prompts_panel.points_requested.connect(controller.add_points)
+        self.prompts_panel.kind_requested.connect(controller.prompts.mark)
+        controller.prompts.kind_changed.connect(self.prompts_panel.show_kind)
         self.classes_panel.class_requested.connect(controller.classes.choose)
         self.classes_panel.add_requested.connect(controller.add_class)
         self.classes_panel.rename_requested.connect(controller.rename_class)
