@@ -13,7 +13,7 @@ MAX_CLASSES = 32
 # Okabe & Ito's palette, then Tol's "muted" scheme: colour-blind people can tell them apart. The
 # second half of 32 classes repeats them darker.
 _BRIGHT = (
-    *("#cc79a7", "#56b4e9", "#f0e442", "#d55e00", "#009e73", "#0072b2", "#e69f00"),
+    *("#009e73", "#cc79a7", "#56b4e9", "#f0e442", "#d55e00", "#0072b2", "#e69f00"),
     *("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255"),
     "#aa4499",
 )

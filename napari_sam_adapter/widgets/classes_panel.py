@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from napari_sam_adapter.adapter.classes import MAX_CLASSES, Classes
 
 ROWS_SHOWN = 5
+ROW_HEIGHT = 22
 SWATCH = 12
 
 
@@ -81,6 +82,7 @@ class ClassesPanel(QWidget):
         while self.list.count() < len(classes):
             item = QListWidgetItem()
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+            item.setSizeHint(QSize(0, ROW_HEIGHT))
             self.list.addItem(item)
         for number, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True)):
             self.list.item(number).setText(name)
@@ -89,8 +91,7 @@ class ClassesPanel(QWidget):
         self.list.setCurrentRow(row)
         self.list.blockSignals(False)
         rows = min(len(classes), ROWS_SHOWN)
-        height = self.list.sizeHintForRow(0) * rows + 2 * self.list.frameWidth() + 2
-        self.list.setFixedHeight(height)
+        self.list.setFixedHeight(ROW_HEIGHT * rows + 2 * self.list.frameWidth() + 2)
         # One class needs no choice, and no room for taking it away.
         self.remove_button.setVisible(len(classes) > 1)
         self.add_button.setEnabled(len(classes) < MAX_CLASSES)
@@ -114,4 +115,6 @@ class ClassesPanel(QWidget):
 def _swatch(color: str) -> QIcon:
     pixmap = QPixmap(SWATCH, SWATCH)
     pixmap.fill(QColor(color))
-    return QIcon(pixmap)
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)  # else Qt tints the chosen row
+    return icon

@@ -146,7 +146,6 @@ class SamAdapterDock(QWidget):
             for panel in panels:
                 column.addWidget(panel)
             column.addWidget(_line())
-        column.addWidget(self.message)
         column.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -155,7 +154,10 @@ class SamAdapterDock(QWidget):
         area.setWidget(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
+        outer.addWidget(area, 1)
+        # What was said last stays in view, however far the panels are scrolled.
+        self.message.setContentsMargins(9, 0, 9, 9)
+        outer.addWidget(self.message)
         self.setMinimumWidth(300)
 
     def _connect_signals(self) -> None:
@@ -226,6 +228,8 @@ class SamAdapterDock(QWidget):
         self.models_panel.show_base(spec.name)
         fixed = None if active is None else active.card.input_size
         self.retrain_panel.show_input_sizes(spec.input_sizes, spec.default_input_size, fixed)
+        own = None if active is None else active.card.adapter.conditions
+        self.retrain_panel.advanced.show_conditions(spec.adapter.conditions, own)
         if store.unreadable:
             self._on_said(store.unreadable[0], True)
 

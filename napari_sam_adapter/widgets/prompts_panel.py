@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 KINDS = ("object", "background")
 
@@ -32,17 +32,24 @@ class PromptsPanel(QWidget):
         self.kind_box = QComboBox()
         self.kind_box.addItems(KINDS)
         self.kind_box.setToolTip("What new points mark")
-        self.kind_box.hide()
-        layout = QHBoxLayout(self)
+        self._kind_row = QWidget()
+        kind = QHBoxLayout(self._kind_row)
+        kind.setContentsMargins(0, 0, 0, 0)
+        kind.addWidget(QLabel("New points mark"))
+        kind.addWidget(self.kind_box, 1)
+        self._kind_row.hide()
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.boxes_button)
+        buttons.addWidget(self.points_button)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.boxes_button, 1)
-        layout.addWidget(self.points_button, 1)
-        layout.addWidget(self.kind_box)
+        layout.addLayout(buttons)
+        layout.addWidget(self._kind_row)
         self.boxes_button.clicked.connect(self.boxes_requested)
         self.points_button.clicked.connect(self.points_requested)
         self.kind_box.textActivated.connect(self.kind_requested)
 
     def show_kind(self, kind: str) -> None:
         """Show what new points mark; nothing where there is no layer of points."""
-        self.kind_box.setVisible(bool(kind))
+        self._kind_row.setVisible(bool(kind))
         self.kind_box.setCurrentText(kind)

@@ -79,9 +79,9 @@ def test_a_polygon_counts_as_its_bounding_box(person, panel):
 
 
 def test_points_mark_the_object_or_the_background(person, panel):
-    assert panel.kind_box.isHidden()
+    assert not panel.kind_box.isVisibleTo(panel)
     panel.points_button.click()
-    assert not panel.kind_box.isHidden()
+    assert panel.kind_box.isVisibleTo(panel)
     points = layer(person, "points")
     assert points.mode == "add"
     points.add((0, 20, 30))
@@ -98,7 +98,7 @@ def test_points_mark_the_object_or_the_background(person, panel):
     points.selected_data = {0}
     assert panel.kind_box.currentText() == "object"
     person.viewer.layers.remove(points)
-    assert panel.kind_box.isHidden()
+    assert not panel.kind_box.isVisibleTo(panel)
 
 
 def test_a_model_that_knows_boxes_only_says_so_until_it_is_trained(person, panel, polyps):
