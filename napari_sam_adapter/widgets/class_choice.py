@@ -70,10 +70,13 @@ class ClassChoice(QObject):
             self._on_selected_label()
 
     def _on_classes_changed(self) -> None:
-        self.label = min(self.label, len(self._session.classes))
+        last = len(self._session.classes)
         if self._labels is not None:
+            if self.label > last and self._labels.selected_label == self.label:
+                self._labels.selected_label = last  # what was painted with is no class any more
             show_classes(self._labels, self._session.classes)
             self._on_selected_label()
+        self.label = min(self.label, last)
 
     def _on_selected_label(self, event: Any = None) -> None:
         label = self._labels.selected_label if self._labels is not None else self.label

@@ -96,30 +96,27 @@ class DockController(QObject):
 
     def add_boxes(self) -> None:
         """Let the person draw boxes."""
-        self._add_prompts(
-            self.prompts.add_boxes, "Draw a box around each object, then predict the slice."
-        )
+        try:
+            self.prompts.add_boxes()
+            self.said.emit("Draw a box around each object, then predict the slice.", False)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
 
     def add_points(self) -> None:
         """Let the person set points; warn where they mean nothing to what predicts."""
-        self._add_prompts(
-            self.prompts.add_points, "Click on the object or beside it, then predict the slice."
-        )
-        if self.layers.image is not None and not self.session.points_mean_something:
-            model = base_model(self.session.model().base).short_name
+        try:
+            self.prompts.add_points()
+            if self.session.points_mean_something:
+                self.said.emit("Click on the object or beside it, then predict the slice.", False)
+                return
+            name = base_model(self.session.model().base).short_name
             self.said.emit(
-                f"{model} knows boxes only: points mean nothing to it before it is retrained "
-                "here. Add boxes, or retrain first.",
+                f"{name} knows boxes only: points mean nothing to it until an adapter is trained "
+                "with boxes and points. Add boxes, or retrain first.",
                 True,
             )
-
-    def _add_prompts(self, add: Callable[[], None], what_next: str) -> None:
-        try:
-            add()
         except SamAdapterError as error:
             self.said.emit(str(error), True)
-            return
-        self.said.emit(what_next, False)
 
     def toggle_accepted(self) -> None:
         """Accept the slice in view as it is, or take that back."""

@@ -170,8 +170,15 @@ class PromptLayers(QObject):
         self._tell_kind()
 
     def _tell_kind(self, event: Any = None) -> None:
-        kind = "" if self._points is None else str(self._points.feature_defaults["kind"].iloc[0])
+        kind = ""
+        if self._points is not None and "kind" in self._points.feature_defaults:
+            kind = str(self._points.feature_defaults["kind"].iloc[0])
         self.kind_changed.emit(kind)
+
+
+def is_prompt_layer(layer: Layer) -> bool:
+    """Whether a layer holds the boxes or points of a dock."""
+    return layer in _IMAGES
 
 
 def _in(vertices: np.ndarray, index: SliceIndex) -> bool:

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLineEdit
 
 from napari_sam_adapter.adapter.classes import CLASS_COLORS
 
@@ -160,3 +162,24 @@ def test_a_new_dock_shows_the_classes_of_the_version_in_use(two_classes, open_pe
     two_classes.wait_for_training()
     again = open_person(store=tmp_path / "adapters")
     assert names(again.dock.classes_panel) == ["left", "right"]
+
+
+def test_a_class_is_renamed_by_typing_also_where_the_name_is_refused(person, panel, qtbot):
+    panel.add_button.click()
+    for typed, expected in (("tool", "tool"), ("object", "tool")):
+        panel.list.editItem(panel.list.item(1))
+        editor = panel.list.findChild(QLineEdit)
+        editor.selectAll()
+        qtbot.keyClicks(editor, typed)
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+        person.settle()
+        assert names(panel) == ["object", expected]
+
+
+def test_removing_the_class_one_paints_with_goes_back_to_the_one_before(person, panel):
+    person.predict()
+    panel.add_button.click()
+    assert person.labels.selected_label == 2
+    panel.remove_button.click()
+    assert person.labels.selected_label == 1
+    assert panel.list.currentRow() == 0

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.metrics import dice
 from napari_sam_adapter.sam import registry
+from napari_sam_adapter.widgets.dock import SamAdapterDock
 
 
 @pytest.fixture
@@ -174,3 +176,23 @@ def test_a_box_for_a_class_that_is_not_learned_yet_is_refused_in_words(person, p
     layer(person, "boxes").add_rectangles(around(polyps.masks[0], 0))
     person.predict()
     assert "meant for class 2, but the model knows 1: object" in person.message
+
+
+def test_the_key_predicts_while_the_layer_of_boxes_is_active(person, panel, polyps, qtbot):
+    panel.boxes_button.click()
+    layer(person, "boxes").add_rectangles(around(polyps.masks[0], 0))
+    canvas = person.viewer.window._qt_viewer.canvas.native
+    qtbot.keyClick(canvas, "P", Qt.KeyboardModifier.ShiftModifier)
+    person.wait(lambda: person.message.startswith("Predicted from 1 box"))
+
+
+def test_a_new_dock_finds_the_boxes_and_points_again(person, panel, open_person):
+    panel.points_button.click()
+    layer(person, "points").add((0, 20, 30))
+    person.dock.shutdown()
+    again = SamAdapterDock(person.viewer, person.controller.session)
+    assert again.prompts_panel.kind_box.isVisibleTo(again.prompts_panel)
+    again.prompts_panel.points_button.click()
+    assert len(person.viewer.layers) == 2
+    again.shutdown()
+    again.deleteLater()
