@@ -7,14 +7,16 @@ dock reads layers, hands arrays in, and writes what comes out.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from psygnal import Signal
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
+from napari_sam_adapter.adapter.classes import Classes
+from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import TrainingProcess
 from napari_sam_adapter.errors import ImageError, TrainingError, WeightsError
@@ -42,6 +44,9 @@ class RetrainRequest:
     config : TrainingConfig
     input_size : int or None
         For the first version; a later one keeps that of the version it continues from.
+    classes : Classes
+    conditions : tuple of Condition or None
+        For the first version, likewise; None are the base model's own.
     """
 
     source: SliceSource
@@ -49,6 +54,8 @@ class RetrainRequest:
     image_name: str
     config: TrainingConfig
     input_size: int | None = None
+    classes: Classes = field(default_factory=Classes)
+    conditions: tuple[Condition, ...] | None = None
 
 
 class Session:
@@ -68,9 +75,12 @@ class Session:
     ----------
     active_changed : Signal
         Another version (or the base model) predicts from now on.
+    classes_changed : Signal
+        There are other classes, or they have other names.
     """
 
     active_changed = Signal()
+    classes_changed = Signal()
 
     def __init__(
         self,
@@ -88,6 +98,20 @@ class Session:
         self._stop_requested, self._closed = threading.Event(), threading.Event()
         self._names: dict[str, str] = {}
         self._active = store.active
+        self._classes = Classes() if self._active is None else Classes.of(self._active.card)
+
+    @property
+    def classes(self) -> Classes:
+        """What the labels stand for; the next training run learns these."""
+        return self._classes
+
+    @property
+    def points_mean_something(self) -> bool:
+        """Whether what predicts now answers to points: by nature, or from training with prompts."""
+        if base_model(self.model().base).answers_points:
+            return True
+        config = {} if self._active is None else self._active.card.training.get("config")
+        return isinstance(config, Mapping) and bool(config.get("prompted_share"))
 
     @property
     def active(self) -> AdapterVersion | None:
@@ -112,7 +136,58 @@ class Session:
             check_adapter_base(version.card, version.path.name, wanted=self.base_of(version.card))
         self.store.set_active(number)
         self._active = version
+        if version is not None:
+            self._set_classes(Classes.of(version.card))
         self.active_changed.emit()
+
+    def add_class(self) -> None:
+        """Add a class at the end; the next training run learns it.
+
+        Raises
+        ------
+        TrainingError
+            If there are as many as can be told apart.
+        """
+        self._change_classes(self._classes.with_one_more)
+
+    def rename_class(self, label: int, name: str) -> None:
+        """Give the class of a label another name.
+
+        Raises
+        ------
+        TrainingError
+            If it is empty, or another class's.
+        """
+        self._change_classes(lambda: self._classes.renamed(label, name))
+
+    def remove_last_class(self) -> None:
+        """Do without the last class.
+
+        Raises
+        ------
+        TrainingError
+            If there is only one, or the version in use has learned it.
+        """
+        card = None if self._active is None else self._active.card
+        if card is not None and len(self._classes) <= len(card.class_names):
+            raise TrainingError(
+                f"{self.active_name} has learned {len(card.class_names)} classes "
+                f"({', '.join(card.class_names)}), and the next version continues from it. Choose "
+                "the base model in the list of versions to have fewer."
+            )
+        self._change_classes(self._classes.without_last)
+
+    def _change_classes(self, change: Callable[[], Classes]) -> None:
+        try:
+            classes = change()
+        except ValueError as error:
+            raise TrainingError(f"The classes stay as they are: {error}.") from error
+        self._set_classes(classes)
+
+    def _set_classes(self, classes: Classes) -> None:
+        if classes != self._classes:
+            self._classes = classes
+            self.classes_changed.emit()
 
     def choose_base(self, base: str) -> None:
         """Start from another base model from now on; an adapter of another one is put aside.
@@ -151,7 +226,11 @@ class Session:
         """
         version = AdapterStore(saved.path.parent).adopt(saved.path)
         if version.path.parent.resolve() == self.store.folder.resolve():
+            asked, learned = self._classes, version.card.class_names
             self.activate(version.number)
+            # What the person has added while it was training is for the next run.
+            if asked.names[: len(learned)] == learned:
+                self._set_classes(asked)
         return version
 
     def is_in_use(self, version: AdapterVersion) -> bool:
@@ -171,6 +250,7 @@ class Session:
         self.store, self._names = AdapterStore(folder), {}
         self.base = _remembered_base(self.store)
         self._active = self.store.active
+        self._set_classes(Classes() if self._active is None else Classes.of(self._active.card))
         self.active_changed.emit()
 
     def load_adapter_file(self, path: Path) -> AdapterVersion:
@@ -225,6 +305,9 @@ class Session:
             init=self.model().adapter,
             input_size=request.input_size,
             device=self.device,
+            adapter=self._adapter_of(request),
+            class_names=request.classes.names,
+            class_colors=request.classes.colors,
             notes={"image": request.image_name},
         )
         if self._stop_requested.is_set():
@@ -238,6 +321,15 @@ class Session:
             yield from self.training.events()
         finally:
             self.training = None
+
+    def _adapter_of(self, request: RetrainRequest) -> AdapterConfig | None:
+        """Return the shape of a new adapter; a version in use keeps its own."""
+        if self._active is not None or request.conditions is None:
+            return None
+        try:
+            return replace(base_model(self.base).adapter, conditions=request.conditions)
+        except ValueError as error:
+            raise TrainingError(f"The conditions cannot be used: {error}.") from error
 
     def allow_training(self) -> None:
         """Forget an earlier Stop; called on the main thread, before the run has a thread."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from napari_sam_adapter.adapter.classes import check_class_names
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.errors import CheckpointError
 
@@ -98,6 +99,7 @@ class AdapterCard:
             values["adapter"] = AdapterConfig.from_dict(values["adapter"])
             for key in ("class_names", "class_colors"):
                 values[key] = tuple(str(one) for one in values.get(key, ()))
+            check_class_names(values["class_names"])
             return cls(**values)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"The card inside {source} is damaged ({error}).") from error

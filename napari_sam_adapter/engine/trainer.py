@@ -96,6 +96,9 @@ class TrainingProcess:
             "base": job.base,
             "init": None if job.init is None else str(job.init),
             "input_size": job.input_size,
+            "adapter": None if job.adapter is None else job.adapter.to_dict(),
+            "class_names": None if job.class_names is None else list(job.class_names),
+            "class_colors": list(job.class_colors),
             "device": job.device,
             "notes": dict(job.notes),
         }

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam_adapter.adapter.card import read_card
+from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.adapter.module import has_zero_effect
 from napari_sam_adapter.engine.protocol import Message
 from napari_sam_adapter.errors import EngineError
@@ -151,7 +152,7 @@ def _job_from(message: Message) -> TrainingJob:
         TrainingSample(arrays[f"image{i}"], arrays[f"labels{i}"], name)
         for i, name in enumerate(values["names"])
     ]
-    init = values["init"]
+    init, adapter, names = values["init"], values["adapter"], values["class_names"]
     if init is not None:
         read_card(Path(init))  # a clear error before anything is computed
     return TrainingJob(
@@ -161,6 +162,9 @@ def _job_from(message: Message) -> TrainingJob:
         base=values["base"],
         init=None if init is None else Path(init),
         input_size=values["input_size"],
+        adapter=None if adapter is None else AdapterConfig.from_dict(adapter),
+        class_names=None if names is None else tuple(names),
+        class_colors=tuple(values["class_colors"]),
         device=values["device"],
         notes=values["notes"],
     )

@@ -11,6 +11,7 @@ from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 from torch import Tensor, nn
 
+from napari_sam_adapter.adapter.classes import check_class_names
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.adapter.module import Adapter, has_zero_effect
 from napari_sam_adapter.errors import PromptError
@@ -19,8 +20,6 @@ from napari_sam_adapter.sam.class_decoder import decode_classes, new_class
 from napari_sam_adapter.sam.input_format import Fit, InputFormat, InputGeometry, Normalisation
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.sam.registry import BaseModel, base_model, check_input_size
-
-MAX_CLASSES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +87,6 @@ class ModelSettings:
     def input_format(self) -> InputFormat:
         """How slices are brought into the encoder's input."""
         return InputFormat(self.input_size, self.normalisation, self.fit)
-
-
-def check_class_names(names: tuple[str, ...]) -> None:
-    """Refuse names that cannot tell classes apart.
-
-    Raises
-    ------
-    ValueError
-        With what is wrong.
-    """
-    if not 1 <= len(names) <= MAX_CLASSES:
-        raise ValueError(f"between 1 and {MAX_CLASSES} classes can be told apart, got {len(names)}")
-    if len({name.strip() for name in names} - {""}) != len(names):
-        raise ValueError(f"each class needs a name of its own, got {', '.join(map(repr, names))}")
 
 
 class PromptEmbedding(nn.Module):

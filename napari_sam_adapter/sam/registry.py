@@ -45,6 +45,8 @@ class BaseModel:
         How slices are brought into the input, see `InputFormat`.
     adapter : AdapterConfig
         The adapter it gets unless another is asked for.
+    answers_points : bool
+        Whether points mean something to it before an adapter is trained with prompts.
     """
 
     name: str
@@ -61,6 +63,7 @@ class BaseModel:
     fit: Fit
     adapter: AdapterConfig
     size_step: int = 0
+    answers_points: bool = True
 
     @property
     def short_name(self) -> str:
@@ -136,6 +139,7 @@ LITE_MEDSAM = BaseModel(
     normalisation="min-max",
     fit="pad",
     adapter=AdapterConfig(),
+    answers_points=False,
 )
 
 MOBILE_SAM = BaseModel(
@@ -208,6 +212,7 @@ MEDSAM_VIT_B = replace(
     standing_prompt="whole_image_box",
     normalisation="min-max",
     fit="squash",
+    answers_points=False,
 )
 
 BASE_MODELS: dict[str, BaseModel] = {

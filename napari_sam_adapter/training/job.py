@@ -153,7 +153,8 @@ def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
     TrainingError
         If the classes cannot be told apart.
     """
-    from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam, check_class_names
+    from napari_sam_adapter.adapter.classes import check_class_names
+    from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
     from napari_sam_adapter.sam.checkpoint import load_adapter
 
     if job.class_names is not None:

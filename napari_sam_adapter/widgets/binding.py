@@ -270,14 +270,14 @@ def new_labels_layer(viewer: napari.Viewer, image: Image) -> Labels:
     labels = Labels(
         np.zeros(source.shape, np.uint8),
         name=f"{image.name} masks",
-        scale=image.scale,
-        translate=image.translate,
-        rotate=image.rotate,
-        shear=image.shear,
-        affine=image.affine,
-        units=image.units,
-        axis_labels=image.axis_labels,
         opacity=0.5,
+        **placement_of(image),
     )
     viewer.add_layer(labels)
     return labels
+
+
+def placement_of(image: Image) -> dict[str, Any]:
+    """Return what puts a new layer exactly where an image lies."""
+    names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    return {name: getattr(image, name) for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,12 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, TrainingError
 from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.widgets.class_choice import ClassChoice
 from napari_sam_adapter.widgets.fetching import Fetching
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.prediction import Prediction
+from napari_sam_adapter.widgets.prompt_layers import PromptLayers
 from napari_sam_adapter.widgets.retraining import Retraining
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ class DockController(QObject):
     Attributes
     ----------
     layers : LayerChoice
+    classes : ClassChoice
+    prompts : PromptLayers
     prediction : Prediction
     retraining : Retraining
     fetching : Fetching
@@ -37,11 +42,14 @@ class DockController(QObject):
         The prediction process has started; a sentence that says on what it computes.
     versions_changed : Signal()
         The list of versions, or which one is active, changed.
+    classes_changed : Signal()
+        There are other classes, or a change of them was refused.
     """
 
     said = Signal(str, bool)
     engine_ready = Signal(str)
     versions_changed = Signal()
+    classes_changed = Signal()
 
     def __init__(
         self, viewer: napari.Viewer, session: Session, parent: QObject | None = None
@@ -49,7 +57,14 @@ class DockController(QObject):
         super().__init__(parent)
         self.session = session
         self.layers = LayerChoice(viewer, self)
-        self.prediction = Prediction(session, self.layers, self)
+        self.classes = ClassChoice(session, self.layers, self)
+        self.prompts = PromptLayers(viewer, self.layers, self)
+        self.prediction = Prediction(
+            session,
+            self.layers,
+            lambda binding, index: self.prompts.in_slice(binding, index, self.classes.label),
+            self,
+        )
         self.retraining = Retraining(session, self.layers, self)
         self.fetching = Fetching(self)
         self._engine_job: Job | None = None
@@ -59,6 +74,7 @@ class DockController(QObject):
         self.fetching.said.connect(self.said)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)
+        session.classes_changed.connect(self.classes_changed.emit)
 
     @property
     def binding(self) -> LayerBinding | None:
@@ -77,6 +93,30 @@ class DockController(QObject):
         job.failed.connect(self._on_failed)
         self._engine_job = job
         job.start()
+
+    def add_boxes(self) -> None:
+        """Let the person draw boxes."""
+        try:
+            self.prompts.add_boxes()
+            self.said.emit("Draw a box around each object, then predict the slice.", False)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+
+    def add_points(self) -> None:
+        """Let the person set points; warn where they mean nothing to what predicts."""
+        try:
+            self.prompts.add_points()
+            if self.session.points_mean_something:
+                self.said.emit("Click on the object or beside it, then predict the slice.", False)
+                return
+            name = base_model(self.session.model().base).short_name
+            self.said.emit(
+                f"{name} knows boxes only: points mean nothing to it until an adapter is trained "
+                "with boxes and points. Add boxes, or retrain first.",
+                True,
+            )
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
 
     def toggle_accepted(self) -> None:
         """Accept the slice in view as it is, or take that back."""
@@ -116,6 +156,19 @@ class DockController(QObject):
         else:
             self.said.emit(f"The weights of {base.name} are not here yet: download them.", False)
 
+    def add_class(self) -> None:
+        """Add a class and paint with it."""
+        if self._change_classes(self.session.add_class):
+            self.classes.choose(len(self.session.classes))
+
+    def rename_class(self, label: int, name: str) -> None:
+        """Give the class of a label another name."""
+        self._change_classes(lambda: self.session.rename_class(label, name))
+
+    def remove_last_class(self) -> None:
+        """Do without the last class; what is painted stays."""
+        self._change_classes(self.session.remove_last_class)
+
     def load_adapter_file(self, path: Path) -> None:
         """Take an adapter file into the versions and use it."""
         try:
@@ -151,7 +204,19 @@ class DockController(QObject):
         self.fetching.cancel()
         self.session.close()
         self.session.active_changed.disconnect()
+        self.session.classes_changed.disconnect()
+        self.classes.close()
+        self.prompts.close()
         self.layers.close()
+
+    def _change_classes(self, change: Callable[[], None]) -> bool:
+        try:
+            change()
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+            self.classes_changed.emit()  # the list shows what the person typed
+            return False
+        return True
 
     def _on_engine_ready(self, ready: dict[str, str]) -> None:
         self.engine_ready.emit(f"Ready on {ready['device']} ({ready['precision']}).")

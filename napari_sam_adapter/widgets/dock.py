@@ -15,12 +15,14 @@ from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.versions import AdapterStore, default_folder
 from napari_sam_adapter.widgets.binding import LayerBinding
+from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.correct_panel import CorrectPanel
 from napari_sam_adapter.widgets.keys import bind_keys
 from napari_sam_adapter.widgets.layers_panel import LayersPanel
 from napari_sam_adapter.widgets.models_panel import ModelsPanel
 from napari_sam_adapter.widgets.predict_panel import PredictPanel
+from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 
@@ -61,6 +63,8 @@ class SamAdapterDock(QWidget):
         self.models_panel = ModelsPanel()
         self.versions_panel = VersionsPanel()
         self.predict_panel = PredictPanel()
+        self.prompts_panel = PromptsPanel()
+        self.classes_panel = ClassesPanel()
         self.correct_panel = CorrectPanel()
         self.retrain_panel = RetrainPanel()
         self.message = QLabel(STARTING)
@@ -71,6 +75,7 @@ class SamAdapterDock(QWidget):
         bind_keys(viewer, self)
         self.layers_panel.announce()
         self._show_versions()
+        self._show_classes()
         self._show_slices()
         self.controller.start_engine()
         self.is_open = True
@@ -131,8 +136,8 @@ class SamAdapterDock(QWidget):
         sections: Sequence[tuple[str, Sequence[QWidget]]] = (
             ("Layers", (self.layers_panel,)),
             ("Model", (self.models_panel, self.versions_panel)),
-            ("1 · Predict", (self.predict_panel,)),
-            ("2 · Correct", (self.correct_panel,)),
+            ("1 · Predict", (self.predict_panel, self.prompts_panel)),
+            ("2 · Correct", (self.classes_panel, self.correct_panel)),
             ("3 · Retrain", (self.retrain_panel,)),
         )
         for title, panels in sections:
@@ -141,7 +146,6 @@ class SamAdapterDock(QWidget):
             for panel in panels:
                 column.addWidget(panel)
             column.addWidget(_line())
-        column.addWidget(self.message)
         column.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -150,7 +154,10 @@ class SamAdapterDock(QWidget):
         area.setWidget(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
+        outer.addWidget(area, 1)
+        # What was said last stays in view, however far the panels are scrolled.
+        self.message.setContentsMargins(9, 0, 9, 9)
+        outer.addWidget(self.message)
         self.setMinimumWidth(300)
 
     def _connect_signals(self) -> None:
@@ -172,6 +179,16 @@ class SamAdapterDock(QWidget):
         self.predict_panel.cancel_requested.connect(prediction.cancel)
         self.correct_panel.accept_requested.connect(controller.toggle_accepted)
         self.correct_panel.slice_requested.connect(self._on_slice_requested)
+        self.prompts_panel.boxes_requested.connect(controller.add_boxes)
+        self.prompts_panel.points_requested.connect(controller.add_points)
+        self.prompts_panel.kind_requested.connect(controller.prompts.mark)
+        controller.prompts.kind_changed.connect(self.prompts_panel.show_kind)
+        self.classes_panel.class_requested.connect(controller.classes.choose)
+        self.classes_panel.add_requested.connect(controller.add_class)
+        self.classes_panel.rename_requested.connect(controller.rename_class)
+        self.classes_panel.remove_requested.connect(controller.remove_last_class)
+        controller.classes_changed.connect(self._show_classes)
+        controller.classes.selected.connect(self.classes_panel.show_selected)
         self.retrain_panel.retrain_requested.connect(retraining.start)
         self.retrain_panel.stop_requested.connect(retraining.stop)
         controller.said.connect(self._on_said)
@@ -211,8 +228,14 @@ class SamAdapterDock(QWidget):
         self.models_panel.show_base(spec.name)
         fixed = None if active is None else active.card.input_size
         self.retrain_panel.show_input_sizes(spec.input_sizes, spec.default_input_size, fixed)
+        own = None if active is None else active.card.adapter.conditions
+        self.retrain_panel.advanced.show_conditions(spec.adapter.conditions, own)
         if store.unreadable:
             self._on_said(store.unreadable[0], True)
+
+    def _show_classes(self) -> None:
+        self.classes_panel.show_classes(self.controller.session.classes)
+        self.classes_panel.show_selected(self.controller.classes.label)
 
     def _show_slices(self) -> None:
         binding = self.controller.binding

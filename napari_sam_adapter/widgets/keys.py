@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer
+
+from napari_sam_adapter.widgets.prompt_layers import is_prompt_layer
 
 if TYPE_CHECKING:
     import napari
@@ -27,14 +29,16 @@ def bind_keys(viewer: napari.Viewer, dock: SamAdapterDock) -> None:
         "Shift-R": dock.retrain_panel.request,
     }
 
-    def bind_on(target: Any) -> None:
-        for key, action in actions.items():
-            target.bind_key(key, _handler(action, dock), overwrite=True)
+    def bind_on(target: Any, keys: Iterable[str] = tuple(KEYS)) -> None:
+        for key in keys:
+            target.bind_key(key, _handler(actions[key], dock), overwrite=True)
 
     def bind_on_layer(layer: Layer) -> None:
         # Other layers have tools of their own on these keys.
         if isinstance(layer, Image | Labels):
             bind_on(layer)
+        elif is_prompt_layer(layer):
+            bind_on(layer, ["Shift-P"])  # predicting is what follows a box
 
     bind_on(viewer)
     for layer in viewer.layers:

@@ -19,6 +19,8 @@ class LayerChoice(QObject):
 
     Attributes
     ----------
+    image_changed : Signal()
+        Another image is chosen, or none.
     changed : Signal()
         Other layers are worked on now, or none.
     slices_changed : Signal()
@@ -27,6 +29,7 @@ class LayerChoice(QObject):
         The chosen layers cannot be used; a sentence for the person.
     """
 
+    image_changed = Signal()
     changed = Signal()
     slices_changed = Signal()
     failed = Signal(str)
@@ -40,9 +43,16 @@ class LayerChoice(QObject):
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.point.connect(self._on_slider_moved)
 
+    @property
+    def image(self) -> Image | None:
+        """The chosen image."""
+        return self._image
+
     def choose(self, image: Image | None, labels: Labels | None) -> None:
         """Work on these layers; without masks a new layer is made when it is needed."""
-        self._image = image
+        if image is not self._image:
+            self._image = image
+            self.image_changed.emit()
         binding = None
         try:
             if image is not None and labels is not None:

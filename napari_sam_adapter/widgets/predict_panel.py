@@ -16,9 +16,13 @@ class PredictPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.slice_button = QPushButton("Predict slice")
-        self.slice_button.setToolTip("Predict the slice in view (Shift+P)")
+        self.slice_button.setToolTip(
+            "Predict the slice in view, from its boxes and points if there are any (Shift+P)"
+        )
         self.all_button = QPushButton("Predict all")
-        self.all_button.setToolTip("Predict every slice that is not accepted")
+        self.all_button.setToolTip(
+            "Predict every slice that is not accepted; boxes and points are not used here"
+        )
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m slices")
         self.cancel_button = QPushButton("Cancel")

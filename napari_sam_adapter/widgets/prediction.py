@@ -9,10 +9,11 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.engine.predictor import SlicePredicted, SliceSkipped, predict_slices
 from napari_sam_adapter.errors import ImageError, SamAdapterError
+from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.volume import SliceIndex
@@ -35,10 +36,15 @@ class Prediction(QObject):
     progressed = Signal(int, int)
 
     def __init__(
-        self, session: Session, layers: LayerChoice, parent: QObject | None = None
+        self,
+        session: Session,
+        layers: LayerChoice,
+        prompts_in: Callable[[LayerBinding, SliceIndex], Prompts],
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session, self._layers = session, layers
+        self._session, self._layers, self._prompts_in = session, layers, prompts_in
+        self._prompts = NO_PROMPTS
         self._job: Job | None = None
         self._binding: LayerBinding | None = None
         self._stop = self._failed = self._once_more = False
@@ -54,7 +60,7 @@ class Prediction(QObject):
         return self._job is not None
 
     def predict_slice(self) -> None:
-        """Predict the slice in view."""
+        """Predict the slice in view, from the boxes and points in it if there are any."""
         try:
             binding = self._layers.need()
             index = binding.index_in_view()
@@ -63,7 +69,7 @@ class Prediction(QObject):
                     f"{binding.source.describe(index).capitalize()} is accepted, so it stays as "
                     "it is. Take the acceptance back to predict it again."
                 )
-            self._start(binding, [index])
+            self._start(binding, [index], self._prompts_in(binding, index))
         except SamAdapterError as error:
             self.said.emit(str(error), True)
 
@@ -98,16 +104,21 @@ class Prediction(QObject):
         """Stop after the slice that is being predicted; what is done stays."""
         self._stop = True
 
-    def _start(self, binding: LayerBinding, indices: Sequence[SliceIndex]) -> None:
+    def _start(
+        self,
+        binding: LayerBinding,
+        indices: Sequence[SliceIndex],
+        prompts: Prompts = NO_PROMPTS,
+    ) -> None:
         if self._job is not None:
             raise ImageError("A prediction is running already; wait for it, or cancel it.")
         self._stop = self._failed = self._quiet = False
-        self._model_name = self._session.active_name
+        self._model_name, self._prompts = self._session.active_name, prompts
         self._binding, self._skipped = binding, []
         self._n_done, self._n_wanted = 0, len(indices)
         model, source, predictor = self._session.model(), binding.source, self._session.predictor
         job = Job(
-            lambda: predict_slices(predictor, source, indices, model, lambda: self._stop),
+            lambda: predict_slices(predictor, source, indices, model, lambda: self._stop, prompts),
             f"predicting {len(indices)} slices",
             self.cancel,
             self,
@@ -162,4 +173,11 @@ class Prediction(QObject):
         if done < wanted:
             return f"Cancelled: {done} of {wanted} slices were predicted by {name}."
         what = "Predicted" if wanted == 1 else f"{done} slices predicted"
+        if self._prompts:
+            what = f"{what} from {_describe(self._prompts)}"
         return f"{what} by {name}. Correct the masks with napari's brush, or accept them."
+
+
+def _describe(prompts: Prompts) -> str:
+    counts = ((len(prompts.boxes), "box", "boxes"), (len(prompts.points), "point", "points"))
+    return " and ".join(f"{n} {one if n == 1 else more}" for n, one, more in counts if n)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from magicgui.widgets import ComboBox, Container, FloatSpinBox
 from qtpy.QtCore import Signal
@@ -16,6 +16,7 @@ from napari_sam_adapter.training.events import (
     TrainingStarted,
     ValidationReport,
 )
+from napari_sam_adapter.widgets.advanced_settings import AdvancedSettings
 from napari_sam_adapter.widgets.sizes import let_shrink
 from napari_sam_adapter.widgets.training_curve import TrainingCurve
 
@@ -35,10 +36,13 @@ class RetrainSettings:
     config : TrainingConfig
     input_size : int or None
         None where the version in use has one already.
+    conditions : mapping of str to float, or None
+        Weights by name; None likewise.
     """
 
     config: TrainingConfig
     input_size: int | None
+    conditions: Mapping[str, float] | None
 
 
 class RetrainPanel(QWidget):
@@ -80,6 +84,7 @@ class RetrainPanel(QWidget):
         self._form.margins = (0, 0, 0, 0)
         for box in (self.gear_box, self.size_box):
             let_shrink(box.native)
+        self.advanced = AdvancedSettings()
         self.button = QPushButton("Retrain")
         self.button.clicked.connect(self._on_clicked)
         self.progress = QProgressBar()
@@ -95,7 +100,9 @@ class RetrainPanel(QWidget):
         self.curve.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.ready, self._form.native, self.button, self._running, self.curve):
+        for settings in (self.ready, self._form.native, self.advanced):
+            layout.addWidget(settings)
+        for widget in (self.button, self._running, self.curve):
             layout.addWidget(widget)
         self.show_ready(0)
         self.show_training(False)
@@ -103,8 +110,9 @@ class RetrainPanel(QWidget):
     def settings(self) -> RetrainSettings:
         """Return the settings as they stand."""
         gear, minutes = self.gear_box.value, float(self.minutes_box.value)
-        config = TrainingConfig.from_dict({"gear": gear, "max_seconds": 60.0 * minutes})
-        return RetrainSettings(config, self.size_box.value if self._may_choose_size else None)
+        config = replace(self.advanced.recipe, gear=gear, max_seconds=60.0 * minutes)
+        size = self.size_box.value if self._may_choose_size else None
+        return RetrainSettings(config, size, self.advanced.conditions)
 
     def request(self) -> None:
         """Ask for retraining with the settings as they stand, as the button does."""
@@ -148,7 +156,9 @@ class RetrainPanel(QWidget):
             if training
             else "Train the next adapter version on the corrected and accepted slices (Shift+R)"
         )
-        self._form.enabled = not training
+        # The settings make room for the curve; they could not be changed now anyway.
+        self._form.native.setVisible(not training)
+        self.advanced.setVisible(not training)
         self._running.setVisible(training)
         if training:
             self.progress.setValue(0)

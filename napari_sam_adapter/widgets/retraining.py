@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError, TrainingError
 from napari_sam_adapter.session import RetrainRequest
 from napari_sam_adapter.training.job import AdapterSaved
@@ -98,12 +99,21 @@ class Retraining(QObject):
             raise TrainingError(
                 "All masks to train on are empty. Correct at least one slice that shows the object."
             )
+        weights = settings.conditions
+        conditions = None
+        try:
+            if weights is not None:
+                conditions = tuple(Condition(name, weight) for name, weight in weights.items())
+        except ValueError as error:
+            raise TrainingError(f"The conditions cannot be used: {error}.") from error
         return RetrainRequest(
             source=binding.source,
             masks=masks,
             image_name=binding.image.name,
             config=settings.config,
             input_size=settings.input_size,
+            classes=self._session.classes,
+            conditions=conditions,
         )
 
     def _on_event(self, event: Any) -> None:

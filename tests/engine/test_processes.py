@@ -6,10 +6,12 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor, predict_slices
 from napari_sam_adapter.engine.trainer import TrainingProcess
@@ -160,3 +162,18 @@ def test_no_process_survives_a_parent_that_is_killed(tmp_path):
     while not is_gone(child) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert is_gone(child)
+
+
+def test_classes_colours_and_the_shape_of_the_adapter_reach_the_file(job):
+    shape = AdapterConfig(conditions=(Condition("gradient", 0.5),))
+    job = replace(
+        job,
+        config=TrainingConfig(gear="quick", max_steps=2),
+        adapter=shape,
+        class_names=("polyp", "tool"),
+        class_colors=("#010203", "#040506"),
+    )
+    *_, saved = TrainingProcess(job).events()
+    assert saved.card.class_names == ("polyp", "tool")
+    assert saved.card.class_colors == ("#010203", "#040506")
+    assert saved.card.adapter == shape

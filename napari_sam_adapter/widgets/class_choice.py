@@ -1,0 +1,102 @@
+"""The classes on the masks layer: colours, names, and the label it paints with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, Signal
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_sam_adapter.adapter.classes import Classes
+    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.widgets.layer_choice import LayerChoice
+
+NO_CLASS_COLOR = "#b4b4b4"
+COLUMNS = ["index", "class"]
+
+
+class ClassChoice(QObject):
+    """Keeps the masks layer and the dock of one mind about classes.
+
+    Attributes
+    ----------
+    label : int
+        The class that prompts mean and that a new masks layer paints with.
+    selected : Signal(int)
+        The label that the masks layer paints with; it may be no class.
+    """
+
+    selected = Signal(int)
+
+    def __init__(
+        self, session: Session, layers: LayerChoice, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._layers = session, layers
+        self._labels: Labels | None = None
+        self.label = 1
+        layers.changed.connect(self._on_layers_changed)
+        session.classes_changed.connect(self._on_classes_changed)
+
+    def choose(self, label: int) -> None:
+        """Paint with a class from now on."""
+        self.label = label
+        if self._labels is not None:
+            self._labels.selected_label = label
+        self.selected.emit(label)
+
+    def close(self) -> None:
+        """Let go of the layer. It also runs after Qt has destroyed the dock: emits nothing."""
+        self._listen_to(None)
+
+    def _listen_to(self, labels: Labels | None) -> None:
+        if self._labels is not None:
+            self._labels.events.selected_label.disconnect(self._on_selected_label)
+        self._labels = labels
+        if labels is not None:
+            labels.events.selected_label.connect(self._on_selected_label)
+
+    def _on_layers_changed(self) -> None:
+        binding = self._layers.binding
+        labels = None if binding is None else binding.labels
+        if labels is self._labels:
+            return
+        self._listen_to(labels)
+        if labels is not None:
+            show_classes(labels, self._session.classes)
+            self._on_selected_label()
+
+    def _on_classes_changed(self) -> None:
+        last = len(self._session.classes)
+        if self._labels is not None:
+            if self.label > last and self._labels.selected_label == self.label:
+                self._labels.selected_label = last  # what was painted with is no class any more
+            show_classes(self._labels, self._session.classes)
+            self._on_selected_label()
+        self.label = min(self.label, last)
+
+    def _on_selected_label(self, event: Any = None) -> None:
+        label = self._labels.selected_label if self._labels is not None else self.label
+        if 1 <= label <= len(self._session.classes):
+            self.label = label
+        self.selected.emit(label)
+
+
+def show_classes(labels: Labels, classes: Classes) -> None:
+    """Colour a masks layer by class, and let napari's status bar name the class.
+
+    With a single class any label is the object: a layer that nobody has coloured by class then
+    keeps its own colours, and so does what the person keeps in its features.
+    """
+    ours = list(labels.features.columns) == COLUMNS
+    if len(classes) == 1 and not ours:
+        return
+    colors: dict[int | None, str] = {None: NO_CLASS_COLOR, 0: "transparent"}
+    colors.update(enumerate(classes.colors, start=1))
+    labels.colormap = DirectLabelColormap(color_dict=colors)
+    if ours or labels.features.empty:
+        numbers = list(range(len(classes) + 1))
+        labels.features = {"index": numbers, "class": ["background", *classes.names]}

@@ -1,0 +1,192 @@
+"""Boxes and points drawn on an image, as prompts. They lie on the image exactly."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image, Layer, Points, Shapes
+from qtpy.QtCore import QObject, Signal
+
+from napari_sam_adapter.errors import ImageError, PromptError
+from napari_sam_adapter.sam.prompts import Prompts
+from napari_sam_adapter.widgets.binding import placement_of, source_of
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.widgets.binding import LayerBinding
+    from napari_sam_adapter.widgets.layer_choice import LayerChoice
+
+BOX_COLOR = "#f0e442"
+POINT_COLORS = {"object": "#56b4e9", "background": "#d55e00"}
+SMALLEST_BOX = 1.0
+# Which image a layer is about outlives the dock: it may be closed and opened again.
+_IMAGES: WeakKeyDictionary[Layer, weakref.ref[Image]] = WeakKeyDictionary()
+_Kind = TypeVar("_Kind", Shapes, Points)
+
+
+class PromptLayers(QObject):
+    """The layers of boxes and points of the image that is worked on.
+
+    Attributes
+    ----------
+    kind_changed : Signal(str)
+        What new points mark; empty where there is no layer of points.
+    """
+
+    kind_changed = Signal(str)
+
+    def __init__(
+        self, viewer: napari.Viewer, layers: LayerChoice, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._layers = viewer, layers
+        self._points: Points | None = None
+        layers.image_changed.connect(self._follow_points)
+        viewer.layers.events.removed.connect(self._follow_points)
+
+    def add_boxes(self) -> None:
+        """Make the layer of boxes, or choose the one there is, with the rectangle tool in hand.
+
+        Raises
+        ------
+        ImageError
+            If there is no image, or it cannot be used.
+        """
+        image = self._image()
+        layer = self._find(Shapes, image)
+        if layer is None:
+            layer = Shapes(
+                ndim=image.ndim,
+                name=f"{image.name} boxes",
+                face_color="transparent",
+                edge_color=BOX_COLOR,
+                edge_width=max(1.0, max(source_of(image).slice_shape) / 300),
+                **placement_of(image),
+            )
+            self._add(layer, image)
+        self._viewer.layers.selection.active = layer
+        layer.mode = "add_rectangle"
+
+    def add_points(self) -> None:
+        """Make the layer of points, or choose the one there is, with the tool that adds points.
+
+        Raises
+        ------
+        ImageError
+            If there is no image, or it cannot be used.
+        """
+        image = self._image()
+        layer = self._find(Points, image)
+        if layer is None:
+            layer = Points(
+                ndim=image.ndim,
+                name=f"{image.name} points",
+                features={"kind": np.empty(0, object)},
+                feature_defaults={"kind": "object"},
+                face_color="kind",
+                face_color_cycle=POINT_COLORS,
+                border_color="white",
+                size=max(3.0, max(source_of(image).slice_shape) / 50),
+                **placement_of(image),
+            )
+            self._add(layer, image)
+        self._viewer.layers.selection.active = layer
+        layer.mode = "add"
+        self._follow_points()
+
+    def mark(self, kind: str) -> None:
+        """Let new points mark the object, or the background."""
+        if self._points is not None:
+            self._points.feature_defaults = {"kind": kind}
+
+    def in_slice(self, binding: LayerBinding, index: SliceIndex, label: int) -> Prompts:
+        """Return the boxes and points of a slice, meant for the class of a label.
+
+        Raises
+        ------
+        PromptError
+            If all of them lie outside of the image.
+        """
+        size = np.array(binding.source.slice_shape[::-1])
+        shapes, points = self._find(Shapes, binding.image), self._find(Points, binding.image)
+        boxes = np.array(
+            [_bounding_box(s) for s in ([] if shapes is None else shapes.data) if _in(s, index)]
+        ).reshape(-1, 4)
+        boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= SMALLEST_BOX]
+        drawn = np.zeros((0, binding.image.ndim)) if points is None else np.asarray(points.data)
+        here = np.array([_in(point[None], index) for point in drawn], bool)
+        xy = drawn[here][:, :-3:-1]
+        kinds = [] if points is None else points.features.get("kind", ["object"] * len(drawn))
+        is_object = np.array([kind != "background" for kind in kinds], bool)[here]
+        n_drawn = len(boxes) + len(xy)
+        boxes = boxes[((boxes[:, 2:] > -0.5) & (boxes[:, :2] < size - 0.5)).all(axis=1)]
+        inside = ((xy > -0.5) & (xy < size - 0.5)).all(axis=1)
+        prompts = Prompts(
+            boxes.astype(np.float32), xy[inside].astype(np.float32), is_object[inside], label - 1
+        )
+        if n_drawn and not prompts:
+            raise PromptError(
+                "The boxes and points of this slice lie outside of the image. Move or delete them."
+            )
+        return prompts
+
+    def close(self) -> None:
+        """Let go of the viewer. It also runs after Qt has destroyed the dock: emits nothing."""
+        self._viewer.layers.events.removed.disconnect(self._follow_points)
+        if self._points is not None:
+            self._points.events.feature_defaults.disconnect(self._tell_kind)
+
+    def _image(self) -> Image:
+        image = self._layers.image
+        if image is None:
+            raise ImageError("There is no image layer: open an image, or try File > Open Sample.")
+        return image
+
+    def _add(self, layer: Layer, image: Image) -> None:
+        _IMAGES[layer] = weakref.ref(image)
+        self._viewer.add_layer(layer)
+
+    def _find(self, kind: type[_Kind], image: Image) -> _Kind | None:
+        for layer in self._viewer.layers:
+            if isinstance(layer, kind) and layer in _IMAGES and _IMAGES[layer]() is image:
+                return layer
+        return None
+
+    def _follow_points(self, event: Any = None) -> None:
+        image = self._layers.image
+        points = None if image is None else self._find(Points, image)
+        if points is not self._points:
+            if self._points is not None:
+                self._points.events.feature_defaults.disconnect(self._tell_kind)
+            self._points = points
+            if points is not None:
+                points.events.feature_defaults.connect(self._tell_kind)
+        self._tell_kind()
+
+    def _tell_kind(self, event: Any = None) -> None:
+        kind = ""
+        if self._points is not None and "kind" in self._points.feature_defaults:
+            kind = str(self._points.feature_defaults["kind"].iloc[0])
+        self.kind_changed.emit(kind)
+
+
+def is_prompt_layer(layer: Layer) -> bool:
+    """Whether a layer holds the boxes or points of a dock."""
+    return layer in _IMAGES
+
+
+def _in(vertices: np.ndarray, index: SliceIndex) -> bool:
+    """Whether all vertices of a shape lie in a slice."""
+    leading = np.asarray(vertices)[:, :-2]
+    return bool((np.round(leading) == np.array(index)).all())
+
+
+def _bounding_box(vertices: np.ndarray) -> Sequence[float]:
+    (top, left), (bottom, right) = vertices[:, -2:].min(axis=0), vertices[:, -2:].max(axis=0)
+    return left, top, right, bottom

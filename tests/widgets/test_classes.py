@@ -1,0 +1,185 @@
+"""Several classes in the dock."""
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLineEdit
+
+from napari_sam_adapter.adapter.classes import CLASS_COLORS
+
+PALETTE = CLASS_COLORS
+
+
+@pytest.fixture
+def panel(person):
+    return person.dock.classes_panel
+
+
+def names(panel):
+    return [panel.list.item(row).text() for row in range(panel.list.count())]
+
+
+def color_of(labels, label):
+    red, green, blue, alpha = (round(255 * v) for v in labels.get_color(label))
+    assert alpha == 255
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def halves(mask):
+    """The object's left half is class 1, its right half class 2."""
+    labels = (mask > 0).astype(np.uint8)
+    columns = np.nonzero(labels)[1]
+    labels[:, int(np.median(columns)) :] *= 2
+    return labels
+
+
+@pytest.fixture
+def two_classes(person, panel, polyps):
+    """A person who has told two classes apart in four slices."""
+    person.predict()
+    panel.add_button.click()
+    panel.list.item(0).setText("left")
+    panel.list.item(1).setText("right")
+    for position in range(4):
+        person.correct(position, halves(polyps.masks[position]))
+    return person
+
+
+def test_one_class_is_the_default_and_leaves_the_layers_colours_alone(person, panel):
+    assert names(panel) == ["object"]
+    assert panel.remove_button.isHidden()
+    person.predict()
+    assert person.labels.selected_label == 1
+    assert person.labels.features.empty
+
+
+def test_a_class_is_added_renamed_and_painted_with(person, panel):
+    person.predict()
+    panel.add_button.click()
+    assert names(panel) == ["object", "class 2"]
+    assert person.labels.selected_label == 2
+    panel.list.item(1).setText("tool")
+    panel.list.setCurrentRow(0)
+    assert person.labels.selected_label == 1
+    assert [color_of(person.labels, k) for k in (1, 2)] == list(PALETTE[:2])
+    assert person.labels.get_color(0) is None
+    assert color_of(person.labels, 9) == "#b4b4b4"
+    person.labels.data[0, 10, 10] = 2
+    assert "class: tool" in person.labels.get_status((0, 10, 10), world=True)["value"]
+
+
+def test_the_list_follows_the_label_chosen_in_the_layer(person, panel):
+    person.predict()
+    panel.add_button.click()
+    person.labels.selected_label = 1
+    assert panel.list.currentRow() == 0
+    person.labels.selected_label = 0
+    assert panel.list.currentRow() == -1
+    person.labels.selected_label = 7
+    assert panel.list.currentRow() == -1
+    person.labels.selected_label = 2
+    assert panel.list.currentRow() == 1
+
+
+def test_classes_made_before_there_is_a_masks_layer_are_on_it_later(person, panel):
+    panel.add_button.click()
+    person.predict()
+    assert color_of(person.labels, 2) == PALETTE[1]
+    person.viewer.add_labels(np.zeros((8, 96, 96), np.uint8), name="other")
+    person.dock.layers_panel.labels_box.value = person.viewer.layers["other"]
+    assert color_of(person.labels, 2) == PALETTE[1]
+
+
+@pytest.mark.parametrize("typed", ["", "object"])
+def test_a_name_that_is_empty_or_taken_is_refused_in_words(person, panel, typed):
+    panel.add_button.click()
+    panel.list.item(1).setText(typed)
+    assert names(panel) == ["object", "class 2"]
+    assert "each class needs a name of its own" in person.message
+
+
+def test_removing_the_last_class_keeps_what_is_painted(person, panel):
+    person.predict()
+    panel.add_button.click()
+    person.paint(0, label=2)
+    panel.remove_button.click()
+    assert names(panel) == ["object"]
+    assert (person.labels.data == 2).any()
+
+
+def test_the_persons_own_features_stay(person, panel):
+    layer = Labels(np.zeros((8, 96, 96), np.uint8), name="mine", features={"size": [0, 1, 2]})
+    person.viewer.add_layer(layer)
+    person.dock.layers_panel.labels_box.value = layer
+    panel.add_button.click()
+    assert list(layer.features.columns) == ["size"]
+    assert color_of(layer, 2) == PALETTE[1]
+
+
+def test_classes_are_learned_saved_shown_again_and_may_grow_but_not_shrink(two_classes, panel):
+    person = two_classes
+    person.retrain(gear="quick", minutes=0.25)
+    person.wait_for_training()
+    card = person.controller.session.active.card
+    assert card.class_names == ("left", "right")
+    assert card.class_colors == PALETTE[:2]
+    person.go_to(6)
+    person.predict()
+    assert set(np.unique(person.labels.data[6])) <= {0, 1, 2}
+    # Fewer: refused in words, from the list of versions it is possible.
+    panel.remove_button.click()
+    assert names(panel) == ["left", "right"]
+    assert "v1 has learned 2 classes (left, right)" in person.message
+    # More: the next version learns the third.
+    panel.add_button.click()
+    person.paint(5, label=3)
+    person.retrain(gear="quick", minutes=0.1)
+    person.wait_for_training()
+    assert person.controller.session.active.card.class_names == ("left", "right", "class 3")
+    # An older version brings its own classes.
+    person.dock.versions_panel.version_requested.emit(1)
+    assert names(panel) == ["left", "right"]
+    assert color_of(person.labels, 3) == "#b4b4b4"
+    person.dock.versions_panel.version_requested.emit(None)
+    panel.remove_button.click()
+    assert names(panel) == ["left"]
+
+
+def test_a_label_that_is_no_class_is_named_and_nothing_is_lost(two_classes):
+    person = two_classes
+    person.paint(0, row=3, column=3, label=9)
+    before = person.labels.data.copy()
+    person.retrain(gear="quick", minutes=0.1)
+    person.wait_for_training()
+    assert "is marked with label 9, but there are 2 classes: left, right" in person.message
+    assert person.controller.session.active is None
+    np.testing.assert_array_equal(person.labels.data, before)
+
+
+def test_a_new_dock_shows_the_classes_of_the_version_in_use(two_classes, open_person, tmp_path):
+    two_classes.retrain(gear="quick", minutes=0.1)
+    two_classes.wait_for_training()
+    again = open_person(store=tmp_path / "adapters")
+    assert names(again.dock.classes_panel) == ["left", "right"]
+
+
+def test_a_class_is_renamed_by_typing_also_where_the_name_is_refused(person, panel, qtbot):
+    panel.add_button.click()
+    for typed, expected in (("tool", "tool"), ("object", "tool")):
+        panel.list.editItem(panel.list.item(1))
+        editor = panel.list.findChild(QLineEdit)
+        editor.selectAll()
+        qtbot.keyClicks(editor, typed)
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+        person.settle()
+        assert names(panel) == ["object", expected]
+
+
+def test_removing_the_class_one_paints_with_goes_back_to_the_one_before(person, panel):
+    person.predict()
+    panel.add_button.click()
+    assert person.labels.selected_label == 2
+    panel.remove_button.click()
+    assert person.labels.selected_label == 1
+    assert panel.list.currentRow() == 0

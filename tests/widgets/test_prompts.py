@@ -1,0 +1,198 @@
+"""Boxes and points in the dock."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.metrics import dice
+from napari_sam_adapter.sam import registry
+from napari_sam_adapter.widgets.dock import SamAdapterDock
+
+
+@pytest.fixture
+def panel(person):
+    return person.dock.prompts_panel
+
+
+def layer(person, name):
+    return person.viewer.layers[f"image {name}"]
+
+
+def around(mask, position):
+    """The corners of a box around an object, as napari's rectangle tool leaves them."""
+    rows, columns = np.nonzero(mask)
+    top, bottom, left, right = rows.min(), rows.max(), columns.min(), columns.max()
+    corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
+    return np.array([(position, *corner) for corner in corners], float)
+
+
+def prompts_in(person, position):
+    controller = person.controller
+    return controller.prompts.in_slice(controller.layers.need(), (position,), 1)
+
+
+def test_a_box_in_the_slice_replaces_the_prediction_without_prompts(person, panel, polyps):
+    person.go_to(3)
+    person.predict()
+    before = dice(person.labels.data[3] > 0, polyps.masks[3] > 0)
+    panel.boxes_button.click()
+    boxes = layer(person, "boxes")
+    assert boxes.mode == "add_rectangle"
+    assert person.viewer.layers.selection.active is boxes
+    boxes.add_rectangles(around(polyps.masks[3], 3))
+    person.predict()
+    after = dice(person.labels.data[3] > 0, polyps.masks[3] > 0)
+    assert after > max(before + 0.1, 0.6)
+    assert person.message.startswith("Predicted from 1 box by the base model.")
+    assert person.tracker.state((3,)) is SliceState.PREDICTED
+    person.undo()
+    assert dice(person.labels.data[3] > 0, polyps.masks[3] > 0) == pytest.approx(before)
+
+
+def test_boxes_of_other_slices_are_not_used(person, panel, polyps):
+    panel.boxes_button.click()
+    layer(person, "boxes").add_rectangles(around(polyps.masks[3], 3))
+    person.go_to(0)
+    person.predict()
+    assert person.message.startswith("Predicted by the base model.")
+    assert not prompts_in(person, 0)
+    assert len(prompts_in(person, 3).boxes) == 1
+
+
+def test_predict_all_ignores_prompts(person, panel, polyps):
+    panel.boxes_button.click()
+    layer(person, "boxes").add_rectangles(around(polyps.masks[0], 0))
+    person.predict_all()
+    without = person.labels.data[0].copy()
+    layer(person, "boxes").data = []
+    person.predict()
+    np.testing.assert_array_equal(person.labels.data[0], without)
+    assert "boxes and points" in person.dock.predict_panel.all_button.toolTip()
+
+
+def test_a_polygon_counts_as_its_bounding_box(person, panel):
+    panel.boxes_button.click()
+    triangle = np.array([(2, 10, 40), (2, 30, 20), (2, 30, 60)], float)
+    layer(person, "boxes").add_polygons(triangle)
+    np.testing.assert_allclose(prompts_in(person, 2).boxes, [[20, 10, 60, 30]])
+
+
+def test_points_mark_the_object_or_the_background(person, panel):
+    assert not panel.kind_box.isVisibleTo(panel)
+    panel.points_button.click()
+    assert panel.kind_box.isVisibleTo(panel)
+    points = layer(person, "points")
+    assert points.mode == "add"
+    points.add((0, 20, 30))
+    panel.kind_box.setCurrentText("background")
+    panel.kind_box.textActivated.emit("background")
+    points.add((0, 5, 6))
+    points.add((1, 7, 8))
+    prompts = prompts_in(person, 0)
+    np.testing.assert_allclose(prompts.points, [[30, 20], [6, 5]])
+    assert prompts.is_object.tolist() == [True, False]
+    assert not np.allclose(points.face_color[0], points.face_color[1])
+    np.testing.assert_allclose(points.face_color[1], points.face_color[2])
+    # Choosing an object point in the layer makes new points mark the object again.
+    points.selected_data = {0}
+    assert panel.kind_box.currentText() == "object"
+    person.viewer.layers.remove(points)
+    assert not panel.kind_box.isVisibleTo(panel)
+
+
+def test_a_model_that_knows_boxes_only_says_so_until_it_is_trained(person, panel, polyps):
+    panel.points_button.click()
+    assert "lite_medsam knows boxes only: points mean nothing to it" in person.message
+    person.predict()
+    person.correct(0, polyps.masks[0])
+    person.retrain(gear="quick", minutes=0.1)
+    person.wait_for_training()
+    panel.points_button.click()
+    assert person.message.startswith("Click on the object")
+    layer(person, "points").add((1, 48, 48))
+    person.go_to(1)
+    person.predict()
+    assert person.message.startswith("Predicted from 1 point by v1.")
+
+
+def test_a_model_that_answers_to_points_says_nothing(person, panel, monkeypatch):
+    model = replace(registry.LITE_MEDSAM, answers_points=True)
+    monkeypatch.setitem(registry.BASE_MODELS, "lite_medsam", model)
+    panel.points_button.click()
+    assert person.message.startswith("Click on the object")
+
+
+def test_the_layers_lie_exactly_on_the_image(open_person, polyps):
+    person = open_person(polyps.frames[..., 0], scale=(2.0, 0.5, 0.5), translate=(1.0, 3.0, 4.0))
+    person.dock.prompts_panel.boxes_button.click()
+    person.dock.prompts_panel.points_button.click()
+    for name in ("boxes", "points"):
+        np.testing.assert_allclose(layer(person, name).scale, (2.0, 0.5, 0.5))
+        np.testing.assert_allclose(layer(person, name).translate, (1.0, 3.0, 4.0))
+        assert layer(person, name).units == person.viewer.layers["image"].units
+    # What the pointer says there, in the layer, is the pixel of the image.
+    layer(person, "points").add(layer(person, "points").world_to_data((7.0, 13.0, 9.0)))
+    np.testing.assert_allclose(prompts_in(person, 3).points, [[10, 20]])
+
+
+def test_a_single_2d_picture_takes_boxes_and_points(open_person, polyps):
+    person = open_person(polyps.frames[0], rgb=True)
+    person.dock.prompts_panel.boxes_button.click()
+    layer(person, "boxes").add_rectangles(around(polyps.masks[0], 0)[:, 1:])
+    person.predict()
+    assert dice(person.labels.data > 0, polyps.masks[0] > 0) > 0.6
+
+
+def test_pressing_again_chooses_the_layer_that_is_there(person, panel):
+    panel.boxes_button.click()
+    panel.points_button.click()
+    panel.boxes_button.click()
+    assert len(person.viewer.layers) == 3
+    assert person.viewer.layers.selection.active is layer(person, "boxes")
+
+
+def test_prompts_outside_of_the_image_are_refused_in_words(person, panel):
+    panel.points_button.click()
+    layer(person, "points").add((0, -20, 30))
+    person.predict()
+    assert "lie outside of the image" in person.message
+
+
+def test_without_an_image_the_buttons_say_what_to_do(open_person):
+    person = open_person()
+    person.dock.prompts_panel.boxes_button.click()
+    assert "There is no image layer" in person.message
+    person.dock.prompts_panel.points_button.click()
+    assert "There is no image layer" in person.message
+
+
+def test_a_box_for_a_class_that_is_not_learned_yet_is_refused_in_words(person, panel, polyps):
+    person.predict()
+    person.dock.classes_panel.add_button.click()
+    panel.boxes_button.click()
+    layer(person, "boxes").add_rectangles(around(polyps.masks[0], 0))
+    person.predict()
+    assert "meant for class 2, but the model knows 1: object" in person.message
+
+
+def test_the_key_predicts_while_the_layer_of_boxes_is_active(person, panel, polyps, qtbot):
+    panel.boxes_button.click()
+    layer(person, "boxes").add_rectangles(around(polyps.masks[0], 0))
+    canvas = person.viewer.window._qt_viewer.canvas.native
+    qtbot.keyClick(canvas, "P", Qt.KeyboardModifier.ShiftModifier)
+    person.wait(lambda: person.message.startswith("Predicted from 1 box"))
+
+
+def test_a_new_dock_finds_the_boxes_and_points_again(person, panel, open_person):
+    panel.points_button.click()
+    layer(person, "points").add((0, 20, 30))
+    person.dock.shutdown()
+    again = SamAdapterDock(person.viewer, person.controller.session)
+    assert again.prompts_panel.kind_box.isVisibleTo(again.prompts_panel)
+    again.prompts_panel.points_button.click()
+    assert len(person.viewer.layers) == 2
+    again.shutdown()
+    again.deleteLater()
