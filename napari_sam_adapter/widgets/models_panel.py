@@ -122,7 +122,7 @@ def _label(model: BaseModel) -> str:
     where = "here" if model.weights.is_here else "to download"
     name = model.short_name if model.weights.path is None else f"{model.short_name} from a file"
     file = f" {model.weights.name}" if model.weights.path is not None else ""
-    return f"{name}{file} · {model.licence} · {_megabytes(model)} · {where}"
+    return f"{name}{file} · {where} · {_megabytes(model)} · {model.licence}"
 
 
 def _megabytes(model: BaseModel) -> str:
