@@ -18,7 +18,7 @@ demo: display-libraries .venv/installed
 	$(BIN)/napari-sam-adapter demo
 
 test: display-libraries .venv/installed
-	$(VIRTUAL_DISPLAY) $(BIN)/python -m pytest
+	$(VIRTUAL_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed
 	$(BIN)/ruff check .
