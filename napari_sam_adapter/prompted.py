@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from napari_sam_adapter.errors import EvaluationError
 from napari_sam_adapter.sam.prompts import Prompts
+from napari_sam_adapter.training.simulated_prompts import object_boxes
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -93,9 +94,7 @@ def decode_prompted(
 
 def boxes_of(mask: np.ndarray) -> Prompts:
     """Return the exact bounding box of each connected object of a mask."""
-    places = ndimage.find_objects(ndimage.label(mask)[0])
-    boxes = [[c.start, r.start, c.stop - 1, r.stop - 1] for r, c in places]
-    return Prompts(np.array(boxes, np.float32).reshape(-1, 4))
+    return Prompts(object_boxes(mask))
 
 
 def next_click(truth: np.ndarray, predicted: np.ndarray) -> tuple[int, int] | None:

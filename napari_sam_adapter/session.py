@@ -98,7 +98,7 @@ class Session:
         self._stop_requested, self._closed = threading.Event(), threading.Event()
         self._names: dict[str, str] = {}
         self._active = store.active
-        self._classes = Classes() if self._active is None else Classes.of(self._active.card)
+        self._classes = _classes_of(self._active)
 
     @property
     def classes(self) -> Classes:
@@ -250,7 +250,7 @@ class Session:
         self.store, self._names = AdapterStore(folder), {}
         self.base = _remembered_base(self.store)
         self._active = self.store.active
-        self._set_classes(Classes() if self._active is None else Classes.of(self._active.card))
+        self._set_classes(_classes_of(self._active))
         self.active_changed.emit()
 
     def load_adapter_file(self, path: Path) -> AdapterVersion:
@@ -352,6 +352,10 @@ class Session:
         self._closed.set()
         self.kill_training()
         self.predictor.close()
+
+
+def _classes_of(version: AdapterVersion | None) -> Classes:
+    return Classes() if version is None else Classes.of(version.card)
 
 
 def _remembered_base(store: AdapterStore) -> str:

@@ -281,6 +281,10 @@ def check_adapter_base(card: AdapterCard, source: str, *, wanted: str | None = N
     wanted : str, optional
         The base model that is asked for; by default the one the card names.
 
+    Returns
+    -------
+    BaseModel
+
     Raises
     ------
     CheckpointError

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -152,7 +153,7 @@ class _Run:
         reason = "completed"
         while True:
             stop = self._look_at_the_clock()
-            if self._held_out and FIRST_VALIDATION <= self._next_validation <= self._progress < 1.0:
+            if self._held_out and self._next_validation <= self._progress < 1.0:
                 self._next_validation += (1.0 - FIRST_VALIDATION) / N_VALIDATIONS
                 yield self._validate()
             self._write_checkpoint()
@@ -172,14 +173,16 @@ class _Run:
         elapsed = time.monotonic() - self._start
         wish, seconds = self._workers.sums(float(self._options.should_stop()), elapsed)
         self._seconds = seconds / self._workers.count
-        by_steps = self._stepper.step / self._total_steps if self._total_steps else 0.0
-        self._progress = max(self._seconds / self._config.max_seconds, by_steps)
+        self._progress = self._share_done(self._seconds)
         return wish > 0
+
+    def _share_done(self, seconds: float) -> float:
+        by_steps = self._stepper.step / self._total_steps if self._total_steps else 0.0
+        return max(seconds / self._config.max_seconds, by_steps)
 
     def _report(self, loss: float) -> StepReport:
         seconds = time.monotonic() - self._start
-        by_steps = self._stepper.step / self._total_steps if self._total_steps else 0.0
-        progress = min(1.0, max(seconds / self._config.max_seconds, by_steps))
+        progress = min(1.0, self._share_done(seconds))
         left = seconds * (1.0 - progress) / max(progress, 1e-6)
         return StepReport(self._stepper.step, loss, progress, seconds, left)
 
@@ -239,7 +242,9 @@ class _Run:
         state = self._model.state_dict()
         return {key: value.detach().cpu().clone() for key, value in state.items()}
 
+    @cached_property
     def _identity(self) -> str:
+        """What tells this run from others; it reads every image, so it is worked out once."""
         return identity_of(
             self._config, [*self._training, *self._held_out], self._options.started_from
         )
@@ -256,12 +261,12 @@ class _Run:
             "average": self._stepper.average.state(),
             **{name: getattr(self, f"_{name}") for name in _PLAIN},
         }
-        write_run(checkpoint, self._identity(), state)
+        write_run(checkpoint, self._identity, state)
 
     def _resumed(self) -> bool:
         """Take up an earlier run's state, if there is one; tell whether there was."""
         checkpoint = self._options.checkpoint
-        state = None if checkpoint is None else read_run(checkpoint, self._identity())
+        state = None if checkpoint is None else read_run(checkpoint, self._identity)
         if state is None:
             return False
         self._model.load_state_dict(state["model"])

@@ -41,16 +41,25 @@ def simulate_prompts(
 
 def simulate_boxes(target: np.ndarray, class_index: int, rng: np.random.Generator) -> Prompts:
     """Draw a box around each of the largest objects of a mask that is not empty."""
-    components, count = ndimage.label(target)
-    places = ndimage.find_objects(components)
+    boxes = object_boxes(target)[:MAX_BOXES]
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2)
+    jitter = rng.uniform(-BOX_JITTER, BOX_JITTER, boxes.shape)
+    return Prompts((boxes + jitter * sides).astype(np.float32), class_index=class_index)
+
+
+def object_boxes(mask: np.ndarray) -> np.ndarray:
+    """Return the exact bounding box of each connected object of a mask, the largest object first.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 4)
+        Left, top, right, bottom: the outermost pixels of the object.
+    """
+    components, count = ndimage.label(mask)
     sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
-    boxes = []
-    for number in np.argsort(-sizes)[:MAX_BOXES]:
-        rows, columns = places[number]
-        box = np.array([columns.start, rows.start, columns.stop - 1, rows.stop - 1], np.float32)
-        sides = np.array([columns.stop - columns.start, rows.stop - rows.start] * 2)
-        boxes.append(box + rng.uniform(-BOX_JITTER, BOX_JITTER, 4) * sides)
-    return Prompts(np.array(boxes, np.float32), class_index=class_index)
+    places = ndimage.find_objects(components)
+    boxes = [[c.start, r.start, c.stop - 1, r.stop - 1] for r, c in places]
+    return np.array(boxes, np.float32).reshape(-1, 4)[np.argsort(-sizes)]
 
 
 def simulate_clicks(

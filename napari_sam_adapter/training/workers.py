@@ -68,14 +68,18 @@ class AcceleratedWorkers(Workers):
         return device
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Give every process the mean of all gradients, in one message."""
-        found = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        """Give every process the mean of all gradients, in one message.
+
+        What the loss does not reach has no gradient in any of them, and gets none here: a zero in
+        its place would let the optimizer's weight decay at it, which it does not in a run alone.
+        """
+        found = [p.grad for p in parameters if p.grad is not None]
         mean: Tensor = self._accelerator.reduce(
             torch.cat([gradient.flatten() for gradient in found]), reduction="mean"
         )
         parts = torch.split(mean, [gradient.numel() for gradient in found])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad = part.view_as(parameter).clone()
+        for gradient, part in zip(found, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def sums(self, *numbers: float) -> list[float]:
         """Return sums over all processes."""

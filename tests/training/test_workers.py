@@ -74,6 +74,8 @@ def test_two_processes_take_the_steps_of_one_with_the_whole_batch(folder, tmp_pa
     for key, expected in one.items():
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
         np.testing.assert_allclose(first[key], expected, rtol=1e-4, atol=1e-5, err_msg=key)
+        if "output_hypernetworks_mlps.2" in key:  # no loss reaches it, and no weight decay may
+            np.testing.assert_array_equal(first[key], expected, err_msg=key)
     assert any(np.abs(value).max() > 0 for key, value in one.items() if "mlp_up" in key) == (
         gear == "full"
     )
