@@ -16,6 +16,7 @@ from torch import Tensor
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.base import EMBEDDING_WIDTH
+from napari_sam_adapter.sam.devices import autocast
 from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
 from napari_sam_adapter.sam.preprocess import pixel_values, resize
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view, draw_view
@@ -114,7 +115,8 @@ class ImageFeed(Feed):
         """Return what comes at a position."""
         index, _, rng = self._turn(position)
         image, target, geometry = self._render(index, draw_view(rng, self._augmentation))
-        embedding = self._model.encode(image)
+        with autocast(self._model.device):
+            embedding = self._model.encode(image)
         return Fed(embedding, target, geometry, self._samples[index].name, rng)
 
 
@@ -146,7 +148,7 @@ class EmbeddingFeed(Feed):
         key = (index, orientation)
         if key not in self._cache:
             image, target, geometry = self._render(index, View(orientation=orientation))
-            with torch.no_grad():
+            with torch.no_grad(), autocast(self._model.device):
                 self._cache[key] = self._model.encode(image).float(), target, geometry
         return self._cache[key]
 
