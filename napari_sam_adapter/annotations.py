@@ -66,11 +66,14 @@ class _Snapshot:
         Pixels that were the person's already.
     adapter : str or None
         Who predicted: an adapter id, "" for the base model, None for nobody.
+    confidence : float or None
+        Of that prediction, see `confidence`.
     """
 
     written: np.ndarray
     human: np.ndarray
     adapter: str | None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,12 @@ class SliceTracker:
         return LabelChange(positions, labels.ravel()[positions], wanted.ravel()[positions])
 
     def prediction_written(
-        self, index: SliceIndex, labels: np.ndarray, change: LabelChange, adapter_id: str
+        self,
+        index: SliceIndex,
+        labels: np.ndarray,
+        change: LabelChange,
+        adapter_id: str,
+        confidence: float | None = None,
     ) -> None:
         """Take note that a planned change is now in the labels.
 
@@ -215,7 +223,7 @@ class SliceTracker:
         record = self._record(index, labels)
         before = labels.copy()
         before.ravel()[change.positions] = change.old
-        after = _Snapshot(labels.copy(), record.human(before), adapter_id)
+        after = _Snapshot(labels.copy(), record.human(before), adapter_id, confidence)
         if change.positions.size:
             record.past.append(_Step(change, record.now, after))
             self._forget_oldest(record)
@@ -243,6 +251,11 @@ class SliceTracker:
         """Return who predicted a slice: an adapter id, "" for the base model, None for nobody."""
         record = self._records.get(index)
         return None if record is None else record.now.adapter
+
+    def confidence_of(self, index: SliceIndex) -> float | None:
+        """Return the confidence of the prediction that a slice shows; None where there is none."""
+        record = self._records.get(index)
+        return None if record is None else record.now.confidence
 
     def human_pixels(self, index: SliceIndex, labels: np.ndarray) -> np.ndarray:
         """Return which pixels of a slice are the person's, as bool (Y, X)."""

@@ -27,6 +27,7 @@ from napari_sam_adapter.volume import value_range
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
+    from napari_sam_adapter.sam.predict import MaskPrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,14 @@ class ImageScore:
     scores : ImageScores
     seconds : float
         Time of the prediction; of a volume, per slice.
+    expected_dice : tuple of float
+        The raw score of each slice that was predicted, see `confidence`.
     """
 
     name: str
     scores: ImageScores
     seconds: float
+    expected_dice: tuple[float, ...] = ()
 
     @property
     def dice(self) -> float:
@@ -123,10 +127,11 @@ def evaluate_image(
     """Predict and score one slice that is in memory: image (Y, X) or (Y, X, 3), truth (Y, X)."""
     scoring = scoring or Scoring()
     start = time.perf_counter()
-    labels, probabilities = predict_for_scoring(model, image, truth, scoring)
+    found = predict_for_scoring(model, image, truth, scoring)
     seconds = time.perf_counter() - start
-    scores = score_image(labels, probabilities, _truth_like(truth, labels), scoring)
-    return ImageScore(name, scores, seconds)
+    expected = _truth_like(truth, found.labels)
+    scores = score_image(found.labels, found.probabilities(), expected, scoring)
+    return ImageScore(name, scores, seconds, (found.expected_dice,))
 
 
 def evaluate_stack(
@@ -141,7 +146,7 @@ def evaluate_stack(
     A slice without contrast is predicted empty, as ``napari-sam-adapter predict`` does.
     """
     scoring = scoring or Scoring()
-    seconds = 0.0
+    seconds, raw = 0.0, []
 
     def predicted() -> Iterator[ScoredSlice]:
         nonlocal seconds
@@ -150,37 +155,31 @@ def evaluate_stack(
             if value_range(one) is None:
                 labels, probabilities = _nothing(model, one, scoring)
             else:
-                labels, probabilities = predict_for_scoring(model, one, one_truth, scoring)
+                found = predict_for_scoring(model, one, one_truth, scoring)
+                labels, probabilities = found.labels, found.probabilities()
+                raw.append(found.expected_dice)
             seconds += time.perf_counter() - start
             yield labels, probabilities, _truth_like(one_truth, labels)
 
     scores = score_volume(predicted(), scoring)
-    return ImageScore(name, scores, seconds / len(image))
+    return ImageScore(name, scores, seconds / len(image), tuple(raw))
 
 
 def predict_for_scoring(
     model: AdaptedSam, image: np.ndarray, truth: np.ndarray, scoring: Scoring
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predict one slice at the size it is compared at, with the prompts that are asked for.
-
-    Returns
-    -------
-    labels : ndarray of uint8, shape (Y, X) or (S, S)
-    probabilities : ndarray of float32, shape (K, Y, X) or (K, S, S)
-    """
+) -> MaskPrediction:
+    """Predict one slice at the size it is compared at, with the prompts that are asked for."""
     from napari_sam_adapter.sam.predict import decode_masks, encode_image
 
-    embedding = encode_image(model, image)
+    embedding = encode_image(model, image, scoring.views)
     if scoring.protocol.at_network_size:
         # The content of the padded square, stretched to S x S as if it had been squashed.
         size = embedding.geometry.input_size
         geometry = replace(embedding.geometry, original_hw=(size, size))
         embedding = replace(embedding, geometry=geometry)
     if scoring.prompts is None:
-        prediction = decode_masks(model, embedding)
-    else:
-        prediction = decode_prompted(model, embedding, truth, scoring.prompts)
-    return prediction.labels, prediction.probabilities()
+        return decode_masks(model, embedding)
+    return decode_prompted(model, embedding, truth, scoring.prompts)
 
 
 def _nothing(

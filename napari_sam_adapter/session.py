@@ -20,7 +20,12 @@ from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import TrainingProcess
 from napari_sam_adapter.errors import ImageError, TrainingError, WeightsError
-from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model, check_adapter_base
+from napari_sam_adapter.sam.registry import (
+    BASE_MODELS,
+    DEFAULT_MODEL,
+    base_model,
+    check_adapter_base,
+)
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent
@@ -28,6 +33,8 @@ from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
 from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.versions import AdapterStore, AdapterVersion, remember_folder
 from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice
+
+CAREFUL_VIEWS = 2
 
 
 @dataclass(slots=True)
@@ -73,6 +80,8 @@ class Session:
 
     Attributes
     ----------
+    careful : bool or None
+        Whether predictions average views of a slice; None is what suits the model.
     active_changed : Signal
         Another version (or the base model) predicts from now on.
     classes_changed : Signal
@@ -94,6 +103,7 @@ class Session:
         self.base = base or _remembered_base(store)
         self.device = device
         self.predictor = predictor or Predictor()
+        self.careful: bool | None = None
         self.training: TrainingProcess | None = None
         self._stop_requested, self._closed = threading.Event(), threading.Event()
         self._names: dict[str, str] = {}
@@ -159,6 +169,16 @@ class Session:
             If it is empty, or another class's.
         """
         self._change_classes(lambda: self._classes.renamed(label, name))
+
+    def recolor_class(self, label: int, color: str) -> None:
+        """Draw the class of a label in another colour, ``#rrggbb``.
+
+        Raises
+        ------
+        TrainingError
+            If it is no colour.
+        """
+        self._change_classes(lambda: self._classes.recolored(label, color))
 
     def remove_last_class(self) -> None:
         """Do without the last class.
@@ -271,7 +291,22 @@ class Session:
         """Return the model that predicts now."""
         adapter = None if self._active is None else self._active.path
         base = self.base if self._active is None else self.base_of(self._active.card)
-        return ModelReference(base, adapter, None, self.device)
+        return ModelReference(base, adapter, None, self.device, self.views)
+
+    @property
+    def knows_mirror_images(self) -> bool:
+        """Whether what predicts now gains from averaging views of a slice."""
+        return self._active is not None and self._active.card.knows_mirror_images
+
+    @property
+    def views(self) -> int:
+        """How many views of a slice predictions average now."""
+        if self._active is None or not self.knows_mirror_images:
+            return 1
+        usual = BASE_MODELS[self._active.card.base_model].views
+        if self.careful is None:
+            return usual
+        return max(usual, CAREFUL_VIEWS) if self.careful else 1
 
     def adapter_name(self, adapter_id: str) -> str:
         """Name an adapter for people: ``v3``, ``the base model``, or the start of its id."""

@@ -51,6 +51,21 @@ class AdapterVersion:
             parts.append(f"from {training['imported_from']}")
         return " · ".join(parts)
 
+    @property
+    def details(self) -> str:
+        """More about it, in lines: when it was made, and its held-out Dice per class."""
+        lines = [self.label]
+        if self.card.created:
+            lines.append(f"made {self.card.created[:16].replace('T', ' ')}")
+        classes = self.card.training.get("held_out_dice_classes", {})
+        if len(self.card.class_names) > 1:
+            lines += [f"{name}: {_score(classes.get(name))}" for name in self.card.class_names]
+        return "\n".join(lines)
+
+
+def _score(dice: object) -> str:
+    return f"held-out Dice {dice:.2f}" if isinstance(dice, float) else "not in the held-out slices"
+
 
 def default_folder() -> Path:
     """Return where versions are kept: the folder chosen last, else one of our own.

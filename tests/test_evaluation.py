@@ -81,12 +81,15 @@ def test_the_mean_is_taken_over_images_and_the_median_over_times():
     assert result.seconds_per_image == 2.0
 
 
+def predicted_maps(model, frame, scoring):
+    found = predict_for_scoring(model, frame, NO_TRUTH, scoring)
+    return found.labels, found.probabilities()
+
+
 @pytest.mark.parametrize("protocol", [ORIGINAL, PAPER])
 def test_masks_are_what_is_more_likely_than_not_at_the_size_of_the_protocol(lite_medsam, protocol):
     frame = synthetic_polyps(1, (60, 80), seed=6).frames[0]
-    labels, probabilities = predict_for_scoring(
-        lite_medsam, frame, NO_TRUTH, Scoring(protocol=protocol)
-    )
+    labels, probabilities = predicted_maps(lite_medsam, frame, Scoring(protocol=protocol))
     expected = (128, 128) if protocol is PAPER else (60, 80)
     assert labels.shape == expected
     assert probabilities.shape == (1, *expected)
@@ -95,16 +98,14 @@ def test_masks_are_what_is_more_likely_than_not_at_the_size_of_the_protocol(lite
 
 
 def test_at_original_size_the_mask_is_the_one_that_is_predicted(lite_medsam, stack):
-    labels, _ = predict_for_scoring(
-        lite_medsam, stack.frames[0], NO_TRUTH, Scoring(protocol=ORIGINAL)
-    )
+    labels, _ = predicted_maps(lite_medsam, stack.frames[0], Scoring(protocol=ORIGINAL))
     np.testing.assert_array_equal(labels, predict_masks(lite_medsam, stack.frames[0]).mask)
 
 
 def test_at_the_networks_size_the_square_holds_the_whole_image_and_no_padding(lite_medsam):
     frame = synthetic_polyps(1, (40, 80), seed=6).frames[0]
-    _, ours = predict_for_scoring(lite_medsam, frame, NO_TRUTH, Scoring(protocol=ORIGINAL))
-    _, papers = predict_for_scoring(lite_medsam, frame, NO_TRUTH, Scoring(protocol=PAPER))
+    _, ours = predicted_maps(lite_medsam, frame, Scoring(protocol=ORIGINAL))
+    _, papers = predicted_maps(lite_medsam, frame, Scoring(protocol=PAPER))
     # The same picture: made smaller again, it is the prediction at the image's own size.
     small = np.asarray(Image.fromarray(papers[0]).resize((80, 40), Image.Resampling.BOX))
     assert np.abs(small - ours[0]).mean() < 0.01
@@ -114,9 +115,7 @@ def test_at_the_networks_size_the_square_holds_the_whole_image_and_no_padding(li
 def test_the_papers_protocol_scores_at_the_networks_size(lite_medsam):
     scene = synthetic_polyps(1, (60, 80), seed=6)
     frame, truth = scene.frames[0], scene.masks[0].astype(bool)
-    labels, probabilities = predict_for_scoring(
-        lite_medsam, frame, NO_TRUTH, Scoring(protocol=PAPER)
-    )
+    labels, probabilities = predicted_maps(lite_medsam, frame, Scoring(protocol=PAPER))
     resized = resize_nearest(truth, (128, 128))
     papers = evaluate_image(lite_medsam, frame, truth, "", Scoring(protocol=PAPER)).scores.overall
     assert papers["dice"] == dice(labels == 1, resized)
@@ -148,7 +147,7 @@ def test_a_slice_without_contrast_is_predicted_empty(lite_medsam, stack, protoco
     frames[1] = 7
     scoring = Scoring(protocol=protocol, saliency=False)
     found = evaluate_stack(lite_medsam, frames, masks, "", scoring)
-    labels, _ = predict_for_scoring(lite_medsam, frames[0], NO_TRUTH, Scoring(protocol=protocol))
+    labels, _ = predicted_maps(lite_medsam, frames[0], Scoring(protocol=protocol))
     truth = np.stack([resize_nearest(mask, labels.shape) for mask in masks])
     assert found.dice == dice(np.stack([labels == 1, 0 * labels]), truth)
 

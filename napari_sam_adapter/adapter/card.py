@@ -64,6 +64,12 @@ class AdapterCard:
     class_colors: tuple[str, ...] = ()
     own_prompt_embedding: bool = False
 
+    @property
+    def knows_mirror_images(self) -> bool:
+        """Whether it was trained on slices mirrored and turned in every way."""
+        config = self.training.get("config")
+        return isinstance(config, Mapping) and config.get("augmentation") == "views"
+
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata of a safetensors file (its values are strings by definition)."""
         values = asdict(self)
@@ -129,6 +135,8 @@ _TRAINING_TYPES: dict[str, type | tuple[type, ...]] = {
     "held_out": list,
     "held_out_dice_before": _NUMBER,
     "held_out_dice_after": _NUMBER,
+    "held_out_dice_classes": dict,
+    "confidence_pairs": dict,
 }
 
 

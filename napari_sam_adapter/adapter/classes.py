@@ -55,7 +55,7 @@ class Classes:
         """Return the classes of an adapter, with default colours where it brings none."""
         given = dict(enumerate(card.class_colors))
         colors = tuple(
-            color if re.fullmatch("#[0-9a-fA-F]{6}", color := given.get(number, "")) else default
+            color if _is_color(color := given.get(number, "")) else default
             for number, default in zip(range(len(card.class_names)), CLASS_COLORS, strict=False)
         )
         return cls(card.class_names, colors)
@@ -99,6 +99,24 @@ class Classes:
         names = list(self.names)
         names[label - 1] = name.strip()
         return replace(self, names=tuple(names))
+
+    def recolored(self, label: int, color: str) -> Classes:
+        """Return the classes with another colour, ``#rrggbb``, for a label.
+
+        Raises
+        ------
+        ValueError
+            If it is no such colour.
+        """
+        if not _is_color(color):
+            raise ValueError(f"a colour is written as #rrggbb, got {color!r}")
+        colors = list(self.colors)
+        colors[label - 1] = color
+        return replace(self, colors=tuple(colors))
+
+
+def _is_color(text: str) -> bool:
+    return re.fullmatch("#[0-9a-fA-F]{6}", text) is not None
 
 
 def check_class_names(names: tuple[str, ...]) -> None:

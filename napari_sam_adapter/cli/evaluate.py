@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.table import Table
 
+from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import errors, output, print_json, progress_bar
+from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.errors import EvaluationError
 from napari_sam_adapter.evaluation import Evaluation, ImageScore, evaluate_pairs
@@ -51,6 +54,7 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
     adapter: options.Adapter = None,
     model: options.Model = None,
     device: options.Device = "auto",
+    views: options.Views = None,
     protocol: Protocol = "original",
     surfaces: Annotated[
         bool,
@@ -87,7 +91,8 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
         raise EvaluationError(f"Surfaces are measured by MONAI, which is not installed: {INSTALL}")
     pairs = pair_by_stem(images, masks)
     sam = options.load_model(adapter, model, device)
-    scoring = replace(scoring, class_names=sam.settings.class_names)
+    views = options.views_for(sam, adapter, views)
+    scoring = replace(scoring, class_names=sam.settings.class_names, views=views)
     scores = []
     with progress_bar() as progress:
         task = progress.add_task("Evaluating", total=len(pairs))
@@ -95,13 +100,14 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
             scores.append(score)
             progress.advance(task)
     result = Evaluation(tuple(scores), scoring.class_names)
+    confidences = _confidences(result, None if adapter is None else read_card(adapter), views)
     if not scoring.saliency:
         missing = f"S-measure, E-measure, weighted F and MAE need PySODMetrics: {INSTALL}"
         errors.print(missing, markup=False, soft_wrap=True)
     if as_json:
-        print_json(_as_json(result, scoring))
+        print_json(_as_json(result, scoring, confidences))
     else:
-        output.print(_as_table(result, scoring))
+        output.print(_as_table(result, scoring, confidences))
 
 
 def _surface_settings(spacing: str | None, tolerance: float | None) -> surface.SurfaceSettings:
@@ -116,7 +122,18 @@ def _surface_settings(spacing: str | None, tolerance: float | None) -> surface.S
     return surface.SurfaceSettings(sizes, tolerance)
 
 
-def _as_table(result: Evaluation, scoring: Scoring) -> Table:
+def _confidences(result: Evaluation, card: AdapterCard | None, views: int) -> list[float | None]:
+    """Return the confidence in each image, of a volume the mean of its slices'."""
+    if card is None:
+        return [None] * result.n
+    calibration = calibration_of(card.training, views)
+    raw = (score.expected_dice for score in result.per_image)
+    return [
+        float(np.mean([calibration(one) for one in slices])) if slices else None for slices in raw
+    ]
+
+
+def _as_table(result: Evaluation, scoring: Scoring, confidences: Sequence[float | None]) -> Table:
     """One row per measure; with several classes, a column of means for each."""
     summary = result.summary()
     several = len(summary.classes) > 1
@@ -134,6 +151,10 @@ def _as_table(result: Evaluation, scoring: Scoring) -> Table:
         )
     protocol = scoring.protocol.name
     table.caption = f"protocol {protocol}, {result.seconds_per_image:.3f} seconds per image"
+    pairs = zip(confidences, result.per_image, strict=True)
+    misses = [abs(c - score.dice) for c, score in pairs if c is not None]
+    if misses:
+        table.caption += f", confidence off by {np.mean(misses):.3f} of Dice on average"
     return table
 
 
@@ -148,7 +169,9 @@ def _number(measure: str, value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _as_json(result: Evaluation, scoring: Scoring) -> dict[str, Any]:
+def _as_json(
+    result: Evaluation, scoring: Scoring, confidences: Sequence[float | None]
+) -> dict[str, Any]:
     """Return what --json promises; null stands where a measure is not defined."""
     summary = result.summary()
     surfaces = scoring.surface
@@ -158,12 +181,16 @@ def _as_json(result: Evaluation, scoring: Scoring) -> dict[str, Any]:
         "iou": _known(summary.overall["iou"].mean),
         "seconds_per_image": result.seconds_per_image,
         "protocol": scoring.protocol.name,
+        "views": scoring.views,
         "prompts": None if scoring.prompts is None else asdict(scoring.prompts),
         "spacing": None if surfaces is None else surfaces.spacing,
         "surface_tolerance": None if surfaces is None else surfaces.forgiven,
         "overall": _intervals(summary.overall),
         "classes": {name: _intervals(found) for name, found in summary.classes.items()},
-        "per_image": [_image_as_json(score) for score in result.per_image],
+        "per_image": [
+            _image_as_json(score) | {"confidence": confidence}
+            for score, confidence in zip(result.per_image, confidences, strict=True)
+        ],
     }
 
 

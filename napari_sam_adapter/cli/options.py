@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ Model = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Views = Annotated[
+    int | None,
+    typer.Option(
+        help="Average the masks of this many mirror images of a slice, 1 to 4: better, and as many "
+        "times slower. [default: 2 for adapters of lite_medsam that know mirror images, else 1]",
+        show_default=False,
+        min=1,
+        max=4,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
 
@@ -46,3 +57,9 @@ def load_model(adapter: Path | None, model: str | None, device: str) -> AdaptedS
         settings = ModelSettings.default(model or DEFAULT_MODEL)
         return build_adapted_sam(settings).to_device(chosen)
     return load_adapter(adapter, base=model)[0].to_device(chosen)
+
+
+def views_for(sam: AdaptedSam, adapter: Path | None, wanted: int | None) -> int:
+    """Return how many views of a slice to predict from."""
+    card = None if adapter is None else read_card(adapter)
+    return sam.spec.views_for(card) if wanted is None else wanted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import errors, output, progress_bar
+from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.files import as_slices, is_colour, list_images, read_image, write_mask
 from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.storage import write_atomically
 from napari_sam_adapter.volume import connected_objects, value_range
 
 if TYPE_CHECKING:
@@ -27,12 +32,20 @@ def predict(
     adapter: options.Adapter = None,
     model: options.Model = None,
     device: options.Device = "auto",
+    views: options.Views = None,
     instances: Annotated[
         bool,
         typer.Option(
             "--instances", help="Number the connected objects of each slice instead of marking all."
         ),
     ] = False,
+    confidence: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a table (CSV) of the Dice to expect of each slice, the least first: where "
+            "to look first. Needs an adapter."
+        ),
+    ] = None,
 ) -> None:
     """Predict masks of images and stacks; writes TIFF labels at the original size.
 
@@ -47,17 +60,28 @@ def predict(
             f"--instances numbers the objects of one class; this adapter knows "
             f"{', '.join(sam.settings.class_names)}."
         )
-    skipped = 0
+    views = options.views_for(sam, adapter, views)
+    card = None if adapter is None else read_card(adapter)
+    if confidence is not None and card is None:
+        raise ImageError("--confidence needs --adapter: a base model does not know the task.")
+    skipped, sure = 0, []
     with progress_bar() as progress:
         task = progress.add_task("Predicting", total=len(targets))
         for source, target in targets:
-            labels, skipped_here = _predict_stack(sam, read_image(source), source)
+            labels, found = _predict_stack(sam, read_image(source), source, views)
             if instances:
                 labels = connected_objects(labels)
-            skipped += skipped_here
+            skipped += sum(raw is None for raw in found)
+            if card is not None:
+                calibration = calibration_of(card.training, views)
+                sure += [
+                    (calibration(r), source.name, z) for z, r in enumerate(found) if r is not None
+                ]
             write_mask(target, labels)
             progress.advance(task)
     output.print(f"Wrote {len(targets)} mask file{'s'[: len(targets) != 1]} to {out}.")
+    if confidence is not None:
+        _write_confidences(confidence, sorted(sure))
     if skipped:
         slices = "1 slice has" if skipped == 1 else f"{skipped} slices have"
         errors.print(f"{slices} no contrast; nothing was marked there.")
@@ -82,20 +106,38 @@ def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     return [(source, target) for target, source in targets.items()]
 
 
-def _predict_stack(sam: AdaptedSam, image: np.ndarray, source: Path) -> tuple[np.ndarray, int]:
-    """Predict each slice; one without contrast stays empty, an only slice without is an error."""
+def _predict_stack(
+    sam: AdaptedSam, image: np.ndarray, source: Path, views: int
+) -> tuple[np.ndarray, list[float | None]]:
+    """Predict each slice; one without contrast stays empty, an only slice without is an error.
+
+    Returns
+    -------
+    labels : ndarray of uint8
+    expected_dice : list of float or None
+        Of each slice; None where nothing was predicted.
+    """
     from napari_sam_adapter.sam.predict import predict_masks
 
     slices = as_slices(image)
     labels = np.zeros(slices.shape[:3], np.uint8)
-    skipped = 0
+    expected: list[float | None] = [None] * len(slices)
     for index, one in enumerate(slices):
         if len(slices) > 1 and value_range(one) is None:
-            skipped += 1
             continue
         try:
-            labels[index] = predict_masks(sam, one).labels
+            prediction = predict_masks(sam, one, views=views)
+            labels[index], expected[index] = prediction.labels, prediction.expected_dice
         except ImageError as error:
             raise ImageError(f"{source.name}: {error}") from error
     shape = image.shape[:-1] if is_colour(image) else image.shape
-    return labels.reshape(shape), skipped
+    return labels.reshape(shape), expected
+
+
+def _write_confidences(path: Path, rows: Sequence[tuple[float, str, int]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "slice", "confidence"))
+    writer.writerows((name, z, f"{value:.3f}") for value, name, z in rows)
+    write_atomically(path, text.getvalue().encode())
+    output.print(f"Wrote confidences to {path}, the least first.")

@@ -28,21 +28,36 @@ class ModelReference:
     input_size : int or None
         For the base model alone; an adapter brings its own.
     device : str
+    views : int
+        How many views of a slice to average.
     """
 
     base: str
     adapter: Path | None = None
     input_size: int | None = None
     device: str = "auto"
+    views: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class SlicePredicted:
-    """Labels, uint8 (Y, X), of one slice, and the adapter that made them ("" is the base model)."""
+    """What a model makes of one slice.
+
+    Attributes
+    ----------
+    index : tuple of int
+    labels : ndarray of uint8, shape (Y, X)
+    adapter_id : str
+        Who predicted; "" is the base model.
+    confidence : float or None
+        The Dice to expect, see `confidence`; None from a base model.
+    seconds : float
+    """
 
     index: SliceIndex
     labels: np.ndarray
     adapter_id: str
+    confidence: float | None
     seconds: float
 
 
@@ -76,15 +91,13 @@ class Predictor:
             return dict(process.receive().values)
 
     def predict(
-        self, image: np.ndarray, model: ModelReference, prompts: Prompts = NO_PROMPTS
-    ) -> tuple[np.ndarray, str, float]:
+        self,
+        index: SliceIndex,
+        image: np.ndarray,
+        model: ModelReference,
+        prompts: Prompts = NO_PROMPTS,
+    ) -> SlicePredicted:
         """Predict one slice.
-
-        Returns
-        -------
-        labels : ndarray of uint8, shape (Y, X)
-        adapter_id : str
-        seconds : float
 
         Raises
         ------
@@ -96,6 +109,7 @@ class Predictor:
             "adapter": None if model.adapter is None else str(model.adapter),
             "input_size": model.input_size,
             "device": model.device,
+            "views": model.views,
         }
         arrays = {"image": image}
         if prompts:
@@ -109,8 +123,7 @@ class Predictor:
             process = self._running()
             process.send("predict", values, arrays)
             reply = process.receive()
-        seconds = float(reply.values["seconds"])
-        return reply.arrays["labels"], str(reply.values["adapter_id"]), seconds
+        return SlicePredicted(index, reply.arrays["labels"], **reply.values)
 
     def close(self) -> None:
         """End the process; safe from any thread, also while a prediction waits."""
@@ -165,7 +178,6 @@ def predict_slices(
             yield SliceSkipped(index, str(error))
             continue
         try:
-            labels, adapter_id, seconds = predictor.predict(image, model, prompts)
+            yield predictor.predict(index, image, model, prompts)
         except SamAdapterError as error:
             raise EngineError(f"{source.describe(index)}: {error}") from error
-        yield SlicePredicted(index, labels, adapter_id, seconds)

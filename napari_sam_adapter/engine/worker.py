@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_sam_adapter.adapter.card import read_card
+from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.adapter.module import has_zero_effect
+from napari_sam_adapter.confidence import confidence
 from napari_sam_adapter.engine.protocol import Message
 from napari_sam_adapter.errors import EngineError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
@@ -32,6 +33,10 @@ MODELS_KEPT = 3
 EMBEDDING_BYTES_KEPT = 256 * 1024 * 1024
 
 
+# A model, and its adapter's card; None for the base model.
+_Loaded = tuple[AdaptedSam, AdapterCard | None]
+
+
 class Worker:
     """Handles requests, keeping models and image embeddings between them.
 
@@ -46,7 +51,7 @@ class Worker:
     def __init__(self, send: Callable[[Message], None], stop: threading.Event) -> None:
         self._send = send
         self._stop = stop
-        self._models: OrderedDict[tuple[Any, ...], tuple[AdaptedSam, str]] = OrderedDict()
+        self._models: OrderedDict[tuple[Any, ...], _Loaded] = OrderedDict()
         self._embeddings: OrderedDict[tuple[str, ...], ImageEmbedding] = OrderedDict()
 
     def handle(self, message: Message) -> None:
@@ -70,15 +75,18 @@ class Worker:
     def _predict(self, message: Message) -> None:
         start = time.monotonic()
         values, image = message.values, message.arrays["image"]
-        model, adapter_id = self._model(values)
-        embedding = self._embedding(model, adapter_id, image)
-        labels = decode_masks(model, embedding, _prompts_from(message)).labels
-        seconds = time.monotonic() - start
-        reply = {"adapter_id": adapter_id, "seconds": seconds}
-        self._send(Message("prediction", reply, {"labels": labels}))
+        model, card = self._model(values)
+        adapter_id = "" if card is None else card.adapter_id
+        embedding = self._embedding(model, adapter_id, image, values["views"])
+        prediction = decode_masks(model, embedding, _prompts_from(message))
+        reply = {
+            "adapter_id": adapter_id,
+            "confidence": confidence(card, prediction.expected_dice, len(embedding.features)),
+            "seconds": time.monotonic() - start,
+        }
+        self._send(Message("prediction", reply, {"labels": prediction.labels}))
 
     def _train(self, message: Message) -> None:
-
         job = _job_from(message)
         for event in run_job(job, should_stop=self._stop.is_set):
             if isinstance(event, AdapterSaved):
@@ -89,33 +97,34 @@ class Worker:
                 event = replace(event, state={})
             self._send(Message("event", {"type": type(event).__name__, "fields": asdict(event)}))
 
-    def _model(self, values: Any) -> tuple[AdaptedSam, str]:
-        """Return the model of a request and its adapter's id (empty for the base model)."""
+    def _model(self, values: Any) -> _Loaded:
+        """Return the model of a request, loaded once."""
         path, base = values["adapter"], values["base"]
         device = choose_device(values.get("device", "auto"))
         key = (base, values.get("input_size"), path, _stamp(path), str(device))
         if key not in self._models:
             if path is None:
                 settings = ModelSettings.default(base, values.get("input_size"))
-                model, adapter_id = build_adapted_sam(settings), ""
+                model, card = build_adapted_sam(settings), None
             else:
                 model, card = load_adapter(Path(path), base=base)
-                adapter_id = card.adapter_id
-            self._models[key] = model.to_device(device).eval(), adapter_id
+            self._models[key] = model.to_device(device).eval(), card
             while len(self._models) > MODELS_KEPT:
                 self._models.popitem(last=False)
         self._models.move_to_end(key)
         return self._models[key]
 
-    def _embedding(self, model: AdaptedSam, adapter_id: str, image: np.ndarray) -> ImageEmbedding:
+    def _embedding(
+        self, model: AdaptedSam, adapter_id: str, image: np.ndarray, views: int
+    ) -> ImageEmbedding:
         # Adapters that leave the encoder alone (quick gear) share the base model's embeddings.
         encoder = "" if has_zero_effect(model.adapter) else adapter_id
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
         described = f"{image.dtype.str}{image.shape}"
-        size = str(model.settings.input_size)
+        size = f"{model.settings.input_size} x {views}"
         key = (model.settings.base, size, encoder, described, digest)
         if key not in self._embeddings:
-            self._embeddings[key] = encode_image(model, image)
+            self._embeddings[key] = encode_image(model, image, views)
             self._forget_oldest()
         self._embeddings.move_to_end(key)
         return self._embeddings[key]

@@ -50,6 +50,8 @@ class Scoring:
         How surfaces are measured (by MONAI); None leaves them out, for they take long.
     prompts : PromptProtocol, or None
         Prompts that are given, derived from the truth; None predicts without any.
+    views : int
+        How many views of a slice are averaged.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Scoring:
     saliency: bool = True
     surface: surface.SurfaceSettings | None = None
     prompts: PromptProtocol | None = None
+    views: int = 1
 
     def __post_init__(self) -> None:
         if self.protocol.at_network_size and self.prompts is not None:

@@ -1,19 +1,33 @@
-"""Predict masks: slice in, logits and mask at the slice's own size out."""
+"""Predict masks: slice in, logits and mask at the slice's own size out.
+
+An adapter trained on mirrored slices answers to a slice's mirror images, too, and their mean is
+better than the answer to the slice alone (docs/results.md). These are the *views* of a slice.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_sam_adapter.confidence import expected_dice
 from napari_sam_adapter.errors import PromptError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import autocast
 from napari_sam_adapter.sam.input_format import InputGeometry
-from napari_sam_adapter.sam.preprocess import encoder_input, logits_at_original_size
+from napari_sam_adapter.sam.preprocess import (
+    at_input_size,
+    encoder_input,
+    logits_at_original_size,
+    mirrored,
+)
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
+
+# The axes along which each view is mirrored. The first is the slice as it is.
+VIEWS: tuple[tuple[int, ...], ...] = ((), (-2, -1), (-2,), (-1,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +36,10 @@ class ImageEmbedding:
 
     Attributes
     ----------
-    features : Tensor, shape (1, 256, h, w)
+    features : Tensor, shape (V, 256, h, w)
+        Of the slice, then of its further views.
     geometry : InputGeometry
+        Of each of them.
     """
 
     features: Tensor
@@ -39,7 +55,8 @@ class MaskPrediction:
     labels : ndarray of uint8, shape (Y, X)
         At the slice's own size: 0 is the background, k the k-th class.
     low_res_masks : ndarray of float32, shape (K, h, w)
-        Logits of each class over the encoder's square input.
+        Logits of each class over the encoder's square input; of several views, of the mean of their
+        probabilities.
     geometry : InputGeometry
         How the slice lies in that square.
     """
@@ -53,6 +70,16 @@ class MaskPrediction:
         """Any class, as bool (Y, X)."""
         return np.asarray(self.labels != 0)
 
+    @property
+    def expected_dice(self) -> float:
+        """The Dice that the probabilities expect of the mask; see `confidence.expected_dice`."""
+        height, width = (
+            math.ceil(side * self.low_res_masks.shape[-1] / self.geometry.input_size)
+            for side in self.geometry.content_hw
+        )
+        content = torch.from_numpy(self.low_res_masks[:, :height, :width])
+        return expected_dice(content.sigmoid().numpy())
+
     def probabilities(self) -> np.ndarray:
         """Return the probability of each class at the slice's own size, float32 (K, Y, X)."""
         logits = logits_at_original_size(torch.from_numpy(self.low_res_masks)[None], self.geometry)
@@ -60,8 +87,15 @@ class MaskPrediction:
         return probabilities
 
 
-def encode_image(model: AdaptedSam, image: np.ndarray) -> ImageEmbedding:
+def encode_image(model: AdaptedSam, image: np.ndarray, views: int = 1) -> ImageEmbedding:
     """Run the adapted image encoder on one slice.
+
+    Parameters
+    ----------
+    model : AdaptedSam
+    image : ndarray, shape (Y, X) or (Y, X, 3)
+    views : int
+        How many views to encode, 1 to 4; the time grows with them.
 
     Raises
     ------
@@ -69,9 +103,11 @@ def encode_image(model: AdaptedSam, image: np.ndarray) -> ImageEmbedding:
         If the slice cannot be used; see `preprocess.check_slice`.
     """
     x, geometry = encoder_input(image, model.settings.input_format)
+    x = x.to(model.device)
+    # One after the other: a batch of large inputs takes memory, and on a CPU saves no time.
     with torch.inference_mode(), autocast(model.device):
-        features = model.encode(x.to(model.device)).float()
-    return ImageEmbedding(features, geometry)
+        features = [model.encode(mirrored(x, axes, geometry)) for axes in VIEWS[:views]]
+    return ImageEmbedding(torch.cat(features).float(), geometry)
 
 
 def decode_masks(
@@ -80,7 +116,8 @@ def decode_masks(
     """Decode the masks of an encoded slice.
 
     Without prompts every class is predicted. Prompts replace the class they mean: by the objects in
-    the boxes, or, where there are only points, by the whole slice's answer to those points.
+    the boxes, or, where there are only points, by the whole slice's answer to those points. They
+    are given to the slice itself, not to its further views.
 
     Raises
     ------
@@ -90,21 +127,44 @@ def decode_masks(
     features, geometry = embedding.features.to(model.device), embedding.geometry
     with torch.inference_mode():
         with autocast(model.device):
-            low_res_masks = model.decode(features, geometry).float()
+            low_res_masks = mean_of_views(model.decode(features, geometry).float(), geometry)
             if prompts:
                 index = check_class(model, prompts)
-                answers = model.decode(features, geometry, prompts).float()
-                low_res_masks[:, index] = answers[:, index].amax(0, keepdim=True)
+                answers = model.decode(features[:1], geometry, prompts).float()
+                answer = answers[:, index].amax(0, keepdim=True)[None]
+                low_res_masks[:, index] = at_input_size(answer, low_res_masks.shape[-1])[0]
         logits = logits_at_original_size(low_res_masks, geometry)
         labels = labels_from_logits(logits)[0].cpu().numpy()
     return MaskPrediction(labels, low_res_masks[0].cpu().numpy(), geometry)
 
 
+def mean_of_views(low_res_masks: Tensor, geometry: InputGeometry) -> Tensor:
+    """Average the masks of a slice's views.
+
+    Parameters
+    ----------
+    low_res_masks : Tensor, shape (V, K, h, w)
+        Logits of `VIEWS`, each over its own mirrored square.
+    geometry : InputGeometry
+
+    Returns
+    -------
+    Tensor, shape (1, K, h, w), or (1, K, S, S) for more than one view
+        Logits of the mean probability.
+    """
+    if len(low_res_masks) == 1:
+        return low_res_masks
+    squares = at_input_size(low_res_masks, geometry.input_size)
+    upright = [mirrored(squares[i : i + 1], VIEWS[i], geometry) for i in range(len(squares))]
+    probability = torch.cat(upright).sigmoid().mean(0, keepdim=True)
+    return probability.logit(eps=1e-6)
+
+
 def predict_masks(
-    model: AdaptedSam, image: np.ndarray, prompts: Prompts = NO_PROMPTS
+    model: AdaptedSam, image: np.ndarray, prompts: Prompts = NO_PROMPTS, views: int = 1
 ) -> MaskPrediction:
     """Predict the masks of one slice: `encode_image`, then `decode_masks`."""
-    return decode_masks(model, encode_image(model, image), prompts)
+    return decode_masks(model, encode_image(model, image, views), prompts)
 
 
 def labels_from_logits(logits: Tensor) -> Tensor:

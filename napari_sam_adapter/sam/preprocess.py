@@ -101,11 +101,23 @@ def pad_to_square(x: Tensor, side: int) -> Tensor:
     return functional.pad(x, (0, side - width, 0, side - height))
 
 
+def mirrored(x: Tensor, axes: tuple[int, ...], geometry: InputGeometry) -> Tensor:
+    """Mirror the content of a padded square (B, C, S, S) in place, its padding left where it is."""
+    if not axes:
+        return x
+    height, width = geometry.content_hw
+    return pad_to_square(x[..., :height, :width].flip(axes), geometry.input_size)
+
+
+def at_input_size(x: Tensor, side: int) -> Tensor:
+    """Scale logits (B, C, h, w) over the padded square to (B, C, S, S)."""
+    if tuple(x.shape[-2:]) == (side, side):
+        return x
+    return functional.interpolate(x, (side, side), mode="bilinear", align_corners=False)
+
+
 def logits_at_original_size(low_res_masks: Tensor, geometry: InputGeometry) -> Tensor:
     """Map logits (B, C, h, w) over the padded square to (B, C, Y, X) over the slice."""
-    x = low_res_masks.float()
-    square = (geometry.input_size, geometry.input_size)
-    if tuple(x.shape[-2:]) != square:
-        x = functional.interpolate(x, square, mode="bilinear", align_corners=False)
+    x = at_input_size(low_res_masks.float(), geometry.input_size)
     x = x[..., : geometry.content_hw[0], : geometry.content_hw[1]]
     return functional.interpolate(x, geometry.original_hw, mode="bilinear", align_corners=False)

@@ -47,6 +47,8 @@ class BaseModel:
         The adapter it gets unless another is asked for.
     answers_points : bool
         Whether points mean something to it before an adapter is trained with prompts.
+    views : int
+        How many views of a slice its adapters average, unless told otherwise; see `views_for`.
     """
 
     name: str
@@ -64,11 +66,22 @@ class BaseModel:
     adapter: AdapterConfig
     size_step: int = 0
     answers_points: bool = True
+    views: int = 1
 
     @property
     def short_name(self) -> str:
         """The name without the file."""
         return self.name.partition("@")[0]
+
+    def views_for(self, card: AdapterCard | None) -> int:
+        """Return how many views to predict from: several only where mirror images were trained on.
+
+        Parameters
+        ----------
+        card : AdapterCard or None
+            The adapter's; None for the base model alone.
+        """
+        return self.views if card is not None and card.knows_mirror_images else 1
 
     def input_format(self, size: int) -> InputFormat:
         """Return how slices are brought into an input of a size."""
@@ -140,6 +153,7 @@ LITE_MEDSAM = BaseModel(
     fit="pad",
     adapter=AdapterConfig(),
     answers_points=False,
+    views=2,
 )
 
 MOBILE_SAM = BaseModel(

@@ -95,6 +95,7 @@ def run_job(
     import torch
 
     from napari_sam_adapter.sam.checkpoint import save_adapter
+    from napari_sam_adapter.training.held_out import report_held_out
     from napari_sam_adapter.training.loop import RunOptions, train_adapter
     from napari_sam_adapter.training.workers import start_workers
 
@@ -124,11 +125,14 @@ def run_job(
     workers.wait()
     if not workers.is_main:
         return
+    held_out = [sample for sample in job.samples if sample.digest in set(finished.held_out)]
+    views = model.spec.views if job.config.augmentation == "views" else 1
+    report = report_held_out(model, held_out, views)
     card = save_adapter(
         job.out,
         model,
         gear=_gear_of(job.config.gear, parent),
-        training=training_summary(finished, job, history),
+        training=training_summary(finished, job, history) | report,
         parent_id="" if parent is None else parent.adapter_id,
         class_colors=job.class_colors or (() if parent is None else parent.class_colors),
     )

@@ -151,7 +151,9 @@ class LayerBinding(QObject):
             self.labels.data_setitem(where, change.new)
             self._last_predicted.append(index)
         written = self.labels_of(index)
-        self.tracker.prediction_written(index, written, change, prediction.adapter_id)
+        self.tracker.prediction_written(
+            index, written, change, prediction.adapter_id, prediction.confidence
+        )
         self.slices_changed.emit()
 
     def toggle_accepted(self, index: SliceIndex) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import QPoint, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QColorDialog,
     QHBoxLayout,
     QListWidget,
     QListWidgetItem,
+    QMenu,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -31,11 +33,14 @@ class ClassesPanel(QWidget):
         The label to paint with.
     rename_requested : Signal(int, str)
         A label and the new name of its class.
+    recolor_requested : Signal(int, str)
+        A label and the new colour of its class, ``#rrggbb``.
     add_requested, remove_requested : Signal()
     """
 
     class_requested = Signal(int)
     rename_requested = Signal(int, str)
+    recolor_requested = Signal(int, str)
     add_requested = Signal()
     remove_requested = Signal()
 
@@ -43,7 +48,9 @@ class ClassesPanel(QWidget):
         super().__init__(parent)
         self._classes = Classes()
         self.list = QListWidget()
-        self.list.setToolTip("What you paint with. Double-click a class to rename it.")
+        self.list.setToolTip(
+            "What you paint with. Double-click a class to rename it; right-click it for its colour."
+        )
         self.list.setAccessibleName("Classes")
         self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -65,6 +72,8 @@ class ClassesPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list, 1)
         layout.addLayout(buttons)
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.list.customContextMenuRequested.connect(self._show_menu)
         self.list.currentRowChanged.connect(self._on_row_changed)
         self.list.itemChanged.connect(self._on_item_changed)
         self.add_button.clicked.connect(self.add_requested)
@@ -101,6 +110,24 @@ class ClassesPanel(QWidget):
         self.list.blockSignals(True)
         self.list.setCurrentRow(label - 1 if 1 <= label <= len(self._classes) else -1)
         self.list.blockSignals(False)
+
+    def _show_menu(self, position: QPoint) -> None:
+        item = self.list.itemAt(position)
+        if item is None:
+            return
+        menu = QMenu(self)
+        menu.addAction("Rename", lambda: self.list.editItem(item))
+        # A single class has whatever colour the masks layer has.
+        recolor = menu.addAction("Choose a colour…", lambda: self.ask_color(self.list.row(item)))
+        recolor.setEnabled(len(self._classes) > 1)
+        menu.exec_(self.list.viewport().mapToGlobal(position))
+
+    def ask_color(self, row: int) -> None:
+        """Let the person choose the colour of the class in a row."""
+        before = QColor(self._classes.colors[row])
+        chosen = QColorDialog.getColor(before, self, f"Colour of {self._classes.names[row]}")
+        if chosen.isValid():
+            self.recolor_requested.emit(row + 1, chosen.name())
 
     def _on_row_changed(self, row: int) -> None:
         if row >= 0:

@@ -142,6 +142,10 @@ class DockController(QObject):
         name = self.session.active_name
         self.said.emit(f"{name[0].upper()}{name[1:]} predicts from now on.", False)
 
+    def set_care(self, careful: bool) -> None:
+        """Predict each slice together with its mirror image, or not."""
+        self.session.careful = careful
+
     def choose_base(self, name: str) -> None:
         """Adapt another base model from now on."""
         try:
@@ -164,6 +168,10 @@ class DockController(QObject):
     def rename_class(self, label: int, name: str) -> None:
         """Give the class of a label another name."""
         self._change_classes(lambda: self.session.rename_class(label, name))
+
+    def recolor_class(self, label: int, color: str) -> None:
+        """Draw the class of a label in another colour."""
+        self._change_classes(lambda: self.session.recolor_class(label, color))
 
     def remove_last_class(self) -> None:
         """Do without the last class; what is painted stays."""

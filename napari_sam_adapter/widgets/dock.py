@@ -177,6 +177,8 @@ class SamAdapterDock(QWidget):
         self.predict_panel.slice_requested.connect(prediction.predict_slice)
         self.predict_panel.all_requested.connect(prediction.predict_all)
         self.predict_panel.cancel_requested.connect(prediction.cancel)
+        self.predict_panel.care_requested.connect(controller.set_care)
+        self.predict_panel.number_box.toggled.connect(prediction.number_objects)
         self.correct_panel.accept_requested.connect(controller.toggle_accepted)
         self.correct_panel.slice_requested.connect(self._on_slice_requested)
         self.prompts_panel.boxes_requested.connect(controller.add_boxes)
@@ -186,6 +188,7 @@ class SamAdapterDock(QWidget):
         self.classes_panel.class_requested.connect(controller.classes.choose)
         self.classes_panel.add_requested.connect(controller.add_class)
         self.classes_panel.rename_requested.connect(controller.rename_class)
+        self.classes_panel.recolor_requested.connect(controller.recolor_class)
         self.classes_panel.remove_requested.connect(controller.remove_last_class)
         controller.classes_changed.connect(self._show_classes)
         controller.classes.selected.connect(self.classes_panel.show_selected)
@@ -230,10 +233,18 @@ class SamAdapterDock(QWidget):
         self.retrain_panel.show_input_sizes(spec.input_sizes, spec.default_input_size, fixed)
         own = None if active is None else active.card.adapter.conditions
         self.retrain_panel.advanced.show_conditions(spec.adapter.conditions, own)
+        self._show_choices()
         if store.unreadable:
             self._on_said(store.unreadable[0], True)
 
+    def _show_choices(self) -> None:
+        session = self.controller.session
+        self.predict_panel.show_choices(
+            session.knows_mirror_images, session.views > 1, len(session.classes) == 1
+        )
+
     def _show_classes(self) -> None:
+        self._show_choices()
         self.classes_panel.show_classes(self.controller.session.classes)
         self.classes_panel.show_selected(self.controller.classes.label)
 
@@ -257,6 +268,9 @@ class SamAdapterDock(QWidget):
         adapter = binding.tracker.adapter_of(index)
         if adapter is not None and state is not SliceState.UNTOUCHED:
             name = self.controller.session.adapter_name(adapter)
+            confidence = binding.tracker.confidence_of(index)
+            if confidence is not None:
+                name += f", confidence {confidence:.0%}"
             text += f" by {name}" if state is SliceState.PREDICTED else f" (predicted by {name})"
         return text
 

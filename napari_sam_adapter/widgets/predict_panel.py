@@ -1,17 +1,34 @@
-"""Predict the slice in view, or all slices."""
+"""Predict the slice in view, or all slices, with more or less care."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+UNKNOWN_MIRROR_IMAGES = "What predicts now was not trained on mirror images"
+ONE_CLASS_ONLY = "Objects are numbered where there is one class only"
 
 
 class PredictPanel(QWidget):
-    """Two buttons, a progress bar and Cancel."""
+    """Two buttons, two choices, a progress bar and Cancel.
+
+    Attributes
+    ----------
+    care_requested : Signal(bool)
+        Whether each slice is to be predicted together with its mirror image.
+    """
 
     slice_requested = Signal()
     all_requested = Signal()
     cancel_requested = Signal()
+    care_requested = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -23,6 +40,8 @@ class PredictPanel(QWidget):
         self.all_button.setToolTip(
             "Predict every slice that is not accepted; boxes and points are not used here"
         )
+        self.care_box = QCheckBox("Mirror image, too")
+        self.number_box = QCheckBox("Number objects")
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m slices")
         self.cancel_button = QPushButton("Cancel")
@@ -38,11 +57,37 @@ class PredictPanel(QWidget):
         buttons.addWidget(self.all_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        choices = QHBoxLayout()
+        choices.addWidget(self.care_box)
+        choices.addWidget(self.number_box)
+        choices.addStretch(1)
         layout.addLayout(buttons)
+        layout.addLayout(choices)
         layout.addWidget(self._running)
         self.slice_button.clicked.connect(self.slice_requested)
         self.all_button.clicked.connect(self.all_requested)
         self.cancel_button.clicked.connect(self.cancel_requested)
+        self.care_box.clicked.connect(self.care_requested)
+        self.show_choices(False, False, True)
+
+    def show_choices(self, knows_mirror_images: bool, careful: bool, one_class: bool) -> None:
+        """Offer the choices that what predicts now has."""
+        self.care_box.setEnabled(knows_mirror_images)
+        self.care_box.setChecked(careful)
+        self.care_box.setToolTip(
+            "Predict each slice and its mirror image, and take the mean: better masks, at twice "
+            "the time"
+            if knows_mirror_images
+            else UNKNOWN_MIRROR_IMAGES
+        )
+        self.number_box.setEnabled(one_class)
+        if not one_class:
+            self.number_box.setChecked(False)
+        self.number_box.setToolTip(
+            "Give each connected object of a predicted slice a label of its own"
+            if one_class
+            else ONE_CLASS_ONLY
+        )
 
     def show_progress(self, done: int, total: int) -> None:
         """Show how many slices are done; a total of 0 means that nothing runs."""

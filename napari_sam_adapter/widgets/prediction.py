@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.engine.predictor import SlicePredicted, SliceSkipped, predict_slices
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
+from napari_sam_adapter.volume import connected_objects
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
@@ -53,11 +56,17 @@ class Prediction(QObject):
         self._model_name = ""
         self._n_done = self._n_wanted = 0
         self._skipped: list[str] = []
+        self._number_objects = False
+        self._least: tuple[float, SliceIndex] | None = None
 
     @property
     def is_running(self) -> bool:
         """Whether slices are being predicted."""
         return self._job is not None
+
+    def number_objects(self, wanted: bool) -> None:
+        """Give each connected object of a predicted slice a label of its own, or not."""
+        self._number_objects = wanted
 
     def predict_slice(self) -> None:
         """Predict the slice in view, from the boxes and points in it if there are any."""
@@ -114,7 +123,7 @@ class Prediction(QObject):
             raise ImageError("A prediction is running already; wait for it, or cancel it.")
         self._stop = self._failed = self._quiet = False
         self._model_name, self._prompts = self._session.active_name, prompts
-        self._binding, self._skipped = binding, []
+        self._binding, self._skipped, self._least = binding, [], None
         self._n_done, self._n_wanted = 0, len(indices)
         model, source, predictor = self._session.model(), binding.source, self._session.predictor
         job = Job(
@@ -138,13 +147,21 @@ class Prediction(QObject):
         self._n_done += 1
         try:
             if isinstance(event, SlicePredicted):
-                binding.apply(event)
+                self._apply(binding, event)
             else:
                 self._skipped.append(f"{binding.source.describe(event.index)}: {event.reason}")
         except ImageError as error:
             self._stop = True
             self._on_failed(str(error))
         self.progressed.emit(self._n_done, self._n_wanted)
+
+    def _apply(self, binding: LayerBinding, event: SlicePredicted) -> None:
+        if event.confidence is not None:
+            self._least = min(self._least or (2.0, ()), (event.confidence, event.index))
+        if self._number_objects:
+            event = replace(event, labels=connected_objects(event.labels))
+            _check_count(int(event.labels.max()), binding)
+        binding.apply(event)
 
     def _on_failed(self, message: str) -> None:
         self._failed = True
@@ -160,12 +177,12 @@ class Prediction(QObject):
                 True,
             )
         elif done and not self._failed and not self._quiet:
-            self.said.emit(self._summary(done, wanted), bool(self._skipped))
+            self.said.emit(self._summary(binding, done, wanted), bool(self._skipped))
         if self._once_more:
             self._once_more = False
             self.predict_slice_again()
 
-    def _summary(self, done: int, wanted: int) -> str:
+    def _summary(self, binding: LayerBinding | None, done: int, wanted: int) -> str:
         name = self._model_name
         if self._skipped:
             more = f" and {len(self._skipped) - 1} more" if len(self._skipped) > 1 else ""
@@ -175,7 +192,20 @@ class Prediction(QObject):
         what = "Predicted" if wanted == 1 else f"{done} slices predicted"
         if self._prompts:
             what = f"{what} from {_describe(self._prompts)}"
+        if self._least is not None and binding is not None:
+            confidence, index = self._least
+            least = f"least sure of {binding.source.describe(index)},"
+            name = f"{name} ({'confidence' if wanted == 1 else least} {confidence:.0%})"
         return f"{what} by {name}. Correct the masks with napari's brush, or accept them."
+
+
+def _check_count(count: int, binding: LayerBinding) -> None:
+    highest = np.iinfo(binding.labels.data.dtype).max
+    if count > highest:
+        raise ImageError(
+            f"There are {count} objects in a slice, and the masks layer can number {highest}. "
+            "Predict without numbering them, or into a masks layer of type uint16."
+        )
 
 
 def _describe(prompts: Prompts) -> str:

@@ -154,6 +154,9 @@ def _summary(version: AdapterVersion) -> str:
         score = (
             f"Dice on {training['n_held_out']} held-out: {before:.2f} before, {after:.2f} after."
         )
+    classes = training.get("held_out_dice_classes", {})
+    if len(version.card.class_names) > 1 and classes:
+        score += f" By class: {', '.join(f'{name} {dice:.2f}' for name, dice in classes.items())}."
     how = {
         "completed": "is trained and in use",
         "stopped": "holds the best state before you stopped, and is in use",

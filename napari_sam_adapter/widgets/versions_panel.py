@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from napari_sam_adapter.versions import AdapterVersion
@@ -57,12 +57,16 @@ class VersionsPanel(QWidget):
         self.version_box.clear()
         for version in reversed(versions):
             self.version_box.addItem(version.label, version.number)
+            row = self.version_box.count() - 1
+            self.version_box.setItemData(row, version.details, Qt.ItemDataRole.ToolTipRole)
         self.version_box.addItem(BASE_MODEL_LABEL, None)
         wanted = None if active is None else active.number
         numbers = [self.version_box.itemData(row) for row in range(self.version_box.count())]
         self.version_box.setCurrentIndex(numbers.index(wanted) if wanted in numbers else -1)
+        used = "" if active is None else f"{active.details}\n\n"
         self.version_box.setToolTip(
-            f"The model that predicts. Retraining continues from it.\nVersions are kept in {folder}"
+            f"{used}The model that predicts. Retraining continues from it.\n"
+            f"Versions are kept in {folder}"
         )
 
     def _on_activated(self, row: int) -> None:

@@ -1,5 +1,6 @@
 """The commands as a person types them."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -100,6 +101,34 @@ def test_predict_turns_a_stack_into_a_stack_and_leaves_blank_pages_empty(tmp_pat
     assert "1 slice" in capsys.readouterr().err
 
 
+def test_predict_averages_views_on_request(folders, tmp_path, adapter, tuned_sam):
+    image, out = folders[0] / "frame1.png", tmp_path / "out"
+    assert run("predict", image, "--out", out, "--adapter", adapter, "--views", 2) == 0
+    expected = predict_masks(tuned_sam, np.asarray(Image.open(image)), views=2).mask
+    np.testing.assert_array_equal(tifffile.imread(out / "frame1.tif"), expected)
+
+
+def test_confidences_are_written_the_least_first(folders, tmp_path, adapter, capsys):
+    table = tmp_path / "sure.csv"
+    where = (folders[0], "--out", tmp_path / "out")
+    assert run("predict", *where, "--adapter", adapter, "--confidence", table) == 0
+    rows = list(csv.DictReader(table.open()))
+    assert sorted(row["file"] for row in rows) == ["frame0.png", "frame1.png", "frame2.png"]
+    found = [float(row["confidence"]) for row in rows]
+    assert found == sorted(found)
+    assert run("predict", *where, "--confidence", table) == 2
+    assert "needs --adapter" in capsys.readouterr().err
+
+
+def test_evaluate_tells_how_sure_the_adapter_was_of_each_image(evaluate, adapter, capsys):
+    assert run(*evaluate, "--adapter", adapter, "--json") == 0
+    found = [one["confidence"] for one in json_from(capsys)["per_image"]]
+    assert len(found) == 3
+    assert all(0 < value < 1 for value in found)
+    assert run(*evaluate, "--json") == 0
+    assert [one["confidence"] for one in json_from(capsys)["per_image"]] == [None] * 3
+
+
 def test_train_writes_an_adapter_that_the_other_commands_read(folders, tmp_path, capsys):
     out = tmp_path / "new.safetensors"
     where = ("--images", folders[0], "--masks", folders[1])
@@ -149,11 +178,11 @@ def test_evaluate_prints_exactly_the_promised_keys(evaluate, capsys):
     result = json_from(capsys)
     assert set(result) == {
         *("n", "dice", "iou", "seconds_per_image", "protocol", "spacing", "surface_tolerance"),
-        *("overall", "classes", "per_image", "prompts"),
+        *("overall", "classes", "per_image", "prompts", "views"),
     }
     assert result["n"] == len(result["per_image"]) == 3
     assert [one["name"] for one in result["per_image"]] == [f"frame{i}.png" for i in range(3)]
-    assert set(result["per_image"][0]) == {"name", "seconds", "classes", *MEASURES}
+    assert set(result["per_image"][0]) == {"name", "seconds", "classes", "confidence", *MEASURES}
     assert set(result["per_image"][0]["classes"]["object"]) == MEASURES
     assert set(result["overall"]) == set(result["classes"]["object"]) == MEASURES
     for key in ("dice", "iou"):

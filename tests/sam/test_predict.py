@@ -6,6 +6,7 @@ import pytest
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.sam.predict import decode_masks, encode_image, predict_masks
+from napari_sam_adapter.sam.prompts import Prompts
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +58,31 @@ def test_a_tuned_model_predicts_something_else(tuned_sam, frame, expected):
 def test_a_slice_without_contrast_is_refused(lite_medsam):
     with pytest.raises(ImageError, match="nothing to segment"):
         predict_masks(lite_medsam, np.zeros((32, 32)))
+
+
+@pytest.mark.parametrize("shape", [(70, 110), (110, 70), (64, 64)])
+def test_views_are_mirror_images_whose_masks_are_mirrored_back(tuned_sam, shape):
+    """A picture and its mirror image are the same views in another order."""
+    frame = synthetic_polyps(1, shape, seed=2).frames[0]
+    found = predict_masks(tuned_sam, frame, views=4)
+    mirrored = predict_masks(tuned_sam, np.ascontiguousarray(frame[:, ::-1]), views=4)
+    np.testing.assert_allclose(
+        found.probabilities(), mirrored.probabilities()[..., ::-1], atol=1e-4
+    )
+    alone = predict_masks(tuned_sam, frame)
+    assert np.abs(found.probabilities() - alone.probabilities()).max() > 0.01
+
+
+def test_the_mask_of_several_views_has_the_mean_of_their_probabilities(tuned_sam, frame):
+    found = predict_masks(tuned_sam, frame, views=2)
+    turned = np.ascontiguousarray(frame[::-1, ::-1])
+    parts = [predict_masks(tuned_sam, one).probabilities() for one in (frame, turned)]
+    expected = (parts[0] + parts[1][:, ::-1, ::-1]) / 2
+    # The mean is taken at the input's size and scaled as logits, hence the tolerance.
+    assert np.abs(found.probabilities() - expected).mean() < 0.01
+
+
+def test_prompts_are_answered_beside_several_views(tuned_sam, frame):
+    boxes = Prompts(np.array([[10, 10, 60, 50]], np.float32))
+    one, four = (predict_masks(tuned_sam, frame, boxes, views).mask for views in (1, 4))
+    np.testing.assert_array_equal(one, four)

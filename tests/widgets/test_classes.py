@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLineEdit
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QColorDialog, QLineEdit
 
 from napari_sam_adapter.adapter.classes import CLASS_COLORS
 
@@ -183,3 +184,33 @@ def test_removing_the_class_one_paints_with_goes_back_to_the_one_before(person, 
     panel.remove_button.click()
     assert person.labels.selected_label == 1
     assert panel.list.currentRow() == 0
+
+
+def test_a_class_gets_a_colour_of_the_persons_choice_and_keeps_it(two_classes, panel, monkeypatch):
+    person = two_classes
+    chosen = QColor("#123456")
+    monkeypatch.setattr(QColorDialog, "getColor", lambda *args: chosen)
+    panel.ask_color(1)
+    assert color_of(person.labels, 2) == "#123456"
+    person.retrain(gear="quick", minutes=0.1)
+    person.wait_for_training()
+    assert person.controller.session.active.card.class_colors == (PALETTE[0], "#123456")
+    monkeypatch.setattr(QColorDialog, "getColor", lambda *args: QColor())  # Cancel
+    panel.ask_color(0)
+    assert color_of(person.labels, 1) == PALETTE[0]
+
+
+def test_dice_per_class_is_told_after_training_and_in_the_list_of_versions(two_classes, polyps):
+    person = two_classes
+    for position in range(4, 7):
+        person.correct(position, halves(polyps.masks[position]))
+    person.retrain(gear="quick", minutes=0.2)
+    person.wait_for_training()
+    scores = person.controller.session.active.card.training["held_out_dice_classes"]
+    assert scores.keys() <= {"left", "right"}
+    assert scores
+    box = person.dock.versions_panel.version_box
+    tip = box.itemData(box.currentIndex(), Qt.ItemDataRole.ToolTipRole)
+    for name, dice in scores.items():
+        assert f"{name} {dice:.2f}" in person.message
+        assert f"{name}: held-out Dice {dice:.2f}" in tip

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.volume import connected_objects
 
 
 def test_predicting_the_slice_in_view_fills_only_that_slice(person):
@@ -136,3 +137,34 @@ def test_a_click_on_the_ruler_goes_to_the_slice(person, qtbot):
     ruler.resize(240, 26)
     qtbot.mouseClick(ruler, Qt.MouseButton.LeftButton, pos=QPoint(int(240 * 5.5 / 8), 13))
     assert person.viewer.dims.current_step[0] == 5
+
+
+def test_objects_are_numbered_on_request(person):
+    person.dock.predict_panel.number_box.click()
+    person.predict()
+    found = person.labels.data[0]
+    objects = connected_objects(found)
+    np.testing.assert_array_equal(found, objects)
+    person.dock.predict_panel.number_box.click()
+    person.predict()
+    np.testing.assert_array_equal(person.labels.data[0], objects > 0)
+
+
+def test_more_objects_than_the_masks_layer_can_number_are_refused_in_words(person, monkeypatch):
+    from napari_sam_adapter.widgets import prediction
+
+    many = np.arange(96 * 96, dtype=np.uint16).reshape(96, 96)
+    monkeypatch.setattr(prediction, "connected_objects", lambda labels: many)
+    person.dock.predict_panel.number_box.click()
+    person.predict()
+    assert "the masks layer can number 255" in person.message
+    assert not person.labels.data.any()
+
+
+def test_objects_are_not_numbered_among_several_classes(person):
+    panel = person.dock.predict_panel
+    panel.number_box.click()
+    person.dock.classes_panel.add_requested.emit()
+    assert not panel.number_box.isEnabled()
+    assert not panel.number_box.isChecked()
+    assert "one class" in panel.number_box.toolTip()

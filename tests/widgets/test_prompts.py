@@ -115,7 +115,7 @@ def test_a_model_that_knows_boxes_only_says_so_until_it_is_trained(person, panel
     layer(person, "points").add((1, 48, 48))
     person.go_to(1)
     person.predict()
-    assert person.message.startswith("Predicted from 1 point by v1.")
+    assert person.message.startswith("Predicted from 1 point by v1 (confidence ")
 
 
 def test_a_model_that_answers_to_points_says_nothing(person, panel, monkeypatch):

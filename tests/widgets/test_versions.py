@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from napari_sam_adapter.adapter.card import read_card
@@ -15,6 +16,16 @@ from napari_sam_adapter.versions import AdapterStore
 def adapter_file(tmp_path):
     path = tmp_path / "from-a-colleague.safetensors"
     save_adapter(path, build_adapted_sam(ModelSettings.default("lite_medsam")), gear="full")
+    return path
+
+
+@pytest.fixture
+def turned_adapter_file(tmp_path):
+    """Return an adapter that was trained on turned and mirrored slices."""
+    path = tmp_path / "turned.safetensors"
+    training = {"config": {"augmentation": "views"}}
+    model = build_adapted_sam(ModelSettings.default("lite_medsam"))
+    save_adapter(path, model, gear="full", training=training)
     return path
 
 
@@ -93,3 +104,51 @@ def test_a_run_that_outlasts_a_change_of_folder_stays_in_the_folder_it_was_start
     assert session.active == in_use
     assert [v.path.parent for v in AdapterStore(first).versions()] == [first]
     assert str(first) in person.message
+
+
+def test_an_adapter_says_how_sure_it_is_and_the_base_model_does_not(
+    open_person, polyps, turned_adapter_file
+):
+    person = open_person(polyps.frames, rgb=True)
+    person.predict()
+    assert "confidence" not in person.message
+    person.dock.versions_panel.load_requested.emit(turned_adapter_file)
+    person.predict()
+    confidence = person.tracker.confidence_of((0,))
+    assert 0 < confidence < 1
+    assert f"confidence {confidence:.0%}" in person.message
+    assert f"confidence {confidence:.0%}" in person.dock.correct_panel.in_view.text()
+    person.undo()
+    assert person.tracker.confidence_of((0,)) is None
+
+
+def test_after_predicting_all_the_least_certain_slice_is_named(
+    open_person, polyps, turned_adapter_file
+):
+    person = open_person(polyps.frames, rgb=True)
+    person.dock.versions_panel.load_requested.emit(turned_adapter_file)
+    person.predict_all()
+    found = [person.tracker.confidence_of((z,)) for z in range(8)]
+    least = int(np.argmin(found))
+    where = person.controller.binding.source.describe((least,))
+    assert f"least sure of {where}, {found[least]:.0%}" in person.message
+
+
+def test_mirror_images_are_offered_where_the_adapter_knows_them(
+    open_person, polyps, adapter_file, turned_adapter_file
+):
+    person = open_person(polyps.frames, rgb=True)
+    box, session = person.dock.predict_panel.care_box, person.controller.session
+    assert not box.isEnabled()
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    assert not box.isEnabled()
+    person.dock.versions_panel.load_requested.emit(turned_adapter_file)
+    assert box.isEnabled()
+    assert box.isChecked()
+    assert session.model().views == 2
+    person.predict()
+    both = person.labels.data[0].copy()
+    box.click()
+    assert session.model().views == 1
+    person.predict()
+    assert (person.labels.data[0] != both).any()

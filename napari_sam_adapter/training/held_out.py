@@ -1,0 +1,59 @@
+"""What the held-out slices say of a finished adapter: Dice per class, and how sure it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from napari_sam_adapter.metrics import dice, mean_class_dice
+from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.predict import decode_masks, encode_image
+from napari_sam_adapter.training.samples import TrainingSample, class_masks
+
+# Enough for a calibration; hundreds would keep a person waiting.
+SLICES_LOOKED_AT = 32
+
+
+def report_held_out(
+    model: AdaptedSam, held_out: Sequence[TrainingSample], views: int
+) -> dict[str, Any]:
+    """Predict held-out slices once more, with the state that is kept.
+
+    Parameters
+    ----------
+    model : AdaptedSam
+    held_out : sequence of TrainingSample
+        The first 32 are looked at.
+    views : int
+        How many views predictions of this adapter average.
+
+    Returns
+    -------
+    dict
+        Plain data for the card. ``held_out_dice_classes``: mean Dice by class name, of the slices
+        that show the class or in which it is predicted; of one view, as in training.
+        ``confidence_pairs``: by number of views (1 and ``views``), pairs of raw score and Dice, see
+        `confidence`.
+    """
+    names, n_classes = model.settings.class_names, model.settings.n_classes
+    pairs: dict[str, list[list[float]]] = {str(n): [] for n in sorted({1, views})}
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for sample in held_out[:SLICES_LOOKED_AT]:
+        embedding = encode_image(model, sample.image, views)
+        predictions = {
+            n: decode_masks(model, replace(embedding, features=embedding.features[: int(n)]))
+            for n in pairs
+        }
+        for n, prediction in predictions.items():
+            score = mean_class_dice(prediction.labels, sample.labels, n_classes)
+            pairs[n].append([round(prediction.expected_dice, 4), round(score, 4)])
+        labels = (predictions["1"].labels, sample.labels)
+        masks = (class_masks(one, n_classes) for one in labels)
+        for name, mask, truth in zip(names, *masks, strict=True):
+            if mask.any() or truth.any():
+                found[name].append(dice(mask, truth))
+    classes = {name: round(float(np.mean(d)), 4) for name, d in found.items() if d}
+    return {"held_out_dice_classes": classes, "confidence_pairs": pairs}
