@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from psygnal import Signal
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.adapter.classes import Classes
-from napari_sam_adapter.adapter.config import AdapterConfig, Condition
+from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import TrainingProcess
-from napari_sam_adapter.errors import ImageError, TrainingError, WeightsError
+from napari_sam_adapter.errors import TrainingError, WeightsError
+from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.sam.registry import (
     BASE_MODELS,
     DEFAULT_MODEL,
@@ -27,42 +27,11 @@ from napari_sam_adapter.sam.registry import (
     check_adapter_base,
 )
 from napari_sam_adapter.storage import check_writable
-from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
-from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.versions import AdapterStore, AdapterVersion, remember_folder
-from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice
 
 CAREFUL_VIEWS = 2
-
-
-@dataclass(slots=True)
-class RetrainRequest:
-    """What the person asked to train on, copied out of the layers on the main thread.
-
-    Attributes
-    ----------
-    source : SliceSource
-        Images are read from it in the background, one by one.
-    masks : mapping of slice index to ndarray of int, shape (Y, X)
-        Labels: for a single class any label is the object, else label k is the k-th class.
-    image_name : str
-    config : TrainingConfig
-    input_size : int or None
-        For the first version; a later one keeps that of the version it continues from.
-    classes : Classes
-    conditions : tuple of Condition or None
-        For the first version, likewise; None are the base model's own.
-    """
-
-    source: SliceSource
-    masks: Mapping[SliceIndex, np.ndarray]
-    image_name: str
-    config: TrainingConfig
-    input_size: int | None = None
-    classes: Classes = field(default_factory=Classes)
-    conditions: tuple[Condition, ...] | None = None
 
 
 class Session:
@@ -150,58 +119,30 @@ class Session:
             self._set_classes(Classes.of(version.card))
         self.active_changed.emit()
 
-    def add_class(self) -> None:
-        """Add a class at the end; the next training run learns it.
+    def change_classes(self, change: Callable[[Classes], Classes]) -> None:
+        """Let the next training run learn other classes, or the same under other names.
+
+        Parameters
+        ----------
+        change : callable
+            Maps the classes there are to the new ones, e.g. ``Classes.with_one_more``.
 
         Raises
         ------
         TrainingError
-            If there are as many as can be told apart.
+            If they cannot be told apart, or are fewer than the version in use has learned.
         """
-        self._change_classes(self._classes.with_one_more)
-
-    def rename_class(self, label: int, name: str) -> None:
-        """Give the class of a label another name.
-
-        Raises
-        ------
-        TrainingError
-            If it is empty, or another class's.
-        """
-        self._change_classes(lambda: self._classes.renamed(label, name))
-
-    def recolor_class(self, label: int, color: str) -> None:
-        """Draw the class of a label in another colour, ``#rrggbb``.
-
-        Raises
-        ------
-        TrainingError
-            If it is no colour.
-        """
-        self._change_classes(lambda: self._classes.recolored(label, color))
-
-    def remove_last_class(self) -> None:
-        """Do without the last class.
-
-        Raises
-        ------
-        TrainingError
-            If there is only one, or the version in use has learned it.
-        """
+        try:
+            classes = change(self._classes)
+        except ValueError as error:
+            raise TrainingError(f"The classes stay as they are: {error}.") from error
         card = None if self._active is None else self._active.card
-        if card is not None and len(self._classes) <= len(card.class_names):
+        if card is not None and len(classes) < len(card.class_names):
             raise TrainingError(
                 f"{self.active_name} has learned {len(card.class_names)} classes "
                 f"({', '.join(card.class_names)}), and the next version continues from it. Choose "
                 "the base model in the list of versions to have fewer."
             )
-        self._change_classes(self._classes.without_last)
-
-    def _change_classes(self, change: Callable[[], Classes]) -> None:
-        try:
-            classes = change()
-        except ValueError as error:
-            raise TrainingError(f"The classes stay as they are: {error}.") from error
         self._set_classes(classes)
 
     def _set_classes(self, classes: Classes) -> None:
@@ -333,7 +274,7 @@ class Session:
         if self.training is not None:
             raise TrainingError("A training run is going on already.")
         job = TrainingJob(
-            samples=list(_samples(request)),
+            samples=list(request.samples()),
             out=self.store.working_path(),
             config=request.config,
             base=self.model().base,
@@ -399,15 +340,3 @@ def _remembered_base(store: AdapterStore) -> str:
         return base_model(store.base or DEFAULT_MODEL).name
     except WeightsError:
         return DEFAULT_MODEL
-
-
-def _samples(request: RetrainRequest) -> Iterator[TrainingSample]:
-    """Read the images, naming the slice that cannot be used."""
-    for index, mask in request.masks.items():
-        name = f"{request.image_name}, {request.source.describe(index)}"
-        try:
-            image = request.source.read(index)
-            check_slice(image)
-        except ImageError as error:
-            raise ImageError(f"{name}: {error}") from error
-        yield TrainingSample(image, mask, name)

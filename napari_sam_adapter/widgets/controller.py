@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import SamAdapterError, TrainingError
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.class_choice import ClassChoice
@@ -68,6 +69,7 @@ class DockController(QObject):
         self.retraining = Retraining(session, self.layers, self)
         self.fetching = Fetching(self)
         self._engine_job: Job | None = None
+        self._base_job: Job | None = None
         self.layers.failed.connect(self._on_failed)
         self.prediction.said.connect(self.said)
         self.retraining.said.connect(self.said)
@@ -147,12 +149,23 @@ class DockController(QObject):
         self.session.careful = careful
 
     def choose_base(self, name: str) -> None:
-        """Adapt another base model from now on."""
+        """Adapt another base model from now on; a file of the person's own is read first."""
+        if "@" not in name:
+            self._choose_base(name)
+            return
+        self.said.emit(f"Reading {Path(name.partition('@')[2]).name}…", False)
+        # Its hash takes seconds for a large file; once known, it is remembered.
+        job = Job(lambda: [base_model(name).name], "reading weights", lambda: None, self)
+        job.event_reported.connect(self._choose_base)
+        job.failed.connect(self._on_base_refused)
+        self._base_job = job
+        job.start()
+
+    def _choose_base(self, name: str) -> None:
         try:
             self.session.choose_base(name)
         except SamAdapterError as error:
-            self.said.emit(str(error), True)
-            self.versions_changed.emit()
+            self._on_base_refused(str(error))
             return
         base = base_model(self.session.base)
         if base.weights.is_here:
@@ -162,20 +175,20 @@ class DockController(QObject):
 
     def add_class(self) -> None:
         """Add a class and paint with it."""
-        if self._change_classes(self.session.add_class):
+        if self._change_classes(Classes.with_one_more):
             self.classes.choose(len(self.session.classes))
 
     def rename_class(self, label: int, name: str) -> None:
         """Give the class of a label another name."""
-        self._change_classes(lambda: self.session.rename_class(label, name))
+        self._change_classes(lambda classes: classes.renamed(label, name))
 
     def recolor_class(self, label: int, color: str) -> None:
         """Draw the class of a label in another colour."""
-        self._change_classes(lambda: self.session.recolor_class(label, color))
+        self._change_classes(lambda classes: classes.recolored(label, color))
 
     def remove_last_class(self) -> None:
         """Do without the last class; what is painted stays."""
-        self._change_classes(self.session.remove_last_class)
+        self._change_classes(Classes.without_last)
 
     def load_adapter_file(self, path: Path) -> None:
         """Take an adapter file into the versions and use it."""
@@ -217,9 +230,9 @@ class DockController(QObject):
         self.prompts.close()
         self.layers.close()
 
-    def _change_classes(self, change: Callable[[], None]) -> bool:
+    def _change_classes(self, change: Callable[[Classes], Classes]) -> bool:
         try:
-            change()
+            self.session.change_classes(change)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             self.classes_changed.emit()  # the list shows what the person typed
@@ -228,6 +241,10 @@ class DockController(QObject):
 
     def _on_engine_ready(self, ready: dict[str, str]) -> None:
         self.engine_ready.emit(f"Ready on {ready['device']} ({ready['precision']}).")
+
+    def _on_base_refused(self, message: str) -> None:
+        self.said.emit(message, True)
+        self.versions_changed.emit()  # the list shows the base model that stays
 
     def _on_failed(self, message: str) -> None:
         self.said.emit(message, True)

@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError, TrainingError
-from napari_sam_adapter.session import RetrainRequest
+from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.widgets.jobs import Job
 

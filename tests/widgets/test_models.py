@@ -113,7 +113,8 @@ def test_a_weights_file_of_ones_own_predicts(open_person, polyps, tmp_path):
     own.write_bytes(LITE_MEDSAM.weights.locate().read_bytes() + b" ")
     person = open_person(polyps.frames, rgb=True)
     person.dock.models_panel.use_file(own)
-    assert person.controller.session.base == f"lite_medsam@{own}"
+    assert "Reading my_medsam.pth" in person.message  # its hash, beside the window
+    person.wait(lambda: person.controller.session.base == f"lite_medsam@{own}")
     person.predict()
     assert "Predicted by the base model" in person.message
 
@@ -130,4 +131,11 @@ def test_choosing_another_model_puts_the_adapter_aside(open_person, polyps, serv
     choose(person, "mobile_sam")
     assert person.controller.session.active is None
     person.controller.activate(1)
+    assert person.dock.models_panel.base_box.currentData() == "lite_medsam"
+
+
+def test_a_weights_file_that_has_gone_leaves_the_base_model_as_it_is(person, tmp_path):
+    person.dock.models_panel.use_file(tmp_path / "gone.pth")
+    person.wait(lambda: "no file of weights" in person.message)
+    assert person.controller.session.base == "lite_medsam"
     assert person.dock.models_panel.base_box.currentData() == "lite_medsam"
