@@ -85,7 +85,7 @@ def prompted(model: AdaptedSam, fold: Fold) -> Scores:
         embedding, truth = encode_image(model, item.image), item.labels != 0
         for name, scores in found.items():
             protocol = PromptProtocol.parse(name)
-            mask = decode_prompted(model, embedding, truth, protocol).mask
+            mask = decode_prompted(model, item.image, embedding, truth, protocol).mask
             scores.append(mean_class_dice(mask, truth, 1))
     return {name: float(np.mean(scores)) for name, scores in found.items()}
 

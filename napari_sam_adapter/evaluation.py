@@ -179,7 +179,7 @@ def predict_for_scoring(
         embedding = replace(embedding, geometry=geometry)
     if scoring.prompts is None:
         return decode_masks(model, embedding)
-    return decode_prompted(model, embedding, truth, scoring.prompts)
+    return decode_prompted(model, image, embedding, truth, scoring.prompts)
 
 
 def _nothing(

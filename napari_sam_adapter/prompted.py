@@ -54,7 +54,11 @@ class PromptProtocol:
 
 
 def decode_prompted(
-    model: AdaptedSam, embedding: ImageEmbedding, truth: np.ndarray, protocol: PromptProtocol
+    model: AdaptedSam,
+    image: np.ndarray,
+    embedding: ImageEmbedding,
+    truth: np.ndarray,
+    protocol: PromptProtocol,
 ) -> MaskPrediction:
     """Predict a slice as somebody would who knows the truth and gives prompts.
 
@@ -62,7 +66,9 @@ def decode_prompted(
     ----------
     model : AdaptedSam
         Of a single class.
+    image : ndarray, shape (Y, X) or (Y, X, 3)
     embedding : ImageEmbedding
+        Of that image.
     truth : ndarray of bool, shape (Y, X)
     protocol : PromptProtocol
 
@@ -71,14 +77,17 @@ def decode_prompted(
     EvaluationError
         If the model knows several classes.
     """
-    from napari_sam_adapter.sam.predict import decode_masks
+    from napari_sam_adapter.sam.predict import decode_masks, for_prompts
 
     if model.settings.n_classes > 1:
         raise EvaluationError("Prompts are scored for adapters of one class only.")
     truth = truth != 0
     prediction = decode_masks(model, embedding)
     if protocol.kind == "boxes":
-        return decode_masks(model, embedding, boxes_of(truth)) if truth.any() else prediction
+        if not truth.any():
+            return prediction
+        boxes = boxes_of(truth)
+        return decode_masks(model, for_prompts(model, image, embedding, boxes), boxes)
     points: list[tuple[int, int]] = []
     is_object: list[bool] = []
     for _ in range(protocol.n_clicks):

@@ -44,6 +44,8 @@ class AdapterCard:
         ISO 8601, with time zone.
     parent_id : str
         `adapter_id` of the adapter it started from; empty for the base model.
+    box_answers : str
+        Who answers to boxes, see `ModelSettings`.
     own_prompt_embedding : bool
         Whether it brings its own position encoding, see `ModelSettings`.
     """
@@ -62,6 +64,7 @@ class AdapterCard:
     parent_id: str = ""
     fit: str = "pad"
     class_colors: tuple[str, ...] = ()
+    box_answers: str = "adapter"
     own_prompt_embedding: bool = False
 
     @property
@@ -123,6 +126,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "class_colors": list,
     "fit": str,
     "own_prompt_embedding": bool,
+    "box_answers": str,
     "adapter": dict,
     "training": dict,
     "created": str,

@@ -22,7 +22,7 @@ from napari_sam_adapter.errors import EngineError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.devices import choose_device, uses_bfloat16
-from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image
+from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image, for_prompts
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingFinished
@@ -78,7 +78,9 @@ class Worker:
         model, card = self._model(values)
         adapter_id = "" if card is None else card.adapter_id
         embedding = self._embedding(model, adapter_id, image, values["views"])
-        prediction = decode_masks(model, embedding, _prompts_from(message))
+        prompts = _prompts_from(message)
+        embedding = for_prompts(model, image, embedding, prompts)
+        prediction = decode_masks(model, embedding, prompts)
         reply = {
             "adapter_id": adapter_id,
             "confidence": confidence(card, prediction.expected_dice, len(embedding.features)),

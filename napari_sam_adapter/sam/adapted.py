@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from napari_sam_adapter.sam.class_decoder import decode_classes, new_class
 from napari_sam_adapter.sam.input_format import Fit, InputFormat, InputGeometry, Normalisation
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.sam.registry import BaseModel, base_model, check_input_size
+
+BoxAnswers = Literal["adapter", "base"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,9 @@ class ModelSettings:
         One name per predicted class.
     normalisation, fit : str
         See `InputFormat`.
+    box_answers : {"adapter", "base"}
+        Who answers to boxes alone. Few slices teach what to find, but not how to outline whatever
+        is in a box: there the base model may stay the better one.
     own_prompt_embedding : bool
         Whether the model brings its own position encoding and no-mask embedding instead of the
         base's, as SAM-Adapter's original checkpoints do. It takes no prompts then.
@@ -51,12 +57,17 @@ class ModelSettings:
     class_names: tuple[str, ...] = ("object",)
     normalisation: Normalisation = "min-max"
     fit: Fit = "pad"
+    box_answers: BoxAnswers = "adapter"
     own_prompt_embedding: bool = False
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names)
         if self.standing_prompt not in ("whole_image_box", "none"):
             raise ValueError(f"unknown standing prompt {self.standing_prompt!r}")
+        if self.box_answers not in get_args(BoxAnswers):
+            raise ValueError(
+                f"boxes are answered by the adapter or the base, not {self.box_answers!r}"
+            )
         InputFormat(self.input_size, self.normalisation, self.fit)  # checks its own values
 
     @classmethod
@@ -193,6 +204,31 @@ class AdaptedSam(nn.Module):
             self.mask_decoder,
             self.further_classes,
             image_embeddings=image_embeddings,
+            image_pe=position,
+            sparse=sparse,
+            dense=dense,
+        )
+
+    def encode_by_base(self, images: Tensor) -> Tensor:
+        """Map (B, 3, S, S) inputs to the image embeddings of the base model alone."""
+        embeddings: Tensor = self.base.image_encoder(images, None)
+        return embeddings
+
+    def decode_by_base(
+        self, image_embedding: Tensor, geometry: InputGeometry, prompts: Prompts
+    ) -> Tensor:
+        """Map an embedding of `encode_by_base` to what the base model alone answers to prompts.
+
+        Returns
+        -------
+        Tensor, shape (n, 1, 4h, 4w), for n boxes
+            The base model knows no classes.
+        """
+        sparse, dense, position = self._embed(geometry, prompts)
+        return decode_classes(
+            self.base.mask_decoder,
+            (),
+            image_embeddings=image_embedding,
             image_pe=position,
             sparse=sparse,
             dense=dense,

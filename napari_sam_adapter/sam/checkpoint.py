@@ -67,6 +67,7 @@ def save_adapter(
         standing_prompt=settings.standing_prompt,
         class_names=settings.class_names,
         class_colors=class_colors,
+        box_answers=settings.box_answers,
         own_prompt_embedding=settings.own_prompt_embedding,
         adapter=settings.adapter,
         training=dict(training or {}),
@@ -131,6 +132,7 @@ def settings_of(card: AdapterCard, base: str) -> ModelSettings:
         class_names=card.class_names,
         normalisation=card.normalisation,  # type: ignore[arg-type]
         fit=card.fit,  # type: ignore[arg-type]
+        box_answers=card.box_answers,  # type: ignore[arg-type]
         own_prompt_embedding=card.own_prompt_embedding,
     )
 

@@ -7,12 +7,13 @@ better than the answer to the slice alone (docs/results.md). These are the *view
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_sam_adapter.adapter.module import has_zero_effect
 from napari_sam_adapter.confidence import expected_dice
 from napari_sam_adapter.errors import PromptError
 from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -40,10 +41,13 @@ class ImageEmbedding:
         Of the slice, then of its further views.
     geometry : InputGeometry
         Of each of them.
+    base_features : Tensor, shape (1, 256, h, w), or None
+        What the base model alone makes of the slice, where it is needed (`for_prompts`).
     """
 
     features: Tensor
     geometry: InputGeometry
+    base_features: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,26 @@ def encode_image(model: AdaptedSam, image: np.ndarray, views: int = 1) -> ImageE
     return ImageEmbedding(torch.cat(features).float(), geometry)
 
 
+def for_prompts(
+    model: AdaptedSam, image: np.ndarray, embedding: ImageEmbedding, prompts: Prompts
+) -> ImageEmbedding:
+    """Return an embedding that can answer to prompts, encoding the slice by the base if need be."""
+    if not answered_by_base(model, prompts) or embedding.base_features is not None:
+        return embedding
+    if has_zero_effect(model.adapter):
+        return replace(embedding, base_features=embedding.features[:1])
+    x, _ = encoder_input(image, model.settings.input_format)
+    with torch.inference_mode(), autocast(model.device):
+        features = model.encode_by_base(x.to(model.device)).float()
+    return replace(embedding, base_features=features)
+
+
+def answered_by_base(model: AdaptedSam, prompts: Prompts) -> bool:
+    """Tell whether the base model answers to these prompts; it does to boxes alone."""
+    by_base = model.settings.box_answers == "base"
+    return by_base and len(prompts.boxes) > 0 and not len(prompts.points)
+
+
 def decode_masks(
     model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts = NO_PROMPTS
 ) -> MaskPrediction:
@@ -118,6 +142,13 @@ def decode_masks(
     Without prompts every class is predicted. Prompts replace the class they mean: by the objects in
     the boxes, or, where there are only points, by the whole slice's answer to those points. They
     are given to the slice itself, not to its further views.
+
+    Parameters
+    ----------
+    model : AdaptedSam
+    embedding : ImageEmbedding
+        With prompts, of `for_prompts`.
+    prompts : Prompts
 
     Raises
     ------
@@ -130,12 +161,24 @@ def decode_masks(
             low_res_masks = mean_of_views(model.decode(features, geometry).float(), geometry)
             if prompts:
                 index = check_class(model, prompts)
-                answers = model.decode(features[:1], geometry, prompts).float()
-                answer = answers[:, index].amax(0, keepdim=True)[None]
+                answers = _answers(model, embedding, prompts, index).float()
+                answer = answers.amax(0, keepdim=True)[None]
                 low_res_masks[:, index] = at_input_size(answer, low_res_masks.shape[-1])[0]
         logits = logits_at_original_size(low_res_masks, geometry)
         labels = labels_from_logits(logits)[0].cpu().numpy()
     return MaskPrediction(labels, low_res_masks[0].cpu().numpy(), geometry)
+
+
+def _answers(model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts, index: int) -> Tensor:
+    """Return the logits (n, h, w) of one class for each box, or for the points."""
+    geometry = embedding.geometry
+    if not answered_by_base(model, prompts):
+        features = embedding.features[:1].to(model.device)
+        return model.decode(features, geometry, prompts)[:, index]
+    if embedding.base_features is None:
+        raise ValueError("the embedding was not made for these prompts; see for_prompts")
+    features = embedding.base_features.to(model.device)
+    return model.decode_by_base(features, geometry, prompts)[:, 0]
 
 
 def mean_of_views(low_res_masks: Tensor, geometry: InputGeometry) -> Tensor:
@@ -164,7 +207,8 @@ def predict_masks(
     model: AdaptedSam, image: np.ndarray, prompts: Prompts = NO_PROMPTS, views: int = 1
 ) -> MaskPrediction:
     """Predict the masks of one slice: `encode_image`, then `decode_masks`."""
-    return decode_masks(model, encode_image(model, image, views), prompts)
+    embedding = for_prompts(model, image, encode_image(model, image, views), prompts)
+    return decode_masks(model, embedding, prompts)
 
 
 def labels_from_logits(logits: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class TrainingConfig:
         ``views``: orientations, crops, brightness, contrast, see `training.augment`; ``flip``:
         mirrored half of the time, as the reference code does.
     prompted_share : float
-        Share of the steps in which the model also answers a simulated prompt (boxes, or clicks on
+        Share of the steps in which the model also answers simulated prompts (boxes, and clicks on
         its errors), so that prompts keep working; 0 trains without prompts, as published.
     loss : {"bce_iou", "balanced_bce"}
         See `training.loss`.
@@ -72,7 +72,7 @@ class TrainingConfig:
     gradient_clip: float | None = 1.0
     ema_decay: float = 0.99
     augmentation: Augmentation = "views"
-    prompted_share: float = 0.25
+    prompted_share: float = 0.5
     loss: Loss = "bce_iou"
     batch_size: int = 1
 

@@ -47,6 +47,12 @@ class Fed:
     name: str
     rng: np.random.Generator
 
+    def mask(self, probability: Tensor, index: int) -> np.ndarray:
+        """Cut a class of (1, K, S, S) at 0.5, only where the slice is; bool (h, w)."""
+        height, width = self.geometry.content_hw
+        found: np.ndarray = (probability[0, index, :height, :width] > 0.5).cpu().numpy()
+        return found
+
 
 class PreparedSample:
     """A sample as tensors, at up to twice the input size so that crops keep their detail."""

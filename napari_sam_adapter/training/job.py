@@ -95,7 +95,7 @@ def run_job(
     import torch
 
     from napari_sam_adapter.sam.checkpoint import save_adapter
-    from napari_sam_adapter.training.held_out import report_held_out
+    from napari_sam_adapter.training.held_out import box_answers_of, report_held_out
     from napari_sam_adapter.training.loop import RunOptions, train_adapter
     from napari_sam_adapter.training.workers import start_workers
 
@@ -128,6 +128,7 @@ def run_job(
     held_out = [sample for sample in job.samples if sample.digest in set(finished.held_out)]
     views = model.spec.views if job.config.augmentation == "views" else 1
     report = report_held_out(model, held_out, views)
+    model.settings = model.settings.with_changes(box_answers=box_answers_of(report))
     card = save_adapter(
         job.out,
         model,

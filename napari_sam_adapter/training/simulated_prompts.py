@@ -12,33 +12,6 @@ MAX_POINTS = 5
 BOX_JITTER = 0.08  # of a box's sides; people do not draw to the pixel
 
 
-def simulate_prompts(
-    target: np.ndarray, predicted: np.ndarray, class_index: int, rng: np.random.Generator
-) -> Prompts | None:
-    """Draw boxes around the objects, or clicks where the prediction is wrong; as likely either.
-
-    Parameters
-    ----------
-    target : ndarray of bool, shape (h, w)
-        The true mask of one class.
-    predicted : ndarray of bool, shape (h, w)
-        What the model predicts without prompts.
-    class_index : int
-    rng : Generator
-
-    Returns
-    -------
-    Prompts or None
-        In pixels of the mask. None where there is nothing to point at: an empty mask that is
-        predicted empty.
-    """
-    if target.any() and rng.random() < 0.5:
-        return simulate_boxes(target, class_index, rng)
-    return simulate_clicks(
-        target, predicted, class_index, int(rng.integers(1, MAX_POINTS + 1)), rng
-    )
-
-
 def simulate_boxes(target: np.ndarray, class_index: int, rng: np.random.Generator) -> Prompts:
     """Draw a box around each of the largest objects of a mask that is not empty."""
     boxes = object_boxes(target)[:MAX_BOXES]
@@ -66,10 +39,29 @@ def simulate_clicks(
     target: np.ndarray,
     predicted: np.ndarray,
     class_index: int,
-    count: int,
     rng: np.random.Generator,
+    count: int | None = None,
 ) -> Prompts | None:
-    """Click on pixels that are wrong, or on the object where nothing is."""
+    """Click on pixels that are wrong, or on the object where nothing is.
+
+    Parameters
+    ----------
+    target : ndarray of bool, shape (h, w)
+        The true mask of one class.
+    predicted : ndarray of bool, shape (h, w)
+        What the model predicts without prompts.
+    class_index : int
+    rng : Generator
+    count : int, optional
+        How many clicks at most; by default a random number from 1 to 5.
+
+    Returns
+    -------
+    Prompts or None
+        In pixels of the mask. None where there is nothing to point at: an empty mask that is
+        predicted empty.
+    """
+    count = int(rng.integers(1, MAX_POINTS + 1)) if count is None else count
     candidates = np.flatnonzero(target != predicted)
     if not candidates.size:
         candidates = np.flatnonzero(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,10 +11,15 @@ from torch import Tensor
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import autocast
 from napari_sam_adapter.sam.input_format import InputGeometry
+from napari_sam_adapter.sam.prompts import Prompts
 from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.embedding_noise import blurred_embedding
 from napari_sam_adapter.training.feeds import Fed, Feed
 from napari_sam_adapter.training.loss import at_size_of, mask_loss
-from napari_sam_adapter.training.simulated_prompts import simulate_prompts
+from napari_sam_adapter.training.simulated_prompts import (
+    simulate_boxes,
+    simulate_clicks,
+)
 from napari_sam_adapter.training.weights_average import WeightsAverage
 from napari_sam_adapter.training.workers import Workers
 
@@ -87,7 +93,7 @@ class Stepper:
         logits = at_size_of(fed.target, logits)
         loss = mask_loss(logits, fed.target, self._config.loss)
         if fed.rng.random() < self._prompted_share:
-            loss = loss + self._prompted_loss(fed, logits)
+            loss = loss + self._prompted_loss(fed)
         value = float(loss.detach())
         if not math.isfinite(value):
             self.broken_at = self.broken_at or fed.name
@@ -95,20 +101,22 @@ class Stepper:
         (loss / batch_size).backward()  # type: ignore[no-untyped-call]
         return value
 
-    def _prompted_loss(self, fed: Fed, logits: Tensor) -> Tensor:
-        """Return the loss of the answer to a simulated prompt; zero where none can be given."""
-        height, width = fed.geometry.content_hw
+    def _prompted_loss(self, fed: Fed) -> Tensor:
+        """Return the loss of the answers to simulated boxes and clicks, where any can be given."""
         index = int(fed.rng.integers(fed.target.shape[1]))
-        content = (0, index, slice(0, height), slice(0, width))
-        prompts = simulate_prompts(
-            (fed.target[content] > 0.5).cpu().numpy(),
-            (logits.detach()[content] > 0).cpu().numpy(),
-            index,
-            fed.rng,
-        )
-        if prompts is None:
-            return logits.new_zeros(())
-        size = (height, width)
+        truth = fed.mask(fed.target, index)
+        loss = fed.target.new_zeros(())
+        if truth.any():
+            loss = loss + self._answer_loss(fed, simulate_boxes(truth, index, fed.rng))
+        blurred = replace(fed, embedding=blurred_embedding(fed.embedding, fed.rng))
+        with torch.no_grad(), autocast(self._model.device):
+            guess = self._model.decode(blurred.embedding, fed.geometry)
+        predicted = fed.mask(at_size_of(fed.target, guess).sigmoid(), index)
+        clicks = simulate_clicks(truth, predicted, index, fed.rng)
+        return loss if clicks is None else loss + self._answer_loss(blurred, clicks)
+
+    def _answer_loss(self, fed: Fed, prompts: Prompts) -> Tensor:
+        size, index = fed.geometry.content_hw, prompts.class_index
         as_seen = InputGeometry(size, size, fed.geometry.input_size)
         with autocast(self._model.device):
             answers = self._model.decode(fed.embedding, as_seen, prompts)

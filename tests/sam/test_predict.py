@@ -60,7 +60,7 @@ def test_a_slice_without_contrast_is_refused(lite_medsam):
         predict_masks(lite_medsam, np.zeros((32, 32)))
 
 
-@pytest.mark.parametrize("shape", [(70, 110), (110, 70), (64, 64)])
+@pytest.mark.parametrize("shape", [(50, 80), (64, 64)])
 def test_views_are_mirror_images_whose_masks_are_mirrored_back(tuned_sam, shape):
     """A picture and its mirror image are the same views in another order."""
     frame = synthetic_polyps(1, shape, seed=2).frames[0]

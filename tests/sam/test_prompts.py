@@ -1,5 +1,7 @@
 """Boxes and points: where they lie in the encoder's input, and what they change."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -128,3 +130,34 @@ def test_the_same_prompts_give_the_same_answer_at_any_batch(lite_medsam, slice_a
         found = lite_medsam.decode(embedding.features, embedding.geometry, Prompts(many))
         alone = lite_medsam.decode(embedding.features, embedding.geometry, Prompts(many[:1]))
     torch.testing.assert_close(found, alone.expand_as(found), rtol=1e-4, atol=1e-4)
+
+
+def test_boxes_may_be_answered_by_the_base_model_as_if_nothing_had_been_trained(
+    tuned_sam, lite_medsam, slice_and_mask
+):
+    image, box = slice_and_mask[0], Prompts(boxes([4, 4, 50, 40]))
+    tuned_sam.settings = tuned_sam.settings.with_changes(box_answers="base")
+    found = predict_masks(tuned_sam, image, box)
+    expected = predict_masks(lite_medsam, image, box)
+    np.testing.assert_allclose(found.low_res_masks, expected.low_res_masks, atol=1e-4)
+    # Points mean nothing to the base: with them, the adapter answers.
+    both = replace(box, points=np.array([[20, 20]], np.float32), is_object=np.array([True]))
+    by_adapter = tuned_sam.settings.with_changes(box_answers="adapter")
+    first = predict_masks(tuned_sam, image, both).low_res_masks
+    tuned_sam.settings = by_adapter
+    np.testing.assert_array_equal(predict_masks(tuned_sam, image, both).low_res_masks, first)
+    assert (
+        np.abs(predict_masks(tuned_sam, image, box).low_res_masks - found.low_res_masks).max() > 0.1
+    )
+
+
+def test_an_embedding_that_the_base_cannot_answer_from_is_refused(tuned_sam, slice_and_mask):
+    tuned_sam.settings = tuned_sam.settings.with_changes(box_answers="base")
+    embedding = encode_image(tuned_sam, slice_and_mask[0])
+    with pytest.raises(ValueError, match="for_prompts"):
+        decode_masks(tuned_sam, embedding, Prompts(boxes([4, 4, 50, 40])))
+
+
+def test_only_the_adapter_or_the_base_answers_to_boxes(lite_medsam):
+    with pytest.raises(ValueError, match="not 'nobody'"):
+        lite_medsam.settings.with_changes(box_answers="nobody")

@@ -17,7 +17,7 @@ from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
 from napari_sam_adapter.training.resume import RunCheckpoint
 
-STEPS = 24
+STEPS = 10
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def command(folders, out, *options) -> list[str]:
     return [
         *(sys.executable, "-m", "napari_sam_adapter", "train"),
         *("--images", str(folders / "images"), "--masks", str(folders / "masks")),
-        *("--out", str(out), "--steps", str(STEPS), "--checkpoint-steps", "4", "--json"),
+        *("--out", str(out), "--steps", str(STEPS), "--checkpoint-steps", "3", "--json"),
         *("--input-size", "112", *options),
     ]
 

@@ -8,13 +8,13 @@ from napari_sam_adapter.metrics import dice
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.sam.prompts import Prompts
 from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.embedding_noise import blurred_embedding
 from napari_sam_adapter.training.loop import train_adapter
 from napari_sam_adapter.training.simulated_prompts import (
     BOX_JITTER,
     MAX_BOXES,
     simulate_boxes,
     simulate_clicks,
-    simulate_prompts,
 )
 
 
@@ -53,7 +53,7 @@ def test_clicks_lie_where_the_prediction_is_wrong_and_say_what_is_true(two_objec
     predicted = np.zeros_like(two_objects)
     predicted[5:15, 10:20] = True
     predicted[0:3, 0:3] = True
-    prompts = simulate_clicks(two_objects, predicted, 0, 60, rng)
+    prompts = simulate_clicks(two_objects, predicted, 0, rng, 60)
     for (x, y), is_object in zip(prompts.points.astype(int), prompts.is_object, strict=True):
         assert two_objects[y, x] != predicted[y, x]
         assert is_object == two_objects[y, x]
@@ -62,24 +62,36 @@ def test_clicks_lie_where_the_prediction_is_wrong_and_say_what_is_true(two_objec
 
 
 def test_a_right_prediction_gets_clicks_on_the_object(two_objects, rng):
-    prompts = simulate_clicks(two_objects, two_objects, 0, 3, rng)
+    prompts = simulate_clicks(two_objects, two_objects, 0, rng, 3)
     assert prompts.is_object.tolist() == [True] * 3
 
 
 def test_there_is_nothing_to_point_at_in_an_empty_slice_that_is_predicted_empty(rng):
     empty = np.zeros((8, 8), bool)
-    assert simulate_prompts(empty, empty, 0, rng) is None
+    assert simulate_clicks(empty, empty, 0, rng) is None
 
 
 def test_false_positives_on_an_empty_slice_get_clicks_beside_the_object(two_objects, rng):
-    prompts = simulate_prompts(np.zeros_like(two_objects), two_objects, 0, rng)
+    prompts = simulate_clicks(np.zeros_like(two_objects), two_objects, 0, rng)
     assert not prompts.is_object.any()
     assert not len(prompts.boxes)
 
 
-def test_boxes_and_clicks_are_as_likely(two_objects, rng):
-    drawn = [simulate_prompts(two_objects, np.zeros_like(two_objects), 0, rng) for _ in range(200)]
-    assert 70 < sum(bool(len(one.boxes)) for one in drawn) < 130
+def test_clicks_are_one_to_five_unless_told(two_objects, rng):
+    empty = np.zeros_like(two_objects)
+    counts = {len(simulate_clicks(two_objects, empty, 0, rng).points) for _ in range(100)}
+    assert counts == {1, 2, 3, 4, 5}
+
+
+def test_a_blurred_embedding_is_another_each_time_and_carries_gradients(rng):
+    embedding = torch.randn(1, 256, 16, 16, requires_grad=True)
+    one, other = (blurred_embedding(embedding, rng) for _ in range(2))
+    assert one.shape == embedding.shape
+    assert not torch.equal(one, other)
+    again = blurred_embedding(embedding, np.random.default_rng(3))
+    torch.testing.assert_close(one, again)
+    one.sum().backward()
+    torch.testing.assert_close(embedding.grad, torch.ones_like(embedding), atol=0.1, rtol=0)
 
 
 def test_training_with_prompts_teaches_clicks_that_mean_nothing_before(small_sam, samples):
@@ -89,7 +101,7 @@ def test_training_with_prompts_teaches_clicks_that_mean_nothing_before(small_sam
 
     def dice_with_clicks() -> float:
         free = predict_masks(small_sam, image).mask
-        prompts = simulate_clicks(mask, free, 0, 5, rng)
+        prompts = simulate_clicks(mask, free, 0, rng, 5)
         return dice(predict_masks(small_sam, image, prompts).mask, mask)
 
     before = dice_with_clicks()

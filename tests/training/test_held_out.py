@@ -1,0 +1,35 @@
+"""What held-out slices decide after training: who answers to boxes."""
+
+import pytest
+import torch
+
+from napari_sam_adapter.training.held_out import box_answers_of, report_held_out
+
+
+@pytest.mark.parametrize(
+    ("adapter", "base", "n_slices", "expected"),
+    [
+        (0.95, 0.90, 8, "adapter"),
+        (0.90, 0.90, 4, "adapter"),
+        (0.89, 0.90, 8, "base"),
+        (0.99, 0.50, 3, "base"),
+        (None, None, 0, "base"),
+    ],
+)
+def test_boxes_are_the_adapters_where_enough_held_out_slices_show_it(
+    adapter, base, n_slices, expected
+):
+    report = {"box_dice": {"adapter": adapter, "base": base, "n_slices": n_slices}}
+    assert box_answers_of(report) == expected
+
+
+def test_both_answers_to_boxes_are_scored_and_the_settings_stay(small_sam, samples):
+    with torch.no_grad():
+        for parameter in small_sam.mask_decoder.parameters():
+            parameter.zero_()  # an adapter that has forgotten everything
+    before = small_sam.settings
+    found = report_held_out(small_sam, samples[:2], 1)["box_dice"]
+    assert found["n_slices"] == 2
+    assert found["adapter"] == 0.0
+    assert found["base"] > 0.3
+    assert small_sam.settings == before
