@@ -43,22 +43,13 @@ def read_image(path: Path, *, palette_as_indices: bool = False) -> np.ndarray:
         raise ImageError(f"{path.name}: expected one of {', '.join(IMAGE_SUFFIXES)}.")
     try:
         if path.suffix.lower() in TIFF_SUFFIXES:
-            return _drop_alpha(_read_tiff(path))
+            return _drop_alpha(np.asarray(tifffile.imread(path)))
         with Image.open(path) as picture:
             if palette_as_indices and picture.mode == "P":
                 return np.asarray(picture)
             return _drop_alpha(np.asarray(_without_palette(picture)))
     except Exception as error:
         raise ImageError(f"{path} could not be read as an image: {error}") from error
-
-
-def _read_tiff(path: Path) -> np.ndarray:
-    """Read the first series, with the colours last, also where they lie in planes of their own."""
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        array = np.asarray(series.asarray())
-        samples = series.axes.find("S")
-    return array if samples < 0 else np.moveaxis(array, samples, -1)
 
 
 def _without_palette(picture: Image.Image) -> Image.Image:

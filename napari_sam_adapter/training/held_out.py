@@ -20,6 +20,7 @@ SLICES_LOOKED_AT = 16
 # With fewer held-out slices, who answers to boxes better is left to what is known of few slices:
 # the base model does (docs/results.md).
 SLICES_TO_TRUST = 4
+BOXES_GIVEN = 16  # of a slice's objects, the largest first; all boxes are decoded at once
 
 
 def report_held_out(
@@ -86,7 +87,7 @@ def _box_dice(model: AdaptedSam, held_out: Sequence[TrainingSample]) -> dict[str
         for sample in held_out:
             for k, mask in enumerate(class_masks(sample.labels, before.n_classes)):
                 if mask.any():
-                    prompts = Prompts(object_boxes(mask), class_index=k)
+                    prompts = Prompts(object_boxes(mask)[:BOXES_GIVEN], class_index=k)
                     answer = predict_masks(model, sample.image, prompts).labels
                     found.append(dice(class_masks(answer, before.n_classes)[k], mask))
     model.settings = before

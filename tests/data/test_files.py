@@ -200,17 +200,3 @@ def test_compressed_tiffs_of_other_programs_are_read(tmp_path, compression):
     picture = np.full((32, 32, 3), 200, np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", picture, compression=compression, photometric="rgb")
     assert np.abs(read_image(tmp_path / "a.tif").astype(int) - 200).max() < 5
-
-
-@pytest.mark.parametrize("n_pages", [1, 4])
-def test_colours_in_planes_of_their_own_are_colours_and_not_slices(tmp_path, n_pages):
-    pages = np.random.default_rng(0).integers(0, 255, (n_pages, 3, 20, 30), np.uint8)
-    data = pages[0] if n_pages == 1 else pages
-    tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb", planarconfig="separate")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.moveaxis(data, -3, -1))
-
-
-def test_three_grey_pages_stay_three_slices(tmp_path):
-    pages = np.random.default_rng(0).integers(0, 255, (3, 20, 30), np.uint8)
-    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), pages)

@@ -37,12 +37,12 @@ def halves(mask):
 
 @pytest.fixture
 def two_classes(person, panel, polyps):
-    """A person who has told two classes apart in four slices."""
+    """A person who has told two classes apart in six slices."""
     person.predict()
     panel.add_button.click()
     panel.list.item(0).setText("left")
     panel.list.item(1).setText("right")
-    for position in range(4):
+    for position in range(6):
         person.correct(position, halves(polyps.masks[position]))
     return person
 
@@ -125,6 +125,14 @@ def test_classes_are_learned_saved_shown_again_and_may_grow_but_not_shrink(two_c
     card = person.controller.session.active.card
     assert card.class_names == ("left", "right")
     assert card.class_colors == PALETTE[:2]
+    # Dice per class is told at once, and in the list of versions.
+    scores = card.training["held_out_dice_classes"]
+    assert scores.keys() == {"left", "right"}
+    box = person.dock.versions_panel.version_box
+    tip = box.itemData(box.currentIndex(), Qt.ItemDataRole.ToolTipRole)
+    for name, dice in scores.items():
+        assert f"{name} {dice:.2f}" in person.message
+        assert f"{name}: held-out Dice {dice:.2f}" in tip
     person.go_to(6)
     person.predict()
     assert set(np.unique(person.labels.data[6])) <= {0, 1, 2}
@@ -186,31 +194,14 @@ def test_removing_the_class_one_paints_with_goes_back_to_the_one_before(person, 
     assert panel.list.currentRow() == 0
 
 
-def test_a_class_gets_a_colour_of_the_persons_choice_and_keeps_it(two_classes, panel, monkeypatch):
-    person = two_classes
+def test_a_class_gets_a_colour_of_the_persons_choice(person, panel, monkeypatch):
+    person.predict()
+    panel.add_button.click()
     chosen = QColor("#123456")
     monkeypatch.setattr(QColorDialog, "getColor", lambda *args: chosen)
     panel.ask_color(1)
     assert color_of(person.labels, 2) == "#123456"
-    person.retrain(gear="quick", minutes=0.1)
-    person.wait_for_training()
-    assert person.controller.session.active.card.class_colors == (PALETTE[0], "#123456")
+    assert person.controller.session.classes.colors == (PALETTE[0], "#123456")
     monkeypatch.setattr(QColorDialog, "getColor", lambda *args: QColor())  # Cancel
     panel.ask_color(0)
     assert color_of(person.labels, 1) == PALETTE[0]
-
-
-def test_dice_per_class_is_told_after_training_and_in_the_list_of_versions(two_classes, polyps):
-    person = two_classes
-    for position in range(4, 7):
-        person.correct(position, halves(polyps.masks[position]))
-    person.retrain(gear="quick", minutes=0.2)
-    person.wait_for_training()
-    scores = person.controller.session.active.card.training["held_out_dice_classes"]
-    assert scores.keys() <= {"left", "right"}
-    assert scores
-    box = person.dock.versions_panel.version_box
-    tip = box.itemData(box.currentIndex(), Qt.ItemDataRole.ToolTipRole)
-    for name, dice in scores.items():
-        assert f"{name} {dice:.2f}" in person.message
-        assert f"{name}: held-out Dice {dice:.2f}" in tip
