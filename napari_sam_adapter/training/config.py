@@ -72,7 +72,7 @@ class TrainingConfig:
     gradient_clip: float | None = 1.0
     ema_decay: float = 0.99
     augmentation: Augmentation = "views"
-    prompted_share: float = 0.5
+    prompted_share: float = 0.25
     loss: Loss = "bce_iou"
     batch_size: int = 1
 
