@@ -11,6 +11,7 @@ import torch
 from napari_sam_adapter.errors import SamAdapterError
 
 DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
+_decided: list[bool] = []
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -57,9 +58,16 @@ def autocast(device: torch.device) -> torch.autocast:
 
 def uses_bfloat16(device: torch.device) -> bool:
     """Tell whether forward and backward passes on this device run under bf16 autocast."""
+    if _decided:
+        return _decided[-1]
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return device.type == "cpu" and _cpu_gains_from_bfloat16()
+
+
+def decide_bfloat16(wanted: bool | None) -> None:
+    """Overrule `uses_bfloat16` in this process, as several processes must agree; None undoes it."""
+    _decided[:] = [] if wanted is None else [wanted]
 
 
 @lru_cache(maxsize=1)

@@ -98,11 +98,19 @@ class TrainingConfig:
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
 
-    def total_steps(self, n_slices: int) -> int | None:
-        """Return how many steps end the run on so many training slices; None is without limit."""
+    def total_steps(self, n_slices: int, n_batches: int = 1) -> int | None:
+        """Return how many steps end the run; None is without limit.
+
+        Parameters
+        ----------
+        n_slices : int
+            Trained on.
+        n_batches : int
+            Per step: several processes take one each, and each may add up several.
+        """
         limits = [] if self.max_steps is None else [self.max_steps]
         if self.max_epochs is not None:
-            limits.append(self.max_epochs * math.ceil(n_slices / self.batch_size))
+            limits.append(self.max_epochs * math.ceil(n_slices / (n_batches * self.batch_size)))
         return min(limits, default=None)
 
     def to_dict(self) -> dict[str, Any]:

@@ -95,10 +95,12 @@ def run_job(
     import torch
 
     from napari_sam_adapter.sam.checkpoint import save_adapter
+    from napari_sam_adapter.training.allocator import keep_freed_memory
     from napari_sam_adapter.training.held_out import box_answers_of, report_held_out
     from napari_sam_adapter.training.loop import RunOptions, train_adapter
     from napari_sam_adapter.training.workers import start_workers
 
+    keep_freed_memory()
     workers, device = start_workers(job.device)
     check_writable(job.out)
     model, parent = starting_model(job)

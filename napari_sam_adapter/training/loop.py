@@ -132,7 +132,8 @@ class _Run:
         self._stepper = Stepper(model, feed, config, self._workers)
         self._held_out_embeddings: dict[int, ImageEmbedding] = {}
         self._start = time.monotonic()
-        self._total_steps = config.total_steps(len(self._training))
+        n_batches = self._workers.count * self._workers.accumulation
+        self._total_steps = config.total_steps(len(self._training), n_batches)
         self._seconds = self._progress = 0.0
         self._next_validation = FIRST_VALIDATION
         self._last_loss: float | None = None

@@ -33,7 +33,8 @@ class Stepper:
     feed : Feed
     config : TrainingConfig
     workers : Workers
-        Each takes ``batch_size`` slices per step; their gradients are averaged.
+        Each takes ``batch_size`` slices per step, or several times as many where it accumulates;
+        the gradients of all are averaged.
 
     Attributes
     ----------
@@ -70,7 +71,8 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = final + (group["peak"] - final) * share
         self.optimizer.zero_grad(set_to_none=True)
-        size, workers = self._config.batch_size, self._workers
+        workers = self._workers
+        size = self._config.batch_size * workers.accumulation
         first = (self.step * workers.count + workers.rank) * size
         mine = sum(self._backward(self._feed.at(first + i), size) for i in range(size))
         loss = workers.sums(mine)[0] / (workers.count * size)
@@ -86,8 +88,8 @@ class Stepper:
         self.average.update(self.step)
         return loss
 
-    def _backward(self, fed: Fed, batch_size: int) -> float:
-        """Add the gradients of one slice and return its loss."""
+    def _backward(self, fed: Fed, size: int) -> float:
+        """Add the gradients of one of ``size`` slices and return its loss."""
         with autocast(self._model.device):
             logits = self._model.decode(fed.embedding, fed.geometry)
         logits = at_size_of(fed.target, logits)
@@ -98,7 +100,7 @@ class Stepper:
         if not math.isfinite(value):
             self.broken_at = self.broken_at or fed.name
             return value
-        (loss / batch_size).backward()  # type: ignore[no-untyped-call]
+        (loss / size).backward()  # type: ignore[no-untyped-call]
         return value
 
     def _prompted_loss(self, fed: Fed) -> Tensor:

@@ -1,7 +1,8 @@
 """The processes that share one training run: usually this one alone.
 
 Under ``torchrun`` or ``accelerate launch`` Hugging Face accelerate tells who is who, on which
-device, and carries numbers between them. Every process must make the same calls in the same order.
+device, in which precision and with how many batches per step, and carries numbers between the
+processes. Every process must make the same calls in the same order.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_sam_adapter.sam.devices import choose_device
+from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.sam.devices import choose_device, decide_bfloat16, uses_bfloat16
+
+# Written by `accelerate launch`, also where nobody asked for anything; torchrun leaves it out.
+PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
 
 
 class Workers:
@@ -24,10 +29,13 @@ class Workers:
     count : int
     rank : int
         Of this process, from 0 on; 0 writes files and speaks to the person.
+    accumulation : int
+        How many batches each process adds up before a step.
     """
 
     count = 1
     rank = 0
+    accumulation = 1
 
     @property
     def is_main(self) -> bool:
@@ -52,14 +60,29 @@ class AcceleratedWorkers(Workers):
     ----------
     device : str
         ``auto``, or what the person asked for.
+
+    Raises
+    ------
+    TrainingError
+        If accelerate is set to a precision that is not offered here.
     """
 
     def __init__(self, device: str) -> None:
         from accelerate import Accelerator
 
+        asked = os.environ.get(PRECISION_VARIABLE, "")
+        if asked not in ("", "no", "bf16"):
+            raise TrainingError(
+                f"accelerate is set to the mixed precision {asked!r}; adapters are trained in "
+                "'bf16' or 'no'. Choose one of these with --mixed_precision."
+            )
         self._accelerator: Any = Accelerator(cpu=device == "cpu")
         self.count = int(self._accelerator.num_processes)
         self.rank = int(self._accelerator.process_index)
+        self.accumulation = int(self._accelerator.gradient_accumulation_steps)
+        # Without a precision asked for, the first process's look at its machine holds for all.
+        found = asked == "bf16" if asked else self.is_main and uses_bfloat16(self.device)
+        decide_bfloat16(self.sums(float(found))[0] > 0)
 
     @property
     def device(self) -> torch.device:

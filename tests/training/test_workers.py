@@ -12,6 +12,10 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.sam.devices import decide_bfloat16, uses_bfloat16
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.workers import PRECISION_VARIABLE, AcceleratedWorkers
 
 # Each rank trains the same way as the command does, and writes down its own weights.
 SCRIPT = """
@@ -63,10 +67,12 @@ def torchrun(*arguments: str) -> list[str]:
 @pytest.mark.parametrize("gear", ["quick", "full"])
 def test_two_processes_take_the_steps_of_one_with_the_whole_batch(folder, tmp_path, gear):
     script = str(folder / "train.py")
-    alone = [sys.executable, script, str(folder), str(tmp_path), "2", gear]
+    alone = [sys.executable, script, str(folder), str(tmp_path), "4", gear]
     shared = torchrun(script, str(folder), str(tmp_path), "1", gear)
+    accumulating = {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2"}
     for call in (alone, shared):
-        subprocess.run(call, check=True, capture_output=True, env=environment())
+        environ = environment() | accumulating
+        subprocess.run(call, check=True, capture_output=True, env=environ)
     one, first, second = (
         load_file(tmp_path / f"rank{rank}-of-{count}.safetensors")
         for rank, count in ((0, 1), (0, 2), (1, 2))
@@ -79,6 +85,34 @@ def test_two_processes_take_the_steps_of_one_with_the_whole_batch(folder, tmp_pa
     assert any(np.abs(value).max() > 0 for key, value in one.items() if "mlp_up" in key) == (
         gear == "full"
     )
+
+
+@pytest.fixture
+def no_process_group(monkeypatch):
+    from accelerate.state import AcceleratorState
+
+    yield monkeypatch
+    AcceleratorState._reset_state(reset_partial_state=True)
+    decide_bfloat16(None)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("bf16", True), ("no", False)])
+def test_the_precision_given_to_accelerate_is_used(no_process_group, asked, expected):
+    no_process_group.setenv(PRECISION_VARIABLE, asked)
+    AcceleratedWorkers("cpu")
+    assert uses_bfloat16(torch.device("cpu")) is expected
+
+
+def test_a_precision_that_is_not_offered_is_refused(no_process_group):
+    no_process_group.setenv(PRECISION_VARIABLE, "fp16")
+    with pytest.raises(TrainingError, match="'bf16' or 'no'"):
+        AcceleratedWorkers("cpu")
+
+
+def test_an_epoch_is_shared_by_all_processes():
+    config = TrainingConfig(max_epochs=3, batch_size=2)
+    assert config.total_steps(16) == 24
+    assert config.total_steps(16, n_batches=4) == 6
 
 
 def test_train_runs_unchanged_under_torchrun(folder, tmp_path):
