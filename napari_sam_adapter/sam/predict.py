@@ -17,6 +17,7 @@ from napari_sam_adapter.adapter.module import has_zero_effect
 from napari_sam_adapter.confidence import expected_dice
 from napari_sam_adapter.errors import PromptError
 from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.click_correction import heed_clicks
 from napari_sam_adapter.sam.devices import autocast
 from napari_sam_adapter.sam.input_format import InputGeometry
 from napari_sam_adapter.sam.preprocess import (
@@ -140,8 +141,8 @@ def decode_masks(
     """Decode the masks of an encoded slice.
 
     Without prompts every class is predicted. Prompts replace the class they mean: by the objects in
-    the boxes, or, where there are only points, by the whole slice's answer to those points. They
-    are given to the slice itself, not to its further views.
+    the boxes, or, where there are only points, by the whole slice's answer to those points; and
+    points are heeded beyond what the decoder makes of them (`click_correction`).
 
     Parameters
     ----------
@@ -161,24 +162,34 @@ def decode_masks(
             low_res_masks = mean_of_views(model.decode(features, geometry).float(), geometry)
             if prompts:
                 index = check_class(model, prompts)
-                answers = _answers(model, embedding, prompts, index).float()
-                answer = answers.amax(0, keepdim=True)[None]
+                answer = _answer(model, embedding, prompts, index)
                 low_res_masks[:, index] = at_input_size(answer, low_res_masks.shape[-1])[0]
         logits = logits_at_original_size(low_res_masks, geometry)
         labels = labels_from_logits(logits)[0].cpu().numpy()
     return MaskPrediction(labels, low_res_masks[0].cpu().numpy(), geometry)
 
 
-def _answers(model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts, index: int) -> Tensor:
-    """Return the logits (n, h, w) of one class for each box, or for the points."""
+def _answer(model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts, index: int) -> Tensor:
+    """Return the logits (1, 1, h, w) of one class, the objects of all boxes taken together."""
     geometry = embedding.geometry
-    if not answered_by_base(model, prompts):
-        features = embedding.features[:1].to(model.device)
-        return model.decode(features, geometry, prompts)[:, index]
-    if embedding.base_features is None:
-        raise ValueError("the embedding was not made for these prompts; see for_prompts")
-    features = embedding.base_features.to(model.device)
-    return model.decode_by_base(features, geometry, prompts)[:, 0]
+    if answered_by_base(model, prompts):
+        if embedding.base_features is None:
+            raise ValueError("the embedding was not made for these prompts; see for_prompts")
+        features = embedding.base_features.to(model.device)
+        return model.decode_by_base(features, geometry, prompts).float().amax(0, keepdim=True)
+    features = embedding.features.to(model.device)
+    views = []
+    for number in range(len(features)):
+        seen = prompts.mirrored(VIEWS[number], geometry.original_hw)
+        found = model.decode(features[number : number + 1], geometry, seen)[:, index]
+        views.append(found.amax(0, keepdim=True))
+    answer = mean_of_views(torch.stack(views).float(), geometry)
+    if not len(prompts.points):
+        return answer
+    points = torch.from_numpy(prompts.points_at_input(geometry)).to(model.device)
+    is_object = torch.from_numpy(prompts.is_object).to(model.device)
+    with torch.autocast(model.device.type, enabled=False):
+        return heed_clicks(answer, features[:1].float(), points, is_object, geometry)
 
 
 def mean_of_views(low_res_masks: Tensor, geometry: InputGeometry) -> Tensor:

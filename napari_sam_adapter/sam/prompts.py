@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,8 +30,8 @@ class Prompts:
         Left, top, right, bottom in pixels. Each box holds one object, and the objects of all boxes
         together are the answer.
     points : ndarray of float, shape (m, 2)
-        x, y in pixels. Without a box they refine the prompt-free prediction; with boxes each
-        counts for the boxes it lies in.
+        x, y in pixels. Without a box they refine the prompt-free prediction; with boxes the
+        decoder takes each for the boxes it lies in.
     is_object : ndarray of bool, shape (m,)
         Whether a point lies on the object, or beside it.
     class_index : int
@@ -75,7 +75,7 @@ class Prompts:
         boxes : ndarray of float32, shape (n, 4), or None
         """
         height, width = geometry.original_hw
-        scale = np.array([geometry.content_hw[1] / width, geometry.content_hw[0] / height])
+        scale = _scale(geometry)
         boxes = None
         if len(self.boxes):
             corners = np.sort(self.boxes.reshape(-1, 2, 2), axis=1)  # drawn from any corner
@@ -86,8 +86,22 @@ class Prompts:
         count = max(1, len(self.boxes))
         labels = np.broadcast_to(self.is_object.astype(np.int64), (count, len(self.points)))
         labels = np.where(self._lies_in(), labels, NOT_A_POINT)
-        xy = np.broadcast_to(self.points * scale, (count, len(self.points), 2))
-        return (xy.astype(np.float32), labels), boxes
+        xy = np.repeat(self.points_at_input(geometry)[None], count, axis=0)
+        return (xy, labels), boxes
+
+    def points_at_input(self, geometry: InputGeometry) -> np.ndarray:
+        """Return the points in input pixels, float32 (m, 2)."""
+        return np.asarray(self.points * _scale(geometry), np.float32)
+
+    def mirrored(self, axes: tuple[int, ...], slice_hw: tuple[int, int]) -> Prompts:
+        """Return the prompts for the slice mirrored along axes, -2 for rows and -1 for columns."""
+        boxes, points = self.boxes.copy(), self.points.copy()
+        for axis in axes:
+            xy = -1 - axis  # x belongs to the last axis
+            last = slice_hw[axis] - 1
+            points[:, xy] = last - points[:, xy]
+            boxes[:, xy::2] = last - boxes[:, xy::2]  # at_input sorts the corners
+        return replace(self, boxes=boxes, points=points)
 
     def _lies_in(self) -> np.ndarray:
         """Return which points lie in which boxes, (n, m); all of them where there is no box."""
@@ -95,6 +109,12 @@ class Prompts:
             return np.full((1, len(self.points)), True)
         low, high = np.sort(self.boxes.reshape(-1, 1, 2, 2), axis=2).transpose(2, 0, 1, 3)
         return np.asarray(((self.points >= low) & (self.points <= high)).all(axis=-1))
+
+
+def _scale(geometry: InputGeometry) -> np.ndarray:
+    """Return the input's pixels per pixel of the slice, along x and y."""
+    (height, width), (content_height, content_width) = geometry.original_hw, geometry.content_hw
+    return np.array([content_width / width, content_height / height])
 
 
 NO_PROMPTS = Prompts()

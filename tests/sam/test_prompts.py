@@ -43,6 +43,16 @@ def test_a_box_may_be_drawn_from_any_corner_and_beyond_the_slice():
     np.testing.assert_allclose(corners, [[10, 0, 99, 40]])
 
 
+def test_prompts_are_mirrored_within_the_slice():
+    prompts = Prompts(boxes([10, 20, 30, 40]), boxes([10, 20])[:, :2], np.array([True]))
+    turned = prompts.mirrored((-2, -1), (100, 200))
+    np.testing.assert_allclose(np.sort(turned.boxes.reshape(2, 2), axis=0), [[169, 59], [189, 79]])
+    np.testing.assert_allclose(turned.points, [[189, 79]])
+    sideways = prompts.mirrored((-1,), (100, 200))
+    np.testing.assert_allclose(sideways.points, [[189, 20]])
+    assert prompts.points[0, 0] == 10, "the original is left alone"
+
+
 def test_with_boxes_a_point_counts_for_those_it_lies_in():
     prompts = Prompts(
         boxes([0, 0, 10, 10], [5, 5, 20, 20]),
