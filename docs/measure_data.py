@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 
 from napari_sam_adapter.data.files import pair_by_stem, read_image, read_labels
+from napari_sam_adapter.training.config import Augmentation
 from napari_sam_adapter.training.samples import TrainingSample
 
 
@@ -46,7 +47,7 @@ class Fold:
 class Task:
     """What is learned, and how.
 
-    ``input_size`` and ``minutes`` hold for every method that is trained.
+    ``input_size``, ``minutes`` of one core and ``augmentation`` hold for every trained method.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Task:
     input_size: int
     minutes: float
     folds: Callable[[Path], Iterator[Fold]]
+    augmentation: Augmentation = "views"
 
 
 def _pictures(folder: Path) -> list[Item]:
@@ -110,16 +112,20 @@ def _mitochondria(data: Path) -> Iterator[Fold]:
 # Neighbouring sections are alike, so halves are trained on and scored, two sections apart.
 _HALVES = {"sections 0-8": slice(0, 9), "sections 11-19": slice(11, 20)}
 
-_FEW = {n: Task(f"polyps-{n}", ("polyp",), 128, 5, _polyps(n, 3)) for n in (8, 16, 32, 64)}
-_MANY = {n: Task(f"polyps-{n}", ("polyp",), 128, 15, _polyps(n, 1)) for n in (128, 800)}
+_FEW = {n: Task(f"polyps-{n}", ("polyp",), 128, 8, _polyps(n, 3)) for n in (8, 16, 32, 64)}
+_MANY = {
+    128: Task("polyps-128", ("polyp",), 128, 16, _polyps(128, 1)),
+    800: Task("polyps-800", ("polyp",), 168, 60, _polyps(800, 1)),
+}
 TASKS = {
     task.name: task
     for task in (
         *_FEW.values(),
         *_MANY.values(),
-        Task("camouflage", ("object",), 128, 5, _picture_folds("camo_cod_512", 3)),
-        Task("shadow", ("shadow",), 128, 5, _picture_folds("shadow_sbu_uiuc_sample", 3)),
-        Task("hippocampus", ("anterior", "posterior"), 128, 5, _hippocampus),
-        Task("mitochondria", ("mitochondrion",), 256, 5, _mitochondria),
+        Task("camouflage", ("object",), 128, 8, _picture_folds("camo_cod_512", 3)),
+        Task("shadow", ("shadow",), 128, 8, _picture_folds("shadow_sbu_uiuc_sample", 3)),
+        # Front and back are what tells these two apart.
+        Task("hippocampus", ("anterior", "posterior"), 128, 8, _hippocampus, "upright"),
+        Task("mitochondria", ("mitochondrion",), 256, 8, _mitochondria),
     )
 }

@@ -3,7 +3,8 @@
     python docs/measure_tasks.py DATA OUT [--tasks polyps-16,shadow] [--methods full,unet]
 
 DATA holds the data sets as docs/results.md lays them out. Each run is written to OUT as it ends;
-what is there already is not run again, so the work may be spread over days. Prints the table.
+what is there already is not run again, so the work may be spread over days. A run keeps one core
+busy, so two may go on beside each other on two cores. Prints the table.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from measure_data import TASKS, Task
-from measure_methods import METHODS, Scores
+from measure_methods import METHODS, Scores, use_one_core
 
 
 def main() -> None:
@@ -31,6 +32,7 @@ def main() -> None:
     tasks = [TASKS[name] for name in given.tasks.split(",")]
     methods = given.methods.split(",")
     given.out.mkdir(parents=True, exist_ok=True)
+    use_one_core()
     if not given.print_only:
         for task in tasks:
             run(task, methods, given.data, given.out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -82,23 +83,38 @@ def decode_prompted(
     if model.settings.n_classes > 1:
         raise EvaluationError("Prompts are scored for adapters of one class only.")
     truth = truth != 0
-    prediction = decode_masks(model, embedding)
-    if protocol.kind == "boxes":
-        if not truth.any():
-            return prediction
+    if protocol.kind == "boxes" and truth.any():
         boxes = boxes_of(truth)
         return decode_masks(model, for_prompts(model, image, embedding, boxes), boxes)
+    *_, last = click_through(model, embedding, truth, protocol.n_clicks)
+    return last
+
+
+def click_through(
+    model: AdaptedSam, embedding: ImageEmbedding, truth: np.ndarray, n_clicks: int
+) -> Iterator[MaskPrediction]:
+    """Predict, click into the middle of the largest error, predict again, and so on.
+
+    Yields
+    ------
+    MaskPrediction
+        Without clicks, with the first, with the first two ...; ends early where nothing is wrong.
+    """
+    from napari_sam_adapter.sam.predict import decode_masks
+
+    prediction = decode_masks(model, embedding)
+    yield prediction
     points: list[tuple[int, int]] = []
     is_object: list[bool] = []
-    for _ in range(protocol.n_clicks):
+    for _ in range(n_clicks):
         click = next_click(truth, prediction.mask)
         if click is None:
-            break
+            return
         points.append(click)
         is_object.append(bool(truth[click[1], click[0]]))
         prompts = Prompts(points=np.array(points, np.float32), is_object=np.array(is_object))
         prediction = decode_masks(model, embedding, prompts)
-    return prediction
+        yield prediction
 
 
 def boxes_of(mask: np.ndarray) -> Prompts:

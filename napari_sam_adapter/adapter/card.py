@@ -70,8 +70,17 @@ class AdapterCard:
     @property
     def knows_mirror_images(self) -> bool:
         """Whether it was trained on slices mirrored and turned in every way."""
+        return self._augmentation == "views"
+
+    @property
+    def keeps_upright(self) -> bool:
+        """Whether it was trained on slices as they lie, because that means something."""
+        return self._augmentation == "upright"
+
+    @property
+    def _augmentation(self) -> object:
         config = self.training.get("config")
-        return isinstance(config, Mapping) and config.get("augmentation") == "views"
+        return config.get("augmentation") if isinstance(config, Mapping) else None
 
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata of a safetensors file (its values are strings by definition)."""

@@ -73,6 +73,13 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
             "'patch_embedding,high_frequency,gradient=0.5'."
         ),
     ] = None,
+    augmentation: Annotated[
+        str | None,
+        typer.Option(
+            help="How slices are varied: views (turned, mirrored, cropped, brightened), upright "
+            "(neither turned nor mirrored: left and right tell classes apart), flip, or none."
+        ),
+    ] = None,
     model: options.Model = None,
     device: options.Device = "auto",
     resume: Annotated[
@@ -93,7 +100,7 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     from napari_sam_adapter.training.job import TrainingJob
     from napari_sam_adapter.training.resume import RunCheckpoint
 
-    config = _config(preset, gear, minutes, steps, epochs, seed)
+    config = _config(preset, gear, augmentation, minutes, steps, epochs, seed)
     class_names = _class_names(classes, init)
     base = _base(model, init)
     job = TrainingJob(
@@ -117,6 +124,7 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
 def _config(
     preset: str,
     gear: str | None,
+    augmentation: str | None,
     minutes: float | None,
     steps: int | None,
     epochs: int | None,
@@ -128,6 +136,8 @@ def _config(
     changes: dict[str, Any] = {"seed": seed}
     if gear is not None:
         changes["gear"] = gear
+    if augmentation is not None:
+        changes["augmentation"] = augmentation
     if steps is not None or epochs is not None:
         changes |= {"max_seconds": math.inf, "max_steps": steps, "max_epochs": epochs}
     elif recipe.max_epochs is None:

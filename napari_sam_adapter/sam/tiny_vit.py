@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from napari_sam_adapter.adapter.config import StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
+from napari_sam_adapter.sam.window_attention import WindowAttention
 
 BATCH_NORM_EPS = 1e-5
 
@@ -81,37 +82,6 @@ class PatchMerging(nn.Module):
         return merged
 
 
-class WindowAttention(nn.Module):
-    """Self-attention in a window with a learned bias per absolute offset."""
-
-    def __init__(self, width: int, heads: int, window: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-        self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
-        axis = torch.arange(window)
-        rows, columns = (grid.flatten() for grid in torch.meshgrid(axis, axis, indexing="ij"))
-        offset = (rows[:, None] - rows).abs() * window + (columns[:, None] - columns).abs()
-        self.bias_index: Tensor
-        self.register_buffer("bias_index", offset, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map windows (B * n, window * window, C) to the same shape."""
-        count, tokens, width = x.shape
-        qkv = self.qkv(self.norm(x)).view(count, tokens, self.heads, 3, width // self.heads)
-        q, k, v = qkv.permute(3, 0, 2, 1, 4)  # each (B * n, heads, tokens, head width)
-        bias = self.attention_biases[:, self.bias_index].to(q.dtype)
-        if torch.is_grad_enabled() and q.device.type == "cpu":
-            # For windows this small, the fused kernel's backward takes most of a training step.
-            y = (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1) + bias).softmax(-1).to(v.dtype) @ v
-        else:
-            y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        projected: Tensor = self.proj(y.transpose(1, 2).reshape(count, tokens, width))
-        return projected
-
-
 class Mlp(nn.Module):
     """Pre-normalised two-layer perceptron."""
 
@@ -132,30 +102,16 @@ class TinyViTBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, window: int, mlp_ratio: int) -> None:
         super().__init__()
-        self.window = window
         self.attn = WindowAttention(width, heads, window)
         self.local_conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.mlp = Mlp(width, width * mlp_ratio)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, h, w, C) to the same shape."""
-        x = x + self._windowed_attention(x)
+        x = x + self.attn(x)
         x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         result: Tensor = x + self.mlp(x)
         return result
-
-    def _windowed_attention(self, x: Tensor) -> Tensor:
-        batch, height, width, channels = x.shape
-        size = self.window
-        down, right = -height % size, -width % size
-        # Padding comes before the norm, as in the published model: padded tokens take part.
-        x = functional.pad(x, (0, 0, 0, right, 0, down))
-        rows, columns = (height + down) // size, (width + right) // size
-        x = x.view(batch, rows, size, columns, size, channels).transpose(2, 3)
-        x = self.attn(x.reshape(-1, size * size, channels))
-        x = x.view(batch, rows, columns, size, size, channels).transpose(2, 3)
-        x = x.reshape(batch, height + down, width + right, channels)
-        return x[:, :height, :width]
 
 
 class ConvStage(nn.Module):

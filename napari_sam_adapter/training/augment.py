@@ -47,7 +47,7 @@ def draw_view(rng: np.random.Generator, augmentation: Augmentation = "views") ->
 
     Less of that for another ``augmentation``, see `TrainingConfig`.
     """
-    if augmentation != "views":
+    if augmentation not in ("views", "upright"):
         mirrored = augmentation == "flip" and rng.random() < 0.5
         return View(orientation=4 if mirrored else 0)
     crop = (0.0, 0.0, 1.0)
@@ -56,12 +56,19 @@ def draw_view(rng: np.random.Generator, augmentation: Augmentation = "views") ->
         top, left = rng.uniform(0.0, 1.0 - side, size=2).tolist()
         crop = (top, left, side)
     return View(
-        orientation=int(rng.integers(N_ORIENTATIONS)),
+        orientation=int(rng.choice(orientations(augmentation))),
         crop=crop,
         contrast=float(rng.uniform(0.8, 1.2)),
         brightness=float(rng.uniform(-0.1, 0.1)),
         gamma=float(np.exp(rng.uniform(-0.25, 0.25))),
     )
+
+
+def orientations(augmentation: Augmentation) -> tuple[int, ...]:
+    """Return the orientations in which slices are seen, as they are first."""
+    if augmentation == "views":
+        return tuple(range(N_ORIENTATIONS))
+    return (0, 4) if augmentation == "flip" else (0,)
 
 
 def apply_view(

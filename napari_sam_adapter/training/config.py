@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 Gear = Literal["quick", "full"]
 GEARS: tuple[Gear, ...] = get_args(Gear)
 Loss = Literal["bce_iou", "balanced_bce"]
-Augmentation = Literal["views", "flip", "none"]
+Augmentation = Literal["views", "upright", "flip", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,10 @@ class TrainingConfig:
     ema_decay : float
         The state that is kept is a running average of the weights with this decay per step; 0
         keeps the weights themselves.
-    augmentation : {"views", "flip", "none"}
-        ``views``: orientations, crops, brightness, contrast, see `training.augment`; ``flip``:
-        mirrored half of the time, as the reference code does.
+    augmentation : {"views", "upright", "flip", "none"}
+        ``views``: orientations, crops, brightness, contrast, see `training.augment`; ``upright``:
+        the same without orientations, where left and right or up and down tell classes apart;
+        ``flip``: mirrored half of the time, as the reference code does.
     prompted_share : float
         Share of the steps in which the model also answers simulated prompts (boxes, and clicks on
         its errors), so that prompts keep working; 0 trains without prompts, as published. Clicks

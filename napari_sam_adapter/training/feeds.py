@@ -19,7 +19,7 @@ from napari_sam_adapter.sam.base import EMBEDDING_WIDTH
 from napari_sam_adapter.sam.devices import autocast
 from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
 from napari_sam_adapter.sam.preprocess import pixel_values, resize
-from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view, draw_view
+from napari_sam_adapter.training.augment import View, apply_view, draw_view, orientations
 from napari_sam_adapter.training.config import Augmentation, TrainingConfig
 from napari_sam_adapter.training.samples import TrainingSample, class_masks
 
@@ -130,23 +130,31 @@ class EmbeddingFeed(Feed):
     """Draw from embeddings that were computed once (the quick gear).
 
     Encoding costs more than a step of the decoder, so a slice is seen in a new orientation at every
-    other visit only, until all eight are there.
+    other visit only, until all are there.
     """
 
-    def __init__(self, model: AdaptedSam, samples: Sequence[TrainingSample], seed: int) -> None:
+    def __init__(
+        self,
+        model: AdaptedSam,
+        samples: Sequence[TrainingSample],
+        seed: int,
+        augmentation: Augmentation = "views",
+    ) -> None:
         super().__init__(model, samples, seed)
+        self._orientations = orientations(augmentation)
         self._cache: dict[tuple[int, int], tuple[Tensor, Tensor, InputGeometry]] = {}
         per_slice = CACHE_BYTES // (_embedding_bytes(model) * max(1, len(samples)))
-        self._n_orientations = max(1, min(N_ORIENTATIONS, per_slice))
+        self._n_orientations = max(1, min(len(self._orientations), per_slice))
 
     def at(self, position: int) -> Fed:
         """Return what comes at a position."""
         index, visit, rng = self._turn(position)
-        turned = 1 + np.random.default_rng([self._seed, 3, index]).permutation(N_ORIENTATIONS - 1)
-        orientations = [0, *turned.tolist()][: self._n_orientations]
-        seen = min(visit // 2 + 1, len(orientations))
-        is_new = visit % 2 == 0 and visit // 2 < len(orientations)
-        chosen = orientations[seen - 1] if is_new else int(rng.choice(orientations[:seen]))
+        upright, *others = self._orientations
+        turned = np.random.default_rng([self._seed, 3, index]).permutation(others).tolist()
+        offered = [upright, *map(int, turned)][: self._n_orientations]
+        seen = min(visit // 2 + 1, len(offered))
+        is_new = visit % 2 == 0 and visit // 2 < len(offered)
+        chosen = offered[seen - 1] if is_new else int(rng.choice(offered[:seen]))
         embedding, target, geometry = self._encoded(index, chosen)
         return Fed(embedding, target, geometry, self._samples[index].name, rng)
 
@@ -162,7 +170,7 @@ class EmbeddingFeed(Feed):
 def feed_for(model: AdaptedSam, samples: Sequence[TrainingSample], config: TrainingConfig) -> Feed:
     """Return the feed of a configuration's gear."""
     if config.gear == "quick":
-        return EmbeddingFeed(model, samples, config.seed)
+        return EmbeddingFeed(model, samples, config.seed, config.augmentation)
     return ImageFeed(model, samples, config.seed, config.augmentation)
 
 

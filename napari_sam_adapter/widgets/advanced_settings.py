@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QGridLayout, QLabel, QWidget
@@ -40,9 +41,15 @@ class AdvancedSettings(QCollapsible):
         grid.setColumnStretch(1, 1)
         grid.addWidget(QLabel("Recipe"), 0, 0)
         grid.addWidget(self.recipe_box, 0, 1, 1, 2)
+        self.upright_box = QCheckBox("Left and right differ")
+        self.upright_box.setToolTip(
+            "Training does not turn or mirror the slices: for classes that are told apart by where "
+            "they lie, such as the left and the right kidney"
+        )
+        grid.addWidget(self.upright_box, 1, 0, 1, 3)
         self._heading = QLabel("The adapter sees, with weights:")
-        grid.addWidget(self._heading, 1, 0, 1, 3)
-        for row, (name, check) in enumerate(self.checks.items(), start=2):
+        grid.addWidget(self._heading, 2, 0, 1, 3)
+        for row, (name, check) in enumerate(self.checks.items(), start=3):
             weight = self.weights[name]
             weight.setRange(-LARGEST_WEIGHT, LARGEST_WEIGHT)
             weight.setSingleStep(0.1)
@@ -62,12 +69,15 @@ class AdvancedSettings(QCollapsible):
             "QPushButton { background: transparent; border: none; padding: 0; text-align: left; }"
         )
         self.layout().setContentsMargins(0, 0, 0, 0)
-        self.show_conditions((), None)
+        self.show_version((), None)
 
     @property
     def recipe(self) -> TrainingConfig:
         """The chosen recipe; how long to train is set elsewhere."""
-        return PRESETS[self.recipe_box.currentData()].config
+        config = PRESETS[self.recipe_box.currentData()].config
+        if not self.upright_box.isChecked():
+            return config
+        return replace(config, augmentation="upright" if config.augmentation == "views" else "none")
 
     @property
     def conditions(self) -> Mapping[str, float] | None:
@@ -76,10 +86,13 @@ class AdvancedSettings(QCollapsible):
             return None
         return {n: self.weights[n].value() for n, box in self.checks.items() if box.isChecked()}
 
-    def show_conditions(
-        self, default: Sequence[Condition], fixed: Sequence[Condition] | None
+    def show_version(
+        self,
+        default: Sequence[Condition],
+        fixed: Sequence[Condition] | None,
+        upright: bool = False,
     ) -> None:
-        """Offer conditions, or show those of the version in use.
+        """Show what the version in use was trained with, and offer what may still be chosen.
 
         Parameters
         ----------
@@ -87,10 +100,13 @@ class AdvancedSettings(QCollapsible):
             The base model's own.
         fixed : sequence of Condition or None
             Those of the version in use; None for the base model.
+        upright : bool
+            Whether the version in use was trained on slices as they lie; the next one will be.
         """
-        if (default, fixed) == self._shown:
+        if (default, fixed, upright) == self._shown:
             return  # what the person has chosen stays
-        self._shown = default, fixed
+        self._shown = default, fixed, upright
+        self.upright_box.setChecked(upright)
         self._may_choose = fixed is None
         given = {c.name: c.weight for c in (default if fixed is None else fixed)}
         for name, check in self.checks.items():

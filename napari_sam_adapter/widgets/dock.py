@@ -232,7 +232,8 @@ class SamAdapterDock(QWidget):
         fixed = None if active is None else active.card.input_size
         self.retrain_panel.show_input_sizes(spec.input_sizes, spec.default_input_size, fixed)
         own = None if active is None else active.card.adapter.conditions
-        self.retrain_panel.advanced.show_conditions(spec.adapter.conditions, own)
+        upright = active is not None and active.card.keeps_upright
+        self.retrain_panel.advanced.show_version(spec.adapter.conditions, own, upright)
         self._show_choices()
         if store.unreadable:
             self._on_said(store.unreadable[0], True)

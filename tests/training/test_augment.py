@@ -101,3 +101,11 @@ def test_drawn_crops_lie_inside_the_slice_and_half_of_the_views_keep_all():
 
 def test_equal_seeds_draw_equal_views():
     assert drawn_views(5) == drawn_views(5)
+
+
+def test_upright_views_are_cropped_and_brightened_but_never_turned():
+    rng = np.random.default_rng(0)
+    views = [draw_view(rng, "upright") for _ in range(40)]
+    assert {view.orientation for view in views} == {0}
+    assert len({view.crop for view in views}) > 5
+    assert len({view.contrast for view in views}) == 40

@@ -85,6 +85,22 @@ def test_the_quick_feed_encodes_no_orientation_twice(small_sam, samples, monkeyp
     assert 1 <= next(count) <= N_ORIENTATIONS
 
 
+@pytest.mark.parametrize(("augmentation", "views"), [("upright", 1), ("none", 1), ("flip", 2)])
+def test_the_quick_feed_turns_slices_only_where_they_may_be(
+    small_sam, samples, monkeypatch, augmentation, views
+):
+    seen = []
+    monkeypatch.setattr(
+        small_sam, "encode", lambda x: seen.append(x) or torch.zeros(1, 256, 16, 16)
+    )
+    feed = EmbeddingFeed(small_sam, samples[:1], 0, augmentation)
+    for position in range(20):
+        feed.at(position)
+    assert len(seen) == views
+    if views == 2:
+        torch.testing.assert_close(seen[0], seen[1].flip(-1))
+
+
 def test_the_full_feed_shows_another_view_of_a_slice_each_time(small_sam, samples):
     feed = ImageFeed(small_sam, samples[:1], 0)
     with torch.no_grad():

@@ -78,3 +78,15 @@ def test_a_published_recipe_is_trained_with(corrected, advanced):
     # Points still mean nothing to this model.
     corrected.dock.prompts_panel.points_button.click()
     assert "knows boxes only" in corrected.message
+
+
+def test_slices_stay_as_they_lie_where_left_and_right_differ(corrected, advanced):
+    advanced.upright_box.click()
+    corrected.retrain(gear="quick", minutes=0.1)
+    corrected.wait_for_training()
+    session = corrected.controller.session
+    assert session.active.card.training["config"]["augmentation"] == "upright"
+    assert session.views == 1, "its mirror images mean nothing to it"
+    assert advanced.upright_box.isChecked(), "the next version is trained likewise"
+    corrected.dock.versions_panel.version_requested.emit(None)
+    assert not advanced.upright_box.isChecked()
