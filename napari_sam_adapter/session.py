@@ -18,7 +18,7 @@ from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import TrainingProcess
-from napari_sam_adapter.errors import TrainingError, WeightsError
+from napari_sam_adapter.errors import PromptError, TrainingError, WeightsError
 from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.sam.registry import (
     BASE_MODELS,
@@ -91,6 +91,21 @@ class Session:
             return True
         config = {} if self._active is None else self._active.card.training.get("config")
         return isinstance(config, Mapping) and bool(config.get("prompted_share"))
+
+    def check_prompts(self) -> None:
+        """Refuse prompts where what predicts now takes none.
+
+        Raises
+        ------
+        PromptError
+            With the reason.
+        """
+        if self._active is not None and self._active.card.own_prompt_embedding:
+            raise PromptError(
+                f"v{self._active.number} comes from an original SAM-Adapter checkpoint, whose "
+                "position encoding is its own: boxes and points were never trained with it. Use "
+                "another version for them."
+            )
 
     @property
     def active(self) -> AdapterVersion | None:

@@ -75,7 +75,7 @@ class AdapterCard:
     @property
     def keeps_upright(self) -> bool:
         """Whether it was trained on slices as they lie, because that means something."""
-        return self._augmentation == "upright"
+        return self._augmentation in ("upright", "none")
 
     @property
     def _augmentation(self) -> object:
@@ -176,7 +176,27 @@ def read_card(path: Path) -> AdapterCard:
             metadata = tensors.metadata()
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is not a readable safetensors file ({error}). It may be cut short or of "
-            "another format; nothing was loaded."
+            f"{path} is not a readable safetensors file ({error}). {_guess_at(path)}; nothing was "
+            "loaded."
         ) from error
     return AdapterCard.from_metadata(metadata, str(path))
+
+
+def _guess_at(path: Path) -> str:
+    """Say what a file that is no adapter may be, by its first bytes; nothing in it is executed."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(2)
+    except OSError:
+        start = b""
+    if start in (
+        b"PK",
+        b"\x80\x02",
+        b"\x80\x04",
+    ):  # torch.save's zip files, and pickles before them
+        return (
+            "It looks like a PyTorch checkpoint. One of the original SAM-Adapter becomes an "
+            "adapter by 'napari-sam-adapter adapters import FILE --out ADAPTER'; SAM's own weights "
+            "are chosen as a base model"
+        )
+    return "It may be cut short or of another format"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,6 +55,10 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     epochs: Annotated[
         int | None, typer.Option(help="Likewise, in passes over the training images.")
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Slices per step and process; their gradients are added up one by one."),
+    ] = None,
     max_images: Annotated[
         int | None, typer.Option(help="Train on a random choice of this many images.")
     ] = None,
@@ -100,7 +104,8 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     from napari_sam_adapter.training.job import TrainingJob
     from napari_sam_adapter.training.resume import RunCheckpoint
 
-    config = _config(preset, gear, augmentation, minutes, steps, epochs, seed)
+    given = {"gear": gear, "augmentation": augmentation, "batch_size": batch_size}
+    config = _config(preset, given, minutes, steps, epochs, seed)
     class_names = _class_names(classes, init)
     base = _base(model, init)
     job = TrainingJob(
@@ -123,8 +128,7 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
 
 def _config(
     preset: str,
-    gear: str | None,
-    augmentation: str | None,
+    given: Mapping[str, Any],
     minutes: float | None,
     steps: int | None,
     epochs: int | None,
@@ -133,15 +137,12 @@ def _config(
     if preset not in PRESETS:
         raise TrainingError(f"There is no preset {preset!r}; known are: {', '.join(PRESETS)}.")
     recipe = PRESETS[preset].config
-    changes: dict[str, Any] = {"seed": seed}
-    if gear is not None:
-        changes["gear"] = gear
-    if augmentation is not None:
-        changes["augmentation"] = augmentation
+    changes = {"seed": seed} | {key: value for key, value in given.items() if value is not None}
     if steps is not None or epochs is not None:
         changes |= {"max_seconds": math.inf, "max_steps": steps, "max_epochs": epochs}
     elif recipe.max_epochs is None:
-        minutes = DEFAULT_MINUTES.get(gear or recipe.gear, 3.0) if minutes is None else minutes
+        gear = given["gear"] or recipe.gear
+        minutes = DEFAULT_MINUTES.get(gear, 3.0) if minutes is None else minutes
     if minutes is not None:
         changes["max_seconds"] = 60.0 * minutes
     try:

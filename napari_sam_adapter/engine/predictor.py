@@ -50,7 +50,7 @@ class SlicePredicted:
     adapter_id : str
         Who predicted; "" is the base model.
     confidence : float or None
-        The Dice to expect, see `confidence`; None from a base model.
+        The Dice to expect, see `confidence`; None from a base model, or with prompts.
     seconds : float
     """
 

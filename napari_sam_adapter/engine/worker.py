@@ -81,9 +81,13 @@ class Worker:
         prompts = _prompts_from(message)
         embedding = for_prompts(model, image, embedding, prompts)
         prediction = decode_masks(model, embedding, prompts)
+        # Confidence was measured without prompts; with them it would say something untrue.
+        sure = None
+        if not prompts:
+            sure = confidence(card, prediction.expected_dice, len(embedding.features))
         reply = {
             "adapter_id": adapter_id,
-            "confidence": confidence(card, prediction.expected_dice, len(embedding.features)),
+            "confidence": sure,
             "seconds": time.monotonic() - start,
         }
         self._send(Message("prediction", reply, {"labels": prediction.labels}))

@@ -11,6 +11,7 @@ github.com/tianrun-chen/SAM-Adapter-PyTorch, ``models/sam.py`` and ``models/mmse
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from napari_sam_adapter.sam.checkpoint import check_shapes, save_adapter
 from napari_sam_adapter.sam.plain_vit import PATCH_SIZE, VIT_B, VIT_H, VIT_L
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.sam.weights import flat_state, read_plain
+from napari_sam_adapter.storage import write_atomically
 
 State = Mapping[str, Tensor]
 VARIANTS = {VIT_B.width: "b", VIT_L.width: "l", VIT_H.width: "h"}
@@ -136,9 +138,16 @@ def import_original(
     """
     checkpoint = read_original(path)
     if base_out is not None:
-        torch.save(_as_base_weights(checkpoint), base_out)
+        content = io.BytesIO()
+        torch.save(_as_base_weights(checkpoint), content)
+        write_atomically(base_out, content.getvalue())
         base = f"{checkpoint.base}@{base_out}"
     spec = base_model(base or checkpoint.base)
+    if spec.architecture != f"vit_{checkpoint.variant}":
+        raise CheckpointError(
+            f"{path} was trained on SAM ViT-{checkpoint.variant.upper()}, and {spec.name} is "
+            f"another model. Leave --model out, or name {checkpoint.base} or a file of it."
+        )
     try:
         sam = spec.build(checkpoint.input_size)
     except WeightsError as error:

@@ -22,6 +22,7 @@ from napari_sam_adapter.sam.preprocess import pixel_values, resize
 from napari_sam_adapter.training.augment import View, apply_view, draw_view, orientations
 from napari_sam_adapter.training.config import Augmentation, TrainingConfig
 from napari_sam_adapter.training.samples import TrainingSample, class_masks
+from napari_sam_adapter.volume import check_slice
 
 CACHE_BYTES = 1024**3
 
@@ -68,6 +69,11 @@ class PreparedSample:
         self.image, self.target = resize(x, size), resize(y, size)
         self.name = sample.name
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory it takes."""
+        return sum(x.numel() * x.element_size() for x in (self.image, self.target))
+
 
 class Feed:
     """Slices in a random order, each once before any comes again.
@@ -81,10 +87,14 @@ class Feed:
 
     def __init__(self, model: AdaptedSam, samples: Sequence[TrainingSample], seed: int) -> None:
         self._model, self._seed = model, seed
-        settings = model.settings
-        self._samples = [
-            PreparedSample(sample, settings.n_classes, settings.input_format) for sample in samples
-        ]
+        self._samples = samples
+        self._prepared: dict[int, PreparedSample] = {}
+        self._bytes_left = CACHE_BYTES
+        for sample in samples:
+            try:
+                check_slice(sample.image)
+            except ImageError as error:
+                raise ImageError(f"{sample.name}: {error}") from error
 
     def at(self, position: int) -> Fed:
         """Return what comes at a position, counted over all slices of the run from 0 on."""
@@ -96,9 +106,20 @@ class Feed:
         order = np.random.default_rng([self._seed, 1, visit]).permutation(len(self._samples))
         return int(order[place]), visit, np.random.default_rng([self._seed, 2, position])
 
+    def _sample(self, index: int) -> PreparedSample:
+        """Prepare a sample, and keep it while there is room: thousands would fill the memory."""
+        if index in self._prepared:
+            return self._prepared[index]
+        settings = self._model.settings
+        prepared = PreparedSample(self._samples[index], settings.n_classes, settings.input_format)
+        if prepared.n_bytes <= self._bytes_left:
+            self._bytes_left -= prepared.n_bytes
+            self._prepared[index] = prepared
+        return prepared
+
     def _render(self, index: int, view: View) -> tuple[Tensor, Tensor, InputGeometry]:
         """Return the encoder's input, the target and the geometry of a view, on the device."""
-        sample, input_format = self._samples[index], self._model.settings.input_format
+        sample, input_format = self._sample(index), self._model.settings.input_format
         image, target, geometry = apply_view(sample.image, sample.target, view, input_format)
         device = self._model.device
         return image.to(device), target.to(device), geometry

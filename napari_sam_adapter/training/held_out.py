@@ -66,7 +66,7 @@ def report_held_out(
     return {
         "held_out_dice_classes": classes,
         "confidence_pairs": pairs,
-        "box_dice": _box_dice(model, held_out[:SLICES_LOOKED_AT]),
+        "box_dice": _box_dice(model, held_out[:SLICES_LOOKED_AT], views),
     }
 
 
@@ -77,7 +77,7 @@ def box_answers_of(report: Mapping[str, Any]) -> BoxAnswers:
     return "adapter" if enough and found["adapter"] >= found["base"] else "base"
 
 
-def _box_dice(model: AdaptedSam, held_out: Sequence[TrainingSample]) -> dict[str, Any]:
+def _box_dice(model: AdaptedSam, held_out: Sequence[TrainingSample], views: int) -> dict[str, Any]:
     scores: dict[BoxAnswers, list[float]] = {"adapter": [], "base": []}
     before = model.settings
     if before.own_prompt_embedding:  # it takes no prompts
@@ -88,8 +88,8 @@ def _box_dice(model: AdaptedSam, held_out: Sequence[TrainingSample]) -> dict[str
             for k, mask in enumerate(class_masks(sample.labels, before.n_classes)):
                 if mask.any():
                     prompts = Prompts(object_boxes(mask)[:BOXES_GIVEN], class_index=k)
-                    answer = predict_masks(model, sample.image, prompts).labels
+                    answer = predict_masks(model, sample.image, prompts, views).labels
                     found.append(dice(class_masks(answer, before.n_classes)[k], mask))
     model.settings = before
     means = {str(who): round(float(np.mean(d)), 4) if d else None for who, d in scores.items()}
-    return {**means, "n_slices": len(scores["base"])}
+    return {**means, "n_slices": sum(sample.shows_object for sample in held_out)}

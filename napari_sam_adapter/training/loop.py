@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import uses_bfloat16
@@ -221,10 +221,10 @@ class _Run:
         self._model.load_state_dict(state)
         message = ""
         if reason == "diverged":
-            where = f" ({self._stepper.broken_at})" if self._stepper.broken_at else ""
+            names = ", ".join(filter(None, self._workers.gathered(self._stepper.broken_at)))
             message = (
-                f"The loss was no longer a number at step {step + 1}{where}; the last good state "
-                "before that is kept."
+                f"The loss or its gradient was no longer a number at step {step + 1}"
+                f"{f' ({names})' if names else ''}; the last good state before that is kept."
             )
         return TrainingFinished(
             reason=reason,
@@ -267,7 +267,17 @@ class _Run:
     def _resumed(self) -> bool:
         """Take up an earlier run's state, if there is one; tell whether there was."""
         checkpoint = self._options.checkpoint
-        state = None if checkpoint is None else read_run(checkpoint, self._identity)
+        if checkpoint is None or not checkpoint.resume:
+            return False
+        state, error = None, ""
+        if self._workers.is_main:  # it wrote the file, and others may not see its disk
+            try:
+                state = read_run(checkpoint, self._identity)
+            except CheckpointError as refusal:
+                error = str(refusal)
+        state, error = self._workers.shared((state, error))
+        if error:
+            raise CheckpointError(error)
         if state is None:
             return False
         self._model.load_state_dict(state["model"])

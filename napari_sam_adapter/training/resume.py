@@ -51,7 +51,7 @@ def identity_of(config: TrainingConfig, samples: Sequence[TrainingSample], start
     """
     values = {
         "config": config.to_dict(),
-        "slices": [sample.digest for sample in samples],
+        "slices": [[sample.digest, sample.labels_digest] for sample in samples],
         "start": start,
     }
     return json.dumps(values, sort_keys=True)

@@ -55,9 +55,18 @@ class TrainingSample:
     @property
     def digest(self) -> str:
         """Fingerprint of the image, whatever the slice is called and its mask looks like."""
-        content = hashlib.blake2b(np.ascontiguousarray(self.image).data, digest_size=12)
-        content.update(f"{self.image.dtype.str}{self.image.shape}".encode())
-        return content.hexdigest()
+        return _digest(self.image)
+
+    @property
+    def labels_digest(self) -> str:
+        """Fingerprint of the mask."""
+        return _digest(self.labels)
+
+
+def _digest(array: np.ndarray) -> str:
+    content = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=12)
+    content.update(f"{array.dtype.str}{array.shape}".encode())
+    return content.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Stepper:
     parameters : list of Parameter
         What is trained.
     broken_at : str
-        Name of the slice at which a loss was no number, if one was.
+        Name of the slice at which the loss or its gradient was no number, if one was.
     """
 
     def __init__(
@@ -74,7 +74,11 @@ class Stepper:
         workers = self._workers
         size = self._config.batch_size * workers.accumulation
         first = (self.step * workers.count + workers.rank) * size
-        mine = sum(self._backward(self._feed.at(first + i), size) for i in range(size))
+        mine, names = 0.0, []
+        for position in range(first, first + size):
+            fed = self._feed.at(position)
+            mine += self._backward(fed, size)
+            names.append(fed.name)
         loss = workers.sums(mine)[0] / (workers.count * size)
         if not math.isfinite(loss):
             return loss
@@ -82,7 +86,9 @@ class Stepper:
         limit = math.inf if self._config.gradient_clip is None else self._config.gradient_clip
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         if not math.isfinite(float(norm)):
-            return math.nan  # the loss was a number, its gradient is not: one step would spoil all
+            # The loss was a number, its gradient is not: one step would spoil all.
+            self.broken_at = ", ".join(names)
+            return math.nan
         self.optimizer.step()
         self.step += 1
         self.average.update(self.step)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from napari_sam_adapter.sam.devices import choose_device, decide_bfloat16, uses_
 
 # Written by `accelerate launch`, also where nobody asked for anything; torchrun leaves it out.
 PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
+# How launchers say how many processes there are; the last three are MPI's.
+WORLD_SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+Shared = TypeVar("Shared")
 
 
 class Workers:
@@ -48,6 +51,14 @@ class Workers:
     def sums(self, *numbers: float) -> list[float]:
         """Return sums over all processes."""
         return list(numbers)
+
+    def gathered(self, text: str) -> list[str]:
+        """Return what each process has to say."""
+        return [text]
+
+    def shared(self, value: Shared) -> Shared:
+        """Return the first process's value."""
+        return value
 
     def wait(self) -> None:
         """Wait until all processes are here."""
@@ -110,6 +121,19 @@ class AcceleratedWorkers(Workers):
         total: Tensor = self._accelerator.reduce(mine, reduction="sum")
         return [float(value) for value in total]
 
+    def gathered(self, text: str) -> list[str]:
+        """Return what each process has to say."""
+        from accelerate.utils import gather_object
+
+        return list(gather_object([text]))
+
+    def shared(self, value: Shared) -> Shared:
+        """Return the first process's value."""
+        from accelerate.utils import broadcast_object_list
+
+        found: Shared = broadcast_object_list([value])[0]
+        return found
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         self._accelerator.wait_for_everyone()
@@ -133,5 +157,6 @@ def start_workers(device: str) -> tuple[Workers, torch.device]:
 
 
 def is_launched() -> bool:
-    """Whether ``torchrun`` or ``accelerate launch`` started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether ``torchrun``, ``accelerate launch`` or an MPI started this process."""
+    several = any(int(os.environ.get(name, "1")) > 1 for name in WORLD_SIZES)
+    return several or PRECISION_VARIABLE in os.environ

@@ -99,6 +99,7 @@ class DockController(QObject):
     def add_boxes(self) -> None:
         """Let the person draw boxes."""
         try:
+            self.session.check_prompts()
             self.prompts.add_boxes()
             self.said.emit("Draw a box around each object, then predict the slice.", False)
         except SamAdapterError as error:
@@ -107,14 +108,15 @@ class DockController(QObject):
     def add_points(self) -> None:
         """Let the person set points; warn where they mean nothing to what predicts."""
         try:
+            self.session.check_prompts()
             self.prompts.add_points()
             if self.session.points_mean_something:
                 self.said.emit("Click on the object or beside it, then predict the slice.", False)
                 return
             name = base_model(self.session.model().base).short_name
             self.said.emit(
-                f"{name} knows boxes only: points mean nothing to it until an adapter is trained "
-                "with boxes and points. Add boxes, or retrain first.",
+                f"{name} knows boxes only: points help little until an adapter is trained with "
+                "boxes and points. Add boxes, or retrain first.",
                 True,
             )
         except SamAdapterError as error:

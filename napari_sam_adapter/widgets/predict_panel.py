@@ -40,7 +40,7 @@ class PredictPanel(QWidget):
         self.all_button.setToolTip(
             "Predict every slice that is not accepted; boxes and points are not used here"
         )
-        self.care_box = QCheckBox("Mirror image, too")
+        self.care_box = QCheckBox("Look twice")
         self.number_box = QCheckBox("Number objects")
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m slices")
@@ -75,8 +75,8 @@ class PredictPanel(QWidget):
         self.care_box.setEnabled(knows_mirror_images)
         self.care_box.setChecked(careful)
         self.care_box.setToolTip(
-            "Predict each slice and its mirror image, and take the mean: better masks, at twice "
-            "the time"
+            "Predict each slice and its half turn, and take the mean: better masks, at twice the "
+            "time"
             if knows_mirror_images
             else UNKNOWN_MIRROR_IMAGES
         )

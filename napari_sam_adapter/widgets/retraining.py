@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError, TrainingError
 from napari_sam_adapter.retrain_request import RetrainRequest
+from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.widgets.jobs import Job
 
@@ -45,6 +46,7 @@ class Retraining(QObject):
         super().__init__(parent)
         self._session, self._layers = session, layers
         self._job: Job | None = None
+        self._trouble = ""
 
     @property
     def is_running(self) -> bool:
@@ -118,6 +120,8 @@ class Retraining(QObject):
 
     def _on_event(self, event: Any) -> None:
         self.reported.emit(event)
+        if isinstance(event, TrainingFinished):
+            self._trouble = event.message
         if isinstance(event, AdapterSaved):
             self._activate(event)
 
@@ -134,7 +138,8 @@ class Retraining(QObject):
                 True,
             )
             return
-        self.said.emit(_summary(version), saved.card.training["ended"] == "diverged")
+        said = " ".join(filter(None, (_summary(version), self._trouble)))
+        self.said.emit(said, bool(self._trouble))
         self.version_made.emit()
 
     def _on_failed(self, message: str) -> None:
@@ -160,6 +165,6 @@ def _summary(version: AdapterVersion) -> str:
     how = {
         "completed": "is trained and in use",
         "stopped": "holds the best state before you stopped, and is in use",
-        "diverged": "holds the best state before the loss broke down, and is in use",
+        "diverged": "holds the best state before training broke down, and is in use",
     }[training["ended"]]
     return f"v{version.number} {how}. {score}"

@@ -18,6 +18,7 @@ from napari_sam_adapter.sam.original import import_original, read_original
 from napari_sam_adapter.sam.plain_vit import VIT_B, VIT_H, VIT_L, PlainViT
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.sam.prompts import Prompts
+from napari_sam_adapter.sam.registry import base_model
 
 GENERATOR = "image_encoder.prompt_generator"
 # Width, depth, and the numbers of tensors and parameters that were counted on the reference code.
@@ -180,6 +181,27 @@ def test_an_encoder_that_is_not_the_bases_is_refused_and_what_to_do_is_said(
             tmp_path / "a.safetensors",
             base=f"sam_vit_b@{tmp_path / 'other.pth'}",
         )
+
+
+@pytest.mark.parametrize("other", ["lite_medsam", "sam_vit_l"])
+def test_a_base_model_of_another_kind_is_refused_in_words(random_checkpoint, tmp_path, other):
+    with pytest.raises(CheckpointError, match=rf"trained on SAM ViT-B, and {other} is another"):
+        import_original(random_checkpoint[0], tmp_path / "a.safetensors", base=other)
+
+
+def test_the_encoders_folder_is_made_and_a_file_of_the_wrong_size_named(
+    random_checkpoint, tmp_path
+):
+    base = tmp_path / "new" / "base.pth"
+    import_original(random_checkpoint[0], tmp_path / "a.safetensors", base_out=base)
+    assert base.is_file()
+    with pytest.raises(WeightsError, match="holds the weights of SAM vit_b, and vit_l was asked"):
+        base_model(f"sam_vit_l@{base}").build(64)
+
+
+def test_a_checkpoint_given_as_an_adapter_says_how_to_import_it(random_checkpoint):
+    with pytest.raises(CheckpointError, match=r"looks like a PyTorch checkpoint.*adapters import"):
+        load_adapter(random_checkpoint[0])
 
 
 def test_without_sams_weights_the_way_out_is_named(random_checkpoint, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import pytest
 import torch
@@ -67,7 +68,7 @@ def test_a_loss_that_is_no_number_ends_the_run(small_sam, samples, monkeypatch, 
     loss_that_breaks(monkeypatch, 3, lambda loss: loss * value)
     finished = end_of_run(small_sam, samples[:n_samples], config("quick", 9))
     assert (finished.reason, finished.steps) == ("diverged", 3)
-    assert "step 4" in finished.message
+    assert re.search(r"step 4 \(slice \d\)", finished.message), "the image is named"
     assert all(torch.isfinite(tensor).all() for tensor in finished.state.values())
     assert math.isfinite(finished.last_loss)
 
@@ -88,3 +89,5 @@ def test_a_gradient_that_is_no_number_does_not_reach_the_kept_state(
     loss_that_breaks(monkeypatch, 3, lambda loss: loss + (0 * loss).sqrt())
     finished = end_of_run(small_sam, samples[:n_samples], config("quick", 4))
     assert all(torch.isfinite(tensor).all() for tensor in finished.state.values())
+    assert (finished.reason, finished.steps) == ("diverged", 3)
+    assert re.search(r"gradient was no longer a number at step 4 \(slice \d\)", finished.message)

@@ -10,6 +10,7 @@ from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.sam import devices
 from napari_sam_adapter.sam.input_format import InputFormat
 from napari_sam_adapter.sam.preprocess import encoder_input
+from napari_sam_adapter.training import feeds
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view
 from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed, PreparedSample
 from napari_sam_adapter.training.samples import TrainingSample
@@ -57,6 +58,19 @@ def test_a_slice_that_cannot_be_used_is_named(small_sam, samples):
     flat = TrainingSample(np.zeros((32, 32)), np.ones((32, 32), bool), "slice 17")
     with pytest.raises(ImageError, match="slice 17"):
         ImageFeed(small_sam, [*samples[:2], flat], 0)
+
+
+def test_slices_beyond_the_memory_set_aside_are_prepared_when_they_come(
+    small_sam, samples, monkeypatch
+):
+    plenty = ImageFeed(small_sam, samples[:3], 0)
+    with torch.no_grad():
+        expected = [plenty.at(i).embedding for i in range(6)]
+        monkeypatch.setattr(feeds, "CACHE_BYTES", 0)
+        short = ImageFeed(small_sam, samples[:3], 0)
+        for position, embedding in enumerate(expected):
+            torch.testing.assert_close(short.at(position).embedding, embedding)
+    assert not short._prepared
 
 
 @pytest.mark.parametrize("feed", [ImageFeed, EmbeddingFeed])

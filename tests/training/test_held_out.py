@@ -1,9 +1,12 @@
 """What held-out slices decide after training: who answers to boxes."""
 
+import numpy as np
 import pytest
 import torch
 
+from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.training.held_out import box_answers_of, report_held_out
+from napari_sam_adapter.training.samples import TrainingSample
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,17 @@ def test_boxes_are_the_adapters_where_enough_held_out_slices_show_it(
 ):
     report = {"box_dice": {"adapter": adapter, "base": base, "n_slices": n_slices}}
     assert box_answers_of(report) == expected
+
+
+def test_slices_are_counted_not_their_classes(small_sam, samples):
+    labels = samples[0].labels.astype(np.uint8)
+    labels[:8, :8] = 2
+    two_classes = TrainingSample(samples[0].image, labels, "two classes")
+    empty = TrainingSample(samples[1].image, np.zeros_like(labels), "empty")
+    model = AdaptedSam(
+        small_sam.base, small_sam.settings.with_changes(class_names=("polyp", "tool"))
+    )
+    assert report_held_out(model, [two_classes, empty], 1)["box_dice"]["n_slices"] == 1
 
 
 def test_both_answers_to_boxes_are_scored_and_the_settings_stay(small_sam, samples):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,13 +97,16 @@ def test_without_a_checkpoint_to_resume_the_run_begins(samples, tmp_path):
     assert isinstance(list(run_job(job(samples[:3], tmp_path, resume=True)))[-1], AdapterSaved)
 
 
-@pytest.mark.parametrize("change", ["slices", "settings"])
+@pytest.mark.parametrize("change", ["slices", "settings", "masks"])
 def test_another_run_is_not_continued(samples, tmp_path, change):
     stopped_in_the_middle(samples[:3], tmp_path)
     if change == "slices":
         other = job(samples[:4], tmp_path, resume=True)
-    else:
+    elif change == "settings":
         other = job(samples[:3], tmp_path, resume=True, seed=1)
+    else:
+        corrected = replace(samples[0], labels=~samples[0].labels)
+        other = job([corrected, *samples[1:3]], tmp_path, resume=True)
     with pytest.raises(CheckpointError, match=r"belongs to another run.*without --resume"):
         list(run_job(other))
 

@@ -75,7 +75,7 @@ def test_a_published_recipe_is_trained_with(corrected, advanced):
     assert config["loss"] == "balanced_bce"
     assert config["prompted_share"] == 0.0
     assert config["max_seconds"] == pytest.approx(6.0)
-    # Points still mean nothing to this model.
+    # Points were not practised.
     corrected.dock.prompts_panel.points_button.click()
     assert "knows boxes only" in corrected.message
 

@@ -105,7 +105,7 @@ def test_points_mark_the_object_or_the_background(person, panel):
 
 def test_a_model_that_knows_boxes_only_says_so_until_it_is_trained(person, panel, polyps):
     panel.points_button.click()
-    assert "lite_medsam knows boxes only: points mean nothing to it" in person.message
+    assert "lite_medsam knows boxes only: points help little" in person.message
     person.predict()
     person.correct(0, polyps.masks[0])
     person.retrain(gear="quick", minutes=0.1)
@@ -115,7 +115,21 @@ def test_a_model_that_knows_boxes_only_says_so_until_it_is_trained(person, panel
     layer(person, "points").add((1, 48, 48))
     person.go_to(1)
     person.predict()
-    assert person.message.startswith("Predicted from 1 point by v1 (confidence ")
+    assert person.message.startswith("Predicted from 1 point by v1")
+    assert "confidence" not in person.message, "it was calibrated without prompts"
+
+
+def test_an_imported_adapter_takes_no_prompts_and_says_why(person, panel, monkeypatch, polyps):
+    person.predict()
+    person.correct(0, polyps.masks[0])
+    person.retrain(gear="quick", minutes=0.1)
+    person.wait_for_training()
+    active = person.controller.session.active
+    imported = replace(active, card=replace(active.card, own_prompt_embedding=True))
+    monkeypatch.setattr(person.controller.session, "_active", imported)
+    for button in (panel.boxes_button, panel.points_button):
+        button.click()
+        assert "v1 comes from an original SAM-Adapter checkpoint" in person.message
 
 
 def test_a_model_that_answers_to_points_says_nothing(person, panel, monkeypatch):
