@@ -27,13 +27,11 @@ from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.errors import ConditionError, TrainingError
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
 from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.training.presets import PRESETS
+from napari_sam_adapter.training.presets import PRESETS, USUAL_MINUTES
 from napari_sam_adapter.training.samples import TrainingSample
 
 if TYPE_CHECKING:
     from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
-
-DEFAULT_MINUTES = {"quick": 1.5, "full": 3.0}
 
 
 def train(  # noqa: PLR0913 - each argument is an option of the command
@@ -142,7 +140,7 @@ def _config(
         changes |= {"max_seconds": math.inf, "max_steps": steps, "max_epochs": epochs}
     elif recipe.max_epochs is None:
         gear = given["gear"] or recipe.gear
-        minutes = DEFAULT_MINUTES.get(gear, 3.0) if minutes is None else minutes
+        minutes = USUAL_MINUTES[gear] if minutes is None and gear in USUAL_MINUTES else minutes
     if minutes is not None:
         changes["max_seconds"] = 60.0 * minutes
     try:

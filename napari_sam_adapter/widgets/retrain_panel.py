@@ -16,6 +16,7 @@ from napari_sam_adapter.training.events import (
     TrainingStarted,
     ValidationReport,
 )
+from napari_sam_adapter.training.presets import USUAL_MINUTES
 from napari_sam_adapter.widgets.advanced_settings import AdvancedSettings
 from napari_sam_adapter.widgets.sizes import let_shrink
 from napari_sam_adapter.widgets.training_curve import TrainingCurve
@@ -24,7 +25,6 @@ GEAR_CHOICES = [
     ("full: adapter and decoder", "full"),
     ("quick: mask decoder only", "quick"),
 ]
-DEFAULT_MINUTES = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class RetrainPanel(QWidget):
         )
         self.minutes_box = FloatSpinBox(
             label="Minutes",
-            value=DEFAULT_MINUTES,
+            value=USUAL_MINUTES["quick"],
             min=0.1,
             max=240.0,
             step=0.5,

@@ -41,7 +41,7 @@ def test_retraining_makes_a_version_that_predicts_better_and_leaves_no_process(c
     person = corrected
     person.go_to(6)
     before = dice(person.labels.data[6] > 0, polyps.masks[6] > 0)
-    person.retrain(gear="quick", minutes=0.2)
+    person.retrain(gear="quick", minutes=0.5)
     person.wait(lambda: person.controller.session.training is not None)
     pid = person.controller.session.training.pid
     assert person.dock.retrain_panel.button.text() == "Stop"
