@@ -13,7 +13,7 @@ from pathlib import Path
 
 from psygnal import Signal
 
-from napari_sam_adapter.adapter.card import AdapterCard, read_card
+from napari_sam_adapter.adapter.card import TAKES_NO_PROMPTS, AdapterCard, read_card
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
@@ -102,9 +102,7 @@ class Session:
         """
         if self._active is not None and self._active.card.own_prompt_embedding:
             raise PromptError(
-                f"v{self._active.number} comes from an original SAM-Adapter checkpoint, whose "
-                "position encoding is its own: boxes and points were never trained with it. Use "
-                "another version for them."
+                f"v{self._active.number} {TAKES_NO_PROMPTS} Use another version for them."
             )
 
     @property

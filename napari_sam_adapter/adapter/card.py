@@ -16,6 +16,11 @@ from napari_sam_adapter.errors import CheckpointError
 
 FORMAT = "napari-sam-adapter"
 FORMAT_VERSION = 1
+# Said wherever a person or a program gives prompts to an imported adapter.
+TAKES_NO_PROMPTS = (
+    "comes from an original SAM-Adapter checkpoint, whose position encoding is its own: boxes and "
+    "points were never trained with it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,10 @@ def read_card(path: Path) -> AdapterCard:
     return AdapterCard.from_metadata(metadata, str(path))
 
 
+# How torch.save's zip files begin, and the pickles before them.
+_TORCH_FILES = (b"PK", b"\x80\x02", b"\x80\x04")
+
+
 def _guess_at(path: Path) -> str:
     """Say what a file that is no adapter may be, by its first bytes; nothing in it is executed."""
     try:
@@ -189,11 +198,7 @@ def _guess_at(path: Path) -> str:
             start = stream.read(2)
     except OSError:
         start = b""
-    if start in (
-        b"PK",
-        b"\x80\x02",
-        b"\x80\x04",
-    ):  # torch.save's zip files, and pickles before them
+    if start in _TORCH_FILES:
         return (
             "It looks like a PyTorch checkpoint. One of the original SAM-Adapter becomes an "
             "adapter by 'napari-sam-adapter adapters import FILE --out ADAPTER'; SAM's own weights "

@@ -77,9 +77,8 @@ class Worker:
         values, image = message.values, message.arrays["image"]
         model, card = self._model(values)
         adapter_id = "" if card is None else card.adapter_id
-        embedding = self._embedding(model, adapter_id, image, values["views"])
         prompts = _prompts_from(message)
-        embedding = for_prompts(model, image, embedding, prompts)
+        embedding = self._embedding(model, adapter_id, image, values["views"], prompts)
         prediction = decode_masks(model, embedding, prompts)
         # Confidence was measured without prompts; with them it would say something untrue.
         sure = None
@@ -121,7 +120,7 @@ class Worker:
         return self._models[key]
 
     def _embedding(
-        self, model: AdaptedSam, adapter_id: str, image: np.ndarray, views: int
+        self, model: AdaptedSam, adapter_id: str, image: np.ndarray, views: int, prompts: Prompts
     ) -> ImageEmbedding:
         # Adapters that leave the encoder alone (quick gear) share the base model's embeddings.
         encoder = "" if has_zero_effect(model.adapter) else adapter_id
@@ -129,10 +128,11 @@ class Worker:
         described = f"{image.dtype.str}{image.shape}"
         size = f"{model.settings.input_size} x {views}"
         key = (model.settings.base, size, encoder, described, digest)
-        if key not in self._embeddings:
-            self._embeddings[key] = encode_image(model, image, views)
-            self._forget_oldest()
+        known = self._embeddings.get(key)
+        embedding = encode_image(model, image, views) if known is None else known
+        self._embeddings[key] = for_prompts(model, image, embedding, prompts)
         self._embeddings.move_to_end(key)
+        self._forget_oldest()
         return self._embeddings[key]
 
     def _forget_oldest(self) -> None:
@@ -140,9 +140,8 @@ class Worker:
             self._embeddings.popitem(last=False)
 
     def _embedding_bytes(self) -> int:
-        return sum(
-            e.features.numel() * e.features.element_size() for e in self._embeddings.values()
-        )
+        held = [(e.features, e.base_features) for e in self._embeddings.values()]
+        return sum(x.numel() * x.element_size() for pair in held for x in pair if x is not None)
 
 
 def _stamp(path: str | None) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 from torch import Tensor, nn
 
+from napari_sam_adapter.adapter.card import TAKES_NO_PROMPTS
 from napari_sam_adapter.adapter.classes import check_class_names
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.adapter.module import Adapter, has_zero_effect
@@ -240,9 +241,8 @@ class AdaptedSam(nn.Module):
         if self.prompt_embedding is not None:
             if prompts:
                 raise PromptError(
-                    "This adapter comes from an original SAM-Adapter checkpoint, whose position "
-                    "encoding is its own: boxes and points were never trained with it. Predict "
-                    "without prompts, or use another adapter."
+                    f"This adapter {TAKES_NO_PROMPTS} Predict without prompts, or use another "
+                    "adapter."
                 )
             own = self.prompt_embedding
             dense = own.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(

@@ -105,7 +105,6 @@ def build_base(architecture: str, path: Path, sha256: str, input_size: int) -> B
     small = path.is_file() and path.stat().st_size < BYTES_WORTH_KEEPING
     state = (_converted if small else _converted.__wrapped__)(architecture, path, sha256)
     base = assemble(architecture, input_size, grid_of(state))
-    _check_architecture(architecture, state, path)
     try:
         base.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -117,12 +116,14 @@ def build_base(architecture: str, path: Path, sha256: str, input_size: int) -> B
 
 
 def _check_architecture(architecture: str, state: State, path: Path) -> None:
-    """Refuse the weights of another size of ViT in words, not by a list of tensors."""
-    patch = state.get("image_encoder.vit.patch_embed.proj.weight")
-    found = None if patch is None else _WIDTHS.get(int(patch.shape[0]))
-    if found not in (None, architecture):
+    """Refuse the published weights of another model in words, not by a list of tensors."""
+    try:
+        found = architecture_of(state)
+    except WeightsError:
+        return  # the strict loading that follows says what is missing
+    if found != architecture:
         raise WeightsError(
-            f"{path} holds the weights of SAM {found}, and {architecture} was asked for: name the "
+            f"{path} holds the weights of {found}, and {architecture} was asked for: name the "
             "model that fits the file."
         )
 
@@ -141,12 +142,11 @@ def grid_of(state: Mapping[str, Tensor]) -> int:
     return int(embedding.shape[1]) if embedding is not None and square else PRETRAINED_GRID
 
 
-_WIDTHS = {VIT_B.width: "vit_b", VIT_L.width: "vit_l", VIT_H.width: "vit_h"}
-
-
 @lru_cache(maxsize=1)
 def _converted(architecture: str, path: Path, sha256: str) -> State:
-    return ARCHITECTURES[architecture].convert(load_state_dict(path, sha256))
+    state = load_state_dict(path, sha256)
+    _check_architecture(architecture, state, path)
+    return ARCHITECTURES[architecture].convert(state)
 
 
 def architecture_of(state: Mapping[str, Tensor]) -> str:
@@ -161,8 +161,9 @@ def architecture_of(state: Mapping[str, Tensor]) -> str:
     if stem is not None:
         return "mobile_sam" if stem.shape[-1] == 3 else "lite_medsam"
     patch = state.get("image_encoder.patch_embed.proj.weight")
-    if patch is not None and patch.shape[0] in _WIDTHS:
-        return _WIDTHS[int(patch.shape[0])]
+    widths = {VIT_B.width: "vit_b", VIT_L.width: "vit_l", VIT_H.width: "vit_h"}
+    if patch is not None and patch.shape[0] in widths:
+        return widths[patch.shape[0]]
     first = ", ".join(list(state)[:3])
     raise WeightsError(
         "The file is not a Segment Anything checkpoint known here (ViT-B, ViT-L, ViT-H, MobileSAM "

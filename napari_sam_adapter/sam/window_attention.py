@@ -99,7 +99,8 @@ class WindowAttention(nn.Module):
         version = self.attention_biases._version  # loading weights changes it
         key = (rows, columns, like.dtype, like.device, version)
         if key not in self._known:
-            with torch.no_grad():
+            # Also for training, whose backward pass may save them, when a prediction asks first.
+            with torch.inference_mode(False), torch.no_grad():
                 self._known[key] = self._new_biases(rows, columns, like)
         return self._known[key]
 

@@ -59,10 +59,7 @@ class PreparedSample:
     """A sample as tensors, at up to twice the input size so that crops keep their detail."""
 
     def __init__(self, sample: TrainingSample, n_classes: int, input_format: InputFormat) -> None:
-        try:
-            x = pixel_values(sample.image, input_format.normalisation)
-        except ImageError as error:
-            raise ImageError(f"{sample.name}: {error}") from error
+        x = pixel_values(sample.image, input_format.normalisation)
         y = torch.from_numpy(class_masks(sample.labels, n_classes).astype(np.float32))[None]
         side = min(2 * input_format.size, max(sample.labels.shape))
         size = InputGeometry.fit(sample.slice_shape, side).content_hw
@@ -83,11 +80,24 @@ class Feed:
     model : AdaptedSam
     samples : sequence of TrainingSample
     seed : int
+    augmentation : {"views", "upright", "flip", "none"}
+        See `TrainingConfig`.
+
+    Raises
+    ------
+    ImageError
+        Naming the first slice that cannot be used.
     """
 
-    def __init__(self, model: AdaptedSam, samples: Sequence[TrainingSample], seed: int) -> None:
-        self._model, self._seed = model, seed
-        self._samples = samples
+    def __init__(
+        self,
+        model: AdaptedSam,
+        samples: Sequence[TrainingSample],
+        seed: int,
+        augmentation: Augmentation = "views",
+    ) -> None:
+        self._model, self._samples, self._seed = model, samples, seed
+        self._augmentation = augmentation
         self._prepared: dict[int, PreparedSample] = {}
         self._bytes_left = CACHE_BYTES
         for sample in samples:
@@ -128,16 +138,6 @@ class Feed:
 class ImageFeed(Feed):
     """Encode a fresh random view each time (the full gear)."""
 
-    def __init__(
-        self,
-        model: AdaptedSam,
-        samples: Sequence[TrainingSample],
-        seed: int,
-        augmentation: Augmentation = "views",
-    ) -> None:
-        super().__init__(model, samples, seed)
-        self._augmentation = augmentation
-
     def at(self, position: int) -> Fed:
         """Return what comes at a position."""
         index, _, rng = self._turn(position)
@@ -161,7 +161,7 @@ class EmbeddingFeed(Feed):
         seed: int,
         augmentation: Augmentation = "views",
     ) -> None:
-        super().__init__(model, samples, seed)
+        super().__init__(model, samples, seed, augmentation)
         self._orientations = orientations(augmentation)
         self._cache: dict[tuple[int, int], tuple[Tensor, Tensor, InputGeometry]] = {}
         per_slice = CACHE_BYTES // (_embedding_bytes(model) * max(1, len(samples)))
@@ -190,9 +190,8 @@ class EmbeddingFeed(Feed):
 
 def feed_for(model: AdaptedSam, samples: Sequence[TrainingSample], config: TrainingConfig) -> Feed:
     """Return the feed of a configuration's gear."""
-    if config.gear == "quick":
-        return EmbeddingFeed(model, samples, config.seed, config.augmentation)
-    return ImageFeed(model, samples, config.seed, config.augmentation)
+    feed = EmbeddingFeed if config.gear == "quick" else ImageFeed
+    return feed(model, samples, config.seed, config.augmentation)
 
 
 def _embedding_bytes(model: AdaptedSam) -> int:

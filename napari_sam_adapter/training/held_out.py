@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_sam_adapter.metrics import dice, mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam, BoxAnswers
-from napari_sam_adapter.sam.predict import decode_masks, encode_image, predict_masks
+from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image, for_prompts
 from napari_sam_adapter.sam.prompts import Prompts
 from napari_sam_adapter.training.samples import TrainingSample, class_masks
 from napari_sam_adapter.training.simulated_prompts import object_boxes
@@ -48,6 +48,7 @@ def report_held_out(
     names, n_classes = model.settings.class_names, model.settings.n_classes
     pairs: dict[str, list[list[float]]] = {str(n): [] for n in sorted({1, views})}
     found: dict[str, list[float]] = {name: [] for name in names}
+    boxed: dict[BoxAnswers, list[float]] = {"adapter": [], "base": []}
     for sample in held_out[:SLICES_LOOKED_AT]:
         embedding = encode_image(model, sample.image, views)
         predictions = {
@@ -62,11 +63,14 @@ def report_held_out(
         for name, mask, truth in zip(names, *masks, strict=True):
             if mask.any() or truth.any():
                 found[name].append(dice(mask, truth))
+        _score_boxes(model, sample, embedding, boxed)
+    n_slices = sum(sample.shows_object for sample in held_out[:SLICES_LOOKED_AT])
+    means = {str(who): round(float(np.mean(d)), 4) if d else None for who, d in boxed.items()}
     classes = {name: round(float(np.mean(d)), 4) for name, d in found.items() if d}
     return {
         "held_out_dice_classes": classes,
         "confidence_pairs": pairs,
-        "box_dice": _box_dice(model, held_out[:SLICES_LOOKED_AT], views),
+        "box_dice": {**means, "n_slices": n_slices if boxed["base"] else 0},
     }
 
 
@@ -77,19 +81,22 @@ def box_answers_of(report: Mapping[str, Any]) -> BoxAnswers:
     return "adapter" if enough and found["adapter"] >= found["base"] else "base"
 
 
-def _box_dice(model: AdaptedSam, held_out: Sequence[TrainingSample], views: int) -> dict[str, Any]:
-    scores: dict[BoxAnswers, list[float]] = {"adapter": [], "base": []}
+def _score_boxes(
+    model: AdaptedSam,
+    sample: TrainingSample,
+    embedding: ImageEmbedding,
+    found: Mapping[BoxAnswers, list[float]],
+) -> None:
+    """Append the Dice of both answers to the exact boxes of each class of a slice."""
     before = model.settings
     if before.own_prompt_embedding:  # it takes no prompts
-        held_out = ()
-    for who, found in scores.items():
+        return
+    for who, scores in found.items():
         model.settings = before.with_changes(box_answers=who)
-        for sample in held_out:
-            for k, mask in enumerate(class_masks(sample.labels, before.n_classes)):
-                if mask.any():
-                    prompts = Prompts(object_boxes(mask)[:BOXES_GIVEN], class_index=k)
-                    answer = predict_masks(model, sample.image, prompts, views).labels
-                    found.append(dice(class_masks(answer, before.n_classes)[k], mask))
+        for k, mask in enumerate(class_masks(sample.labels, before.n_classes)):
+            if mask.any():
+                prompts = Prompts(object_boxes(mask)[:BOXES_GIVEN], class_index=k)
+                embedding = for_prompts(model, sample.image, embedding, prompts)
+                answer = decode_masks(model, embedding, prompts).labels
+                scores.append(dice(class_masks(answer, before.n_classes)[k], mask))
     model.settings = before
-    means = {str(who): round(float(np.mean(d)), 4) if d else None for who, d in scores.items()}
-    return {**means, "n_slices": sum(sample.shows_object for sample in held_out)}

@@ -93,8 +93,8 @@ def test_an_adapter_knows_the_file_it_was_trained_on(own_mobile_sam, tmp_path):
         load_adapter(path)
 
 
-def test_a_file_of_another_architecture_names_the_keys(own_mobile_sam):
-    with pytest.raises(WeightsError, match="do not fit the architecture 'vit_b'"):
+def test_a_file_of_another_architecture_is_named(own_mobile_sam):
+    with pytest.raises(WeightsError, match="the weights of mobile_sam, and vit_b was asked for"):
         build_adapted_sam(ModelSettings.default(f"sam_vit_b@{own_mobile_sam}"))
 
 

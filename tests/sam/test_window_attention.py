@@ -68,3 +68,13 @@ def test_newly_loaded_weights_are_used_at_once():
         module.load_state_dict(copy.deepcopy(other.state_dict()))
         assert not torch.allclose(module(x), before)
         torch.testing.assert_close(module(x), other(x))
+
+
+def test_what_a_prediction_works_out_serves_training_too():
+    module = attention(7)
+    x = torch.randn(1, 9, 9, WIDTH)
+    with torch.inference_mode():
+        module(x)
+    assert not any(
+        bias.is_inference() for pair in module._known.values() for bias in pair if bias is not None
+    )

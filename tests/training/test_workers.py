@@ -21,7 +21,6 @@ from napari_sam_adapter.training.workers import PRECISION_VARIABLE, AcceleratedW
 SCRIPT = """
 import sys, torch
 from pathlib import Path
-from types import SimpleNamespace
 from safetensors.torch import save_file
 from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.data.files import pair_by_stem
@@ -46,8 +45,7 @@ options = RunOptions(workers=workers, checkpoint=checkpoint)
 steps = [event.step for event in train_adapter(model, samples, config, options)
          if isinstance(event, StepReport)]
 assert steps == ([3] if sys.argv[5] == "resume" else [1, 2, 3]), steps
-finished = SimpleNamespace(state=model.state_dict())
-save_file(finished.state, out / f"rank{workers.rank}-of-{workers.count}.safetensors")
+save_file(model.state_dict(), out / f"rank{workers.rank}-of-{workers.count}.safetensors")
 """
 
 
