@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -142,7 +143,8 @@ def connected_objects(labels: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     labels : ndarray of int or bool, shape (..., Y, X)
-        Any value but 0 is an object.
+        Any value but 0 is a class. Objects of two classes are two, even where they touch; those of
+        the lower class come first.
 
     Returns
     -------
@@ -150,9 +152,12 @@ def connected_objects(labels: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    slices = labels.reshape(-1, *labels.shape[-2:])
-    numbered = [ndimage.label(one, structure=np.ones((3, 3)))[0] for one in slices]
-    return np.stack(numbered).astype(np.uint16).reshape(labels.shape)
+    objects = np.zeros((math.prod(labels.shape[:-2]), *labels.shape[-2:]), np.uint16)
+    for one, numbered in zip(labels.reshape(objects.shape), objects, strict=True):
+        for value in np.unique(one[one != 0]):
+            found, _ = ndimage.label(one == value, structure=np.ones((3, 3)))
+            numbered[found > 0] = found[found > 0] + numbered.max()
+    return objects.reshape(labels.shape)
 
 
 def _check_size_and_type(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -36,7 +36,9 @@ def predict(
     instances: Annotated[
         bool,
         typer.Option(
-            "--instances", help="Number the connected objects of each slice instead of marking all."
+            "--instances",
+            help="Number the connected objects of each slice instead of marking all; of several "
+            "classes, a table (CSV) beside the masks says which object is what.",
         ),
     ] = False,
     confidence: Annotated[
@@ -55,11 +57,6 @@ def predict(
     """
     targets = _targets(inputs, out)
     sam = options.load_model(adapter, model, device)
-    if instances and sam.settings.n_classes > 1:
-        raise ImageError(
-            f"--instances numbers the objects of one class; this adapter knows "
-            f"{', '.join(sam.settings.class_names)}."
-        )
     views = options.views_for(sam, adapter, views)
     card = None if adapter is None else read_card(adapter)
     if confidence is not None and card is None:
@@ -70,7 +67,9 @@ def predict(
         for source, target in targets:
             labels, found = _predict_stack(sam, read_image(source), source, views)
             if instances:
-                labels = connected_objects(labels)
+                classes, labels = labels, connected_objects(labels)
+                if sam.settings.n_classes > 1:
+                    _write_objects(target, labels, classes, sam.settings.class_names)
             skipped += sum(raw is None for raw in found)
             if card is not None:
                 calibration = calibration_of(card.training, views)
@@ -134,10 +133,33 @@ def _predict_stack(
     return labels.reshape(shape), expected
 
 
+def _write_objects(
+    masks: Path, objects: np.ndarray, classes: np.ndarray, names: Sequence[str]
+) -> None:
+    """Write what the numbered objects of a mask file are, beside it."""
+    rows: list[tuple[object, ...]] = []
+    size = objects.shape[-2:]
+    for z, (one, labels) in enumerate(
+        zip(objects.reshape(-1, *size), classes.reshape(-1, *size), strict=True)
+    ):
+        numbers, first, pixels = np.unique(one, return_index=True, return_counts=True)
+        rows += [
+            (z, number, names[labels.flat[at] - 1], count)
+            for number, at, count in zip(numbers, first, pixels, strict=True)
+            if number
+        ]
+    _write_table(masks.with_suffix(".csv"), ("slice", "object", "class", "pixels"), rows)
+
+
 def _write_confidences(path: Path, rows: Sequence[tuple[float, str, int]]) -> None:
+    table = [(name, z, f"{value:.3f}") for value, name, z in rows]
+    _write_table(path, ("file", "slice", "confidence"), table)
+    output.print(f"Wrote confidences to {path}, the least first.")
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", "slice", "confidence"))
-    writer.writerows((name, z, f"{value:.3f}") for value, name, z in rows)
+    writer.writerow(header)
+    writer.writerows(rows)
     write_atomically(path, text.getvalue().encode())
-    output.print(f"Wrote confidences to {path}, the least first.")

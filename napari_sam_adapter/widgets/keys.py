@@ -43,6 +43,7 @@ def bind_keys(viewer: napari.Viewer, dock: SamAdapterDock) -> None:
     bind_on(viewer)
     for layer in viewer.layers:
         bind_on_layer(layer)
+    dock.controller.prompts.layer_taken.connect(bind_on_layer)
     viewer.layers.events.inserted.connect(
         lambda event: bind_on_layer(event.value) if dock.is_open else None
     )

@@ -37,9 +37,12 @@ class PromptLayers(QObject):
     ----------
     kind_changed : Signal(str)
         What new points mark; empty where there is no layer of points.
+    layer_taken : Signal(object)
+        A layer that was there before holds the boxes or points from now on.
     """
 
     kind_changed = Signal(str)
+    layer_taken = Signal(object)
 
     def __init__(
         self, viewer: napari.Viewer, layers: LayerChoice, parent: QObject | None = None
@@ -51,7 +54,10 @@ class PromptLayers(QObject):
         viewer.layers.events.removed.connect(self._follow_points)
 
     def add_boxes(self) -> None:
-        """Make the layer of boxes, or choose the one there is, with the rectangle tool in hand.
+        """Put the rectangle tool in hand, in the image's layer of boxes.
+
+        That is the Shapes layer the person has selected, if it belongs to no other image; or the
+        one there is; or a new one.
 
         Raises
         ------
@@ -59,7 +65,7 @@ class PromptLayers(QObject):
             If there is no image, or it cannot be used.
         """
         image = self._image()
-        layer = self._find(Shapes, image)
+        layer = self._selected(Shapes, image) or self._find(Shapes, image)
         if layer is None:
             layer = Shapes(
                 ndim=image.ndim,
@@ -74,7 +80,9 @@ class PromptLayers(QObject):
         layer.mode = "add_rectangle"
 
     def add_points(self) -> None:
-        """Make the layer of points, or choose the one there is, with the tool that adds points.
+        """Put the tool that adds points in hand, in the image's layer of points.
+
+        It is found as that of boxes is. Points that were there already mark the object.
 
         Raises
         ------
@@ -82,7 +90,11 @@ class PromptLayers(QObject):
             If there is no image, or it cannot be used.
         """
         image = self._image()
-        layer = self._find(Points, image)
+        layer = self._selected(Points, image) or self._find(Points, image)
+        if layer is not None and "kind" not in layer.features:
+            layer.features = layer.features.assign(kind="object")
+            layer.feature_defaults = {"kind": "object"}
+            layer.face_color, layer.face_color_cycle = "kind", POINT_COLORS
         if layer is None:
             layer = Points(
                 ndim=image.ndim,
@@ -114,12 +126,15 @@ class PromptLayers(QObject):
             If all of them lie outside of the image.
         """
         size = np.array(binding.source.slice_shape[::-1])
-        shapes, points = self._find(Shapes, binding.image), self._find(Points, binding.image)
-        boxes = np.array(
-            [_bounding_box(s) for s in ([] if shapes is None else shapes.data) if _in(s, index)]
-        ).reshape(-1, 4)
+        image = binding.image
+        shapes, points = self._find(Shapes, image), self._find(Points, image)
+        outlines = [] if shapes is None else [_seen(shapes, s, image, index) for s in shapes.data]
+        found = [_bounding_box(s) for s in outlines if _in(s, index)]
+        boxes = np.array(found, float).reshape(-1, 4)
         boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= SMALLEST_BOX]
-        drawn = np.zeros((0, binding.image.ndim)) if points is None else np.asarray(points.data)
+        drawn = np.zeros((0, image.ndim))
+        if points is not None:
+            drawn = _seen(points, points.data, image, index)
         here = np.array([_in(point[None], index) for point in drawn], bool)
         xy = drawn[here][:, :-3:-1]
         kinds = [] if points is None else points.features.get("kind", ["object"] * len(drawn))
@@ -158,6 +173,21 @@ class PromptLayers(QObject):
                 return layer
         return None
 
+    def _selected(self, kind: type[_Kind], image: Image) -> _Kind | None:
+        """Take the layer the person has selected, unless it is about another image."""
+        layer = self._viewer.layers.selection.active
+        if not isinstance(layer, kind):
+            return None
+        about = _IMAGES[layer]() if layer in _IMAGES else None
+        if about is not image and about in self._viewer.layers:
+            return None
+        before = self._find(kind, image)
+        if before is not None:
+            del _IMAGES[before]
+        _IMAGES[layer] = weakref.ref(image)
+        self.layer_taken.emit(layer)
+        return layer
+
     def _follow_points(self, event: Any = None) -> None:
         image = self._layers.image
         points = None if image is None else self._find(Points, image)
@@ -179,6 +209,21 @@ class PromptLayers(QObject):
 def is_prompt_layer(layer: Layer) -> bool:
     """Whether a layer holds the boxes or points of a dock."""
     return layer in _IMAGES
+
+
+def _seen(layer: Layer, vertices: np.ndarray, image: Image, index: SliceIndex) -> np.ndarray:
+    """Bring vertices of a layer, (n, its axes), to an image's pixels, (n, the image's axes).
+
+    As napari aligns them: the last axes of the two are the same, and a layer that has no axis for
+    the slider lies in every slice.
+    """
+    in_world = np.array([layer.data_to_world(vertex) for vertex in vertices])
+    in_world = in_world.reshape(len(vertices), layer.ndim)[:, -image.ndim :]
+    missing = image.ndim - in_world.shape[1]
+    of_slice = np.asarray(image.data_to_world((*index, 0, 0)))[:missing]
+    in_world = np.hstack([np.tile(of_slice, (len(vertices), 1)), in_world])
+    seen = np.array([image.world_to_data(position) for position in in_world])
+    return seen.reshape(len(vertices), image.ndim)
 
 
 def _in(vertices: np.ndarray, index: SliceIndex) -> bool:

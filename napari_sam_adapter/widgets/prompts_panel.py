@@ -24,7 +24,10 @@ class PromptsPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        used = "Predict slice uses those in the slice in view, for the class that is chosen."
+        used = (
+            "Predict slice uses those in the slice in view, for the class that is chosen. To use a "
+            "layer you have already, select it in the list of layers first."
+        )
         self.boxes_button = QPushButton("Add boxes")
         self.boxes_button.setToolTip(f"Draw a box around each object. {used}")
         self.points_button = QPushButton("Add points")

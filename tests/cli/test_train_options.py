@@ -1,5 +1,6 @@
 """The options of train: recipe, classes, conditions, base model; what the file keeps of them."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,25 @@ def test_classes_are_named_in_the_file_and_predicted_by_number(train, folders, t
     adapter = tmp_path / "a.safetensors"
     assert run("predict", folders[0], "--out", tmp_path / "out", "--adapter", adapter) == 0
     assert set(np.unique(tifffile.imread(tmp_path / "out" / "frame0.tif"))) <= {0, 1, 2}
+
+
+def test_numbered_objects_of_several_classes_come_with_a_table(train, folders, tmp_path):
+    train("--classes", "polyp,right side", "--gear", "quick", "--steps", 40)
+    what = ("predict", folders[0] / "frame0.png", "--adapter", tmp_path / "a.safetensors")
+    assert run(*what, "--out", tmp_path / "plain") == 0
+    assert run(*what, "--out", tmp_path / "numbered", "--instances") == 0
+    classes, objects = (
+        tifffile.imread(tmp_path / part / "frame0.tif") for part in ("plain", "numbered")
+    )
+    with (tmp_path / "numbered" / "frame0.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == objects.max() > 0
+    for row in rows:
+        here = objects == int(row["object"])
+        assert row["slice"] == "0"
+        assert here.sum() == int(row["pixels"])
+        names = ("background", "polyp", "right side")
+        assert {names[value] for value in np.unique(classes[here])} == {row["class"]}
 
 
 def test_training_on_keeps_the_classes(train, tmp_path):

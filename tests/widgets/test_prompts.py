@@ -168,6 +168,73 @@ def test_pressing_again_chooses_the_layer_that_is_there(person, panel):
     assert person.viewer.layers.selection.active is layer(person, "boxes")
 
 
+def test_a_selected_layer_of_ones_own_holds_the_boxes(person, panel, polyps, qtbot):
+    own = person.viewer.add_shapes(around(polyps.masks[0], 0)[None], name="my boxes")
+    panel.boxes_button.click()
+    assert len(person.viewer.layers) == 2, "the image and the person's own"
+    assert own.mode == "add_rectangle"
+    assert len(prompts_in(person, 0).boxes) == 1
+    canvas = person.viewer.window._qt_viewer.canvas.native
+    qtbot.keyClick(canvas, "P", Qt.KeyboardModifier.ShiftModifier)
+    person.wait(lambda: person.message.startswith("Predicted from 1 box"))
+
+
+def test_another_selected_layer_takes_the_place_of_the_first(person, panel, polyps):
+    panel.boxes_button.click()
+    layer(person, "boxes").add_rectangles(around(polyps.masks[0], 0))
+    own = person.viewer.add_shapes(around(polyps.masks[1], 1)[None], name="my boxes")
+    panel.boxes_button.click()
+    assert person.viewer.layers.selection.active is own
+    assert not prompts_in(person, 0)
+    assert len(prompts_in(person, 1).boxes) == 1
+    person.viewer.layers.selection.active = layer(person, "boxes")
+    panel.boxes_button.click()
+    assert len(prompts_in(person, 0).boxes) == 1
+
+
+def test_ones_own_points_mark_the_object_until_told_otherwise(person, panel):
+    own = person.viewer.add_points(np.array([(0, 20, 30), (1, 7, 8)]), name="my points")
+    panel.points_button.click()
+    panel.kind_box.setCurrentText("background")
+    panel.kind_box.textActivated.emit("background")
+    own.add((0, 5, 6))
+    prompts = prompts_in(person, 0)
+    np.testing.assert_allclose(prompts.points, [[30, 20], [6, 5]])
+    assert prompts.is_object.tolist() == [True, False]
+    assert not np.allclose(own.face_color[0], own.face_color[2])
+
+
+def test_boxes_without_an_axis_for_the_slider_lie_in_every_slice(person, panel, polyps):
+    own = person.viewer.add_shapes(around(polyps.masks[0], 0)[None, :, 1:], name="flat boxes")
+    panel.boxes_button.click()
+    expected = prompts_in(person, 0).boxes
+    assert len(expected) == 1
+    np.testing.assert_allclose(prompts_in(person, 5).boxes, expected)
+    assert own in person.viewer.layers
+
+
+def test_ones_own_boxes_are_meant_where_they_are_seen(open_person, polyps):
+    person = open_person(polyps.frames[..., 0], scale=(2.0, 0.5, 0.5), translate=(1.0, 3.0, 4.0))
+    corners = np.array([(3, 10, 20), (3, 10, 40), (3, 30, 40), (3, 30, 20)], float)
+    in_world = corners * (2.0, 0.5, 0.5) + (1.0, 3.0, 4.0)
+    person.viewer.add_shapes(in_world[None], name="in micrometres")
+    person.dock.prompts_panel.boxes_button.click()
+    np.testing.assert_allclose(prompts_in(person, 3).boxes, [[20, 10, 40, 30]])
+
+
+def test_a_layer_about_another_image_is_not_taken(person, panel, polyps):
+    panel.boxes_button.click()
+    first = layer(person, "boxes")
+    person.viewer.add_image(polyps.frames, rgb=True, name="other")
+    person.dock.layers_panel.image_box.value = person.viewer.layers["other"]
+    person.viewer.layers.selection.active = first
+    panel.boxes_button.click()
+    assert [one.name for one in person.viewer.layers if "boxes" in one.name] == [
+        "image boxes",
+        "other boxes",
+    ]
+
+
 def test_prompts_outside_of_the_image_are_refused_in_words(person, panel):
     panel.points_button.click()
     layer(person, "points").add((0, -20, 30))
