@@ -28,10 +28,10 @@ class RetrainRequest:
     image_name : str
     config : TrainingConfig
     input_size : int or None
-        For the first version; a later one keeps that of the version it continues from.
+        None keeps that of the version it continues from, or is the base model's default.
     classes : Classes
     conditions : tuple of Condition or None
-        For the first version, likewise; None are the base model's own.
+        For the first version; None are the base model's own.
     """
 
     source: SliceSource

@@ -62,7 +62,10 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Adapter file to start from.")] = None,
     input_size: Annotated[
-        int | None, typer.Option(help="Side of the encoder's input, e.g. 128, 192, 256.")
+        int | None,
+        typer.Option(
+            help="Side of the encoder's input, e.g. 128, 192, 256; may differ from that of --init."
+        ),
     ] = None,
     classes: Annotated[
         str | None,

@@ -79,7 +79,9 @@ def save_adapter(
     return card
 
 
-def load_adapter(path: Path, *, base: str | None = None) -> tuple[AdaptedSam, AdapterCard]:
+def load_adapter(
+    path: Path, *, base: str | None = None, input_size: int | None = None
+) -> tuple[AdaptedSam, AdapterCard]:
     """Build the model an adapter file belongs to and put its tensors in.
 
     Parameters
@@ -87,6 +89,8 @@ def load_adapter(path: Path, *, base: str | None = None) -> tuple[AdaptedSam, Ad
     path : Path
     base : str, optional
         The base model that is wanted; by default the one the file names.
+    input_size : int, optional
+        Another one than the adapter was trained at, to train it on there.
 
     Returns
     -------
@@ -103,7 +107,10 @@ def load_adapter(path: Path, *, base: str | None = None) -> tuple[AdaptedSam, Ad
     card = read_card(path)
     spec = check_adapter_base(card, str(path), wanted=base)
     try:
-        model = build_adapted_sam(settings_of(card, spec.name))
+        settings = settings_of(card, spec.name)
+        if input_size is not None:
+            settings = settings.with_changes(input_size=input_size)
+        model = build_adapted_sam(settings)
     except (ValueError, ConditionError, WeightsError) as error:
         raise CheckpointError(f"{path} cannot be used: {error}") from error
     model.load_state_dict(_read_tensors(path, model.state_dict()), strict=True)

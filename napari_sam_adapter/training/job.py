@@ -39,7 +39,8 @@ class TrainingJob:
     init : Path or None
         Adapter to start from; None starts from the base model.
     input_size : int or None
-        Only without ``init``, whose input size is kept.
+        None keeps that of ``init``, or is the base model's default. Trained at a small size first
+        and at a larger one then, an adapter sees more slices in the same time.
     adapter : AdapterConfig or None
         Shape of a new adapter; None is the base model's own. Only without ``init``.
     class_names : tuple of str or None
@@ -176,12 +177,7 @@ def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
         if job.class_names is not None:
             settings = settings.with_changes(class_names=job.class_names)
         return build_adapted_sam(settings, seed=job.config.seed), None
-    model, card = load_adapter(job.init, base=job.base)
-    if job.input_size not in (None, card.input_size):
-        raise CheckpointError(
-            f"{job.init} works at input size {card.input_size}, not {job.input_size}. Leave the "
-            "input size out to continue from it, or start from the base model."
-        )
+    model, card = load_adapter(job.init, base=job.base, input_size=job.input_size)
     if job.adapter not in (None, card.adapter):
         raise CheckpointError(
             f"{job.init} holds an adapter of another shape ({card.adapter}) than the one asked for "

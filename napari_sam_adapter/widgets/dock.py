@@ -229,8 +229,8 @@ class SamAdapterDock(QWidget):
         self.versions_panel.show_versions(versions, active, store.folder)
         spec = base_model(self.controller.session.model().base)
         self.models_panel.show_base(spec.name)
-        fixed = None if active is None else active.card.input_size
-        self.retrain_panel.show_input_sizes(spec.input_sizes, spec.default_input_size, fixed)
+        size = spec.default_input_size if active is None else active.card.input_size
+        self.retrain_panel.show_input_sizes(spec.input_sizes, size)
         own = None if active is None else active.card.adapter.conditions
         upright = active is not None and active.card.keeps_upright
         self.retrain_panel.advanced.show_version(spec.adapter.conditions, own, upright)

@@ -25,6 +25,10 @@ GEAR_CHOICES = [
     ("full: adapter and decoder", "full"),
     ("quick: mask decoder only", "quick"),
 ]
+INPUT_SIZE = (
+    "The long side of a slice is scaled to this. Larger sees more detail and trains slower; a "
+    "version trained at a small size may go on at a larger one."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,9 @@ class RetrainSettings:
     ----------
     config : TrainingConfig
     input_size : int or None
-        None where the version in use has one already.
+        None before a model is known.
     conditions : mapping of str to float, or None
-        Weights by name; None likewise.
+        Weights by name; None where the version in use has them already.
     """
 
     config: TrainingConfig
@@ -61,7 +65,6 @@ class RetrainPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._is_training = False
-        self._may_choose_size = True
         self.ready = QLabel()
         self.ready.setWordWrap(True)
         self.gear_box = ComboBox(
@@ -78,7 +81,7 @@ class RetrainPanel(QWidget):
             step=0.5,
             tooltip="How long to train. Stop at any time; the best state so far is kept.",
         )
-        self.size_box = ComboBox(label="Input", choices=[])
+        self.size_box = ComboBox(label="Input", choices=[], tooltip=INPUT_SIZE)
         boxes = [self.gear_box, self.minutes_box, self.size_box]
         self._form = Container(widgets=boxes, labels=True)
         self._form.margins = (0, 0, 0, 0)
@@ -111,35 +114,25 @@ class RetrainPanel(QWidget):
         """Return the settings as they stand."""
         gear, minutes = self.gear_box.value, float(self.minutes_box.value)
         config = replace(self.advanced.recipe, gear=gear, max_seconds=60.0 * minutes)
-        size = self.size_box.value if self._may_choose_size else None
-        return RetrainSettings(config, size, self.advanced.conditions)
+        return RetrainSettings(config, self.size_box.value, self.advanced.conditions)
 
     def request(self) -> None:
         """Ask for retraining with the settings as they stand, as the button does."""
         if not self._is_training:
             self.retrain_requested.emit(self.settings())
 
-    def show_input_sizes(self, sizes: Sequence[int], default: int, fixed: int | None) -> None:
-        """Offer input sizes, or show the one that the version in use has.
+    def show_input_sizes(self, sizes: Sequence[int], chosen: int) -> None:
+        """Offer input sizes, and choose that of the version in use, or the base model's default.
 
         Parameters
         ----------
         sizes : sequence of int
             What the base model offers, in pixels.
-        default : int
-        fixed : int or None
-            Input size of the version in use; None for the base model.
+        chosen : int
         """
-        self._may_choose_size = fixed is None
-        offered = sizes if fixed is None else (fixed,)
+        offered = sorted({*sizes, chosen})
         self.size_box.choices = [(f"{size} px", size) for size in offered]
-        self.size_box.value = default if fixed is None else fixed
-        self.size_box.enabled = self._may_choose_size
-        self.size_box.tooltip = (
-            "The long side of a slice is scaled to this. Larger sees more detail and trains slower."
-            if self._may_choose_size
-            else "The version in use works at this size. Start from the base model to change it."
-        )
+        self.size_box.value = chosen
 
     def show_ready(self, count: int) -> None:
         """Show how many slices there are to train on."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
 from napari_sam_adapter.sam.predict import predict_masks
@@ -75,9 +76,16 @@ def test_a_quick_run_on_a_full_adapter_is_still_a_full_adapter(samples, tmp_path
     assert saved.card.training["gear_of_this_run"] == "quick"
 
 
-def test_another_input_size_than_the_adapters_is_refused(samples, tmp_path, parent):
-    wanted = job(samples[:1], tmp_path / "child.safetensors", init=parent, input_size=256)
-    with pytest.raises(CheckpointError, match="works at input size 128, not 256"):
+def test_an_adapter_is_trained_on_at_another_input_size(samples, tmp_path, parent):
+    out = tmp_path / "child.safetensors"
+    *_, saved = run_job(job(samples[:1], out, init=parent, input_size=192, steps=1))
+    assert saved.card.input_size == 192
+    assert saved.card.parent_id == read_card(parent).adapter_id
+
+
+def test_an_input_size_that_is_not_offered_is_refused(samples, tmp_path, parent):
+    wanted = job(samples[:1], tmp_path / "child.safetensors", init=parent, input_size=130)
+    with pytest.raises(CheckpointError, match=r"takes input sizes .* not 130"):
         list(run_job(wanted))
 
 

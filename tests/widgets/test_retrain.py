@@ -167,7 +167,7 @@ def test_retraining_never_changes_what_the_person_corrected(corrected, polyps):
         np.testing.assert_array_equal(person.labels.data[z][mask], polyps.masks[z][mask])
 
 
-def test_the_input_size_is_chosen_for_the_first_version_and_kept_by_the_next(corrected):
+def test_the_next_version_keeps_the_input_size_or_takes_another(corrected):
     person = corrected
     panel = person.dock.retrain_panel
     panel.size_box.value = 192
@@ -175,7 +175,11 @@ def test_the_input_size_is_chosen_for_the_first_version_and_kept_by_the_next(cor
     person.wait_for_training()
     assert person.controller.session.active.card.input_size == 192
     assert panel.size_box.value == 192
-    assert not panel.size_box.enabled
+    panel.size_box.value = 128
+    person.retrain(gear="quick", minutes=0.1)
+    person.wait_for_training()
+    assert person.controller.session.active.card.input_size == 128
+    assert person.controller.session.active.number == 2
 
 
 def test_stop_at_once_is_heard(corrected):
