@@ -7,6 +7,7 @@ packages through the entry point group ``napari_sam_adapter.conditions`` (docs/c
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 
@@ -97,7 +98,7 @@ def image_condition(name: str, *, mask_ratio: float) -> ConditionFunction:
     for point in entry_points(group=CONDITION_GROUP):
         if point.name == name:
             try:
-                return partial(_guarded, name, point.load())
+                return _Guarded(name, point.load())
             except Exception as error:
                 raise ConditionError(
                     f"The condition {name!r} could not be loaded from {point.value}: {error}"
@@ -114,27 +115,37 @@ def n_channels(condition: ConditionFunction) -> int:
         return int(condition(torch.zeros(1, 3, 32, 32, device="cpu")).shape[1])
 
 
-def _guarded(name: str, function: ConditionFunction, images: Tensor) -> Tensor:
-    """Compute somebody else's condition and refuse what would spoil the training."""
-    try:
-        result = function(images)
-    except Exception as error:
-        raise ConditionError(f"The condition {name!r} failed: {error}") from error
-    batch, _, height, width = images.shape
-    expected = f"({batch}, channels, {height}, {width})"
-    if not isinstance(result, Tensor):
-        raise ConditionError(
-            f"The condition {name!r} returned {type(result).__name__}; a Tensor of shape "
-            f"{expected} is expected."
-        )
-    if result.ndim != 4 or result.shape[0] != batch or result.shape[2:] != images.shape[2:]:
-        raise ConditionError(
-            f"The condition {name!r} returned the shape {tuple(result.shape)}; {expected} is "
-            "expected, as large as its input."
-        )
-    if not bool(torch.isfinite(result).all()):
-        raise ConditionError(
-            f"The condition {name!r} returned values that are not finite numbers. Leave it out, or "
-            "mend it (a division by zero on a constant image is the usual cause)."
-        )
-    return result.float()
+@dataclass(slots=True)
+class _Guarded:
+    """Computes somebody else's condition and refuses what would spoil the training."""
+
+    name: str
+    function: ConditionFunction
+    n_channels: int | None = None  # as many as the first time
+
+    def __call__(self, images: Tensor) -> Tensor:
+        try:
+            with torch.autocast(images.device.type, enabled=False):
+                result = self.function(images.float())
+        except Exception as error:
+            raise ConditionError(f"The condition {self.name!r} failed: {error}") from error
+        batch, _, height, width = images.shape
+        expected = f"({batch}, {self.n_channels or 'channels'}, {height}, {width})"
+        if not isinstance(result, Tensor):
+            raise ConditionError(
+                f"The condition {self.name!r} returned {type(result).__name__}; a Tensor of shape "
+                f"{expected} is expected."
+            )
+        fits = result.ndim == 4 and result.shape[0] == batch and result.shape[2:] == (height, width)
+        if not fits or self.n_channels not in (None, result.shape[1]):
+            raise ConditionError(
+                f"The condition {self.name!r} returned the shape {tuple(result.shape)}; {expected} "
+                "is expected, as large as its input, with as many channels every time."
+            )
+        if not bool(torch.isfinite(result).all()):
+            raise ConditionError(
+                f"The condition {self.name!r} returned values that are not finite numbers. Leave "
+                "it out, or mend it (a division by zero on a constant image is the usual cause)."
+            )
+        self.n_channels = result.shape[1]
+        return result.to(images.device, torch.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -134,10 +135,22 @@ class _ResumingDownloader:
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
         """Download ``url`` beside ``output_file``, then put it there."""
         del pooch
+        from filelock import FileLock, Timeout
+
         part = self._weights.locate().with_name(f"{self._weights.name}.part")
-        if not part.is_file() or part.stat().st_size != self._weights.n_bytes:
-            self._download(url, part)
-        os.replace(part, output_file)
+        lock = part.with_suffix(".lock")
+        try:
+            with FileLock(lock, timeout=0):
+                if not part.is_file() or part.stat().st_size != self._weights.n_bytes:
+                    self._download(url, part)
+                os.replace(part, output_file)
+                with contextlib.suppress(OSError):  # Windows keeps it until it is let go
+                    lock.unlink()
+        except Timeout as error:
+            raise WeightsError(
+                f"{self._weights.name} is being downloaded by another program. Wait until it is "
+                "there, or stop that download first."
+            ) from error
 
     def _download(self, url: str, part: Path) -> None:
         import requests

@@ -9,7 +9,7 @@ LOSS_COLOUR = "#56b4e9"
 DICE_COLOUR = "#e69f00"
 AXIS_COLOUR = "#8a919b"
 SMOOTHING = 0.8
-HEIGHT = 130
+HEIGHT = 150
 # The first steps from the base model lose more; what matters is how they come down.
 HIGHEST_SHOWN = 2.0
 
@@ -33,16 +33,19 @@ class TrainingCurve(QWidget):
         self._plot.setLabel("bottom", "step", color=AXIS_COLOUR)
         self._plot.setYRange(0.0, HIGHEST_SHOWN, padding=0.0)
         self._plot.setLimits(xMin=0)
-        legend = self._plot.addLegend(offset=(-4, 4), labelTextColor=AXIS_COLOUR)
-        legend.setScale(0.9)
-        self._loss = self._plot.plot(pen=pyqtgraph.mkPen(LOSS_COLOUR, width=2), name="loss")
+        # Above the plot, where it hides nothing.
+        self._plot.setTitle(
+            f'<span style="color: {LOSS_COLOUR}">loss</span> &nbsp; '
+            f'<span style="color: {DICE_COLOUR}">● held-out Dice</span>',
+            size="9pt",
+        )
+        self._loss = self._plot.plot(pen=pyqtgraph.mkPen(LOSS_COLOUR, width=2))
         self._dice = self._plot.plot(
             pen=pyqtgraph.mkPen(DICE_COLOUR, width=1),
             symbol="o",
             symbolSize=6,
             symbolBrush=DICE_COLOUR,
             symbolPen=None,
-            name="held-out Dice",
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

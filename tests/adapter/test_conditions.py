@@ -135,6 +135,27 @@ def test_a_condition_that_breaks_during_training_is_named(offer):
         adapter.begin(torch.full((1, 3, 32, 32), 0.5))
 
 
+def test_a_condition_that_changes_its_channels_is_named(offer):
+    offer(lambda images: images if images.shape[0] == 1 else images[:, :2])
+    adapter = Adapter(LAYOUT, AdapterConfig(stages=(0,), conditions=(Condition("own"),)))
+    with pytest.raises(ConditionError, match=r"\(2, 2, 32, 32\); \(2, 3, 32, 32\) is expected"):
+        adapter.begin(torch.zeros(2, 3, 32, 32))
+
+
+def test_a_condition_of_ones_own_is_computed_in_full_precision(offer):
+    seen = []
+
+    def own(images):
+        seen.append((images.dtype, torch.is_autocast_enabled("cpu")))
+        return images
+
+    offer(own)
+    adapter = Adapter(LAYOUT, AdapterConfig(stages=(0,), conditions=(Condition("own"),)))
+    with torch.autocast("cpu", torch.bfloat16):
+        adapter.begin(torch.zeros(1, 3, 32, 32, dtype=torch.bfloat16))
+    assert set(seen) == {(torch.float32, False)}
+
+
 def test_an_unknown_condition_names_those_there_are():
     with pytest.raises(ConditionError, match="no condition named 'depth'; known are: patch_emb"):
         image_condition("depth", mask_ratio=0.25)

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from napari_sam_adapter.errors import WeightsError
 from napari_sam_adapter.sam.fetch import CHUNK, FetchStopped, fetch, fetch_with_progress
@@ -151,3 +152,15 @@ def test_progress_reports_a_failure_as_an_error(weights, server):
     server.content = b"x" * len(CONTENT)
     with pytest.raises(WeightsError, match="not the published file"):
         list(fetch_with_progress(weights))
+
+
+def test_two_programs_do_not_write_the_same_download(weights, server):
+    target = weights.locate()
+    target.parent.mkdir(parents=True)
+    with (
+        FileLock(f"{target}.lock"),
+        pytest.raises(WeightsError, match="is being downloaded by another program"),
+    ):
+        fetch(weights)
+    assert fetch(weights).read_bytes() == CONTENT
+    assert len(server.starts) == 1

@@ -126,9 +126,16 @@ def test_an_epoch_is_shared_by_all_processes():
     assert config.total_steps(16, n_batches=4) == 6
 
 
-def test_train_runs_unchanged_under_torchrun(folder, tmp_path):
+def accelerate_launch(*arguments: str) -> list[str]:
+    launcher = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2")
+    how = ("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no")
+    return [*launcher, *how, "--main_process_port", "0", *arguments]
+
+
+@pytest.mark.parametrize("launcher", [torchrun, accelerate_launch])
+def test_train_runs_unchanged_under_a_launcher(folder, tmp_path, launcher):
     out = tmp_path / "a.safetensors"
-    call = torchrun(
+    call = launcher(
         *("-m", "napari_sam_adapter", "train", "--images", str(folder / "images")),
         *("--masks", str(folder / "masks"), "--out", str(out), "--steps", "2", "--gear", "quick"),
         *("--device", "cpu", "--json"),
