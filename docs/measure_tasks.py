@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--folds", type=int, help="Run only so many folds or seeds of each task.")
     parser.add_argument("--print-only", action="store_true", help="Run nothing.")
     given = parser.parse_args()
     tasks = [TASKS[name] for name in given.tasks.split(",")]
@@ -35,14 +37,14 @@ def main() -> None:
     use_one_core()
     if not given.print_only:
         for task in tasks:
-            run(task, methods, given.data, given.out)
+            run(task, methods, given.data, given.out, given.folds)
     print_table(tasks, methods, given.out)
 
 
-def run(task: Task, methods: Sequence[str], data: Path, out: Path) -> None:
+def run(task: Task, methods: Sequence[str], data: Path, out: Path, n_folds: int | None) -> None:
     """Run the methods on the folds of a task where there is no result yet."""
     try:
-        folds = list(task.folds(data))
+        folds = list(islice(task.folds(data), n_folds))
     except (FileNotFoundError, OSError) as error:
         print(f"{task.name} is left out: {error}")
         return
