@@ -1,6 +1,7 @@
 """Checkpoints of the original SAM-Adapter: files of just their keys and shapes, random values."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,17 +63,21 @@ def small_file(variant: str, **changes) -> dict[str, torch.Tensor]:
     return {key: value for key, value in {**state, **changes}.items() if value is not None}
 
 
-@pytest.fixture(scope="module")
-def random_checkpoint(tmp_path_factory):
-    """A ViT-B at 64 pixels: real widths and depth, a grid of 4 x 4."""
+def write_random(variant: str, folder: Path) -> tuple[Path, dict[str, torch.Tensor]]:
+    """Write a checkpoint at 64 pixels: real widths and depth, a grid of 4 x 4."""
     generator = torch.Generator().manual_seed(4)
     state = {
-        key: 0.05 * torch.randn(shape, generator=generator)
-        for key, shape in shapes("b", grid=4).items()
+        key: torch.randn(shape, generator=generator).mul_(0.05)
+        for key, shape in shapes(variant, grid=4).items()
     }
-    path = tmp_path_factory.mktemp("original") / "model_epoch_best.pth"
+    path = folder / "model_epoch_best.pth"
     torch.save({"model": {f"module.{key}": value for key, value in state.items()}}, path)
     return path, state
+
+
+@pytest.fixture(scope="module")
+def random_checkpoint(tmp_path_factory):
+    return write_random("b", tmp_path_factory.mktemp("original"))
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +88,11 @@ def imported(random_checkpoint, tmp_path_factory):
     return out, base, card
 
 
-def logits_by_formula(state: dict[str, torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+def logits_by_formula(
+    variant: str, state: dict[str, torch.Tensor], images: torch.Tensor
+) -> torch.Tensor:
     """The reference code's forward pass, from its description."""
-    encoder = PlainViT(VIT_B, grid=4).requires_grad_(False)
+    encoder = PlainViT(PUBLISHED[variant][0], grid=4).requires_grad_(False)
     own = {k.removeprefix("image_encoder."): v for k, v in state.items() if "image_encoder" in k}
     encoder.vit.load_state_dict({k: v for k, v in own.items() if "prompt_generator" not in k})
 
@@ -137,17 +144,30 @@ def test_files_of_the_published_keys_and_shapes_are_recognised(variant, tmp_path
     assert (checkpoint.base, checkpoint.input_size) == (f"sam_vit_{variant}", 1024)
 
 
-def test_an_imported_checkpoint_computes_what_the_formula_says(random_checkpoint, imported):
-    out, base, _ = imported
-    model, card = load_adapter(out, base=f"sam_vit_b@{base}")
-    assert (card.base_model, card.input_size) == ("sam_vit_b", 64)
+def check_by_formula(variant: str, state: dict[str, torch.Tensor], out: Path, base: Path) -> None:
+    model, card = load_adapter(out, base=f"sam_vit_{variant}@{base}")
+    assert (card.base_model, card.input_size) == (f"sam_vit_{variant}", 64)
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     images = torch.from_numpy((image / 255 - mean) / deviation).float().permute(2, 0, 1)[None]
-    expected = logits_by_formula(random_checkpoint[1], images)[0].numpy()
+    expected = logits_by_formula(variant, state, images)[0].numpy()
     found = predict_masks(model, image).low_res_masks
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
     assert expected.std() > 0
+
+
+def test_an_imported_checkpoint_computes_what_the_formula_says(random_checkpoint, imported):
+    out, base, _ = imported
+    check_by_formula("b", random_checkpoint[1], out, base)
+
+
+def test_so_does_one_of_vit_l(tmp_path):
+    # ViT-H takes the same way; its file of 2.6 GB would be too much for small machines.
+    path, state = write_random("l", tmp_path)
+    out, base = tmp_path / "adapter.safetensors", tmp_path / "base.pth"
+    import_original(path, out, base_out=base)
+    path.unlink()
+    check_by_formula("l", state, out, base)
 
 
 def test_the_adapter_file_leaves_the_encoder_out(imported):
