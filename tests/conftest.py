@@ -8,6 +8,7 @@ import torch
 from napari_sam_adapter.data.synthetic import SyntheticStack, synthetic_polyps
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
+from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE
 from napari_sam_adapter.training.samples import TrainingSample
 
 
@@ -16,6 +17,14 @@ def pytest_configure() -> None:
     os.environ["NAPARI_SAM_ADAPTER_BF16"] = "0"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_models_folder(tmp_path_factory):
+    """Keep out of the models folder of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MODELS_VARIABLE, str(tmp_path_factory.mktemp("models")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import PLAIN_VIT_ADAPTER, AdapterConfig
 from napari_sam_adapter.errors import CheckpointError, WeightsError
 from napari_sam_adapter.sam.input_format import Fit, InputFormat, Normalisation
-from napari_sam_adapter.sam.weight_files import WeightFile, file_sha256
+from napari_sam_adapter.sam.weight_files import WeightFile, remembered_sha256
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.base import BaseSam
@@ -262,7 +262,7 @@ def base_model(name: str) -> BaseModel:
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise WeightsError(f"There is no file of weights at {file}.")
-    weights = WeightFile(file.name, file_sha256(file), file.stat().st_size, path=file)
+    weights = WeightFile(file.name, remembered_sha256(file), file.stat().st_size, path=file)
     return replace(model, name=f"{short}@{file}", weights=weights)
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import json
 import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
-from napari_sam_adapter.errors import WeightsError
+from napari_sam_adapter.errors import StorageError, WeightsError
+from napari_sam_adapter.storage import write_atomically
 
 MODELS_VARIABLE = "NAPARI_SAM_ADAPTER_MODELS"
 """Environment variable that moves the folder of downloaded weights."""
+
+HASHES = ".hashes.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,29 @@ def file_sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 digest of a file; an unchanged file is read once."""
     stat = path.stat()
     return _sha256(path, stat.st_mtime_ns, stat.st_size)
+
+
+def remembered_sha256(path: Path) -> str:
+    """Return the digest of a file as `file_sha256`, remembered from one start to the next.
+
+    A window that opens must not wait for gigabytes to be read. It says which file is meant; what is
+    loaded is hashed itself.
+    """
+    notes = models_folder() / HASHES
+    stat = path.stat()
+    seen = [stat.st_mtime_ns, stat.st_size]
+    known: dict[str, list[Any]] = {}
+    with contextlib.suppress(OSError, ValueError):
+        read = json.loads(notes.read_text())
+        known = read if isinstance(read, dict) else {}
+    found = known.get(str(path))
+    if isinstance(found, list) and found[:2] == seen and len(found) == 3:
+        return str(found[2])
+    digest = file_sha256(path)
+    known[str(path)] = [*seen, digest]
+    with contextlib.suppress(StorageError):  # a folder that cannot be written costs time only
+        write_atomically(notes, json.dumps(known).encode())
+    return digest
 
 
 @lru_cache(maxsize=16)

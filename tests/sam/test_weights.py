@@ -1,6 +1,7 @@
 """Weight files are read by hash and never executed."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import torch
 from napari_sam_adapter.errors import WeightsError
 from napari_sam_adapter.sam.build import build_base
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
-from napari_sam_adapter.sam.weight_files import WeightFile, file_sha256
+from napari_sam_adapter.sam.weight_files import (
+    HASHES,
+    MODELS_VARIABLE,
+    WeightFile,
+    file_sha256,
+    remembered_sha256,
+)
 from napari_sam_adapter.sam.weights import load_state_dict
 
 
@@ -83,3 +90,26 @@ def test_a_file_that_was_changed_is_hashed_again(tmp_path):
     assert file_sha256(path) == sha256
     saved(path, {"a": torch.ones(4)})
     assert file_sha256(path) != sha256
+
+
+def test_the_hash_of_a_file_of_ones_own_is_remembered_until_it_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    path, sha256 = saved(tmp_path / "w.pth", {"a": torch.zeros(3)})
+    assert remembered_sha256(path) == sha256
+    notes = tmp_path / "models" / HASHES
+    known = json.loads(notes.read_text())
+    known[str(path)][2] = "as if read before"
+    notes.write_text(json.dumps(known))
+    assert remembered_sha256(path) == "as if read before"
+    _, changed = saved(path, {"a": torch.ones(4)})
+    assert remembered_sha256(path) == changed
+
+
+@pytest.mark.parametrize("content", ["", "no JSON", "[1]", '{"w.pth": 3}'])
+def test_broken_notes_of_hashes_are_made_anew(tmp_path, monkeypatch, content):
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    path, sha256 = saved(tmp_path / "w.pth", {"a": torch.zeros(3)})
+    (tmp_path / HASHES).write_text(content.replace("w.pth", str(path)))
+    for _ in range(2):
+        assert remembered_sha256(path) == sha256
+    assert json.loads((tmp_path / HASHES).read_text())[str(path)][2] == sha256
