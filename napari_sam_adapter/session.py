@@ -6,7 +6,6 @@ dock reads layers, hands arrays in, and writes what comes out.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from napari_sam_adapter.adapter.card import TAKES_NO_PROMPTS, AdapterCard, read_
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
-from napari_sam_adapter.engine.trainer import TrainingProcess
+from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.errors import PromptError, TrainingError, WeightsError
 from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.sam.registry import (
@@ -73,8 +72,7 @@ class Session:
         self.device = device
         self.predictor = predictor or Predictor()
         self.careful: bool | None = None
-        self.training: TrainingProcess | None = None
-        self._stop_requested, self._closed = threading.Event(), threading.Event()
+        self.trainer = Trainer()
         self._names: dict[str, str] = {}
         self._active = store.active
         self._classes = _classes_of(self._active)
@@ -284,14 +282,16 @@ class Session:
         SamAdapterError
             With a message for the person; the active version is unchanged.
         """
-        if self.training is not None:
-            raise TrainingError("A training run is going on already.")
-        job = TrainingJob(
+        yield from self.trainer.run(lambda: self._job_of(request))
+
+    def _job_of(self, request: RetrainRequest) -> TrainingJob:
+        model = self.model()
+        return TrainingJob(
             samples=list(request.samples()),
             out=self.store.working_path(),
             config=request.config,
-            base=self.model().base,
-            init=self.model().adapter,
+            base=model.base,
+            init=model.adapter,
             input_size=request.input_size,
             device=self.device,
             adapter=self._adapter_of(request),
@@ -299,17 +299,6 @@ class Session:
             class_colors=request.classes.colors,
             notes={"image": request.image_name},
         )
-        if self._stop_requested.is_set():
-            raise TrainingError("Training was stopped before its first step; nothing changed.")
-        self.training = TrainingProcess(job)
-        if self._stop_requested.is_set():  # while the process was being started
-            self.training.stop()
-        if self._closed.is_set():
-            self.training.kill()
-        try:
-            yield from self.training.events()
-        finally:
-            self.training = None
 
     def _adapter_of(self, request: RetrainRequest) -> AdapterConfig | None:
         """Return the shape of a new adapter; a version in use keeps its own."""
@@ -320,26 +309,9 @@ class Session:
         except ValueError as error:
             raise TrainingError(f"The conditions cannot be used: {error}.") from error
 
-    def allow_training(self) -> None:
-        """Forget an earlier Stop; called on the main thread, before the run has a thread."""
-        self._stop_requested.clear()
-
-    def stop_training(self) -> None:
-        """Ask the run to end soon and keep its best state."""
-        self._stop_requested.set()
-        if self.training is not None:
-            self.training.stop()
-
-    def kill_training(self) -> None:
-        """End the run now, keeping nothing of it."""
-        self._stop_requested.set()
-        if self.training is not None:
-            self.training.kill()
-
     def close(self) -> None:
         """End both processes, also one that is being started."""
-        self._closed.set()
-        self.kill_training()
+        self.trainer.close()
         self.predictor.close()
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.engine.process import EngineProcess
-from napari_sam_adapter.errors import EngineError
+from napari_sam_adapter.errors import EngineError, TrainingError
 from napari_sam_adapter.training import events
 from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
@@ -24,6 +24,78 @@ _EVENT_TYPES: dict[str, type[Any]] = {
         events.TrainingFinished,
     )
 }
+
+
+class Trainer:
+    """The training runs of one window, one at a time.
+
+    `run` belongs into a worker thread; the rest is called on the main thread and returns at once.
+    """
+
+    def __init__(self) -> None:
+        self._process: TrainingProcess | None = None
+        self._stop_requested, self._closed = threading.Event(), threading.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the run that goes on; None without one."""
+        process = self._process
+        return None if process is None else process.pid
+
+    def allow(self) -> None:
+        """Forget an earlier Stop; called before the next run has a thread."""
+        self._stop_requested.clear()
+
+    def run(self, make_job: Callable[[], TrainingJob]) -> Iterator[TrainingEvent | AdapterSaved]:
+        """Make a job and run it in a child process.
+
+        Parameters
+        ----------
+        make_job : callable
+            It may read images for seconds.
+
+        Yields
+        ------
+        TrainingEvent or AdapterSaved
+
+        Raises
+        ------
+        SamAdapterError
+            Of the job or the run, or if another one goes on.
+        """
+        if self._process is not None:
+            raise TrainingError("A training run is going on already.")
+        job = make_job()
+        if self._stop_requested.is_set():
+            raise TrainingError("Training was stopped before its first step; nothing changed.")
+        self._process = TrainingProcess(job)
+        if self._stop_requested.is_set():  # while the process was being started
+            self._process.stop()
+        if self._closed.is_set():
+            self._process.kill()
+        try:
+            yield from self._process.events()
+        finally:
+            self._process = None
+
+    def stop(self) -> None:
+        """Ask the run to end soon and keep its best state."""
+        self._stop_requested.set()
+        process = self._process
+        if process is not None:
+            process.stop()
+
+    def kill(self) -> None:
+        """End the run now, keeping nothing of it."""
+        self._stop_requested.set()
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """End the run now, also one that is being started."""
+        self._closed.set()
+        self.kill()
 
 
 class TrainingProcess:

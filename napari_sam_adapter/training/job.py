@@ -97,7 +97,11 @@ def run_job(
 
     from napari_sam_adapter.sam.checkpoint import save_adapter
     from napari_sam_adapter.training.allocator import keep_freed_memory
-    from napari_sam_adapter.training.held_out import box_answers_of, report_held_out
+    from napari_sam_adapter.training.held_out import (
+        SLICES_TO_TRUST,
+        box_answers_of,
+        report_held_out,
+    )
     from napari_sam_adapter.training.loop import RunOptions, train_adapter
     from napari_sam_adapter.training.workers import start_workers
 
@@ -129,6 +133,8 @@ def run_job(
     if not workers.is_main:
         return
     held_out = [sample for sample in job.samples if sample.digest in set(finished.held_out)]
+    if finished.reason == "stopped":  # whoever pressed Stop wants the version, not its last digits
+        held_out = held_out[:SLICES_TO_TRUST]
     views = model.spec.views if job.config.augmentation == "views" else 1
     report = report_held_out(model, held_out, views)
     model.settings = model.settings.with_changes(box_answers=box_answers_of(report))

@@ -65,14 +65,14 @@ class Retraining(QObject):
         job = Job(
             lambda: self._session.retrain(request),
             "retraining the adapter; closing ends the run and keeps nothing of it",
-            self._session.kill_training,
+            self._session.trainer.kill,
             self,
         )
         job.event_reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
         self._job = job
-        self._session.allow_training()
+        self._session.trainer.allow()
         self.changed.emit(True)
         count = len(request.masks)
         slices = "1 slice" if count == 1 else f"{count} slices"
@@ -81,7 +81,7 @@ class Retraining(QObject):
 
     def stop(self) -> None:
         """Ask the run to end; the best state so far becomes the new version."""
-        self._session.stop_training()
+        self._session.trainer.stop()
         self.said.emit("Stopping after this step; the best state so far is kept.", False)
 
     def _request(self, settings: RetrainSettings) -> RetrainRequest:

@@ -42,8 +42,8 @@ def test_retraining_makes_a_version_that_predicts_better_and_leaves_no_process(c
     person.go_to(6)
     before = dice(person.labels.data[6] > 0, polyps.masks[6] > 0)
     person.retrain(gear="quick", minutes=0.5)
-    person.wait(lambda: person.controller.session.training is not None)
-    pid = person.controller.session.training.pid
+    person.wait(lambda: person.controller.session.trainer.pid is not None)
+    pid = person.controller.session.trainer.pid
     assert person.dock.retrain_panel.button.text() == "Stop"
     person.wait_for_training()
     assert person.controller.session.active.number == 1
@@ -112,7 +112,7 @@ def test_training_killed_from_outside_is_reported_and_can_be_started_again(corre
     person = corrected
     person.retrain(gear="quick", minutes=30)
     wait_until_training_steps(person)
-    os.kill(person.controller.session.training.pid, signal.SIGKILL)
+    os.kill(person.controller.session.trainer.pid, signal.SIGKILL)
     person.wait(lambda: not person.controller.retraining.is_running)
     assert "killed by signal 9" in person.message
     assert "The version in use has not changed" in person.message
@@ -139,7 +139,7 @@ def test_closing_the_window_asks_and_ends_the_training_process(corrected):
     person = corrected
     person.retrain(gear="quick", minutes=30)
     wait_until_training_steps(person)
-    pid = person.controller.session.training.pid
+    pid = person.controller.session.trainer.pid
     manager = person.viewer.window._task_status_manager
     assert any("retraining the adapter" in text for text in manager.get_status())
     manager.cancel_all()  # what napari does once the person has confirmed
