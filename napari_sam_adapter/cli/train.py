@@ -78,6 +78,13 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
             "'patch_embedding,high_frequency,gradient=0.5'."
         ),
     ] = None,
+    reduction: Annotated[
+        int | None,
+        typer.Option(
+            help="The adapter's bottleneck is the width of its stage divided by this: less is "
+            "larger, for many images."
+        ),
+    ] = None,
     augmentation: Annotated[
         str | None,
         typer.Option(
@@ -116,7 +123,7 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
         base=base,
         init=init,
         input_size=input_size,
-        adapter=None if conditions is None else _with_conditions(base, conditions),
+        adapter=_adapter(base, conditions, reduction),
         class_names=class_names,
         device=device,
         checkpoint=RunCheckpoint(Path(f"{out}.checkpoint"), max(1, checkpoint_steps), resume),
@@ -164,16 +171,20 @@ def _class_names(classes: str | None, init: Path | None) -> tuple[str, ...]:
     return ("object",) if init is None else read_card(init).class_names
 
 
-def _with_conditions(base: str, conditions: str) -> AdapterConfig:
-    """Return the base model's adapter with other conditions."""
-    chosen = []
+def _adapter(base: str, conditions: str | None, reduction: int | None) -> AdapterConfig | None:
+    """Return the base model's adapter with what is asked for changed; None where nothing is."""
+    changes: dict[str, Any] = {}
     try:
-        for term in conditions.split(","):
-            name, _, weight = term.partition("=")
-            chosen.append(Condition(name.strip(), float(weight or 1.0)))
-        return replace(base_model(base).adapter, conditions=tuple(chosen))
+        if conditions is not None:
+            terms = [term.partition("=") for term in conditions.split(",")]
+            chosen = (Condition(name.strip(), float(weight or 1.0)) for name, _, weight in terms)
+            changes["conditions"] = tuple(chosen)
+        if reduction is not None:
+            changes["reduction"] = reduction
+        return replace(base_model(base).adapter, **changes) if changes else None
     except ValueError as error:
-        raise ConditionError(f"--conditions {conditions}: {error}.") from error
+        options = f"--conditions {conditions}" if conditions is not None else "--reduction"
+        raise ConditionError(f"{options}: {error}.") from error
 
 
 def _choose(

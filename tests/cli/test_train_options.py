@@ -94,6 +94,12 @@ def test_conditions_and_their_weights_are_kept_in_the_file(train):
     ]
 
 
+def test_the_bottleneck_is_as_wide_as_asked_for(train):
+    card = train("--reduction", 4, "--steps", 1)
+    assert card.adapter.reduction == 4
+    assert card.adapter.conditions == LITE_MEDSAM.adapter.conditions
+
+
 def test_a_preset_is_the_published_recipe_unless_an_option_says_otherwise(train):
     config = train("--preset", "shadow", "--epochs", 1).training["config"]
     published = PRESETS["shadow"].config.to_dict()
@@ -123,6 +129,7 @@ def test_weights_of_ones_own_are_named_by_their_file(train, folders, tmp_path, c
     [
         ("--preset nodules", "no preset 'nodules'; known are: interactive, polyp"),
         ("--classes polyp,polyp", "each class needs a name of its own"),
+        ("--reduction 0", "--reduction: reduction must be at least 1, got 0"),
         ("--classes polyp", ""),
         ("--classes polyp,a,b --conditions depth", "no condition named 'depth'"),
         ("--conditions gradient=much", "could not convert string to float"),
