@@ -112,9 +112,10 @@ def _mitochondria(data: Path) -> Iterator[Fold]:
 # Neighbouring sections are alike, so halves are trained on and scored, two sections apart.
 _HALVES = {"sections 0-8": slice(0, 9), "sections 11-19": slice(11, 20)}
 
-_FEW = {n: Task(f"polyps-{n}", ("polyp",), 128, 4, _polyps(n, 3)) for n in (8, 16, 32, 64)}
+_MINUTES = {8: 4, 16: 4, 32: 5, 64: 8}
+_FEW = {n: Task(f"polyps-{n}", ("polyp",), 128, m, _polyps(n, 3)) for n, m in _MINUTES.items()}
 _MANY = {
-    128: Task("polyps-128", ("polyp",), 128, 8, _polyps(128, 1)),
+    128: Task("polyps-128", ("polyp",), 128, 12, _polyps(128, 1)),
     800: Task("polyps-800", ("polyp",), 168, 60, _polyps(800, 1)),
 }
 TASKS = {
@@ -125,7 +126,7 @@ TASKS = {
         Task("camouflage", ("object",), 128, 4, _picture_folds("camo_cod_512", 3)),
         Task("shadow", ("shadow",), 128, 4, _picture_folds("shadow_sbu_uiuc_sample", 3)),
         # Front and back are what tells these two apart.
-        Task("hippocampus", ("anterior", "posterior"), 128, 4, _hippocampus, "upright"),
+        Task("hippocampus", ("anterior", "posterior"), 128, 8, _hippocampus, "upright"),
         Task("mitochondria", ("mitochondrion",), 256, 6, _mitochondria),
     )
 }

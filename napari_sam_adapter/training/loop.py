@@ -39,6 +39,9 @@ from napari_sam_adapter.training.workers import ALONE, Workers
 
 N_VALIDATIONS = 8
 FIRST_VALIDATION = 0.3
+# Of the time between two validations, how much the first of them may have cost: fewer are made
+# where the held-out slices are many or the model is slow.
+VALIDATION_SHARE = 0.1
 # A few held-out slices tell a broken state from a good one, but not which of two good ones is
 # better: choosing the best by one or two slices cost up to 0.02 Dice on a hundred others
 # (docs/results.md). So the latest state is kept unless an earlier one was better by more than this.
@@ -136,6 +139,7 @@ class _Run:
         self._total_steps = config.total_steps(len(self._training), n_batches)
         self._seconds = self._progress = 0.0
         self._next_validation = FIRST_VALIDATION
+        self._scoring_seconds = 0.0
         self._last_loss: float | None = None
         self._dice_before: float | None = None
         self._kept: tuple[float, dict[str, Tensor]] | None = None
@@ -155,8 +159,10 @@ class _Run:
         while True:
             stop = self._look_at_the_clock()
             if self._held_out and self._next_validation <= self._progress < 1.0:
-                self._next_validation += (1.0 - FIRST_VALIDATION) / N_VALIDATIONS
                 yield self._validate()
+                cost = self._scoring_seconds / self._config.max_seconds
+                usual = (1.0 - FIRST_VALIDATION) / N_VALIDATIONS
+                self._next_validation += max(usual, cost / VALIDATION_SHARE)
             self._write_checkpoint()
             if self._progress >= 1.0 or stop:
                 reason = "stopped" if stop else reason
@@ -198,7 +204,7 @@ class _Run:
 
     def _score_held_out(self) -> float:
         """Return the mean Dice of the held-out slices, of which each worker scores its share."""
-        total = 0.0
+        total, start = 0.0, time.monotonic()
         for index in range(self._workers.rank, len(self._held_out), self._workers.count):
             sample = self._held_out[index]
             embedding = self._held_out_embeddings.get(index)
@@ -208,7 +214,9 @@ class _Run:
                 self._held_out_embeddings[index] = embedding
             labels = decode_masks(self._model, embedding).labels
             total += mean_class_dice(labels, sample.labels, self._model.settings.n_classes)
-        return self._workers.sums(total)[0] / len(self._held_out)
+        total, seconds = self._workers.sums(total, time.monotonic() - start)
+        self._scoring_seconds = seconds / self._workers.count
+        return total / len(self._held_out)
 
     def _finish(self, reason: str) -> TrainingFinished:
         step = self._stepper.step

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_sam_adapter.adapter.card import AdapterCard
 
 MINIMUM_FOR_HOLD_OUT = 6
+MOST_HELD_OUT = 32  # more would say little more, and take slices and time from learning
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +136,9 @@ def split_samples(
 ) -> tuple[list[TrainingSample], list[TrainingSample]]:
     """Split samples into training and held-out ones.
 
-    One in eight is held out, at least one from six samples on, none below. The held-out slices
-    show an object where there are enough of those: an empty slice says little about progress.
+    One in eight is held out, at least one from six samples on, none below; more than 32 only where
+    earlier runs held them out. They show an object where there are enough of those: an empty slice
+    says little about progress.
 
     Parameters
     ----------
@@ -151,7 +153,7 @@ def split_samples(
     """
     if len(samples) < MINIMUM_FOR_HOLD_OUT:
         return list(samples), []
-    wanted = max(1, len(samples) // 8)
+    wanted = min(max(1, len(samples) // 8), MOST_HELD_OUT)
     met = history != NO_HISTORY
     digests = [sample.digest if met else "" for sample in samples]
     held_out = {i for i, digest in enumerate(digests) if digest in history.held_out}

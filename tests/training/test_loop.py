@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -128,6 +129,28 @@ def test_a_run_ends_when_its_time_is_over(small_sam, samples):
     assert finished.reason == "completed"
     assert finished.steps >= 1
     assert 0.5 <= finished.seconds < 5
+
+
+@pytest.mark.parametrize(("scoring_seconds", "expected"), [(0.1, 9), (2.0, 3), (30.0, 2)])
+def test_slow_scoring_is_done_less_often(
+    small_sam, samples, monkeypatch, scoring_seconds, expected
+):
+    now = 0.0
+
+    def taking(seconds, function):
+        def timed(*arguments, **named):
+            nonlocal now
+            now += seconds
+            return function(*arguments, **named)
+
+        return timed
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(loop, "decode_masks", taking(scoring_seconds, loop.decode_masks))
+    monkeypatch.setattr(loop.Stepper, "take", taking(0.5, loop.Stepper.take))
+    events = run(small_sam, samples, TrainingConfig(gear="quick", max_seconds=40))
+    at = [event for event in events if isinstance(event, ValidationReport)]
+    assert len(at) == expected, "the first, with what it starts from, is always there"
 
 
 @by_gear

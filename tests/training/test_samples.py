@@ -20,9 +20,9 @@ def split(samples: list[TrainingSample], seed: int = 0) -> tuple[list[str], list
 
 
 @pytest.mark.parametrize(
-    ("count", "n_held_out"), [(1, 0), (5, 0), (6, 1), (8, 1), (15, 1), (16, 2), (80, 10)]
+    ("count", "n_held_out"), [(1, 0), (5, 0), (6, 1), (8, 1), (15, 1), (16, 2), (80, 10), (800, 32)]
 )
-def test_one_in_eight_is_held_out_from_six_slices_on(count, n_held_out):
+def test_one_in_eight_is_held_out_from_six_slices_on_and_never_more_than_32(count, n_held_out):
     assert len(split(made(count))[1]) == n_held_out
 
 
