@@ -28,7 +28,7 @@ class RetrainRequest:
     image_name : str
     config : TrainingConfig
     input_size : int or None
-        None keeps that of the version it continues from, or is the base model's default.
+        None keeps that of the version it continues from, or suits the slices.
     classes : Classes
     conditions : tuple of Condition or None
         For the first version; None are the base model's own.

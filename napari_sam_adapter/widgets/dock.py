@@ -229,7 +229,7 @@ class SamAdapterDock(QWidget):
         self.versions_panel.show_versions(versions, active, store.folder)
         spec = base_model(self.controller.session.model().base)
         self.models_panel.show_base(spec.name)
-        size = spec.default_input_size if active is None else active.card.input_size
+        size = None if active is None else active.card.input_size
         self.retrain_panel.show_input_sizes(spec.input_sizes, size)
         own = None if active is None else active.card.adapter.conditions
         upright = active is not None and active.card.keeps_upright

@@ -25,6 +25,7 @@ GEAR_CHOICES = [
     ("full: adapter and decoder", "full"),
     ("quick: mask decoder only", "quick"),
 ]
+SUITED_SIZE = "as suits the slices"
 INPUT_SIZE = (
     "The long side of a slice is scaled to this. Larger sees more detail and trains slower; a "
     "version trained at a small size may go on at a larger one."
@@ -39,7 +40,7 @@ class RetrainSettings:
     ----------
     config : TrainingConfig
     input_size : int or None
-        None before a model is known.
+        None is what suits the slices.
     conditions : mapping of str to float, or None
         Weights by name; None where the version in use has them already.
     """
@@ -121,18 +122,20 @@ class RetrainPanel(QWidget):
         if not self._is_training:
             self.retrain_requested.emit(self.settings())
 
-    def show_input_sizes(self, sizes: Sequence[int], chosen: int) -> None:
-        """Offer input sizes, and choose that of the version in use, or the base model's default.
+    def show_input_sizes(self, sizes: Sequence[int], current: int | None) -> None:
+        """Offer input sizes, and choose that of the version in use.
 
         Parameters
         ----------
         sizes : sequence of int
             What the base model offers, in pixels.
-        chosen : int
+        current : int or None
+            Of the version in use; None for the base model, whose adapter gets what suits slices.
         """
-        offered = sorted({*sizes, chosen})
-        self.size_box.choices = [(f"{size} px", size) for size in offered]
-        self.size_box.value = chosen
+        offered: list[tuple[str, int | None]] = [] if current is not None else [(SUITED_SIZE, None)]
+        known = set(sizes) if current is None else {*sizes, current}
+        self.size_box.choices = [*offered, *((f"{size} px", size) for size in sorted(known))]
+        self.size_box.value = current
 
     def show_ready(self, count: int) -> None:
         """Show how many slices there are to train on."""

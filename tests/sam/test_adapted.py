@@ -26,7 +26,7 @@ def test_an_unknown_base_model_names_those_there_are():
 
 @pytest.mark.parametrize("input_size", [0, 100, 1024])
 def test_an_input_size_that_is_not_offered_names_those_that_are(input_size):
-    with pytest.raises(WeightsError, match=f"input sizes 112, 128, .* 256, not {input_size}"):
+    with pytest.raises(WeightsError, match=f"input sizes 56, 112, 128, .* 256, not {input_size}"):
         ModelSettings.default("lite_medsam", input_size)
 
 

@@ -65,6 +65,22 @@ def test_other_multiples_of_the_patch_size_are_possible_for_plain_vits():
             check_input_size(base_model("sam_vit_b"), size)
 
 
+@pytest.mark.parametrize(
+    ("name", "slice_shape", "expected"),
+    [
+        ("lite_medsam", (35, 50), 56),
+        ("lite_medsam", (57, 20), 112),
+        ("lite_medsam", (113, 113), 128),
+        ("lite_medsam", (1080, 1920), 128),
+        ("sam_vit_b", (100, 100), 448),
+        ("sam_vit_b", (512, 512), 1024),
+        ("mobile_sam", (50, 64), 256),
+    ],
+)
+def test_small_slices_are_not_enlarged_beyond_what_their_masks_need(name, slice_shape, expected):
+    assert base_model(name).input_size_for(slice_shape) == expected
+
+
 def test_weights_that_are_not_here_say_how_to_get_them(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_SAM_ADAPTER_MODELS", str(tmp_path))
     assert not base_model("sam_vit_b").weights.is_here
