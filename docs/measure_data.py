@@ -126,7 +126,7 @@ TASKS = {
         Task("camouflage", ("object",), 128, 4, _picture_folds("camo_cod_512", 3)),
         Task("shadow", ("shadow",), 128, 4, _picture_folds("shadow_sbu_uiuc_sample", 3)),
         # Front and back are what tells these two apart.
-        Task("hippocampus", ("anterior", "posterior"), 128, 8, _hippocampus, "upright"),
+        Task("hippocampus", ("anterior", "posterior"), 56, 6, _hippocampus, "upright"),
         Task("mitochondria", ("mitochondrion",), 256, 6, _mitochondria),
     )
 }
