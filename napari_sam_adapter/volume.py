@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -152,8 +151,9 @@ def connected_objects(labels: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    objects = np.zeros((math.prod(labels.shape[:-2]), *labels.shape[-2:]), np.uint16)
-    for one, numbered in zip(labels.reshape(objects.shape), objects, strict=True):
+    slices = labels.reshape(-1, *labels.shape[-2:])
+    objects = np.zeros(slices.shape, np.uint16)
+    for one, numbered in zip(slices, objects, strict=True):
         for value in np.unique(one[one != 0]):
             found, _ = ndimage.label(one == value, structure=np.ones((3, 3)))
             numbered[found > 0] = found[found > 0] + numbered.max()

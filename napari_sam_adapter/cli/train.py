@@ -174,18 +174,19 @@ def _class_names(classes: str | None, init: Path | None) -> tuple[str, ...]:
 
 def _adapter(base: str, conditions: str | None, reduction: int | None) -> AdapterConfig | None:
     """Return the base model's adapter with what is asked for changed; None where nothing is."""
-    changes: dict[str, Any] = {}
+    if conditions is None and reduction is None:
+        return None
+    adapter = base_model(base).adapter
+    option = f"--conditions {conditions}"
     try:
         if conditions is not None:
             terms = [term.partition("=") for term in conditions.split(",")]
             chosen = (Condition(name.strip(), float(weight or 1.0)) for name, _, weight in terms)
-            changes["conditions"] = tuple(chosen)
-        if reduction is not None:
-            changes["reduction"] = reduction
-        return replace(base_model(base).adapter, **changes) if changes else None
+            adapter = replace(adapter, conditions=tuple(chosen))
+        option = "--reduction"
+        return adapter if reduction is None else replace(adapter, reduction=reduction)
     except ValueError as error:
-        options = f"--conditions {conditions}" if conditions is not None else "--reduction"
-        raise ConditionError(f"{options}: {error}.") from error
+        raise ConditionError(f"{option}: {error}.") from error
 
 
 def _choose(

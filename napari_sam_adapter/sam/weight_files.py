@@ -114,18 +114,22 @@ def remembered_sha256(path: Path) -> str:
     A window that opens must not wait for gigabytes to be read. It says which file is meant; what is
     loaded is hashed itself.
     """
-    notes = models_folder() / HASHES
     stat = path.stat()
-    seen = [stat.st_mtime_ns, stat.st_size]
+    return _remembered(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=16)
+def _remembered(path: Path, modified: int, size: int) -> str:
+    notes = models_folder() / HASHES
     known: dict[str, list[Any]] = {}
     with contextlib.suppress(OSError, ValueError):
         read = json.loads(notes.read_text())
         known = read if isinstance(read, dict) else {}
-    found = known.get(str(path))
-    if isinstance(found, list) and found[:2] == seen and len(found) == 3:
-        return str(found[2])
+    match known.get(str(path)):
+        case [seen, length, str(digest)] if (seen, length) == (modified, size):
+            return digest
     digest = file_sha256(path)
-    known[str(path)] = [*seen, digest]
+    known[str(path)] = [modified, size, digest]
     with contextlib.suppress(StorageError):  # a folder that cannot be written costs time only
         write_atomically(notes, json.dumps(known).encode())
     return digest

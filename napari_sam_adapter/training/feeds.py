@@ -64,7 +64,6 @@ class PreparedSample:
         side = min(2 * input_format.size, max(sample.labels.shape))
         size = InputGeometry.fit(sample.slice_shape, side).content_hw
         self.image, self.target = resize(x, size), resize(y, size)
-        self.name = sample.name
 
     @property
     def n_bytes(self) -> int:
@@ -72,6 +71,7 @@ class PreparedSample:
         return sum(x.numel() * x.element_size() for x in (self.image, self.target))
 
 
+@dataclass(eq=False)
 class Feed:
     """Slices in a random order, each once before any comes again.
 
@@ -89,18 +89,15 @@ class Feed:
         Naming the first slice that cannot be used.
     """
 
-    def __init__(
-        self,
-        model: AdaptedSam,
-        samples: Sequence[TrainingSample],
-        seed: int,
-        augmentation: Augmentation = "views",
-    ) -> None:
-        self._model, self._samples, self._seed = model, samples, seed
-        self._augmentation = augmentation
+    model: AdaptedSam
+    samples: Sequence[TrainingSample]
+    seed: int
+    augmentation: Augmentation = "views"
+
+    def __post_init__(self) -> None:
         self._prepared: dict[int, PreparedSample] = {}
         self._bytes_left = CACHE_BYTES
-        for sample in samples:
+        for sample in self.samples:
             try:
                 check_slice(sample.image)
             except ImageError as error:
@@ -112,16 +109,16 @@ class Feed:
 
     def _turn(self, position: int) -> tuple[int, int, np.random.Generator]:
         """Return which slice comes, how often it came before, and the position's generator."""
-        visit, place = divmod(position, len(self._samples))
-        order = np.random.default_rng([self._seed, 1, visit]).permutation(len(self._samples))
-        return int(order[place]), visit, np.random.default_rng([self._seed, 2, position])
+        visit, place = divmod(position, len(self.samples))
+        order = np.random.default_rng([self.seed, 1, visit]).permutation(len(self.samples))
+        return int(order[place]), visit, np.random.default_rng([self.seed, 2, position])
 
     def _sample(self, index: int) -> PreparedSample:
         """Prepare a sample, and keep it while there is room: thousands would fill the memory."""
         if index in self._prepared:
             return self._prepared[index]
-        settings = self._model.settings
-        prepared = PreparedSample(self._samples[index], settings.n_classes, settings.input_format)
+        settings = self.model.settings
+        prepared = PreparedSample(self.samples[index], settings.n_classes, settings.input_format)
         if prepared.n_bytes <= self._bytes_left:
             self._bytes_left -= prepared.n_bytes
             self._prepared[index] = prepared
@@ -129,9 +126,9 @@ class Feed:
 
     def _render(self, index: int, view: View) -> tuple[Tensor, Tensor, InputGeometry]:
         """Return the encoder's input, the target and the geometry of a view, on the device."""
-        sample, input_format = self._sample(index), self._model.settings.input_format
+        sample, input_format = self._sample(index), self.model.settings.input_format
         image, target, geometry = apply_view(sample.image, sample.target, view, input_format)
-        device = self._model.device
+        device = self.model.device
         return image.to(device), target.to(device), geometry
 
 
@@ -141,10 +138,10 @@ class ImageFeed(Feed):
     def at(self, position: int) -> Fed:
         """Return what comes at a position."""
         index, _, rng = self._turn(position)
-        image, target, geometry = self._render(index, draw_view(rng, self._augmentation))
-        with autocast(self._model.device):
-            embedding = self._model.encode(image)
-        return Fed(embedding, target, geometry, self._samples[index].name, rng)
+        image, target, geometry = self._render(index, draw_view(rng, self.augmentation))
+        with autocast(self.model.device):
+            embedding = self.model.encode(image)
+        return Fed(embedding, target, geometry, self.samples[index].name, rng)
 
 
 class EmbeddingFeed(Feed):
@@ -154,37 +151,31 @@ class EmbeddingFeed(Feed):
     other visit only, until all are there.
     """
 
-    def __init__(
-        self,
-        model: AdaptedSam,
-        samples: Sequence[TrainingSample],
-        seed: int,
-        augmentation: Augmentation = "views",
-    ) -> None:
-        super().__init__(model, samples, seed, augmentation)
-        self._orientations = orientations(augmentation)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._orientations = orientations(self.augmentation)
         self._cache: dict[tuple[int, int], tuple[Tensor, Tensor, InputGeometry]] = {}
-        per_slice = CACHE_BYTES // (_embedding_bytes(model) * max(1, len(samples)))
+        per_slice = CACHE_BYTES // (_embedding_bytes(self.model) * max(1, len(self.samples)))
         self._n_orientations = max(1, min(len(self._orientations), per_slice))
 
     def at(self, position: int) -> Fed:
         """Return what comes at a position."""
         index, visit, rng = self._turn(position)
         upright, *others = self._orientations
-        turned = np.random.default_rng([self._seed, 3, index]).permutation(others).tolist()
+        turned = np.random.default_rng([self.seed, 3, index]).permutation(others).tolist()
         offered = [upright, *map(int, turned)][: self._n_orientations]
         seen = min(visit // 2 + 1, len(offered))
         is_new = visit % 2 == 0 and visit // 2 < len(offered)
         chosen = offered[seen - 1] if is_new else int(rng.choice(offered[:seen]))
         embedding, target, geometry = self._encoded(index, chosen)
-        return Fed(embedding, target, geometry, self._samples[index].name, rng)
+        return Fed(embedding, target, geometry, self.samples[index].name, rng)
 
     def _encoded(self, index: int, orientation: int) -> tuple[Tensor, Tensor, InputGeometry]:
         key = (index, orientation)
         if key not in self._cache:
             image, target, geometry = self._render(index, View(orientation=orientation))
-            with torch.no_grad(), autocast(self._model.device):
-                self._cache[key] = self._model.encode(image).float(), target, geometry
+            with torch.no_grad(), autocast(self.model.device):
+                self._cache[key] = self.model.encode(image).float(), target, geometry
         return self._cache[key]
 
 

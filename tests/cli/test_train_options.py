@@ -130,6 +130,7 @@ def test_weights_of_ones_own_are_named_by_their_file(train, folders, tmp_path, c
         ("--preset nodules", "no preset 'nodules'; known are: interactive, polyp"),
         ("--classes polyp,polyp", "each class needs a name of its own"),
         ("--reduction 0", "--reduction: reduction must be at least 1, got 0"),
+        ("--reduction 0 --conditions gradient", "--reduction: reduction must be at least 1"),
         ("--classes polyp", ""),
         ("--classes polyp,a,b --conditions depth", "no condition named 'depth'"),
         ("--conditions gradient=much", "could not convert string to float"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from napari_sam_adapter.errors import WeightsError
+from napari_sam_adapter.sam import weight_files
 from napari_sam_adapter.sam.build import build_base
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.sam.weight_files import (
@@ -100,6 +101,7 @@ def test_the_hash_of_a_file_of_ones_own_is_remembered_until_it_changes(tmp_path,
     known = json.loads(notes.read_text())
     known[str(path)][2] = "as if read before"
     notes.write_text(json.dumps(known))
+    weight_files._remembered.cache_clear()  # as tomorrow
     assert remembered_sha256(path) == "as if read before"
     _, changed = saved(path, {"a": torch.ones(4)})
     assert remembered_sha256(path) == changed
@@ -111,5 +113,6 @@ def test_broken_notes_of_hashes_are_made_anew(tmp_path, monkeypatch, content):
     path, sha256 = saved(tmp_path / "w.pth", {"a": torch.zeros(3)})
     (tmp_path / HASHES).write_text(content.replace("w.pth", str(path)))
     for _ in range(2):
+        weight_files._remembered.cache_clear()
         assert remembered_sha256(path) == sha256
     assert json.loads((tmp_path / HASHES).read_text())[str(path)][2] == sha256
