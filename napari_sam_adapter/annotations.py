@@ -8,15 +8,18 @@ what the last prediction left in a slice was done by the person. Numpy only.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 import numpy as np
 
+from napari_sam_adapter.slice_history import LabelChange, SliceHistory, Snapshot, Step
 from napari_sam_adapter.volume import SliceIndex
 
 STEPS_KEPT = 100  # the length of napari's undo history
+Action = Literal["adopted", "predicted", "painted", "undone", "accepted", "reopened"]
 
 
 class SliceState(Enum):
@@ -29,109 +32,33 @@ class SliceState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class LabelChange:
-    """Pixels of one slice to write, for one undoable edit.
+class SliceChange:
+    """Something that happened to a slice.
 
     Attributes
     ----------
-    positions : ndarray of int32
-        Where, counted through the slice row by row.
-    old, new : ndarray
-        Values there before and after.
-    """
-
-    positions: np.ndarray
-    old: np.ndarray
-    new: np.ndarray
-
-    def rows_and_columns(self, slice_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions as napari indexes them."""
-        rows, columns = np.unravel_index(self.positions, slice_shape)
-        return rows, columns
-
-    def holds(self, labels: np.ndarray, values: np.ndarray) -> bool:
-        """Whether the slice has these values at every one of the positions."""
-        return bool(np.array_equal(labels.ravel()[self.positions], values))
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """What a slice was right after a prediction.
-
-    Attributes
-    ----------
-    written : ndarray
-        The labels then; zeros where no prediction was made. Never changed in place.
-    human : ndarray of bool
-        Pixels that were the person's already.
+    index : tuple of int
+    action : str
+        ``adopted`` (it was annotated before we came), ``predicted``, ``painted`` (an edit of any
+        kind), ``undone`` (undo or redo), ``accepted``, ``reopened`` (no longer accepted).
+    change : LabelChange
+        Pixels that differ from what was known before; may be none.
+    prediction : int
+        Number of the prediction that the slice counts from now, see `Snapshot.number`.
     adapter : str or None
-        Who predicted: an adapter id, "" for the base model, None for nobody.
     confidence : float or None
-        Of that prediction, see `confidence`.
+        Of that prediction.
+    is_accepted : bool
+        Whether it is accepted now.
     """
 
-    written: np.ndarray
-    human: np.ndarray
-    adapter: str | None
-    confidence: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A prediction that was written, so that undoing it can be told from erasing it by hand."""
-
+    index: SliceIndex
+    action: Action
     change: LabelChange
-    before: _Snapshot
-    after: _Snapshot
-
-
-@dataclass(slots=True)
-class _Record:
-    now: _Snapshot
-    # The slice as it was accepted, or as the person has painted on it since; None: not accepted.
-    accepted: np.ndarray | None = None
-    corrected: bool = False
-    # The slice as a person left it who erased a prediction by hand: looks undone, is a correction.
-    erased: np.ndarray | None = None
-    past: list[_Step] = field(default_factory=list)
-    future: list[_Step] = field(default_factory=list)
-
-    def human(self, labels: np.ndarray) -> np.ndarray:
-        """Person's pixels: theirs already at the last prediction, or different since."""
-        human: np.ndarray = self.now.human | (labels != self.now.written)
-        return human
-
-    def follow_painting(self, labels: np.ndarray) -> None:
-        """Take note of a stroke: nothing can be redone, and equal pixels are no undo."""
-        self.future.clear()
-        erased = self.past and self.past[-1].change.holds(labels, self.past[-1].change.old)
-        self.erased = labels.copy() if erased else None
-        if self.accepted is not None:
-            self.accepted = labels.copy()
-
-    def follow_history(self, labels: np.ndarray) -> None:
-        """Follow undo and redo, unless the slice is still as a person's stroke left it."""
-        if self.erased is not None and np.array_equal(labels, self.erased):
-            return
-        self.erased = None
-        if self.accepted is not None and not np.array_equal(labels, self.accepted):
-            self.accepted = None  # what was accepted is no longer there
-        self.follow_undo(labels)
-        self.follow_redo(labels)
-
-    def follow_undo(self, labels: np.ndarray) -> None:
-        """Step back over predictions whose every pixel is again what it was before."""
-        while self.past and self.past[-1].change.holds(labels, self.past[-1].change.old):
-            step = self.past.pop()
-            self.now = step.before
-            self.future.append(step)
-
-    def follow_redo(self, labels: np.ndarray) -> None:
-        """Step forward over undone predictions whose pixels are there again."""
-        while self.future and self.future[-1].change.holds(labels, self.future[-1].change.new):
-            step = self.future.pop()
-            self.now = step.after
-            self.past.append(step)
+    prediction: int
+    adapter: str | None
+    confidence: float | None
+    is_accepted: bool
 
 
 class SliceTracker:
@@ -141,18 +68,39 @@ class SliceTracker:
     ----------
     slice_shape : tuple of int
         (Y, X).
+
+    Attributes
+    ----------
+    listener : callable or None
+        Called with a `SliceChange` for everything that happens to a slice.
     """
 
     def __init__(self, slice_shape: tuple[int, int]) -> None:
         self.slice_shape = slice_shape
-        self._records: dict[SliceIndex, _Record] = {}
-        self._written: deque[_Record] = deque()
+        self.listener: Callable[[SliceChange], None] | None = None
+        self._slices: dict[SliceIndex, SliceHistory] = {}
+        self._written: deque[SliceHistory] = deque()
+        self._n_predictions = 0
+        # Shared by all slices that are empty or nobody's, which are most of a volume.
+        self._nobody = np.zeros(slice_shape, bool)
+        self._empty = np.zeros(slice_shape, np.uint8)
 
     def adopt(self, index: SliceIndex, labels: np.ndarray) -> None:
         """Take over a slice that was annotated before: what is marked in it is the person's."""
-        if index not in self._records and labels.any():
-            self._records[index] = _Record(_Snapshot(labels.copy(), labels != 0, None))
-            self._records[index].corrected = True
+        if index in self._slices or not labels.any():
+            return
+        self._n_predictions += 1
+        before = self._slice(index, labels)
+        change = LabelChange.between(before.seen, labels)
+        seen = labels.copy()
+        now = Snapshot(seen, labels != 0, None, None, self._n_predictions)
+        self._slices[index] = SliceHistory(now, seen, corrected=True)
+        self._tell(index, "adopted", change)
+
+    def restore(self, index: SliceIndex, slice_: SliceHistory) -> None:
+        """Bring back what was known of a slice when it was worked on last."""
+        self._slices[index] = slice_
+        self._n_predictions = max(self._n_predictions, slice_.now.number)
 
     def observe(self, index: SliceIndex, labels: np.ndarray, *, painted: bool) -> bool:
         """Compare a slice with what is known of it.
@@ -171,16 +119,23 @@ class SliceTracker:
         bool
             Whether the slice's state changed.
         """
-        if index not in self._records and not labels.any():
+        if index not in self._slices and not labels.any():
             return False
         before = self.state(index)
-        record = self._record(index, labels)
+        known = self._slice(index, labels)
+        if np.array_equal(labels, known.seen):
+            if painted:
+                known.future.clear()  # an edit elsewhere has emptied napari's redo history
+            return False
+        change = LabelChange.between(known.seen, labels)
+        known.seen = labels.copy()
         if painted:
-            record.follow_redo(labels)  # the last redo empties napari's redo history
-            record.follow_painting(labels)
+            known.follow_redo(labels)  # the last redo empties napari's redo history
+            known.follow_painting(labels)
         else:
-            record.follow_history(labels)
-        record.corrected = bool(record.human(labels).any())
+            known.follow_history(labels)
+        known.corrected = bool(known.human(labels).any())
+        self._tell(index, "painted" if painted else "undone", change)
         return self.state(index) is not before
 
     def plan_prediction(
@@ -201,9 +156,8 @@ class SliceTracker:
             Without the person's pixels; empty for an accepted slice.
         """
         free = ~self.human_pixels(index, labels)
-        wanted = predicted.astype(labels.dtype)
-        positions = np.flatnonzero(free & (wanted != labels)).astype(np.int32)
-        return LabelChange(positions, labels.ravel()[positions], wanted.ravel()[positions])
+        wanted = np.where(free, predicted.astype(labels.dtype), labels)
+        return LabelChange.between(labels, wanted)
 
     def prediction_written(
         self,
@@ -220,55 +174,66 @@ class SliceTracker:
         labels : ndarray of int, shape (Y, X)
             The slice as it is now, the change included.
         """
-        record = self._record(index, labels)
-        before = labels.copy()
-        before.ravel()[change.positions] = change.old
-        after = _Snapshot(labels.copy(), record.human(before), adapter_id, confidence)
+        before = change.undone(labels)
+        self.observe(index, before, painted=True)  # what was painted and not looked at yet
+        known = self._slice(index, labels)
+        human = known.human(before)
+        self._n_predictions += 1
+        after = Snapshot(
+            labels.copy(),
+            human if human.any() else self._nobody,
+            adapter_id,
+            confidence,
+            self._n_predictions,
+        )
         if change.positions.size:
-            record.past.append(_Step(change, record.now, after))
-            self._forget_oldest(record)
-            record.future.clear()
-            record.erased = None
-        record.now = after
-        record.corrected = bool(after.human.any())
+            known.past.append(Step(change, known.now, after))
+            self._forget_oldest(known)
+            known.future.clear()
+            known.erased = None
+        known.now, known.seen = after, after.written
+        known.corrected = bool(human.any())
+        self._tell(index, "predicted", change)
 
     def set_accepted(self, index: SliceIndex, labels: np.ndarray, accepted: bool) -> None:
         """Accept a slice as it is, or take that back. An accepted slice is wholly the person's."""
-        self._record(index, labels).accepted = labels.copy() if accepted else None
+        self.observe(index, labels, painted=True)
+        self._slice(index, labels).accepted = accepted
+        self._tell(index, "accepted" if accepted else "reopened", _NO_CHANGE)
 
     def state(self, index: SliceIndex) -> SliceState:
         """Return the state of a slice, as of the last `observe`."""
-        record = self._records.get(index)
-        if record is None:
+        known = self._slices.get(index)
+        if known is None:
             return SliceState.UNTOUCHED
-        if record.accepted is not None:
+        if known.accepted:
             return SliceState.ACCEPTED
-        if record.corrected:
+        if known.corrected:
             return SliceState.CORRECTED
-        return SliceState.UNTOUCHED if record.now.adapter is None else SliceState.PREDICTED
+        return SliceState.UNTOUCHED if known.now.adapter is None else SliceState.PREDICTED
 
     def adapter_of(self, index: SliceIndex) -> str | None:
         """Return who predicted a slice: an adapter id, "" for the base model, None for nobody."""
-        record = self._records.get(index)
-        return None if record is None else record.now.adapter
+        known = self._slices.get(index)
+        return None if known is None else known.now.adapter
 
     def confidence_of(self, index: SliceIndex) -> float | None:
         """Return the confidence of the prediction that a slice shows; None where there is none."""
-        record = self._records.get(index)
-        return None if record is None else record.now.confidence
+        known = self._slices.get(index)
+        return None if known is None else known.now.confidence
 
     def human_pixels(self, index: SliceIndex, labels: np.ndarray) -> np.ndarray:
         """Return which pixels of a slice are the person's, as bool (Y, X)."""
-        record = self._records.get(index)
-        if record is None:
+        known = self._slices.get(index)
+        if known is None:
             return np.asarray(labels != 0)
-        if record.accepted is not None:
+        if known.accepted:
             return np.full(self.slice_shape, True)
-        return record.human(labels)
+        return known.human(labels)
 
     def known(self) -> Iterator[SliceIndex]:
         """Iterate over the slices that were ever predicted, painted or accepted."""
-        yield from sorted(self._records)
+        yield from sorted(self._slices)
 
     def ready(self) -> list[SliceIndex]:
         """List the corrected and accepted slices: those to train on."""
@@ -277,17 +242,38 @@ class SliceTracker:
 
     def count(self, state: SliceState) -> int:
         """Count the known slices in a state."""
-        return sum(self.state(index) is state for index in self._records)
+        return sum(self.state(index) is state for index in self._slices)
 
-    def _forget_oldest(self, record: _Record) -> None:
+    def _tell(self, index: SliceIndex, action: Action, change: LabelChange) -> None:
+        if self.listener is not None:
+            known = self._slices[index]
+            now = known.now
+            self.listener(
+                SliceChange(
+                    index,
+                    action,
+                    change,
+                    now.number,
+                    now.adapter,
+                    now.confidence,
+                    known.accepted,
+                )
+            )
+
+    def _forget_oldest(self, known: SliceHistory) -> None:
         """Keep as many predictions as napari keeps edits: older ones cannot be undone any more."""
-        self._written.append(record)
+        self._written.append(known)
         if len(self._written) > STEPS_KEPT:
             oldest = self._written.popleft()
             del oldest.past[:1]
 
-    def _record(self, index: SliceIndex, labels: np.ndarray) -> _Record:
-        if index not in self._records:
-            nothing = _Snapshot(np.zeros_like(labels), np.zeros(self.slice_shape, bool), None)
-            self._records[index] = _Record(nothing)
-        return self._records[index]
+    def _slice(self, index: SliceIndex, labels: np.ndarray) -> SliceHistory:
+        if index not in self._slices:
+            if self._empty.dtype != labels.dtype:
+                self._empty = np.zeros_like(labels)
+            nothing = Snapshot(self._empty, self._nobody, None)
+            self._slices[index] = SliceHistory(nothing, self._empty)
+        return self._slices[index]
+
+
+_NO_CHANGE = LabelChange(*(np.zeros(0, np.int32) for _ in range(3)))

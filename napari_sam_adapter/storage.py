@@ -5,9 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from napari_sam_adapter.errors import StorageError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -33,8 +41,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            sync(stream.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
             f"{path} could not be written: {error.strerror or error}. What was there before is "
@@ -43,6 +52,72 @@ def write_atomically(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def replaced_when_done(path: Path) -> Iterator[Path]:
+    """Give a name to write a big file under, piece by piece, and put it in place at the end.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made if it is missing.
+
+    Yields
+    ------
+    Path
+        In the same folder. The file written there replaces ``path`` when the block ends; if it ends
+        with an error, what stood at ``path`` is still there, and nothing else.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("r+b") as stream:
+            sync(stream.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"{path} could not be written: {error.strerror or error}. What was there before is "
+            "unchanged; free some space or choose another folder, then save again."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def sync(file_number: int) -> None:
+    """Wait until what was written to an open file is on the disk, and survives a power cut.
+
+    Raises
+    ------
+    OSError
+        If it cannot be brought there.
+    """
+    if fcntl is not None and hasattr(
+        fcntl, "F_FULLFSYNC"
+    ):  # macOS: fsync alone leaves it in the drive's own memory
+        fcntl.fcntl(file_number, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(file_number)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until new names in a folder are on the disk. Windows has no such call."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def check_writable(path: Path) -> None:

@@ -1,0 +1,145 @@
+"""What is known of one slice of a labels image: predictions, the person's pixels, undo and redo.
+
+`annotations.SliceTracker` keeps one `SliceHistory` per slice. Numpy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChange:
+    """Pixels of one slice to write, for one undoable edit.
+
+    Attributes
+    ----------
+    positions : ndarray of int32
+        Where, counted through the slice row by row, in ascending order.
+    old, new : ndarray
+        Values there before and after.
+    """
+
+    positions: np.ndarray
+    old: np.ndarray
+    new: np.ndarray
+
+    @classmethod
+    def between(cls, before: np.ndarray, after: np.ndarray) -> LabelChange:
+        """Return what leads from one state of a slice to another, both (Y, X)."""
+        positions = np.flatnonzero(before != after).astype(np.int32)
+        return cls(positions, before.ravel()[positions], after.ravel()[positions])
+
+    def rows_and_columns(self, slice_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions as napari indexes them."""
+        rows, columns = np.unravel_index(self.positions, slice_shape)
+        return rows, columns
+
+    def holds(self, labels: np.ndarray, values: np.ndarray) -> bool:
+        """Whether the slice has these values at every one of the positions."""
+        return bool(np.array_equal(labels.ravel()[self.positions], values))
+
+    def undone(self, labels: np.ndarray) -> np.ndarray:
+        """Return a copy of the slice (Y, X) as it was before the change."""
+        before = labels.copy()
+        before.ravel()[self.positions] = self.old
+        return before
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a slice was right after a prediction.
+
+    Attributes
+    ----------
+    written : ndarray, shape (Y, X)
+        The labels then; zeros where no prediction was made. Never changed in place.
+    human : ndarray of bool, shape (Y, X)
+        Pixels that were the person's already. Never changed in place.
+    adapter : str or None
+        Who predicted: an adapter id, "" for the base model, None for nobody.
+    confidence : float or None
+        Of that prediction, see `confidence`.
+    number : int
+        Counts the predictions of a labels image from 1 on; 0 where no prediction was made.
+    """
+
+    written: np.ndarray
+    human: np.ndarray
+    adapter: str | None
+    confidence: float | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A prediction that was written, so that undoing it can be told from erasing it by hand."""
+
+    change: LabelChange
+    before: Snapshot
+    after: Snapshot
+
+
+@dataclass(slots=True)
+class SliceHistory:
+    """One slice.
+
+    Attributes
+    ----------
+    now : Snapshot
+        What its labels are compared with.
+    seen : ndarray, shape (Y, X)
+        The labels when they were looked at last. Never changed in place.
+    accepted : bool
+    corrected : bool
+        Whether any pixel is the person's.
+    erased : ndarray or None
+        The slice as a person left it who erased a prediction by hand: it looks undone, but is a
+        correction.
+    past, future : list of Step
+        What napari's undo and redo may bring back.
+    """
+
+    now: Snapshot
+    seen: np.ndarray
+    accepted: bool = False
+    corrected: bool = False
+    erased: np.ndarray | None = None
+    past: list[Step] = field(default_factory=list)
+    future: list[Step] = field(default_factory=list)
+
+    def human(self, labels: np.ndarray) -> np.ndarray:
+        """Person's pixels: theirs already at the last prediction, or different since."""
+        human: np.ndarray = self.now.human | (labels != self.now.written)
+        return human
+
+    def follow_painting(self, labels: np.ndarray) -> None:
+        """Take note of a stroke: nothing can be redone, and equal pixels are no undo."""
+        self.future.clear()
+        erased = self.past and self.past[-1].change.holds(labels, self.past[-1].change.old)
+        self.erased = labels.copy() if erased else None
+
+    def follow_history(self, labels: np.ndarray) -> None:
+        """Follow undo and redo, unless the slice is still as a person's stroke left it."""
+        if self.erased is not None and np.array_equal(labels, self.erased):
+            return
+        self.erased = None
+        self.accepted = False  # what was accepted is no longer there
+        self.follow_undo(labels)
+        self.follow_redo(labels)
+
+    def follow_undo(self, labels: np.ndarray) -> None:
+        """Step back over predictions whose every pixel is again what it was before."""
+        while self.past and self.past[-1].change.holds(labels, self.past[-1].change.old):
+            step = self.past.pop()
+            self.now = step.before
+            self.future.append(step)
+
+    def follow_redo(self, labels: np.ndarray) -> None:
+        """Step forward over undone predictions whose pixels are there again."""
+        while self.future and self.future[-1].change.holds(labels, self.future[-1].change.new):
+            step = self.future.pop()
+            self.now = step.after
+            self.past.append(step)
