@@ -1,16 +1,17 @@
-"""Score a model on image and mask pairs: pictures, and volumes as TIFF stacks."""
+"""Score a model on image and mask pairs: pictures, and volumes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam_adapter.data.files import is_colour, read_image, read_labels
+from napari_sam_adapter.data.geometry import Geometry
+from napari_sam_adapter.data.pairs import read_pair
 from napari_sam_adapter.errors import EvaluationError, ImageError
 from napari_sam_adapter.metrics.protocol import resize_nearest
 from napari_sam_adapter.metrics.scores import (
@@ -42,12 +43,18 @@ class ImageScore:
         Time of the prediction; of a volume, per slice.
     expected_dice : tuple of float
         The raw score of each slice that was predicted, see `confidence`.
+    spacing : tuple of float, or None
+        What surfaces were measured with, given or from the file; None for mere pixels.
+    spacing_unit : str, or None
+        That of the file, if the spacing is from there.
     """
 
     name: str
     scores: ImageScores
     seconds: float
     expected_dice: tuple[float, ...] = ()
+    spacing: tuple[float, ...] | None = None
+    spacing_unit: str | None = None
 
     @property
     def dice(self) -> float:
@@ -92,6 +99,7 @@ def evaluate_pairs(
     model : AdaptedSam
     pairs : iterable of (image path, mask path)
     scoring : Scoring, optional
+        Where it gives no spacing, surfaces are measured with that of each file, if it has one.
 
     Yields
     ------
@@ -102,19 +110,39 @@ def evaluate_pairs(
     ImageError
         If a pair cannot be read or its sizes differ.
     EvaluationError
-        If what is to be measured does not fit a pair.
+        If what is to be measured does not fit a pair, or distances are in several units.
     """
-    class_names = (scoring or Scoring()).class_names
+    scoring = scoring or Scoring()
+    first: tuple[str, str | None] | None = None
     for image_path, mask_path in pairs:
-        image, truth = read_pair_or_stack(image_path, mask_path, class_names)
-        evaluate_one = evaluate_image if truth.ndim == 2 else evaluate_stack
+        pair = read_pair(image_path, mask_path, scoring.class_names)
+        evaluate_one = evaluate_image if pair.labels.ndim == 2 else evaluate_stack
+        name = image_path.name
         try:
-            if scoring is not None and scoring.surface is not None:
-                # Better told now than after a volume was predicted.
-                scoring.surface.spacing_of(truth.ndim)
-            yield evaluate_one(model, image, truth, image_path.name, scoring)
+            here, unit = _with_spacing(scoring, pair.geometry)
+            first = first or (name, unit)
+            if unit != first[1]:
+                raise EvaluationError(
+                    f"its distances are in {unit or 'pixels'}, and those of {first[0]} in "
+                    f"{first[1] or 'pixels'}. Give the spacing (--spacing), or evaluate them apart."
+                )
+            score = evaluate_one(model, pair.image, pair.labels, name, here)
         except (ImageError, EvaluationError) as error:
-            raise type(error)(f"{image_path.name}: {error}") from error
+            raise type(error)(f"{name}: {error}") from error
+        spacing = None if here.surface is None else here.surface.spacing
+        yield replace(score, spacing=spacing, spacing_unit=unit)
+
+
+def _with_spacing(scoring: Scoring, geometry: Geometry) -> tuple[Scoring, str | None]:
+    """Return how an image is scored, and the unit of its spacing if that is from the file."""
+    if scoring.surface is None:
+        return scoring, None
+    # Better told now than after a volume was predicted.
+    scoring.surface.spacing_of(len(geometry.shape))
+    spacing = geometry.surface_spacing()
+    if scoring.surface.spacing is not None or spacing is None:
+        return scoring, None
+    return replace(scoring, surface=replace(scoring.surface, spacing=spacing)), geometry.units[0]
 
 
 def evaluate_image(
@@ -196,44 +224,3 @@ def _truth_like(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if truth.shape == labels.shape:
         return truth
     return resize_nearest(truth, (labels.shape[0], labels.shape[1]))
-
-
-def read_pair_or_stack(
-    image_path: Path, mask_path: Path, class_names: Sequence[str] = ("object",)
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read an image or a stack and its mask, and check that they fit.
-
-    Returns
-    -------
-    image : ndarray, shape (Y, X), (Y, X, 3), (Z, Y, X) or (Z, Y, X, 3)
-    labels : ndarray of bool or uint8, shape (Y, X) or (Z, Y, X)
-        Value k is the k-th class; for a single class, any value but 0.
-
-    Raises
-    ------
-    ImageError
-        If a file cannot be read, has more axes, the sizes differ, or a value is no class.
-    """
-    image, labels = read_image(image_path), read_labels(mask_path, class_names)
-    n_axes = image.ndim - is_colour(image)
-    if n_axes > 3:
-        raise ImageError(
-            f"{image_path.name} has shape {image.shape}; expected a picture or a stack of "
-            "slices along one axis. Save one file per volume."
-        )
-    _check_alike(image_path, image, mask_path, labels)
-    return image, labels
-
-
-def _check_alike(image_path: Path, image: np.ndarray, mask_path: Path, mask: np.ndarray) -> None:
-    shape = image.shape[:-1] if is_colour(image) else image.shape
-    if shape != mask.shape:
-        raise ImageError(
-            f"{image_path.name} is {_size(shape)} but its mask {mask_path.name} is "
-            f"{_size(mask.shape)}; they must be alike."
-        )
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    unit = "pixels" if len(shape) == 2 else "voxels"
-    return f"{' x '.join(map(str, shape))} {unit}"

@@ -90,6 +90,8 @@ class SliceSource:
         """
         try:
             return np.asarray(self._data[index] if index else self._data[...])
+        except ImageError:
+            raise
         except Exception as error:
             raise ImageError(f"{self.describe(index)} could not be read: {error}") from error
 

@@ -1,7 +1,10 @@
 """What the core's tests share: the real LiteMedSAM, whose weights ship with a dependency."""
 
 import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -67,3 +70,48 @@ def samples(stack: SyntheticStack) -> list[TrainingSample]:
     """Return ten slices that all show an object."""
     pairs = zip(stack.frames, stack.masks, strict=True)
     return [TrainingSample(f, m.astype(bool), f"slice {i}") for i, (f, m) in enumerate(pairs)]
+
+
+@pytest.fixture
+def write_dicom(tmp_path) -> Callable[..., Path]:
+    """Return a function that writes slices as DICOM files, and returns their folder."""
+    pydicom = pytest.importorskip("pydicom")
+
+    def write(
+        slices: np.ndarray,
+        positions: Sequence[Sequence[float]] | None = None,
+        *,
+        folder: str = "series",
+        uid: str = "1.2.3",
+        first: int = 0,
+        orientation: Sequence[float] = (1, 0, 0, 0, 1, 0),
+        **header: object,
+    ) -> Path:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for number, one in enumerate(slices, start=first):
+            file = pydicom.Dataset()
+            file.file_meta = pydicom.dataset.FileMetaDataset()
+            file.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+            file.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+            file.SOPInstanceUID = f"{uid}.{number + 1}"
+            file.SeriesInstanceUID, file.SeriesDescription = uid, f"series {uid}"
+            file.Modality, file.InstanceNumber = "CT", number + 1
+            file.Rows, file.Columns = one.shape[:2]
+            file.SamplesPerPixel = 3 if one.ndim == 3 else 1
+            file.PhotometricInterpretation = "RGB" if one.ndim == 3 else "MONOCHROME2"
+            file.PlanarConfiguration = 0
+            file.BitsAllocated = file.BitsStored = 8 * one.dtype.itemsize
+            file.HighBit = file.BitsStored - 1
+            file.PixelRepresentation = int(one.dtype.kind == "i")
+            if positions is not None:
+                file.ImagePositionPatient = list(positions[number - first])
+                file.ImageOrientationPatient = list(orientation)
+                file.PixelSpacing = [0.5, 0.25]
+            for name, value in header.items():
+                setattr(file, name, value)
+            file.PixelData = one.tobytes()
+            path = tmp_path / folder / f"{uid}_{number}.dcm"
+            file.save_as(path, enforce_file_format=True)
+        return tmp_path / folder
+
+    return write

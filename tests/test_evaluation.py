@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_sam_adapter.data.pairs import read_pair
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import EvaluationError, ImageError
 from napari_sam_adapter.evaluation import (
@@ -17,7 +18,6 @@ from napari_sam_adapter.evaluation import (
     evaluate_pairs,
     evaluate_stack,
     predict_for_scoring,
-    read_pair_or_stack,
 )
 from napari_sam_adapter.metrics import dice, saliency, surface
 from napari_sam_adapter.metrics.protocol import ORIGINAL, PAPER, resize_nearest
@@ -46,7 +46,8 @@ def saved(path: Path, picture: np.ndarray) -> Path:
 def real_pairs(part: str, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     images = sorted((POLYPS / part / "images").iterdir())[:count]
     masks = sorted((POLYPS / part / "masks").iterdir())[:count]
-    return [read_pair_or_stack(image, mask) for image, mask in zip(images, masks, strict=True)]
+    pairs = [read_pair(image, mask) for image, mask in zip(images, masks, strict=True)]
+    return [(pair.image, pair.labels) for pair in pairs]
 
 
 def test_files_are_scored_as_the_arrays_they_hold(lite_medsam, stack, tmp_path):
@@ -172,14 +173,14 @@ def test_volumes_that_do_not_fit_are_refused(tmp_path, image, mask, message):
     for name, shape in (("a.tif", image), ("m.tif", mask)):
         tifffile.imwrite(tmp_path / name, np.zeros(shape, np.uint8), photometric="minisblack")
     with pytest.raises(ImageError, match=message):
-        read_pair_or_stack(tmp_path / "a.tif", tmp_path / "m.tif")
+        read_pair(tmp_path / "a.tif", tmp_path / "m.tif")
 
 
 def test_a_mask_of_another_size_is_refused_with_both_names(tmp_path):
     image = saved(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
     mask = saved(tmp_path / "a_mask.png", np.zeros((30, 20), np.uint8))
     with pytest.raises(ImageError, match=r"a\.png is 20 x 30 .* a_mask\.png is 30 x 20"):
-        read_pair_or_stack(image, mask)
+        read_pair(image, mask)
 
 
 def test_an_image_without_contrast_is_named(lite_medsam, tmp_path):

@@ -37,7 +37,10 @@ Protocol = Annotated[
 ]
 Spacing = Annotated[
     str | None,
-    typer.Option(help="Size of a voxel, Z,Y,X, or pixel, Y,X, e.g. in mm. Implies --surface."),
+    typer.Option(
+        help="Size of a voxel, Z,Y,X, or pixel, Y,X, e.g. in mm; by default that of the file, if "
+        "it has one (NIfTI, DICOM, OME). Implies --surface."
+    ),
 ]
 Tolerance = Annotated[
     float | None,
@@ -73,8 +76,9 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
 ) -> None:
     """Score predictions against masks, per image and averaged, with 95 % intervals.
 
-    Images may be pictures or volumes (TIFF stacks, slices along the first axis); a volume is scored
-    as one. Intervals are bootstrapped over images. --json has every measure of every image.
+    Images may be pictures or volumes (TIFF stacks, slices along the first axis; NIfTI, DICOM,
+    OME-Zarr); a volume is scored as one. Intervals are bootstrapped over images. --json has every
+    measure of every image.
 
     Example: [bold]napari-sam-adapter evaluate --images val/images --masks val/masks
     --adapter polyps.safetensors[/]
@@ -155,6 +159,8 @@ def _as_table(result: Evaluation, scoring: Scoring, confidences: Sequence[float 
     misses = [abs(c - score.dice) for c, score in pairs if c is not None]
     if misses:
         table.caption += f", confidence off by {np.mean(misses):.3f} of Dice on average"
+    if unit := result.per_image[0].spacing_unit:
+        table.caption += f", distances in {unit}"
     return table
 
 
@@ -174,7 +180,6 @@ def _as_json(
 ) -> dict[str, Any]:
     """Return what --json promises; null stands where a measure is not defined."""
     summary = result.summary()
-    surfaces = scoring.surface
     return {
         "n": result.n,
         "dice": _known(summary.overall["dice"].mean),
@@ -183,20 +188,33 @@ def _as_json(
         "protocol": scoring.protocol.name,
         "views": scoring.views,
         "prompts": None if scoring.prompts is None else asdict(scoring.prompts),
-        "spacing": None if surfaces is None else surfaces.spacing,
-        "surface_tolerance": None if surfaces is None else surfaces.forgiven,
+        **_distances(result, scoring),
         "overall": _intervals(summary.overall),
         "classes": {name: _intervals(found) for name, found in summary.classes.items()},
         "per_image": [
-            _image_as_json(score) | {"confidence": confidence}
+            _image_as_json(score, scoring) | {"confidence": confidence}
             for score, confidence in zip(result.per_image, confidences, strict=True)
         ],
     }
 
 
-def _image_as_json(score: ImageScore) -> dict[str, Any]:
+def _distances(result: Evaluation, scoring: Scoring) -> dict[str, Any]:
+    """Return what distances were measured with; null where it differs from image to image."""
+    if scoring.surface is None:
+        return {"spacing": None, "spacing_unit": None, "surface_tolerance": None}
+    settings = {replace(scoring.surface, spacing=score.spacing) for score in result.per_image}
+    tolerances = {one.forgiven for one in settings}
+    return {
+        "spacing": next(iter(settings)).spacing if len(settings) == 1 else None,
+        "spacing_unit": result.per_image[0].spacing_unit,
+        "surface_tolerance": tolerances.pop() if len(tolerances) == 1 else None,
+    }
+
+
+def _image_as_json(score: ImageScore, scoring: Scoring) -> dict[str, Any]:
     return {
         "name": score.name,
+        **({} if scoring.surface is None else {"spacing": score.spacing}),
         **_values(score.scores.overall),
         "seconds": score.seconds,
         "classes": {name: _values(found) for name, found in score.scores.classes.items()},

@@ -13,7 +13,9 @@ from napari_sam_adapter.sam.registry import DEFAULT_MODEL
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
 
-Images = Annotated[Path, typer.Option(help="Folder of images (PNG, JPEG, TIFF).")]
+Images = Annotated[
+    Path, typer.Option(help="Folder of images: PNG, JPEG, TIFF, NIfTI; DICOM or OME-Zarr folders.")
+]
 Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the images by file stem.")]
 Adapter = Annotated[
     Path | None, typer.Option(help="Adapter file; without one the base model predicts.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,15 +15,23 @@ from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import errors, output, progress_bar
 from napari_sam_adapter.confidence import calibration_of
-from napari_sam_adapter.data.files import as_slices, is_colour, list_images, read_image, write_mask
+from napari_sam_adapter.data.export import export_masks, mask_suffix
+from napari_sam_adapter.data.files import list_images, open_noted
+from napari_sam_adapter.data.lazy import LazyStack, PlacedImage
+from napari_sam_adapter.data.opening import file_stem
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import write_atomically
-from napari_sam_adapter.volume import connected_objects, value_range
+from napari_sam_adapter.volume import SliceIndex, SliceSource, connected_objects, value_range
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
 
-Inputs = Annotated[list[Path], typer.Argument(help="Image files, stacks (TIFF) or folders.")]
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Images, stacks (TIFF, NIfTI), folders of them, DICOM or OME-Zarr folders."
+    ),
+]
 
 
 def predict(
@@ -49,9 +57,11 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Predict masks of images and stacks; writes TIFF labels at the original size.
+    """Predict masks of images and stacks; writes labels at the original size.
 
-    0 is the background, k the k-th class of the adapter.
+    0 is the background, k the k-th class of the adapter. Masks of NIfTI and DICOM images are NIfTI
+    files that lie on them, those of OME-Zarr and OME-TIFF are OME-TIFF, all others TIFF. Slices are
+    predicted one by one, and never all in memory.
 
     Example: [bold]napari-sam-adapter predict frames/ --out masks --adapter polyps.safetensors[/]
     """
@@ -65,19 +75,21 @@ def predict(
     with progress_bar() as progress:
         task = progress.add_task("Predicting", total=len(targets))
         for source, target in targets:
-            labels, found = _predict_stack(sam, read_image(source), source, views)
-            if instances:
-                classes, labels = labels, connected_objects(labels)
-                if sam.settings.n_classes > 1:
-                    _write_objects(target, labels, classes, sam.settings.class_names)
+            image = open_noted(source)
+            stack = _PredictedStack(
+                sam, image, views, instances, lambda share: progress.advance(task, share)
+            )
+            export_masks(target, stack.masks, image.geometry, sam.settings.class_names)
+            if instances and sam.settings.n_classes > 1:
+                table = out / f"{file_stem(source)}.csv"
+                _write_table(table, ("slice", "object", "class", "pixels"), stack.objects)
+            found = stack.expected_dice
             skipped += sum(raw is None for raw in found)
             if card is not None:
                 calibration = calibration_of(card.training, views)
                 sure += [
                     (calibration(r), source.name, z) for z, r in enumerate(found) if r is not None
                 ]
-            write_mask(target, labels)
-            progress.advance(task)
     output.print(f"Wrote {len(targets)} mask file{'s'[: len(targets) != 1]} to {out}.")
     if confidence is not None:
         _write_confidences(confidence, sorted(sure))
@@ -89,66 +101,101 @@ def predict(
 def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     """Pair each image with its mask file, refusing two that would overwrite each other."""
     sources = [p for given in inputs for p in (list_images(given) if given.is_dir() else [given])]
-    targets: dict[Path, Path] = {}
+    by_stem: dict[str, Path] = {}
+    targets = []
     for source in sources:
-        target = out / f"{source.stem}.tif"
-        if target in targets:
+        stem = file_stem(source)
+        target = out / f"{stem}{mask_suffix(source)}"
+        if stem in by_stem:
             raise ImageError(
-                f"{targets[target]} and {source} would both write {target}; predict them into "
-                "different folders."
+                f"{by_stem[stem]} and {source} would both write the masks {target.name}; predict "
+                "them into different folders."
             )
         if target.resolve() == source.resolve():
             raise ImageError(
                 f"{source} would be overwritten by its own mask; choose another --out."
             )
-        targets[target] = source
-    return [(source, target) for target, source in targets.items()]
+        by_stem[stem] = source
+        targets.append((source, target))
+    return targets
 
 
-def _predict_stack(
-    sam: AdaptedSam, image: np.ndarray, source: Path, views: int
-) -> tuple[np.ndarray, list[float | None]]:
-    """Predict each slice; one without contrast stays empty, an only slice without is an error.
+class _PredictedStack:
+    """Masks that are predicted when they are read, slice by slice, and what is learned of them.
 
-    Returns
-    -------
-    labels : ndarray of uint8
+    A slice without contrast stays empty; an only slice without is an error.
+
+    Parameters
+    ----------
+    sam : AdaptedSam
+    image : PlacedImage
+    views : int
+    instances : bool
+        Number the objects of each slice.
+    on_progress : callable
+        Told after each slice which share of all slices it is.
+
+    Attributes
+    ----------
+    masks : LazyStack of uint8, with ``instances`` of uint16, shape of the image
     expected_dice : list of float or None
-        Of each slice; None where nothing was predicted.
+        Of each slice read so far; None where nothing was predicted.
+    objects : list of (slice, object, class, pixels)
+        With ``instances``, of each slice read so far.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be used.
     """
-    from napari_sam_adapter.sam.predict import predict_masks
 
-    slices = as_slices(image)
-    labels = np.zeros(slices.shape[:3], np.uint8)
-    expected: list[float | None] = [None] * len(slices)
-    for index, one in enumerate(slices):
-        if len(slices) > 1 and value_range(one) is None:
-            continue
+    def __init__(
+        self,
+        sam: AdaptedSam,
+        image: PlacedImage,
+        views: int,
+        instances: bool,
+        on_progress: Callable[[float], None],
+    ) -> None:
+        self._sam, self._image, self._views = sam, image, views
+        self._instances, self._on_progress = instances, on_progress
         try:
-            prediction = predict_masks(sam, one, views=views)
-            labels[index], expected[index] = prediction.labels, prediction.expected_dice
+            self._source = SliceSource(image.data, is_colour=image.is_colour)
         except ImageError as error:
-            raise ImageError(f"{source.name}: {error}") from error
-    shape = image.shape[:-1] if is_colour(image) else image.shape
-    return labels.reshape(shape), expected
+            raise ImageError(f"{image.name}: {error}") from error
+        dtype = np.uint16 if instances else np.uint8
+        self.masks = LazyStack(self._source.shape, dtype, self._predicted)
+        self.expected_dice: list[float | None] = []
+        self.objects: list[tuple[object, ...]] = []
 
+    def _predicted(self, index: SliceIndex) -> np.ndarray:
+        from napari_sam_adapter.sam.predict import predict_masks
 
-def _write_objects(
-    masks: Path, objects: np.ndarray, classes: np.ndarray, names: Sequence[str]
-) -> None:
-    """Write what the numbered objects of a mask file are, beside it."""
-    rows: list[tuple[object, ...]] = []
-    size = objects.shape[-2:]
-    for z, (one, labels) in enumerate(
-        zip(objects.reshape(-1, *size), classes.reshape(-1, *size), strict=True)
-    ):
-        numbers, first, pixels = np.unique(one, return_index=True, return_counts=True)
-        rows += [
-            (z, number, names[labels.flat[at] - 1], count)
+        one = self._source.read(index)
+        labels, expected = np.zeros(one.shape[:2], np.uint8), None
+        if self._source.n_slices == 1 or value_range(one) is not None:
+            try:
+                prediction = predict_masks(self._sam, one, views=self._views)
+            except ImageError as error:
+                raise ImageError(f"{self._image.name}: {error}") from error
+            labels, expected = prediction.labels, prediction.expected_dice
+        self.expected_dice.append(expected)
+        self._on_progress(1 / self._source.n_slices)
+        if not self._instances:
+            return labels
+        objects = connected_objects(labels)
+        self.objects += self._rows(self._source.flat(index), objects, labels)
+        return objects
+
+    def _rows(self, z: int, objects: np.ndarray, classes: np.ndarray) -> list[tuple[object, ...]]:
+        """Tell what the numbered objects of a slice are."""
+        names = self._sam.settings.class_names
+        numbers, first, pixels = np.unique(objects, return_index=True, return_counts=True)
+        return [
+            (z, number, names[classes.flat[at] - 1], count)
             for number, at, count in zip(numbers, first, pixels, strict=True)
             if number
         ]
-    _write_table(masks.with_suffix(".csv"), ("slice", "object", "class", "pixels"), rows)
 
 
 def _write_confidences(path: Path, rows: Sequence[tuple[float, str, int]]) -> None:

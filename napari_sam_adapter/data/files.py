@@ -1,25 +1,24 @@
-"""Read and write image files and pair images with masks. Pillow and tifffile do the decoding."""
+"""Read images and masks of any format into memory, and pair images with masks."""
 
 from __future__ import annotations
 
-import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tifffile
-from PIL import Image
 
+from napari_sam_adapter.data.geometry import Geometry
+from napari_sam_adapter.data.lazy import PlacedImage
+from napari_sam_adapter.data.opening import FORMATS, file_stem, images_in, open_image
+from napari_sam_adapter.data.pictures import JPEG_SUFFIXES, PICTURE_SUFFIXES, read_picture
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.storage import write_atomically
 
-TIFF_SUFFIXES = (".tif", ".tiff")
-JPEG_SUFFIXES = (".jpg", ".jpeg")
-IMAGE_SUFFIXES = (".png", *JPEG_SUFFIXES, *TIFF_SUFFIXES)
+_log = logging.getLogger(__name__)
 
 
 def read_image(path: Path, *, palette_as_indices: bool = False) -> np.ndarray:
-    """Read a PNG, JPEG or TIFF file.
+    """Read an image: PNG, JPEG, TIFF, NIfTI, or the folder of a DICOM series or an OME-Zarr.
 
     Parameters
     ----------
@@ -30,36 +29,40 @@ def read_image(path: Path, *, palette_as_indices: bool = False) -> np.ndarray:
     Returns
     -------
     ndarray
-        (Y, X) grey, (Y, X, 3) colour, or, from a TIFF of several pages, (N, Y, X) or (N, Y, X, 3).
+        (Y, X) grey, (Y, X, 3) colour, or, of several slices, (N, Y, X) or (N, Y, X, 3).
 
     Raises
     ------
     ImageError
         If the file is missing, of another type, or damaged.
     """
-    if not path.is_file():
-        raise ImageError(f"There is no file {path}.")
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ImageError(f"{path.name}: expected one of {', '.join(IMAGE_SUFFIXES)}.")
+    if palette_as_indices and path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES:
+        return read_picture(path, palette_as_indices=True)
+    return in_memory(open_noted(path))
+
+
+def open_noted(path: Path, like: Geometry | None = None) -> PlacedImage:
+    """Open an image as `opening.open_image` does, and log what the person should know of it."""
+    image = open_image(path, like)
+    for note in image.notes:
+        _log.warning(note)
+    return image
+
+
+def in_memory(image: PlacedImage) -> np.ndarray:
+    """Read the whole of an image.
+
+    Raises
+    ------
+    ImageError
+        If it is damaged, or too large.
+    """
     try:
-        if path.suffix.lower() in TIFF_SUFFIXES:
-            return _drop_alpha(np.asarray(tifffile.imread(path)))
-        with Image.open(path) as picture:
-            if palette_as_indices and picture.mode == "P":
-                return np.asarray(picture)
-            return _drop_alpha(np.asarray(_without_palette(picture)))
+        return np.asarray(image.data)
+    except ImageError:
+        raise
     except Exception as error:
-        raise ImageError(f"{path} could not be read as an image: {error}") from error
-
-
-def _without_palette(picture: Image.Image) -> Image.Image:
-    """Replace palette colours, which numbers alone do not show, and two-channel greys."""
-    replacement = {"P": "RGB", "PA": "RGB", "CMYK": "RGB", "LA": "L"}.get(picture.mode)
-    return picture.convert(replacement) if replacement else picture
-
-
-def _drop_alpha(array: np.ndarray) -> np.ndarray:
-    return array[..., :3] if array.ndim >= 3 and array.shape[-1] == 4 else array
+        raise ImageError(f"{image.name} could not be read: {error}") from error
 
 
 def is_colour(image: np.ndarray) -> bool:
@@ -67,42 +70,49 @@ def is_colour(image: np.ndarray) -> bool:
     return image.ndim >= 3 and image.shape[-1] == 3
 
 
-def as_slices(image: np.ndarray) -> np.ndarray:
-    """Return an image or stack as a stack: (N, Y, X) or (N, Y, X, 3)."""
-    slice_ndim = 3 if is_colour(image) else 2
-    if image.ndim == slice_ndim:
-        return image[None]
-    return image.reshape(-1, *image.shape[image.ndim - slice_ndim :])
-
-
-def read_mask(path: Path) -> np.ndarray:
+def read_mask(path: Path, image: Geometry | None = None) -> np.ndarray:
     """Read a mask, or a stack of masks: every pixel that is not zero belongs to the object.
 
     An 8-bit mask that went through JPEG has soft edges, so values are cut at half of their range
-    where the file is a JPEG.
+    where the file is a JPEG. A pixel that is no number belongs to nothing.
+
+    Parameters
+    ----------
+    path : Path
+    image : Geometry, optional
+        Of the image that the mask must lie on.
 
     Returns
     -------
-    ndarray of bool, shape (Y, X) or, from a TIFF of several pages, (N, Y, X)
+    ndarray of bool, shape (Y, X) or, of several slices, (N, Y, X)
 
     Raises
     ------
     ImageError
-        If the file cannot be read.
+        If the file cannot be read, or lies elsewhere than the image.
     """
-    array = read_image(path)
+    array = _read_on(path, image)
     if is_colour(array):
         array = array.max(axis=-1)
     if path.suffix.lower() in JPEG_SUFFIXES:
         return np.asarray(array > 127)
-    return np.asarray(array != 0)
+    return np.asarray((array != 0) & (array == array))
 
 
-def read_labels(path: Path, class_names: Sequence[str]) -> np.ndarray:
+def read_labels(
+    path: Path, class_names: Sequence[str], image: Geometry | None = None
+) -> np.ndarray:
     """Read a mask of one or several classes, or a stack of them.
 
     For a single class it is `read_mask`. For more, pixel value k is the k-th class; a palette image
     is read by its indices.
+
+    Parameters
+    ----------
+    path : Path
+    class_names : sequence of str
+    image : Geometry, optional
+        Of the image that the mask must lie on.
 
     Returns
     -------
@@ -111,18 +121,20 @@ def read_labels(path: Path, class_names: Sequence[str]) -> np.ndarray:
     Raises
     ------
     ImageError
-        If the file cannot be read, or holds a value that is no class.
+        If the file cannot be read, lies elsewhere than the image, or a value is no class.
     """
     if len(class_names) == 1:
-        return read_mask(path)
+        return read_mask(path, image)
     if path.suffix.lower() in JPEG_SUFFIXES:
         raise ImageError(
             f"{path.name}: JPEG changes pixel values, so it cannot hold the labels of several "
             "classes. Save masks as PNG or TIFF."
         )
-    labels = read_image(path, palette_as_indices=True)
+    labels = _read_on(path, image, palette_as_indices=True)
     if is_colour(labels) and (labels == labels[..., :1]).all():
         labels = labels[..., 0]
+    if labels.dtype.kind == "f" and (labels == np.round(labels)).all():
+        labels = labels.astype(np.int64)  # NIfTI files often hold classes as real numbers
     if labels.ndim not in (2, 3) or is_colour(labels) or labels.dtype.kind not in "uib":
         raise ImageError(
             f"{path.name}: a mask of several classes holds whole numbers, (Y, X) or (N, Y, X); "
@@ -138,21 +150,21 @@ def read_labels(path: Path, class_names: Sequence[str]) -> np.ndarray:
     return labels.astype(np.uint8)
 
 
-def write_mask(path: Path, labels: np.ndarray) -> None:
-    """Write labels (Y, X) or (N, Y, X) as a compressed TIFF.
-
-    Raises
-    ------
-    StorageError
-        If the file cannot be written.
-    """
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, labels, compression="zlib", photometric="minisblack")
-    write_atomically(path, buffer.getvalue())
+def _read_on(path: Path, image: Geometry | None, *, palette_as_indices: bool = False) -> np.ndarray:
+    """Read a mask, and check that it lies where its image does; sizes are left to the caller."""
+    if image is None or path.suffix.lower() in PICTURE_SUFFIXES:
+        return read_image(path, palette_as_indices=palette_as_indices)
+    mask = open_noted(path, like=image)
+    if mask.geometry.shape == image.shape and not mask.geometry.lies_on(image):
+        raise ImageError(
+            f"The mask {path.name} has the size of its image, but lies elsewhere in the patient, "
+            "or is turned or mirrored. Resample it onto the image, or correct its header."
+        )
+    return in_memory(mask)
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the image files of a folder by name.
+    """List the images of a folder by name; see `opening.images_in`.
 
     Raises
     ------
@@ -161,16 +173,10 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ImageError(f"There is no folder {folder}.")
-    paths = sorted(path for path in folder.iterdir() if _is_image(path))
+    paths = images_in(folder)
     if not paths:
-        raise ImageError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+        raise ImageError(f"{folder} holds no image ({FORMATS}).")
     return paths
-
-
-def _is_image(path: Path) -> bool:
-    """Tell images from folders and from the hidden files some systems leave beside them."""
-    is_hidden = path.name.startswith(".")
-    return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden and path.is_file()
 
 
 def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path]]:
@@ -202,9 +208,10 @@ def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path]]:
 def _unique_stems(paths: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
-        if path.stem in found:
-            raise ImageError(f"{found[path.stem].name} and {path.name} have the same file stem.")
-        found[path.stem] = path
+        stem = file_stem(path)
+        if stem in found:
+            raise ImageError(f"{found[stem].name} and {path.name} have the same file stem.")
+        found[stem] = path
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sam_adapter.evaluation import read_pair_or_stack
+from napari_sam_adapter.data.pairs import read_pair
 from napari_sam_adapter.volume import value_range
 
 
@@ -34,7 +34,8 @@ def read_slices(
         If a pair cannot be read or does not fit.
     """
     for image_path, mask_path in pairs:
-        image, labels = read_pair_or_stack(image_path, mask_path, class_names)
+        pair = read_pair(image_path, mask_path, class_names)
+        image, labels = pair.image, pair.labels
         if labels.ndim == 2:
             yield image, labels, image_path.name
             continue

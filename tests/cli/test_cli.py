@@ -178,7 +178,7 @@ def test_evaluate_prints_exactly_the_promised_keys(evaluate, capsys):
     result = json_from(capsys)
     assert set(result) == {
         *("n", "dice", "iou", "seconds_per_image", "protocol", "spacing", "surface_tolerance"),
-        *("overall", "classes", "per_image", "prompts", "views"),
+        *("overall", "classes", "per_image", "prompts", "views", "spacing_unit"),
     }
     assert result["n"] == len(result["per_image"]) == 3
     assert [one["name"] for one in result["per_image"]] == [f"frame{i}.png" for i in range(3)]

@@ -10,12 +10,11 @@ import tifffile
 from PIL import Image
 
 from napari_sam_adapter.data.files import (
-    as_slices,
     read_image,
     read_labels,
     read_mask,
-    write_mask,
 )
+from napari_sam_adapter.data.tiff import write_tiff
 from napari_sam_adapter.errors import ImageError, StorageError
 
 RNG = np.random.default_rng(0)
@@ -77,20 +76,6 @@ def test_a_tiff_of_one_or_more_pages_is_read_as_it_was_written(tmp_path, dtype, 
     found = read_image(tmp_path / "a.tiff")
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, picture)
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [
-        ((20, 30), (1, 20, 30)),
-        ((20, 30, 3), (1, 20, 30, 3)),
-        ((4, 20, 30), (4, 20, 30)),
-        ((4, 20, 30, 3), (4, 20, 30, 3)),
-        ((2, 4, 20, 30), (8, 20, 30)),
-    ],
-)
-def test_any_image_is_a_stack_of_slices(shape, expected):
-    assert as_slices(np.zeros(shape)).shape == expected
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -184,7 +169,7 @@ def test_a_jpeg_mask_of_several_classes_is_refused(tmp_path):
 @pytest.mark.parametrize("shape", [(20, 30), (1, 20, 30), (3, 20, 30), (5, 20, 4)])
 def test_written_labels_are_read_back(tmp_path, shape):
     labels = RNG.integers(0, 2, shape, dtype=np.uint8)
-    write_mask(tmp_path / "new folder" / "a.tif", labels)
+    write_tiff(tmp_path / "new folder" / "a.tif", labels)
     found = tifffile.imread(tmp_path / "new folder" / "a.tif")
     np.testing.assert_array_equal(found.reshape(shape), labels)
 
@@ -192,7 +177,7 @@ def test_written_labels_are_read_back(tmp_path, shape):
 def test_labels_that_cannot_be_written_are_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="could not be written"):
-        write_mask(tmp_path / "file" / "a.tif", np.zeros((8, 8), np.uint8))
+        write_tiff(tmp_path / "file" / "a.tif", np.zeros((8, 8), np.uint8))
 
 
 @pytest.mark.parametrize("compression", ["lzw", "zlib", "jpeg"])

@@ -1,0 +1,184 @@
+"""DICOM series as volumes: slices in their order in the patient, read when they are looked at.
+
+The file's axes are counted i along a row of pixels, j down a column, k from slice to slice, as
+NIfTI counts them; DICOM's left, posterior, superior becomes right, anterior, superior. pydicom
+reads the files; it is installed with the extra ``volumes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_sam_adapter.data.dicom_series import (
+    Frame,
+    Series,
+    dicom_files,
+    need_pydicom,
+    series_in,
+)
+from napari_sam_adapter.data.geometry import Geometry, shown_order
+from napari_sam_adapter.data.lazy import PlacedImage, stack_of
+from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.volume import SliceIndex
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# Gaps between slices may differ by this share of the usual one: positions are rounded in files.
+UNEVEN = 0.05
+
+
+def open_dicom(path: Path) -> PlacedImage:
+    """Open a DICOM series: a folder, or a file of one or more frames.
+
+    Of several series in a folder the one of the most images is opened, and a note says so. Values
+    are rescaled, to float32 then, as the headers say.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ImageError
+        If pydicom or a decoder is missing, there is no image, the largest series cannot be told,
+        or several images share one position.
+    """
+    series, notes = _chosen(path)
+    _check_readable(path, series)
+    frames = series.frames
+    affine = None
+    if series.orientation is not None and all(f.position is not None for f in frames):
+        frames, along = _sorted_along_normal(series)
+        _check_positions(path, series, along)
+        notes += _uneven(path, along)
+        affine = _affine(replace(series, frames=frames))
+    shape = (len(frames), *series.shape) if len(frames) > 1 else series.shape
+    rescaled = any((frame.slope, frame.intercept) != (1.0, 0.0) for frame in frames)
+
+    def read(index: SliceIndex) -> np.ndarray:
+        return _pixels(frames[index[0] if index else 0], rescaled)
+
+    data = stack_of(
+        path.name,
+        (*shape, 3) if series.is_colour else shape,
+        np.float32 if rescaled else series.dtype,
+        read,
+        is_colour=series.is_colour,
+    )
+    geometry = _geometry(series, shape, affine)
+    return PlacedImage(path.name, (data,), geometry, series.is_colour, tuple(notes))
+
+
+def _chosen(path: Path) -> tuple[Series, list[str]]:
+    """Return the series to open, and what to say if there are others."""
+    found = series_in(dicom_files(path) if path.is_dir() else [path])
+    if not found:
+        raise ImageError(f"{path} holds no DICOM image.")
+    if len(found) == 1:
+        return found[0], []
+    first, others = found[0], found[1:]
+    named = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
+    if len(others[0].frames) == len(first.frames):
+        raise ImageError(
+            f"{path} holds several DICOM series, and none is the largest: {first}, {named}. Put "
+            "the one to open in a folder of its own."
+        )
+    return first, [
+        f"{path.name} holds {len(found)} DICOM series; the largest, {first}, was opened, and not "
+        f"{named}. To open another one, put it in a folder of its own."
+    ]
+
+
+def _check_readable(path: Path, series: Series) -> None:
+    """Refuse what will not be readable later, as early as it can be known."""
+    if series.photometric.startswith("PALETTE"):
+        raise ImageError(
+            f"{path.name} is in palette colours, whose numbers mean nothing; expected grey or RGB. "
+            "Save it as RGB."
+        )
+    uid = need_pydicom().uid.UID(series.syntax)
+    try:
+        is_available = not uid.is_deflated and need_pydicom().pixels.get_decoder(uid).is_available
+    except NotImplementedError:
+        is_available = False
+    if not is_available:
+        raise ImageError(
+            f"{path.name} is compressed as {uid.name}, and pydicom finds nothing that decodes it. "
+            "Install a decoder, 'pip install python-gdcm' or 'pip install pylibjpeg[all]', or save "
+            "the images uncompressed."
+        )
+
+
+def _normal(series: Series) -> np.ndarray:
+    along_row, down_column = np.array(series.orientation, float).reshape(2, 3)
+    return np.asarray(np.cross(along_row, down_column))
+
+
+def _sorted_along_normal(series: Series) -> tuple[tuple[Frame, ...], np.ndarray]:
+    """Return the frames in their order in the patient, and how far along each lies, in mm."""
+    along = np.array([frame.position for frame in series.frames]) @ _normal(series)
+    order = np.argsort(along, kind="stable")
+    return tuple(series.frames[number] for number in order), along[order]
+
+
+def _check_positions(path: Path, series: Series, along: np.ndarray) -> None:
+    gaps = np.diff(along)
+    doubled = np.flatnonzero(gaps < 1e-3 * series.thickness)
+    if doubled.size:
+        raise ImageError(
+            f"{path.name}: {series} has several images at {along[doubled[0]]:.1f} mm; expected one "
+            "per position. It may hold several times, echoes or copies: put one set in a folder of "
+            "its own."
+        )
+
+
+def _uneven(path: Path, along: np.ndarray) -> list[str]:
+    """Say where slices are missing."""
+    gaps = np.diff(along)
+    usual = float(np.median(gaps)) if gaps.size else 0.0
+    uneven = np.flatnonzero(np.abs(gaps - usual) > UNEVEN * usual)
+    if not uneven.size:
+        return []
+    worst = int(uneven[np.argmax(np.abs(gaps[uneven] - usual))])
+    return [
+        f"{path.name}: slices are not evenly spaced, {usual:.2f} mm apart as a rule but "
+        f"{gaps[worst]:.2f} mm between slices {worst} and {worst + 1}; some may be missing. They "
+        "are shown one after the other, and a NIfTI mask places them evenly between the first and "
+        "the last."
+    ]
+
+
+def _affine(series: Series) -> np.ndarray:
+    """Return the map from (i, j, k, 1) to RAS in mm (DICOM PS3.3, C.7.6.2.1.1)."""
+    down, along = series.pixel_spacing or (1.0, 1.0)
+    along_row, down_column = np.array(series.orientation, float).reshape(2, 3)
+    first, last = (np.array(series.frames[at].position) for at in (0, -1))
+    n = len(series.frames)
+    affine = np.eye(4)
+    affine[:3, 0] = along_row * along
+    affine[:3, 1] = down_column * down
+    # With a tilted gantry the step from slice to slice is not along the normal.
+    affine[:3, 2] = (last - first) / (n - 1) if n > 1 else _normal(series) * series.thickness
+    affine[:3, 3] = first
+    return np.asarray(LPS_TO_RAS @ affine)
+
+
+def _geometry(series: Series, shape: Sequence[int], affine: np.ndarray | None) -> Geometry:
+    if affine is not None:
+        return Geometry.of_affine(shape[::-1], affine, shown_order(len(shape)))
+    # Frames of no position are a film, if their time is known.
+    is_film = len(shape) > 2 and series.frame_time > 0
+    sliders = [(series.frame_time, "ms") if is_film else (1.0, "pixel")] * (len(shape) - 2)
+    in_slice = [(size, "mm") for size in series.pixel_spacing or ()] or [(1.0, "pixel")] * 2
+    spacing, units = zip(*sliders, *in_slice, strict=True)
+    return Geometry.of_steps(shape, ("tyx" if is_film else "zyx")[-len(shape) :], spacing, units)
+
+
+def _pixels(frame: Frame, rescaled: bool) -> np.ndarray:
+    pixels = np.asarray(need_pydicom().pixels.pixel_array(frame.path, index=frame.number))
+    if not rescaled:
+        return pixels
+    return np.asarray(pixels * np.float64(frame.slope) + frame.intercept, np.float32)

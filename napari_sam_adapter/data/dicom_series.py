@@ -1,0 +1,237 @@
+"""Which DICOM files are one series, and where each of its images lies. No pixel is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sam_adapter.data.lazy import INSTALL
+from napari_sam_adapter.errors import ImageError
+
+# What a header is read for; the rest is skipped.
+_TAGS = [
+    *("SeriesInstanceUID", "SeriesDescription", "SeriesNumber", "InstanceNumber", "Modality"),
+    *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PixelRepresentation"),
+    *("PhotometricInterpretation", "NumberOfFrames", "RescaleSlope", "RescaleIntercept"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing"),
+    *("SliceThickness", "SpacingBetweenSlices", "FrameTime"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+]
+# Files with rows and columns that are no pictures of a patient.
+_NO_IMAGES = {"SEG", "RTDOSE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image of a series.
+
+    Attributes
+    ----------
+    path : Path
+    number : int
+        In its file, from 0.
+    instance : int
+        Where its file stands in the series, by the scanner's count.
+    slope, intercept : float
+        From stored values to those of the modality, for instance Hounsfield units.
+    position : tuple of 3 floats, or None
+        Of the first pixel's middle: left, posterior, superior (LPS), in mm.
+    """
+
+    path: Path
+    number: int
+    instance: int
+    slope: float
+    intercept: float
+    position: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Images of one kind, size and orientation.
+
+    Attributes
+    ----------
+    title : str
+        For people.
+    shape : tuple of 2 ints
+        (Y, X).
+    dtype : str
+        Of the stored values.
+    is_colour : bool
+    photometric : str
+        What the values stand for, in DICOM's words.
+    syntax : str
+        UID of the transfer syntax, which says how the pixels are compressed.
+    orientation : tuple of 6 floats, or None
+        Directions in which the column, then the row, grows: LPS.
+    pixel_spacing : tuple of 2 floats, or None
+        (Y, X) in mm.
+    thickness : float
+        Distance of slices where there is only one, in mm.
+    frame_time : float
+        From one frame to the next, in ms; 0 where it is not known.
+    frames : tuple of Frame
+        By instance and number.
+    """
+
+    title: str
+    shape: tuple[int, int]
+    dtype: str
+    is_colour: bool
+    photometric: str
+    syntax: str
+    orientation: tuple[float, ...] | None
+    pixel_spacing: tuple[float, ...] | None
+    thickness: float
+    frame_time: float
+    frames: tuple[Frame, ...]
+
+    def __str__(self) -> str:
+        n = len(self.frames)
+        return f"{self.title!r} ({n} image{'s'[: n != 1]})"
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell by its first bytes whether a file is a DICOM file, whatever it is called."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def dicom_files(folder: Path, *, but_named: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Find the DICOM files that lie directly in a folder, by name.
+
+    Parameters
+    ----------
+    folder : Path
+    but_named : tuple of str
+        Endings of the names of files that need not be looked at.
+    """
+    for path in sorted(folder.iterdir()):
+        name = path.name.lower()
+        # DICOMDIR is an index of others.
+        is_other = name == "dicomdir" or name.endswith(but_named)
+        if not is_other and path.is_file() and is_dicom(path):
+            yield path
+
+
+def series_in(paths: Iterable[Path]) -> list[Series]:
+    """Sort DICOM files into series, the one of the most images first.
+
+    Images of a series that differ in size, colour or orientation, as localizers do, are several; so
+    are files of several frames.
+
+    Raises
+    ------
+    ImageError
+        If pydicom is missing, or a file is damaged.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[Any, list[Frame]]]] = {}
+    for path in paths:
+        header = _header(path)
+        if "Rows" not in header or header.get("Modality") in _NO_IMAGES:
+            continue
+        frames = list(_frames(path, header))
+        key = (
+            header.get("SeriesInstanceUID"),
+            header.Rows,
+            header.Columns,
+            header.get("SamplesPerPixel", 1),
+            header.file_meta.TransferSyntaxUID,
+            tuple(np.round(_orientation(header) or (), 3).tolist()),
+            path if len(frames) > 1 else None,
+        )
+        groups.setdefault(key, []).append((header, frames))
+    series = [
+        _series(files[0][0], [frame for _, frames in files for frame in frames])
+        for files in groups.values()
+    ]
+    return sorted(series, key=lambda one: -len(one.frames))
+
+
+def _series(header: Any, frames: list[Frame]) -> Series:
+    sign = "i" if header.get("PixelRepresentation", 0) else "u"
+    measures = _of_frame(header, 0, "PixelMeasuresSequence")
+    spacing = measures.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+    thickness = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 1.0
+    title = header.get("SeriesDescription") or header.get("Modality") or "series"
+    number = header.get("SeriesNumber")
+    return Series(
+        title=str(title) if number is None else f"{number} {title}",
+        shape=(int(header.Rows), int(header.Columns)),
+        dtype=f"{sign}{max(1, int(header.get('BitsAllocated', 16)) // 8)}",
+        is_colour=int(header.get("SamplesPerPixel", 1)) == 3,
+        photometric=str(header.get("PhotometricInterpretation", "")),
+        syntax=str(header.file_meta.TransferSyntaxUID),
+        orientation=_orientation(header),
+        pixel_spacing=tuple(map(float, spacing)) if spacing else None,
+        thickness=abs(float(thickness)),
+        frame_time=float(header.get("FrameTime") or 0.0),
+        frames=tuple(sorted(frames, key=lambda frame: (frame.instance, frame.number))),
+    )
+
+
+def _frames(path: Path, header: Any) -> Iterator[Frame]:
+    for number in range(int(header.get("NumberOfFrames") or 1)):
+        values = _of_frame(header, number, "PixelValueTransformationSequence")
+        position = _of_frame(header, number, "PlanePositionSequence").get("ImagePositionPatient")
+        slope, intercept = values.get("RescaleSlope"), values.get("RescaleIntercept")
+        yield Frame(
+            path,
+            number,
+            int(header.get("InstanceNumber") or 0),
+            1.0 if slope is None else float(slope),
+            0.0 if intercept is None else float(intercept),
+            tuple(map(float, position)) if position else None,
+        )
+
+
+def _orientation(header: Any) -> tuple[float, ...] | None:
+    plane = _of_frame(header, 0, "PlaneOrientationSequence")
+    found = plane.get("ImageOrientationPatient")
+    return tuple(map(float, found)) if found else None
+
+
+def _of_frame(header: Any, number: int, name: str) -> Any:
+    """Return what a header says of a frame: in newer files in groups, in others directly."""
+    for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        sequence = header.get(groups) or []
+        at = number if groups.startswith("Per") else 0
+        if at < len(sequence) and sequence[at].get(name):
+            return sequence[at].get(name)[0]
+    return header
+
+
+def _header(path: Path) -> Any:
+    pydicom = need_pydicom()
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        header.file_meta.TransferSyntaxUID  # noqa: B018 - without it nothing can be read
+        return header
+    except Exception as error:
+        raise ImageError(f"{path} could not be read as a DICOM file: {error}") from error
+
+
+def need_pydicom() -> Any:
+    """Return the module pydicom.
+
+    Raises
+    ------
+    ImageError
+        If it is not installed.
+    """
+    try:
+        import pydicom
+        import pydicom.pixels
+    except ImportError as error:
+        raise ImageError(
+            f"DICOM files need pydicom 3 or newer, which is not installed: {INSTALL}"
+        ) from error
+    return pydicom

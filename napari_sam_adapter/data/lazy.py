@@ -1,0 +1,151 @@
+"""Images whose slices are read when they are looked at."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_sam_adapter.data.geometry import Geometry
+from napari_sam_adapter.errors import ImageError, SamAdapterError
+from napari_sam_adapter.volume import SliceIndex
+
+INSTALL = 'pip install "napari-sam-adapter[volumes]"'
+
+
+class LazyStack:
+    """An array of slices that are made by a function, each time they are asked for.
+
+    It has what napari and numpy ask of an array, and keeps nothing.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        (..., Y, X), or (..., Y, X, 3) with ``is_colour``.
+    dtype : dtype-like
+    read : callable
+        Takes the index of a slice and returns it, (Y, X) or (Y, X, 3).
+    is_colour : bool
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        dtype: Any,
+        read: Callable[[SliceIndex], np.ndarray],
+        *,
+        is_colour: bool = False,
+    ) -> None:
+        self.shape = tuple(int(size) for size in shape)
+        self.dtype = np.dtype(dtype)
+        self._read = read
+        self._n_sliders = len(self.shape) - (3 if is_colour else 2)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=int))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[...], dtype=dtype)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Read what a key needs; of integers and slices, no slice more than that."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if not all(k is Ellipsis or isinstance(k, int | np.integer | slice) for k in keys):
+            return np.asarray(self[...][key])
+        keys = one_key_per_axis(key, self.ndim)
+        sliders, inside = keys[: self._n_sliders], keys[self._n_sliders :]
+        picked = [np.arange(n)[k] for n, k in zip(self.shape, sliders, strict=False)]
+        indices = list(itertools.product(*(np.atleast_1d(one).tolist() for one in picked)))
+        if len(indices) == 1:
+            found = self._slice(indices[0])[inside][None]
+        else:
+            # A view of one number: its shape is what is left of a slice.
+            slice_shape = self.shape[self._n_sliders :]
+            part = np.broadcast_to(np.empty((), self.dtype), slice_shape)[inside]
+            found = np.empty((len(indices), *part.shape), self.dtype)
+            for number, index in enumerate(indices):
+                found[number] = self._slice(index)[inside]
+        sizes = [one.size for one in picked if one.ndim]
+        return found.reshape((*sizes, *found.shape[1:]))
+
+    def _slice(self, index: SliceIndex) -> np.ndarray:
+        return np.asarray(self._read(index), self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedImage:
+    """An image and where it lies.
+
+    Attributes
+    ----------
+    name : str
+        Of the file or folder.
+    levels : tuple of array-like
+        The image, then smaller copies of it, if the file has them. Shape (..., Y, X), or
+        (..., Y, X, 3) with ``is_colour``.
+    geometry : Geometry
+        Of the image.
+    is_colour : bool
+    notes : tuple of str
+        What the person should know: sentences.
+    """
+
+    name: str
+    levels: tuple[Any, ...]
+    geometry: Geometry
+    is_colour: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> Any:
+        """The image at its full size."""
+        return self.levels[0]
+
+
+def stack_of(
+    name: str,
+    shape: Sequence[int],
+    dtype: Any,
+    read: Callable[[SliceIndex], np.ndarray],
+    *,
+    is_colour: bool = False,
+) -> LazyStack:
+    """Make a `LazyStack` of a file: what fails later is an `ImageError` that names it."""
+
+    def read_or_tell(index: SliceIndex) -> np.ndarray:
+        try:
+            return read(index)
+        except SamAdapterError:
+            raise
+        except Exception as error:
+            where = f", slice {', '.join(map(str, index))}," if index else ""
+            raise ImageError(f"{name}{where} could not be read: {error}") from error
+
+    return LazyStack(shape, dtype, read_or_tell, is_colour=is_colour)
+
+
+def one_key_per_axis(key: Any, ndim: int) -> tuple[Any, ...]:
+    """Spell out the ellipsis of an index, and the axes that were left out."""
+    keys = key if isinstance(key, tuple) else (key,)
+    if Ellipsis not in keys:
+        keys = (*keys, Ellipsis)
+    if len(keys) - 1 > ndim:
+        raise IndexError(f"{len(keys) - 1} indices are too many for {ndim} axes")
+    at = keys.index(Ellipsis)
+    return (*keys[:at], *(slice(None),) * (ndim - len(keys) + 1), *keys[at + 1 :])

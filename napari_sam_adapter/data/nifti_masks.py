@@ -1,0 +1,127 @@
+"""Labels as NIfTI files, exactly onto the voxels of their image."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sam_adapter.data.geometry import LENGTHS, Geometry, shown_order
+from napari_sam_adapter.data.nifti import need_nibabel
+from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.storage import replaced_when_done
+
+MAX_SIDE_OF_NIFTI1 = 32767
+SCANNER = 1  # NIfTI's code for a place in the scanner
+
+
+def write_nifti(path: Path, labels: Any, geometry: Geometry) -> None:
+    """Write labels onto their image, compressed if the name ends in .gz.
+
+    A mask of an image from a NIfTI file gets that file's affine, codes, sizes and units; of another
+    image with a place in a patient, that place (sform, and qform unless the slices are sheared)
+    with the code "scanner"; else the sizes alone.
+
+    Parameters
+    ----------
+    path : Path
+    labels : array-like of an integer type, shape ``geometry.shape``
+        Each slice is read once, in order. Only where the slider is not the file's last axis are
+        they kept meanwhile, in a temporary file.
+    geometry : Geometry
+
+    Raises
+    ------
+    ImageError
+        If nibabel is missing, or there are more than four axes or other axes than t, z, y and x.
+    StorageError
+        If the file cannot be written.
+    """
+    need_nibabel()
+    if not 2 <= len(geometry.shape) <= 4 or set(geometry.axes) - set("tzyx"):
+        raise ImageError(
+            f"{path.name} was not written: NIfTI holds two to four axes, t, z, y and x, and the "
+            f"masks have {', '.join(geometry.axes)}. Save them as OME-TIFF (.ome.tif)."
+        )
+    header = _header(np.dtype(labels.dtype), geometry)
+    slices = (np.asarray(labels[index]) for index in np.ndindex(*geometry.shape[:-2]))
+    with replaced_when_done(path) as temporary, temporary.open("wb") as stream:
+        if path.suffix.lower() != ".gz":
+            _write(stream, header, _in_file_order(slices, labels.dtype, geometry))
+            return
+        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=stream, mtime=0) as packed:
+            _write(packed, header, _in_file_order(slices, labels.dtype, geometry))
+
+
+def _write(stream: Any, header: Any, chunks: Iterable[np.ndarray]) -> None:
+    header.write_to(stream)
+    stream.write(bytes(header.get_data_offset() - stream.tell()))
+    for chunk in chunks:
+        stream.write(np.ascontiguousarray(chunk).tobytes())
+
+
+def _in_file_order(
+    slices: Iterable[np.ndarray], dtype: Any, geometry: Geometry
+) -> Iterator[np.ndarray]:
+    """Yield what follows another in the file, whose first axis runs fastest: (..., j, i)."""
+    n = len(geometry.shape)
+    if geometry.file_axes == shown_order(n):
+        yield from slices
+        return
+    with tempfile.TemporaryFile() as kept:
+        for one in slices:
+            kept.write(np.ascontiguousarray(one).tobytes())
+        kept.flush()
+        # From the shown axes to those of the file, the slowest first.
+        order = tuple(geometry.file_axes.index(axis) for axis in reversed(range(n)))
+        outer = tuple(geometry.shape[axis] for axis in order[:-2])
+        for index in np.ndindex(*outer):
+            yield np.memmap(kept, dtype, "r", shape=geometry.shape).transpose(order)[index]
+
+
+def _header(dtype: np.dtype[Any], geometry: Geometry) -> Any:
+    nibabel = need_nibabel()
+    header: Any
+    if geometry.nifti_header is not None:
+        is_first = len(geometry.nifti_header) == nibabel.Nifti1Header.sizeof_hdr
+        kind = nibabel.Nifti1Header if is_first else nibabel.Nifti2Header
+        header = kind(geometry.nifti_header, "<", check=False)
+        # What was said of the image's values does not hold for labels.
+        header["cal_min"] = header["cal_max"] = 0
+        header["magic"] = kind.single_magic
+        header["vox_offset"] = kind.single_vox_offset
+        header.set_intent("none")
+        header.set_slope_inter(1, 0)
+    else:
+        small = max(geometry.shape) <= MAX_SIDE_OF_NIFTI1
+        header = nibabel.Nifti1Header() if small else nibabel.Nifti2Header()
+        _place(header, geometry)
+    header.set_data_dtype(dtype)
+    return header
+
+
+def _place(header: Any, geometry: Geometry) -> None:
+    """Write the place and the sizes of an image that comes from no NIfTI file."""
+    header.set_data_shape(geometry.file_shape)
+    by_axis = sorted(zip(geometry.file_axes, geometry.spacing, geometry.units, strict=True))
+    # NIfTI knows few units: of the others, lengths are brought to mm.
+    unit = by_axis[0][2]
+    known = unit if unit in ("mm", "um") else "mm"
+    names = {"mm": "mm", "um": "micron", "s": "sec", "ms": "msec", "us": "usec"}
+    time = names.get(by_axis[3][2], "unknown") if len(by_axis) > 3 else "unknown"
+    header.set_xyzt_units(names[known] if unit in LENGTHS else "unknown", time)
+    if geometry.affine is None:
+        scale = 1 / LENGTHS[known]
+        header.set_zooms([step * scale * LENGTHS.get(u, LENGTHS[known]) for _, step, u in by_axis])
+        return
+    affine = np.array(geometry.affine)
+    header.set_sform(affine, SCANNER)
+    try:
+        header.set_qform(affine, SCANNER, strip_shears=False)
+    except need_nibabel().spatialimages.HeaderDataError:
+        header.set_qform(affine, 0)
+    header.set_zooms([step for _, step, _ in by_axis])

@@ -1,0 +1,223 @@
+"""TIFF files: pages read lazily, with the sizes of OME and ImageJ; labels written page by page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from napari_sam_adapter.data.geometry import Geometry, unit_named
+from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, stack_of
+from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.storage import replaced_when_done
+from napari_sam_adapter.volume import SliceIndex
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+OME_SUFFIXES = (".ome.tif", ".ome.tiff")
+# From this size on a TIFF needs 64-bit offsets; some room is left for the rest of the file.
+BIG = 2**32 - 2**25
+OME_UNITS = {"um": "µm", "angstrom": "Å", "us": "µs"}
+Sizes = Mapping[str, tuple[float, str]]
+
+
+def open_tiff(path: Path) -> PlacedImage:
+    """Open the first series of a TIFF file; its pages are read when they are looked at.
+
+    Only a series whose pages are no slices is read as a whole, when it is first looked at.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ImageError
+        If it is no TIFF file, or a damaged one.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            # Colours in planes of their own, before Y and X, look like a stack of three pages.
+            is_colour = series.axes.endswith("S") and series.shape[-1] in (3, 4)
+            axes = series.axes.removesuffix("S") if is_colour else series.axes
+            shape = series.shape[:-1] if is_colour else series.shape
+            known = set(axes) <= set("TZCYX") and axes.endswith("YX")
+            names = axes.lower() if known else Geometry.of_steps(shape).axes
+            sizes = _sizes(file)
+            steps = [sizes.get(name, (1.0, "pixel")) for name in names]
+            levels = tuple(_stack(path, file, level, is_colour) for level in series.levels)
+    except Exception as error:
+        raise ImageError(f"{path} could not be read as an image: {error}") from error
+    spacing, units = zip(*steps, strict=True) if steps else ((), ())
+    geometry = Geometry.of_steps(shape, "".join(names), spacing, units)
+    return PlacedImage(path.name, levels, geometry, is_colour)
+
+
+def _stack(path: Path, file: Any, series: Any, is_colour: bool) -> LazyStack:
+    """Return the lazy slices of a series, and find out how they are read best."""
+    shape = series.shape[:-1] if is_colour else series.shape
+    in_page = series.shape[len(shape) - 2 :]
+    pages = list(series.pages)
+    read: Callable[[SliceIndex], np.ndarray]
+    if series.dataoffset is not None:
+        dtype = np.dtype(file.byteorder + series.dtype.char)
+        read = partial(_mapped, path, dtype, series.dataoffset, series.shape)
+    elif len(pages) == np.prod(shape[:-2], dtype=int) and all(
+        page is not None and page.shape == in_page for page in pages
+    ):
+        read = partial(_page, file.filehandle, threading.Lock(), pages, shape[:-2])
+    else:
+        read = _Whole(file.filehandle, series).part
+    full = (*shape, 3) if is_colour else shape
+    return stack_of(
+        path.name,
+        full,
+        series.dtype,
+        (lambda index: read(index)[..., :3]) if is_colour else read,
+        is_colour=is_colour,
+    )
+
+
+def _mapped(
+    path: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...], index: SliceIndex
+) -> np.ndarray:
+    """Read a slice by a view of the disk of its own: parts that were seen do not add up."""
+    return np.array(np.memmap(path, dtype, "r", offset, shape)[index])
+
+
+def _page(
+    handle: Any,
+    lock: threading.Lock,
+    pages: Sequence[Any],
+    sliders: tuple[int, ...],
+    index: SliceIndex,
+) -> np.ndarray:
+    number = int(np.ravel_multi_index(index, sliders)) if sliders else 0
+    with lock, _opened(handle):
+        return np.asarray(pages[number].asarray())
+
+
+class _Whole:
+    """A series that is read as a whole, once."""
+
+    def __init__(self, handle: Any, series: Any) -> None:
+        self._handle, self._series = handle, series
+        self._array: np.ndarray | None = None
+        self._lock = threading.Lock()
+
+    def part(self, index: SliceIndex) -> np.ndarray:
+        with self._lock:
+            if self._array is None:
+                with _opened(self._handle):
+                    self._array = self._series.asarray()
+            return np.asarray(self._array[index])
+
+
+@contextmanager
+def _opened(handle: Any) -> Iterator[None]:
+    """Open a file for one look only: some systems let nobody rename or delete an open file."""
+    handle.open()
+    try:
+        yield
+    finally:
+        handle.close()
+
+
+def _sizes(file: Any) -> Sizes:
+    """Return step and unit of the axes z, y, x and t, as far as the file tells."""
+    try:
+        if file.is_ome:
+            images = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]
+            pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
+            sizes = {
+                axis: (float(size), unit_named(pixels.get(f"PhysicalSize{axis.upper()}Unit", "µm")))
+                for axis in "zyx"
+                if (size := pixels.get(f"PhysicalSize{axis.upper()}")) is not None
+            }
+            if "TimeIncrement" in pixels:
+                unit = unit_named(pixels.get("TimeIncrementUnit", "s"))
+                sizes["t"] = (float(pixels["TimeIncrement"]), unit)
+            return sizes
+        if file.is_imagej:
+            return _imagej_sizes(file)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        pass  # what cannot be understood is as if it were not there
+    return {}
+
+
+def _imagej_sizes(file: Any) -> Sizes:
+    told, tags = file.imagej_metadata, file.pages[0].tags
+    unit = unit_named(str(told.get("unit", "")).replace("\\u00B5", "µ"))
+    sizes: dict[str, tuple[float, str]] = {}
+    if unit != "pixel":
+        for axis in "xy":
+            pixels, per = tags[f"{axis.upper()}Resolution"].value
+            sizes[axis] = (per / pixels, unit)
+        if "spacing" in told:
+            sizes["z"] = (float(told["spacing"]), unit)
+    if told.get("finterval"):
+        sizes["t"] = (float(told["finterval"]), "s")
+    return sizes
+
+
+def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> None:
+    """Write labels as a compressed TIFF, page by page.
+
+    Parameters
+    ----------
+    path : Path
+    labels : array-like of an integer type, shape (..., Y, X)
+        Each slice is read once, in order.
+    geometry : Geometry, optional
+        Write OME-TIFF, with these axes, sizes and units.
+
+    Raises
+    ------
+    ImageError
+        If OME-TIFF has no such axes.
+    StorageError
+        If the file cannot be written.
+    """
+    metadata = {} if geometry is None else _ome_metadata(path, geometry)
+    shape, dtype = labels.shape, np.dtype(labels.dtype)
+    pages: Iterator[np.ndarray] = (
+        np.ascontiguousarray(labels[index]) for index in np.ndindex(*shape[:-2])
+    )
+    with (
+        replaced_when_done(path) as temporary,
+        tifffile.TiffWriter(
+            temporary,
+            bigtiff=int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > BIG,
+            ome=geometry is not None,
+        ) as writer,
+    ):
+        writer.write(
+            pages,
+            shape=shape,
+            dtype=dtype,
+            compression="zlib",
+            photometric="minisblack",
+            metadata=metadata,
+        )
+
+
+def _ome_metadata(path: Path, geometry: Geometry) -> dict[str, Any]:
+    axes = "".join(geometry.axes).upper()
+    if set(axes) - set("TZCYX") or len(set(axes)) != len(axes):
+        raise ImageError(
+            f"{path.name} was not written: OME-TIFF holds the axes t, z, c, y and x, and the masks "
+            f"have {', '.join(geometry.axes)}. Save them as plain TIFF (.tif)."
+        )
+    metadata: dict[str, Any] = {"axes": axes}
+    for axis, step, unit in zip(axes, geometry.spacing, geometry.units, strict=True):
+        if unit == "pixel" or axis == "C":
+            continue
+        name = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
+        metadata |= {name: step, f"{name}Unit": OME_UNITS.get(unit, unit)}
+    return metadata

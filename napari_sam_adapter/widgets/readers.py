@@ -1,0 +1,59 @@
+"""What napari calls to open NIfTI files, DICOM series and OME-Zarr images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari.utils.notifications import show_warning
+
+from napari_sam_adapter.data.dicom_series import dicom_files
+from napari_sam_adapter.data.lazy import PlacedImage
+from napari_sam_adapter.data.ome_zarr import is_ome_zarr
+from napari_sam_adapter.data.opening import file_stem, open_image
+
+LayerData = tuple[Any, dict[str, Any], str]
+# Under this name a layer's metadata hold the `Geometry` of its image; masks are written by it.
+GEOMETRY = "napari_sam_adapter_geometry"
+
+
+def volume_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """Return a function that opens a path, or None for folders and lists that are not ours."""
+    if not isinstance(path, str):
+        return None
+    folder = Path(path)
+    if folder.is_dir() and not is_ome_zarr(folder) and not any(dicom_files(folder)):
+        return None
+    return read_volume
+
+
+def read_volume(path: str) -> list[LayerData]:
+    """Open an image as a layer whose slices are read when they are looked at.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or the library that does is missing.
+    """
+    image = open_image(Path(path))
+    for note in image.notes:
+        show_warning(note)
+    return [layer_of(image, file_stem(Path(path)))]
+
+
+def layer_of(image: PlacedImage, name: str) -> LayerData:
+    """Return what napari makes an image layer of."""
+    geometry = image.geometry
+    properties = {
+        "name": name,
+        "rgb": image.is_colour,
+        "multiscale": len(image.levels) > 1,
+        "scale": geometry.spacing,
+        "translate": geometry.origin,
+        "units": geometry.units,
+        "axis_labels": geometry.axes,
+        "metadata": {GEOMETRY: geometry},
+    }
+    data = list(image.levels) if len(image.levels) > 1 else image.data
+    return data, properties, "image"

@@ -1,0 +1,59 @@
+"""What napari calls to save a masks layer as NIfTI, OME-TIFF or COCO JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_sam_adapter.data.export import export_masks
+from napari_sam_adapter.data.geometry import Geometry
+from napari_sam_adapter.widgets.class_choice import COLUMNS
+from napari_sam_adapter.widgets.readers import GEOMETRY
+
+
+def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
+    """Write one masks layer, with the place of its image if the layer knows it.
+
+    Parameters
+    ----------
+    path : str
+    data : array-like, shape (..., Y, X)
+    layer : mapping
+        What napari knows of the layer. Its metadata may hold the image's `Geometry`; else scale,
+        translate and units tell the sizes.
+
+    Returns
+    -------
+    list of str
+        The file that was written.
+
+    Raises
+    ------
+    SamAdapterError
+        If the masks do not fit the format or their image, or cannot be written.
+    """
+    labels = data[0] if layer.get("multiscale") else data
+    geometry = layer.get("metadata", {}).get(GEOMETRY) or _geometry_of(labels, layer)
+    # Masks layers are named after their image.
+    name = str(layer.get("name", "")).removesuffix(" masks")
+    export_masks(Path(path), labels, geometry, _classes_of(layer), image_name=name)
+    return [path]
+
+
+def _geometry_of(labels: Any, layer: Mapping[str, Any]) -> Geometry:
+    units = layer.get("units")
+    return Geometry.of_steps(
+        labels.shape,
+        spacing=layer.get("scale"),
+        units=None if units is None else [str(unit) for unit in units],
+        origin=layer.get("translate"),
+    )
+
+
+def _classes_of(layer: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names that the dock keeps in the features of a masks layer of several classes."""
+    features = layer.get("features")
+    if features is None or list(features.columns) != COLUMNS:
+        return ("object",)
+    return tuple(map(str, features[COLUMNS[1]][1:]))

@@ -1,0 +1,261 @@
+"""DICOM series: sorted in the patient, rescaled, with their place."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_sam_adapter.data.dicom import open_dicom
+from napari_sam_adapter.data.export import export_masks
+from napari_sam_adapter.errors import ImageError
+
+pydicom = pytest.importorskip("pydicom")
+
+RNG = np.random.default_rng(0)
+SLICES = RNG.integers(0, 1000, (5, 12, 10), dtype=np.uint16)
+# Rows run towards (0.8, 0.6, 0), columns down; so slices follow one another along (-0.6, 0.8, 0).
+OBLIQUE = (0.8, 0.6, 0.0, 0.0, 0.0, -1.0)
+FIRST = np.array([10.0, -20.0, 30.0])
+NORMAL = np.array([-0.6, 0.8, 0.0])
+
+
+def upright(numbers, spacing=3.0):
+    return [(-100, -50, spacing * number) for number in numbers]
+
+
+def oblique(numbers, spacing=3.0):
+    return [tuple(FIRST + spacing * number * NORMAL) for number in numbers]
+
+
+def test_slices_are_sorted_by_their_place_whatever_their_files_are_called(write_dicom):
+    order = [3, 0, 4, 1, 2]
+    folder = write_dicom(SLICES[order], oblique(order), orientation=OBLIQUE)
+    image = open_dicom(folder)
+    assert image.data.shape == (5, 12, 10)
+    assert image.data.dtype == np.uint16
+    assert image.notes == ()
+    np.testing.assert_array_equal(image.data, SLICES)
+    assert image.geometry.spacing == (3, 0.5, 0.25)
+    assert image.geometry.units == ("mm",) * 3
+
+
+def test_a_mask_lies_on_the_series_by_a_case_computed_by_hand(write_dicom, tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    image = open_dicom(write_dicom(SLICES, oblique(range(5)), orientation=OBLIQUE))
+    labels = np.zeros(image.data.shape, np.uint8)
+    labels[1, 2, 4] = 1
+    export_masks(tmp_path / "m.nii.gz", labels, image.geometry)
+    mask = nibabel.load(tmp_path / "m.nii.gz")
+    (voxel,) = np.argwhere(np.asarray(mask.dataobj))
+    assert tuple(voxel) == (4, 2, 1)
+    # Column 4: 4 x 0.25 mm along the rows; row 2: 2 x 0.5 mm down; slice 1: 3 mm along the normal.
+    # LPS: (10 + 0.8 - 1.8, -20 + 0.6 + 2.4, 30 - 1) = (9, -17, 29); RAS turns the first two round.
+    np.testing.assert_allclose(mask.affine @ [4, 2, 1, 1], [-9, 17, 29, 1], atol=1e-5)
+    np.testing.assert_allclose(image.geometry.in_patient((1, 2, 4)), [-9, 17, 29])
+    np.testing.assert_allclose(mask.get_qform(), mask.get_sform(), atol=1e-5)
+    codes = (mask.header["sform_code"], mask.header["qform_code"])
+    assert codes == (1, 1)
+    assert mask.header.get_xyzt_units()[0] == "mm"
+
+
+def test_the_place_is_what_nibabel_makes_of_the_first_file(write_dicom):
+    nicom = pytest.importorskip("nibabel.nicom.dicomwrappers")
+    folder = write_dicom(SLICES, oblique(range(5)), orientation=OBLIQUE)
+    affine = np.array(open_dicom(folder).geometry.affine)
+    theirs = nicom.wrapper_from_file(folder / "1.2.3_0.dcm").affine
+    for row, column in [(0, 0), (2, 4), (11, 9)]:
+        left, posterior, superior, _ = theirs @ [row, column, 0, 1]
+        expected = (-left, -posterior, superior)
+        np.testing.assert_allclose((affine @ [column, row, 0, 1])[:3], expected, atol=1e-6)
+
+
+def test_an_axial_series_of_a_person_on_the_back_runs_left_posterior_superior(write_dicom):
+    nibabel = pytest.importorskip("nibabel")
+    image = open_dicom(write_dicom(SLICES, upright(range(5))))
+    assert nibabel.aff2axcodes(np.array(image.geometry.affine)) == ("L", "P", "S")
+
+
+def test_the_step_of_a_tilted_gantry_is_kept_as_a_shear(write_dicom, tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    positions = [(0, 0.5 * number, 2 * number) for number in range(5)]
+    image = open_dicom(write_dicom(SLICES, positions))
+    export_masks(tmp_path / "m.nii", np.zeros((5, 12, 10), np.uint8), image.geometry)
+    mask = nibabel.load(tmp_path / "m.nii")
+    np.testing.assert_allclose(mask.affine @ [0, 0, 4, 1], [0, -2, 8, 1], atol=1e-6)
+    assert mask.header["qform_code"] == 0
+
+
+def test_values_are_rescaled_each_slice_by_its_own_numbers(write_dicom):
+    of_two = {"RescaleSlope": "2", "RescaleIntercept": "-1024"}
+    write_dicom(SLICES[:2], upright((0, 1)), **of_two)
+    data = open_dicom(write_dicom(SLICES[2:], upright((2, 3, 4)), first=2, RescaleSlope="0.5")).data
+    assert data.dtype == np.float32
+    np.testing.assert_array_equal(data[:2], SLICES[:2] * 2.0 - 1024)
+    np.testing.assert_array_equal(data[2:], SLICES[2:] * 0.5)
+
+
+def test_signed_values_and_colours_are_read_as_they_are(write_dicom):
+    signed = RNG.integers(-500, 500, (3, 12, 10), dtype=np.int16)
+    found = open_dicom(write_dicom(signed, upright(range(3)), folder="signed")).data
+    assert found.dtype == np.int16
+    np.testing.assert_array_equal(found, signed)
+    colours = RNG.integers(0, 256, (3, 12, 10, 3), dtype=np.uint8)
+    image = open_dicom(write_dicom(colours, upright(range(3)), folder="colours"))
+    assert image.is_colour
+    np.testing.assert_array_equal(image.data, colours)
+
+
+def test_one_file_is_a_picture_with_its_place(write_dicom):
+    folder = write_dicom(SLICES[:1], oblique((0,)), orientation=OBLIQUE, SliceThickness="4")
+    image = open_dicom(folder / "1.2.3_0.dcm")
+    np.testing.assert_array_equal(image.data, SLICES[0])
+    assert image.geometry.spacing == (0.5, 0.25)
+    assert image.geometry.affine is not None
+
+
+def test_a_file_of_several_frames_is_a_stack(write_dicom):
+    film = SLICES.reshape(1, 60, 10)
+    folder = write_dicom(film, Rows=12, NumberOfFrames=5, FrameTime="40")
+    image = open_dicom(folder / "1.2.3_0.dcm")
+    np.testing.assert_array_equal(image.data, SLICES)
+    assert image.geometry.axes == ("t", "y", "x")
+    assert image.geometry.spacing == (40, 1, 1)
+    assert image.geometry.units == ("ms", "pixel", "pixel")
+
+
+def of_frames(positions):
+    """Return what a newer file of several frames says of them, in groups."""
+
+    def group(name, **values):
+        inner, outer = pydicom.Dataset(), pydicom.Dataset()
+        for key, value in values.items():
+            setattr(inner, key, value)
+        setattr(outer, name, pydicom.Sequence([inner]))
+        return outer
+
+    shared = group("PixelMeasuresSequence", PixelSpacing=[0.5, 0.25], SliceThickness="3")
+    turned = group("PlaneOrientationSequence", ImageOrientationPatient=list(OBLIQUE))
+    values = group("PixelValueTransformationSequence", RescaleSlope="2", RescaleIntercept="-5")
+    shared.update(turned)
+    shared.update(values)
+    places = [group("PlanePositionSequence", ImagePositionPatient=list(one)) for one in positions]
+    return {
+        "SharedFunctionalGroupsSequence": pydicom.Sequence([shared]),
+        "PerFrameFunctionalGroupsSequence": pydicom.Sequence(places),
+    }
+
+
+def test_frames_that_tell_their_places_in_groups_are_sorted_and_rescaled(write_dicom):
+    order = [1, 0, 3, 2, 4]
+    film = SLICES[order].reshape(1, 60, 10)
+    groups = of_frames(oblique(order))
+    folder = write_dicom(film, Rows=12, NumberOfFrames=5, **groups)
+    image = open_dicom(folder)
+    np.testing.assert_array_equal(image.data, SLICES * 2.0 - 5)
+    assert image.geometry.spacing == (3, 0.5, 0.25)
+    np.testing.assert_allclose(image.geometry.in_patient((1, 2, 4)), [-9, 17, 29])
+
+
+def test_without_positions_the_scanners_count_is_the_order(write_dicom):
+    image = open_dicom(write_dicom(SLICES))
+    np.testing.assert_array_equal(image.data, SLICES)
+    assert image.geometry.affine is None
+    assert image.geometry.units == ("pixel",) * 3
+
+
+def test_the_largest_of_several_series_is_opened_and_the_others_are_named(write_dicom):
+    write_dicom(SLICES[:2], upright((0, 1)), uid="1.2.4")
+    image = open_dicom(write_dicom(SLICES, upright(range(5))))
+    assert image.data.shape == (5, 12, 10)
+    (note,) = image.notes
+    assert "holds 2 DICOM series; the largest, 'series 1.2.3' (5 images), was opened" in note
+    assert "'series 1.2.4' (2 images)" in note
+
+
+def test_images_of_another_orientation_are_a_series_of_their_own(write_dicom):
+    write_dicom(SLICES[:2], oblique((0, 1)), orientation=OBLIQUE)
+    image = open_dicom(write_dicom(SLICES, upright(range(5)), first=2))
+    np.testing.assert_array_equal(image.data, SLICES)
+    assert "not 'series 1.2.3' (2 images)" in image.notes[0]
+
+
+def test_series_of_one_size_are_refused_and_named(write_dicom):
+    write_dicom(SLICES, upright(range(5)))
+    folder = write_dicom(SLICES, upright(range(5)), uid="1.2.4")
+    with pytest.raises(
+        ImageError, match=r"none is the largest: 'series 1\.2\.3' .* 'series 1\.2\.4'"
+    ):
+        open_dicom(folder)
+
+
+def test_missing_slices_are_told(write_dicom):
+    image = open_dicom(write_dicom(SLICES, upright((0, 1, 2, 4, 5))))
+    (note,) = image.notes
+    assert "3.00 mm apart as a rule but 6.00 mm between slices 2 and 3" in note
+
+
+def test_several_images_of_one_place_are_refused(write_dicom):
+    folder = write_dicom(SLICES, upright((0, 1, 2, 2, 3)))
+    with pytest.raises(ImageError, match=r"has several images at 6\.0 mm; expected one"):
+        open_dicom(folder)
+
+
+def test_a_folder_without_a_picture_is_refused(write_dicom, tmp_path):
+    with pytest.raises(ImageError, match="holds no DICOM image"):
+        open_dicom(tmp_path)
+    folder = write_dicom(SLICES, Modality="SEG")
+    with pytest.raises(ImageError, match="holds no DICOM image"):
+        open_dicom(folder)
+
+
+def test_only_the_slice_that_is_looked_at_is_read(write_dicom):
+    folder = write_dicom(SLICES, upright(range(5)))
+    data = open_dicom(folder).data
+    (folder / "1.2.3_4.dcm").unlink()
+    np.testing.assert_array_equal(data[3], SLICES[3])
+    with pytest.raises(ImageError, match="series, slice 4, could not be read"):
+        data[4]
+
+
+def test_a_damaged_file_is_named(write_dicom):
+    folder = write_dicom(SLICES, upright(range(5)))
+    (folder / "1.2.3_4.dcm").write_bytes((folder / "1.2.3_4.dcm").read_bytes()[:140])
+    with pytest.raises(ImageError, match=r"1\.2\.3_4\.dcm could not be read as a DICOM file"):
+        open_dicom(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("MR_small_jpeg_ls_lossless.dcm", "compressed as JPEG-LS Lossless .* Install a decoder"),
+        ("image_dfl.dcm", "compressed as Deflated"),
+        ("examples_palette.dcm", "palette colours"),
+    ],
+)
+def test_what_cannot_be_decoded_is_told_when_it_is_opened(name, message, monkeypatch):
+    from pydicom.data import get_testdata_file
+
+    path = get_testdata_file(name, download=False)
+    if path is None:
+        pytest.skip(f"pydicom does not ship {name}")
+    monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.is_available", False)
+    with pytest.raises(ImageError, match=message):
+        open_dicom(Path(path))
+
+
+def test_compressed_images_are_read_where_a_decoder_is_installed():
+    from pydicom.data import get_testdata_file
+
+    packed, plain = (
+        get_testdata_file(name, download=False) for name in ("MR_small_RLE.dcm", "MR_small.dcm")
+    )
+    if packed is None or plain is None:
+        pytest.skip("pydicom does not ship these pictures")
+    np.testing.assert_array_equal(open_dicom(Path(packed)).data, open_dicom(Path(plain)).data)
+
+
+def test_without_pydicom_a_sentence_tells_how_to_get_it(write_dicom, monkeypatch):
+    folder = write_dicom(SLICES)
+    monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
+    with pytest.raises(ImageError, match=r'pip install "napari-sam-adapter\[volumes\]"'):
+        open_dicom(folder)

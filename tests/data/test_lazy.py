@@ -1,0 +1,90 @@
+"""Arrays whose slices are read when they are looked at."""
+
+import numpy as np
+import pytest
+
+from napari_sam_adapter.data.lazy import LazyStack, stack_of
+from napari_sam_adapter.errors import ImageError
+
+VOLUME = np.arange(3 * 4 * 8 * 9, dtype=np.int16).reshape(3, 4, 8, 9)
+
+
+class Recorder:
+    """Reads slices of an array and remembers which."""
+
+    def __init__(self, array):
+        self.array, self.asked = array, []
+
+    def __call__(self, index):
+        self.asked.append(index)
+        return self.array[index]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        1,
+        -1,
+        (2, 3),
+        (np.int64(2), slice(None)),
+        slice(1, 3),
+        (slice(None, None, 2), -1, slice(2, 5)),
+        (Ellipsis, 4),
+        (1, Ellipsis, slice(0, 3)),
+        (slice(None), 2, 5, 6),
+        (0, 0, 0, 0),
+        slice(2, 2),
+        (np.array([0, 2]),),
+        (None, 1),
+        (slice(None), slice(None), slice(None), slice(None, None, -1)),
+    ],
+    ids=str,
+)
+def test_any_index_gives_what_numpy_gives(key):
+    found = LazyStack(VOLUME.shape, VOLUME.dtype, Recorder(VOLUME))[key]
+    np.testing.assert_array_equal(found, VOLUME[key])
+    assert found.shape == VOLUME[key].shape
+
+
+def test_only_the_slices_that_are_asked_for_are_read():
+    read = Recorder(VOLUME)
+    stack = LazyStack(VOLUME.shape, VOLUME.dtype, read)
+    assert (stack.shape, stack.ndim, stack.size, len(stack)) == (VOLUME.shape, 4, VOLUME.size, 3)
+    assert read.asked == []
+    stack[1, 2, 3:5, 4:6]
+    assert read.asked == [(1, 2)]
+
+
+def test_it_becomes_an_array_and_is_iterated():
+    stack = LazyStack(VOLUME.shape, VOLUME.dtype, Recorder(VOLUME))
+    np.testing.assert_array_equal(np.asarray(stack), VOLUME)
+    assert np.asarray(stack, np.float32).dtype == np.float32
+    np.testing.assert_array_equal(np.stack(list(stack)), VOLUME)
+
+
+def test_colours_belong_to_their_slice():
+    colours = np.arange(3 * 8 * 9 * 3, dtype=np.uint8).reshape(3, 8, 9, 3)
+    stack = LazyStack(colours.shape, colours.dtype, Recorder(colours), is_colour=True)
+    np.testing.assert_array_equal(stack[1, ..., 0], colours[1, ..., 0])
+
+
+def test_a_single_slice_has_no_slider():
+    stack = LazyStack((8, 9), VOLUME.dtype, lambda index: VOLUME[0, 0])
+    np.testing.assert_array_equal(stack[2:4], VOLUME[0, 0, 2:4])
+    np.testing.assert_array_equal(np.asarray(stack), VOLUME[0, 0])
+
+
+@pytest.mark.parametrize("key", [3, (0, 4), (0, 0, 0, 0, 0)])
+def test_an_index_beyond_the_end_is_an_index_error(key):
+    with pytest.raises(IndexError):
+        LazyStack(VOLUME.shape, VOLUME.dtype, Recorder(VOLUME))[key]
+
+
+def test_a_slice_that_cannot_be_read_is_named():
+    def read(index):
+        raise OSError("the disk is gone")
+
+    with pytest.raises(
+        ImageError, match=r"ct\.nii, slice 2, 1, could not be read: the disk is gone"
+    ):
+        stack_of("ct.nii", VOLUME.shape, VOLUME.dtype, read)[2, 1]

@@ -1,0 +1,125 @@
+"""TIFF files, page by page, with the sizes of OME and ImageJ."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_sam_adapter.data.export import export_masks
+from napari_sam_adapter.data.geometry import Geometry
+from napari_sam_adapter.data.lazy import LazyStack
+from napari_sam_adapter.data.tiff import open_tiff
+from napari_sam_adapter.errors import ImageError
+
+RNG = np.random.default_rng(0)
+VOLUME = RNG.integers(0, 1000, (4, 16, 20), dtype=np.uint16)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_only_the_page_that_is_looked_at_is_read(tmp_path, compression, monkeypatch):
+    options = {"compression": compression, "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", VOLUME, **options)
+    data = open_tiff(tmp_path / "a.tif").data
+
+    def refuse(*_, **__):
+        pytest.fail("the whole file was read")
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", refuse)
+    np.testing.assert_array_equal(data[2], VOLUME[2])
+    np.testing.assert_array_equal(data, VOLUME)
+
+
+def test_a_tiled_file_of_several_sizes_keeps_them(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
+        options = {"tile": (16, 16), "metadata": {"axes": "ZYX", "PhysicalSizeX": 0.5}}
+        writer.write(VOLUME, subifds=1, **options)
+        writer.write(VOLUME[:, ::2, ::2], subfiletype=1, tile=(16, 16))
+    image = open_tiff(tmp_path / "a.ome.tif")
+    assert [level.shape for level in image.levels] == [(4, 16, 20), (4, 8, 10)]
+    np.testing.assert_array_equal(image.levels[1][3], VOLUME[3, ::2, ::2])
+    assert image.geometry.spacing == (1, 1, 0.5)
+    assert image.geometry.units == ("pixel", "pixel", "um")
+
+
+def test_pages_that_are_no_slices_are_read_all_the_same(tmp_path):
+    planes = RNG.integers(0, 255, (2, 3, 16, 20), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", compression="zlib")
+    np.testing.assert_array_equal(open_tiff(tmp_path / "a.tif").data, planes)
+
+
+def test_sizes_of_imagej_are_known(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.stack([VOLUME, VOLUME]),
+        imagej=True,
+        resolution=(4, 2),
+        metadata={"axes": "TZYX", "spacing": 3.0, "unit": "um", "finterval": 2.5},
+    )
+    geometry = open_tiff(tmp_path / "a.tif").geometry
+    assert geometry.axes == ("t", "z", "y", "x")
+    assert geometry.spacing == (2.5, 3, 0.5, 0.25)
+    assert geometry.units == ("s", "um", "um", "um")
+
+
+def test_the_resolution_of_a_scanner_is_not_taken_for_a_size(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", VOLUME[0], resolution=(72, 72), resolutionunit="inch")
+    assert open_tiff(tmp_path / "a.tif").geometry.units == ("pixel", "pixel")
+
+
+@pytest.mark.parametrize(
+    ("axes", "units"),
+    [
+        ("yx", ("mm", "mm")),
+        ("zyx", ("um", "um", "um")),
+        ("tzyx", ("s", "nm", "um", "mm")),
+        ("tczyx", ("ms", "pixel", "um", "um", "um")),
+    ],
+)
+def test_labels_are_written_as_ome_tiff_with_sizes_and_units(tmp_path, axes, units):
+    shape = (2, 3, 4, 16, 20)[-len(axes) :]
+    labels = RNG.integers(0, 5, shape, dtype=np.uint16)
+    spacing = [1.0 if unit == "pixel" else 0.5 + n for n, unit in enumerate(units)]
+    geometry = Geometry.of_steps(shape, axes, spacing, units)
+    export_masks(tmp_path / "m.ome.tif", labels, geometry)
+    with tifffile.TiffFile(tmp_path / "m.ome.tif") as file:
+        assert file.is_ome
+    image = open_tiff(tmp_path / "m.ome.tif")
+    np.testing.assert_array_equal(image.data, labels)
+    assert (image.geometry.axes, image.geometry.units) == (tuple(axes), units)
+    assert image.geometry.spacing == tuple(spacing)
+
+
+def test_axes_that_ome_does_not_have_are_refused(tmp_path):
+    labels = np.zeros((1,) * 4 + (8, 9), np.uint8)
+    with pytest.raises(ImageError, match="OME-TIFF holds the axes t, z, c, y and x"):
+        export_masks(tmp_path / "m.ome.tif", labels)
+    export_masks(tmp_path / "m.tif", labels)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.tif"]
+
+
+@pytest.mark.parametrize("name", ["m.tif", "m.ome.tiff"])
+def test_each_page_is_asked_for_once_and_in_order(tmp_path, name):
+    asked = []
+
+    def read(index):
+        asked.append(index)
+        return np.full((16, 20), index[0], np.uint8)
+
+    export_masks(tmp_path / name, LazyStack((7, 16, 20), np.uint8, read))
+    assert asked == [(n,) for n in range(7)]
+    np.testing.assert_array_equal(open_tiff(tmp_path / name).data[:, 0, 0], range(7))
+
+
+def test_labels_of_any_integer_type_are_written(tmp_path):
+    labels = np.zeros((16, 20), np.int64)
+    labels[3, 4] = 70_000
+    export_masks(tmp_path / "m.tif", labels)
+    found = tifffile.imread(tmp_path / "m.tif")
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, labels)
+    export_masks(tmp_path / "m.tif", labels != 0)
+    assert tifffile.imread(tmp_path / "m.tif").dtype == np.uint8
+    labels[3, 4] = 2**40
+    with pytest.raises(ImageError, match="needs more than 32 bits"):
+        export_masks(tmp_path / "m.tif", labels)
+    with pytest.raises(ImageError, match="whole numbers, and these are float64"):
+        export_masks(tmp_path / "m.tif", labels / 2)
