@@ -43,6 +43,8 @@ class SliceChange:
         kind), ``undone`` (undo or redo), ``accepted``, ``reopened`` (no longer accepted).
     change : LabelChange
         Pixels that differ from what was known before; may be none.
+    labels : ndarray, shape (Y, X)
+        The slice now. Never changed in place.
     prediction : int
         Number of the prediction that the slice counts from now, see `Snapshot.number`.
     adapter : str or None
@@ -55,6 +57,7 @@ class SliceChange:
     index: SliceIndex
     action: Action
     change: LabelChange
+    labels: np.ndarray
     prediction: int
     adapter: str | None
     confidence: float | None
@@ -253,6 +256,7 @@ class SliceTracker:
                     index,
                     action,
                     change,
+                    known.seen,
                     now.number,
                     now.adapter,
                     now.confidence,

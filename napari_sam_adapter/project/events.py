@@ -1,0 +1,121 @@
+"""The lines of a journal: what happened, when, and to which slice."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from napari_sam_adapter.annotations import Action, SliceChange
+from napari_sam_adapter.project.runs import runs_of
+from napari_sam_adapter.volume import SliceIndex
+
+Deed = Literal[Action, "opened", "training", "trained"]
+_DEEDS = set(get_args(Action)) | {"opened", "training", "trained"}
+_CHECKSUM = re.compile(r',"crc":"([0-9a-f]{8})"}')
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line.
+
+    Attributes
+    ----------
+    do : str
+        What was done to a slice, see `annotations.SliceChange.action`; or ``opened`` (the image was
+        opened by a program), ``training`` (a run was started), ``trained`` (it made an adapter).
+    at : str
+        When, UTC, ISO 8601 with milliseconds.
+    n : int
+        Counts the lines of a journal from 1 on.
+    slice : tuple of int or None
+        Position on the slider axes; None where no slice is meant.
+    runs : tuple of int
+        Pixels that changed, see `runs.runs_of`.
+    prediction, adapter, confidence, accepted
+        Of the slice from now on, see `annotations.SliceChange`.
+    details : mapping
+        Of ``opened``, ``training`` and ``trained``, see docs/project-format.md.
+    """
+
+    do: str
+    at: str = ""
+    n: int = 0
+    slice: SliceIndex | None = None
+    runs: tuple[int, ...] = ()
+    prediction: int = 0
+    adapter: str | None = None
+    confidence: float | None = None
+    accepted: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, change: SliceChange) -> Event:
+        """Return the line of something that happened to a slice."""
+        return cls(
+            do=change.action,
+            at=now(),
+            slice=change.index,
+            runs=runs_of(change.change),
+            prediction=change.prediction,
+            adapter=change.adapter,
+            confidence=change.confidence,
+            accepted=change.is_accepted,
+        )
+
+    @property
+    def time(self) -> datetime:
+        """When."""
+        return datetime.fromisoformat(self.at)
+
+    def to_line(self, n: int) -> bytes:
+        """Return the line under a number, its end and a checksum of the rest included."""
+        values: dict[str, Any] = {"n": n, "at": self.at, "do": self.do}
+        if self.slice is not None:
+            values |= {
+                "slice": list(self.slice),
+                "runs": list(self.runs),
+                "prediction": self.prediction,
+                "adapter": self.adapter,
+                "confidence": self.confidence,
+                "accepted": self.accepted,
+            }
+        if self.details:
+            values["details"] = dict(self.details)
+        body = json.dumps(values, separators=(",", ":"), allow_nan=False)
+        return f'{body[:-1]},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Event:
+        """Read a line.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged.
+        """
+        text = line.decode("utf-8").rstrip("\n")
+        cut = len(text) - len(',"crc":"00000000"}')
+        checksum = _CHECKSUM.fullmatch(text, max(cut, 0))
+        body = text[:cut] + "}"
+        if not checksum or int(checksum[1], 16) != zlib.crc32(body.encode()):
+            raise ValueError("its checksum is wrong")
+        values = json.loads(body)
+        if values["do"] not in _DEEDS:
+            raise ValueError(f"it says {values['do']!r}, which this version does not know")
+        if "slice" in values:
+            values["slice"] = tuple(int(i) for i in values["slice"])
+            values["runs"] = tuple(int(i) for i in values["runs"])
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+def now() -> str:
+    """Return the time as events hold it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,268 @@
+"""What a project keeps of one image: who it is, and the journal and files of its masks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from napari_sam_adapter.annotations import SliceChange
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.events import Event, now
+from napari_sam_adapter.project.journal import JournalWriter, read_journal
+from napari_sam_adapter.project.mask_files import MaskFiles, mask_name, read_mask_file
+from napari_sam_adapter.project.replay import replayed
+from napari_sam_adapter.project.schema import read_described, write_described
+from napari_sam_adapter.slice_history import SliceHistory, Snapshot
+from napari_sam_adapter.volume import SliceIndex, SliceSource
+
+IMAGE_FILE, JOURNAL, MASKS = "image.json", "journal.jsonl", "masks"
+_KIND = "napari-sam-adapter image"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageIdentity:
+    """By what an image is known again.
+
+    Attributes
+    ----------
+    name : str
+        For people; not part of what it is known by.
+    shape : tuple of int
+        (..., Y, X), without colours.
+    is_colour : bool
+    dtype : str
+    digest : str
+        SHA-256 of all that and the pixels of the first, the middle and the last slice.
+    source : str or None
+        File or folder it was opened from.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    is_colour: bool
+    dtype: str
+    digest: str
+    source: str | None = None
+
+    @classmethod
+    def of(cls, source: SliceSource, name: str, path: str | None = None) -> ImageIdentity:
+        """Identify an image; reads three slices.
+
+        Raises
+        ------
+        ImageError
+            If they cannot be read.
+        """
+        middle = source.n_slices // 2
+        flats = sorted({0, middle, source.n_slices - 1})
+        slices = [source.read(source.index_of(flat)) for flat in flats]
+        dtype = slices[0].dtype.str
+        hashed = hashlib.sha256(repr((source.shape, source.is_colour, dtype)).encode())
+        for pixels in slices:
+            hashed.update(np.ascontiguousarray(pixels).tobytes())
+        return cls(name, source.shape, source.is_colour, dtype, hashed.hexdigest(), path)
+
+    @classmethod
+    def read(cls, folder: Path) -> ImageIdentity:
+        """Read what a record's folder says.
+
+        Raises
+        ------
+        StorageError
+            If it is damaged or newer than this program.
+        """
+        values = read_described(folder / IMAGE_FILE, _KIND)
+        try:
+            fields = {key: values[key] for key in cls.__slots__}
+            return cls(**fields | {"shape": tuple(int(size) for size in values["shape"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageError(f"{folder / IMAGE_FILE} is damaged: {error}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a record brings back.
+
+    Attributes
+    ----------
+    slices : dict of slice index to SliceHistory
+    n_strokes : int
+        Edits by the person in all.
+    troubles : list of str
+        Sentences about what was damaged, and what became of it.
+    """
+
+    slices: dict[SliceIndex, SliceHistory]
+    n_strokes: int
+    troubles: list[str]
+
+
+class ImageRecord:
+    """Writes down what happens to the masks of an image, and brings it back.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing.
+    identity : ImageIdentity
+    told : callable, optional
+        See `JournalWriter`.
+
+    Raises
+    ------
+    StorageError
+        If the record is open elsewhere, cannot be read, or is newer than this program.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: ImageIdentity,
+        told: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self.folder, self.identity = folder, identity
+        self._lock = _locked(folder)
+        try:
+            if not (folder / IMAGE_FILE).exists():
+                write_described(folder / IMAGE_FILE, _KIND, asdict(identity))
+            self._contents = read_journal(folder / JOURNAL)
+            self.journal = JournalWriter(folder / JOURNAL, self._contents, told)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._masks = MaskFiles(folder / MASKS)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever done to a slice."""
+        return all(event.slice is None for event in self._contents.events)
+
+    def masks_dtype(self) -> np.dtype:
+        """Return the smallest unsigned type that holds every label ever written."""
+        highest = max((max(e.runs[2::3], default=0) for e in self._contents.events), default=0)
+        return np.min_scalar_type(highest)
+
+    def restore(self, dtype: np.dtype) -> Restored:
+        """Bring back every slice as it was when the record was closed, or its program ended.
+
+        Parameters
+        ----------
+        dtype : dtype
+            Of the masks layer.
+
+        Raises
+        ------
+        StorageError
+            If the journal does not fit the image or the masks layer.
+        """
+        contents = self._contents
+        try:
+            slices = dict(replayed(contents.events, self._slice_shape, dtype))
+        except ValueError as error:
+            raise StorageError(
+                f"The journal of {self.identity.name} does not fit it: {error}. It is unchanged, "
+                f"in {self.folder}."
+            ) from error
+        troubles = list(contents.damaged)
+        if contents.torn:
+            troubles.append("The last line was unfinished, and is left out.")
+        if contents.damaged:
+            troubles += self._mend(slices, dtype)
+        strokes = sum(event.do == "painted" for event in contents.events)
+        return Restored(slices, strokes, troubles)
+
+    def listen(self, change: SliceChange) -> None:
+        """Write down what happened to a slice; the listener of a `SliceTracker`."""
+        n = self.journal.append(Event.of(change))
+        if change.change.positions.size:
+            self._masks.put(change.index, n, change.labels)
+
+    def note(self, do: str, details: Mapping[str, Any]) -> int:
+        """Write down something else that happened, and return its line number."""
+        return self.journal.append(Event(do, now(), details=details))
+
+    def close(self) -> None:
+        """Write what waits, and let others open the record.
+
+        Raises
+        ------
+        StorageError
+            If something could not be written.
+        """
+        try:
+            self.journal.close()
+        finally:
+            self._masks.close()
+            self._lock.release()
+
+    @property
+    def _slice_shape(self) -> tuple[int, int]:
+        height, width = self.identity.shape[-2:]
+        return height, width
+
+    def _mend(self, slices: dict[SliceIndex, SliceHistory], dtype: np.dtype) -> list[str]:
+        """Where journal lines are damaged, take the slices from their mask files if newer."""
+        last = {e.slice: e.n for e in self._contents.events if e.slice is not None and e.runs}
+        mended = []
+        for path in sorted((self.folder / MASKS).glob("*.tif")):
+            found, index = read_mask_file(path), _index_of(path)
+            if found is None or index is None or found[0] < last.get(index, 0):
+                continue
+            labels = found[1].astype(dtype)
+            known = slices.get(index)
+            if labels.shape != self._slice_shape:
+                continue
+            if known is None:
+                nobody = Snapshot(labels, labels != 0, None)
+                slices[index] = SliceHistory(nobody, labels, corrected=True)
+            elif np.array_equal(known.seen, labels):
+                continue
+            else:
+                known.seen = labels
+                known.corrected = bool(known.human(labels).any())
+            mended.append(f"{path.name} was taken from its mask file.")
+        return mended
+
+
+def _index_of(path: Path) -> SliceIndex | None:
+    try:
+        index = () if path.stem == "image" else tuple(int(part) for part in path.stem.split("-"))
+    except ValueError:
+        return None
+    return index if mask_name(index) == path.name else None
+
+
+def _locked(folder: Path) -> FileLock:
+    """Take the lock of a record.
+
+    Raises
+    ------
+    StorageError
+        If somebody has it, with who.
+    """
+    owner = folder / "opened-by.txt"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=0)
+        lock.acquire()
+        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+    except Timeout as error:
+        who = owner.read_text(encoding="utf-8") if owner.exists() else "another program"
+        raise StorageError(
+            f"The masks of this image are open in another window ({who}). What is painted here is "
+            "not recorded: close it there, then choose the image again."
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"{folder} could not be written: {error.strerror or error}. What is painted is not "
+            "recorded: choose another project folder."
+        ) from error
+    return lock

@@ -1,0 +1,152 @@
+"""A project: a folder that holds adapters, and a record of every image that was worked on in it.
+
+``project.json`` says what it is; ``adapters/`` is an `AdapterStore`; ``images/`` holds a folder per
+masks layer of an image, see `ImageRecord`. docs/project-format.md describes it to the last key.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.events import now
+from napari_sam_adapter.project.image_record import IMAGE_FILE, ImageIdentity, ImageRecord
+from napari_sam_adapter.project.schema import read_described, write_described
+from napari_sam_adapter.storage import check_writable
+from napari_sam_adapter.versions import AdapterStore
+
+PROJECT_FILE = "project.json"
+_KIND = "napari-sam-adapter project"
+_BARE = re.compile(r"adapter-\d{4,}\.safetensors|active\.json")
+
+
+class Project:
+    """A project folder. Nothing is written before there is something to keep.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Attributes
+    ----------
+    adapters : AdapterStore
+        Its adapter versions.
+
+    Raises
+    ------
+    StorageError
+        If the folder is a newer program's, or damaged. A folder of bare adapter files, as version
+        0.1 kept them, becomes a project.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if (folder / PROJECT_FILE).exists():
+            read_described(folder / PROJECT_FILE, _KIND)
+        else:
+            self._take_over_bare_adapters()
+        self.adapters = AdapterStore(folder / "adapters")
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    def create(self) -> None:
+        """Make the folder and its description, where they are missing.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be written.
+        """
+        if not (self.folder / PROJECT_FILE).exists():
+            check_writable(self.folder / PROJECT_FILE)
+            write_described(
+                self.folder / PROJECT_FILE, _KIND, {"id": uuid.uuid4().hex, "created": now()}
+            )
+
+    def records(self) -> list[tuple[Path, ImageIdentity]]:
+        """List the images that were worked on; damaged descriptions are left out.
+
+        Returns
+        -------
+        list of (folder, identity)
+            By name.
+        """
+        found = []
+        for path in sorted((self.folder / "images").glob(f"*/{IMAGE_FILE}")):
+            try:
+                found.append((path.parent, ImageIdentity.read(path.parent)))
+            except StorageError:
+                continue
+        return found
+
+    def folders_of(self, identity: ImageIdentity) -> list[Path]:
+        """List the records of an image: one for each masks layer it had."""
+        return [folder for folder, known in self.records() if known.digest == identity.digest]
+
+    def open_record(
+        self,
+        identity: ImageIdentity,
+        *,
+        besides: Collection[Path] = (),
+        told: Callable[[str], None] = lambda sentence: None,
+    ) -> ImageRecord:
+        """Open the record of an image, or begin one.
+
+        Parameters
+        ----------
+        identity : ImageIdentity
+        besides : collection of Path
+            Records that are in use for other masks layers of the same image.
+        told : callable, optional
+            Called in another thread when writing fails, see `JournalWriter`.
+
+        Raises
+        ------
+        StorageError
+            If it is open elsewhere, or cannot be read or written.
+        """
+        self.create()
+        free = [folder for folder in self.folders_of(identity) if folder not in besides]
+        return ImageRecord(free[0] if free else self._new_folder(identity), identity, told)
+
+    def _new_folder(self, identity: ImageIdentity) -> Path:
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", identity.name).strip("-").lower()[:40] or "image"
+        folder = self.folder / "images" / f"{slug}-{identity.digest[:10]}"
+        count = 1
+        candidate = folder
+        while candidate.exists():
+            count += 1
+            candidate = folder.with_name(f"{folder.name}-masks{count}")
+        return candidate
+
+    def _take_over_bare_adapters(self) -> None:
+        """Turn a folder of adapter files into a project. Interrupted, it goes on next time."""
+        try:
+            bare = [path for path in self.folder.iterdir() if _BARE.fullmatch(path.name)]
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(
+                f"{self.folder} could not be read: {error.strerror or error}."
+            ) from error
+        if not bare:
+            return
+        try:
+            (self.folder / "adapters").mkdir(exist_ok=True)
+            # What says which version is in use goes last: until then it is read here again.
+            for path in sorted(bare, key=lambda one: one.suffix == ".json"):
+                os.replace(path, self.folder / "adapters" / path.name)
+        except OSError as error:
+            raise StorageError(
+                f"{self.folder} holds adapters of an earlier version, and they could not be moved "
+                f"into its folder 'adapters': {error.strerror or error}. None is lost; make the "
+                "folder writable, or choose another."
+            ) from error
+        self.create()

@@ -1,0 +1,72 @@
+"""From a journal back to the slices as they were."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from napari_sam_adapter.project.events import Event
+from napari_sam_adapter.project.runs import written
+from napari_sam_adapter.slice_history import SliceHistory, Snapshot
+from napari_sam_adapter.volume import SliceIndex
+
+
+def by_slice(events: Iterable[Event]) -> dict[SliceIndex, list[Event]]:
+    """Sort the events of slices; slices do not depend on each other."""
+    sorted_events: dict[SliceIndex, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.slice is not None:
+            sorted_events[event.slice].append(event)
+    return dict(sorted_events)
+
+
+def replayed(
+    events: Iterable[Event], slice_shape: tuple[int, int], dtype: np.dtype
+) -> Iterator[tuple[SliceIndex, SliceHistory]]:
+    """Bring back every slice that something happened to.
+
+    Parameters
+    ----------
+    events : iterable of Event
+        In the order in which they happened.
+    slice_shape : tuple of int
+        (Y, X).
+    dtype : dtype
+        Of the masks.
+
+    Yields
+    ------
+    index : tuple of int
+    history : SliceHistory
+        Its ``seen`` are the labels. Undo and redo start anew.
+
+    Raises
+    ------
+    ValueError
+        If an event does not fit the slices.
+    """
+    for index, own in by_slice(events).items():
+        yield index, _slice_after(own, np.zeros(slice_shape, dtype))
+
+
+def _slice_after(events: Iterable[Event], labels: np.ndarray) -> SliceHistory:
+    nobody = np.zeros(labels.shape, bool)
+    # Undo and redo go back and forth between predictions, which their numbers name.
+    snapshots = {0: Snapshot(labels, nobody, None)}
+    now, accepted = snapshots[0], False
+    for event in events:
+        before, labels = labels, written(labels, event.runs)
+        if event.do == "adopted":
+            now = Snapshot(labels, labels != 0, None, None, event.prediction)
+        elif event.do == "predicted":
+            human = now.human | (before != now.written)
+            now = Snapshot(labels, human, event.adapter, event.confidence, event.prediction)
+        else:
+            now = snapshots.get(event.prediction, now)
+        snapshots[now.number] = now
+        accepted = event.accepted
+    history = SliceHistory(now, labels, accepted=accepted)
+    history.corrected = bool(history.human(labels).any())
+    return history

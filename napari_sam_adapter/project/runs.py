@@ -1,0 +1,52 @@
+"""Changed pixels of a slice as runs: start, length and value, which JSON can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from napari_sam_adapter.slice_history import LabelChange
+
+
+def runs_of(change: LabelChange) -> tuple[int, ...]:
+    """Return what a change writes.
+
+    Returns
+    -------
+    tuple of int
+        Start, length, value; start, length, value; and so on. A start counts the pixels of the
+        slice row by row. COCO's run lengths hold masks of a single class; these hold any labels.
+    """
+    positions, values = change.positions.astype(np.int64), change.new.astype(np.int64)
+    if not positions.size:
+        return ()
+    breaks = (np.diff(positions) != 1) | (np.diff(values) != 0)
+    starts = np.concatenate(([0], np.flatnonzero(breaks) + 1))
+    lengths = np.diff(np.append(starts, positions.size))
+    runs = np.stack((positions[starts], lengths, values[starts]), axis=1)
+    return tuple(runs.ravel().tolist())
+
+
+def written(labels: np.ndarray, runs: Sequence[int]) -> np.ndarray:
+    """Return a copy of a slice (Y, X) with runs written into it.
+
+    Raises
+    ------
+    ValueError
+        If they are no runs, or do not fit the slice or its type.
+    """
+    if len(runs) % 3:
+        raise ValueError(f"{len(runs)} numbers are not start, length and value")
+    triples = np.asarray(runs, np.int64).reshape(-1, 3)
+    starts, lengths, values = triples.T
+    if (starts < 0).any() or (lengths < 1).any() or (starts + lengths > labels.size).any():
+        raise ValueError(f"a run lies outside of the {labels.size} pixels of the slice")
+    limits = np.iinfo(labels.dtype)
+    if (values < limits.min).any() or (values > limits.max).any():
+        raise ValueError(f"a label does not fit {labels.dtype}")
+    changed = labels.copy()
+    pixels = changed.reshape(-1)
+    for start, length, value in triples.tolist():
+        pixels[start : start + length] = value
+    return changed

@@ -1,0 +1,93 @@
+"""The record of an image: what was known of its masks comes back whole."""
+
+import numpy as np
+import pytest
+
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
+from napari_sam_adapter.project.mask_files import read_mask_file
+from napari_sam_adapter.volume import SliceSource
+from tests.project.conftest import Work, brought_back, known_of
+
+
+def worked_on(folder, identity, seed, steps=60):
+    record = ImageRecord(folder, identity)
+    work = Work(seed, record.listen)
+    for _ in range(steps):
+        work.step()
+    record.close()
+    return work
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_labels_states_adapters_and_the_persons_pixels_come_back(tmp_path, identity, seed):
+    work = worked_on(tmp_path / "record", identity, seed)
+    record = ImageRecord(tmp_path / "record", identity)
+    restored = record.restore(np.dtype(np.uint8))
+    record.close()
+    tracker, labels = brought_back(restored)
+    assert known_of(tracker, labels) == known_of(work.tracker, work.labels)
+    assert not restored.troubles
+
+
+def test_work_goes_on_after_coming_back(tmp_path, identity):
+    """Undo starts anew, but all else is as if nothing had happened in between."""
+    folder = tmp_path / "record"
+    worked_on(folder, identity, 3)
+    for _ in range(3):
+        record = ImageRecord(folder, identity)
+        tracker, labels = brought_back(record.restore(np.dtype(np.uint8)))
+        work = Work(99)
+        work.tracker, work.labels = tracker, labels
+        tracker.listener = record.listen
+        for _ in range(20):
+            work.step()
+        record.close()
+    record = ImageRecord(folder, identity)
+    again = brought_back(record.restore(np.dtype(np.uint8)))
+    record.close()
+    assert known_of(*again) == known_of(tracker, labels)
+
+
+def test_masks_lie_in_the_folder_as_tiffs_that_anything_can_read(tmp_path, identity):
+    work = worked_on(tmp_path / "record", identity, 1)
+    for path in (tmp_path / "record" / "masks").iterdir():
+        _, labels = read_mask_file(path)
+        assert np.array_equal(labels, work.labels[int(path.stem)])
+    assert len(list((tmp_path / "record" / "masks").iterdir())) == 5
+
+
+def test_where_the_journal_is_damaged_the_mask_file_stands_in(tmp_path, identity):
+    work = worked_on(tmp_path / "record", identity, 1)
+    journal = tmp_path / "record" / "journal.jsonl"
+    lines = journal.read_bytes().split(b"\n")
+    journal.write_bytes(b"\n".join(lines[:20] + [b"rubbish"] * 10 + lines[30:]))
+    record = ImageRecord(tmp_path / "record", identity)
+    restored = record.restore(np.dtype(np.uint8))
+    record.close()
+    _, labels = brought_back(restored)
+    assert np.array_equal(labels, work.labels)
+    assert len([line for line in restored.troubles if "damaged" in line]) == 10
+    assert any("taken from its mask file" in line for line in restored.troubles)
+
+
+def test_a_record_that_is_open_is_refused_with_who_has_it(tmp_path, identity):
+    record = ImageRecord(tmp_path / "record", identity)
+    with pytest.raises(StorageError, match=r"open in another window \(process \d+ on "):
+        ImageRecord(tmp_path / "record", identity)
+    record.close()
+    ImageRecord(tmp_path / "record", identity).close()
+
+
+def test_an_image_is_known_by_its_pixels_and_not_by_its_name():
+    pixels = np.random.default_rng(0).integers(0, 255, (7, 12, 14)).astype(np.uint8)
+
+    def digest(data):
+        return ImageIdentity.of(SliceSource(data, is_colour=False), "any").digest
+
+    other = pixels.copy()
+    other[3, 5, 5] += 1
+    assert digest(pixels) == digest(pixels.copy())
+    assert digest(other) != digest(pixels)
+    assert digest(pixels[:, :, ::-1]) != digest(pixels)
+    assert digest(pixels.astype(np.int16)) != digest(pixels)

@@ -1,0 +1,122 @@
+"""The journal: what is written comes back; damage costs the damaged line."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from napari_sam_adapter.project.events import Event, now
+from napari_sam_adapter.project.journal import JournalWriter, read_journal
+from napari_sam_adapter.project.runs import runs_of, written
+from napari_sam_adapter.slice_history import LabelChange
+
+
+def event(number):
+    return Event("painted", now(), slice=(number,), runs=(number, 3, 1), prediction=2)
+
+
+def write(path, numbers):
+    writer = JournalWriter(path, read_journal(path))
+    for number in numbers:
+        writer.append(event(number))
+    writer.close()
+
+
+def test_runs_lead_from_one_slice_to_the_other():
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        before = random.integers(0, 3, (9, 11)).astype(np.uint16)
+        after = np.where(random.random((9, 11)) < random.random(), 700, before).astype(np.uint16)
+        runs = runs_of(LabelChange.between(before, after))
+        assert np.array_equal(written(before, runs), after)
+
+
+@pytest.mark.parametrize("runs", [(0, 3), (-1, 2, 1), (90, 20, 1), (0, 0, 1), (0, 2, 256)])
+def test_runs_that_do_not_fit_are_refused(runs):
+    with pytest.raises(ValueError, match=r"numbers|outside|fit"):
+        written(np.zeros((9, 11), np.uint8), runs)
+
+
+def test_what_is_appended_is_read_again_with_its_numbers(tmp_path):
+    path = tmp_path / "deep" / "journal.jsonl"
+    write(path, [5, 6])
+    write(path, [7])
+    contents = read_journal(path)
+    assert [(one.n, one.slice, one.runs) for one in contents.events] == [
+        (1, (5,), (5, 3, 1)),
+        (2, (6,), (6, 3, 1)),
+        (3, (7,), (7, 3, 1)),
+    ]
+    assert not contents.torn
+    assert not contents.damaged
+
+
+def test_a_torn_last_line_costs_that_line_only_and_is_cut_off(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    write(path, [1, 2, 3])
+    whole = path.read_bytes()
+    last = whole.rstrip(b"\n").rfind(b"\n") + 1
+    for cut in range(last + 1, len(whole)):
+        path.write_bytes(whole[:cut])
+        contents = read_journal(path)
+        assert contents.torn
+        assert [one.n for one in contents.events] == [1, 2]
+    write(path, [9])
+    assert [one.slice for one in read_journal(path).events] == [(1,), (2,), (9,)]
+
+
+def test_a_damaged_line_in_the_middle_is_named_and_the_others_come_back(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    write(path, [1, 2, 3])
+    lines = path.read_bytes().split(b"\n")
+    lines[1] = lines[1].replace(b"[2,3,1]", b"[2,9,1]")
+    path.write_bytes(b"\n".join(lines))
+    contents = read_journal(path)
+    assert [one.n for one in contents.events] == [1, 3]
+    assert "line 2 is damaged: its checksum is wrong" in contents.damaged[0]
+
+
+def test_flush_waits_until_the_line_is_in_the_file(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    writer = JournalWriter(path, read_journal(path))
+    for number in range(20):
+        writer.append(event(number))
+        assert writer.flush(5)
+        assert len(read_journal(path).events) == number + 1 == writer.acknowledged
+    writer.close()
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from napari_sam_adapter.project.events import Event, now
+from napari_sam_adapter.project.journal import JournalWriter, read_journal
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write past the limit fails like a full disk
+path, said = Path(sys.argv[1]), []
+writer = JournalWriter(path, read_journal(path), said.append)
+resource.setrlimit(resource.RLIMIT_FSIZE, (700, resource.RLIM_INFINITY))
+for number in range(40):
+    writer.append(Event("painted", now(), slice=(number,), runs=(number, 3, 1)))
+assert not writer.flush(1.0)
+on_disk = read_journal(path)
+assert not on_disk.torn and len(on_disk.events) == writer.acknowledged < 40
+assert "free some space" in said[0], said
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert writer.flush(5.0)
+writer.close()
+assert said[1:] == [""], said
+assert [event.slice for event in read_journal(path).events] == [(n,) for n in range(40)]
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes")
+def test_a_full_disk_loses_nothing_and_is_told(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "journal.jsonl")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,61 @@
+"""The project folder: made when needed, taken over from earlier versions, refused when newer."""
+
+import json
+
+import pytest
+
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.project import Project
+
+
+def test_looking_at_a_project_writes_nothing(tmp_path):
+    project = Project(tmp_path / "new")
+    assert project.records() == []
+    assert project.adapters.versions() == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_image_finds_its_record_again(tmp_path, identity):
+    record = Project(tmp_path).open_record(identity)
+    record.close()
+    again = Project(tmp_path).open_record(identity)
+    again.close()
+    assert again.folder == record.folder
+    assert [known for _, known in Project(tmp_path).records()] == [identity]
+
+
+def test_a_second_masks_layer_of_an_image_gets_a_record_of_its_own(tmp_path, identity):
+    project = Project(tmp_path)
+    first = project.open_record(identity)
+    second = project.open_record(identity, besides={first.folder})
+    assert second.folder != first.folder
+    first.close()
+    second.close()
+
+
+def test_a_folder_of_bare_adapters_becomes_a_project_and_loses_nothing(tmp_path):
+    (tmp_path / "adapter-0003.safetensors").write_bytes(b"three")
+    (tmp_path / "active.json").write_text('{"active": 3}')
+    (tmp_path / "notes.txt").write_text("the person's own")
+    project = Project(tmp_path)
+    assert (project.adapters.folder / "adapter-0003.safetensors").read_bytes() == b"three"
+    assert (project.adapters.folder / "active.json").read_text() == '{"active": 3}'
+    assert (tmp_path / "notes.txt").exists()
+    assert json.loads((tmp_path / "project.json").read_text())["schema_version"] == 1
+
+
+def test_a_newer_project_is_refused_and_left_alone(tmp_path):
+    Project(tmp_path).create()
+    path = tmp_path / "project.json"
+    newer = json.loads(path.read_text()) | {"schema_version": 99}
+    path.write_text(json.dumps(newer))
+    with pytest.raises(StorageError, match=r"schema version 99.*update napari-sam-adapter"):
+        Project(tmp_path)
+    assert json.loads(path.read_text()) == newer
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "something else"}', '{"schema_version"'])
+def test_a_damaged_description_is_named(tmp_path, content):
+    (tmp_path / "project.json").write_text(content)
+    with pytest.raises(StorageError, match=r"project\.json"):
+        Project(tmp_path)
