@@ -1,0 +1,21 @@
+"""Nothing that was acknowledged is lost when the program is killed."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked for each of 200 deaths")
+def test_work_killed_at_200_random_moments_comes_back_to_the_last_line(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.project.killed", str(tmp_path), "200"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = int(re.match(r"(\d+) lines", result.stdout)[1])
+    assert lines > 1000  # it was indeed at work when it was killed
