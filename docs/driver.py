@@ -15,8 +15,8 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 
 from napari_sam_adapter.demo import synthetic_demo_data
+from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.session import Session
-from napari_sam_adapter.versions import AdapterStore
 from napari_sam_adapter.widgets.dock import STARTING, SamAdapterDock
 from napari_sam_adapter.widgets.launch import add_demo_layers
 
@@ -34,7 +34,7 @@ class Driver:
         data = synthetic_demo_data(n_frames)
         add_demo_layers(self.viewer, data)
         self.truth = np.stack(list(data.masks)).astype(np.uint8)
-        self.dock = SamAdapterDock(self.viewer, Session(AdapterStore(Path(self._folder.name))))
+        self.dock = SamAdapterDock(self.viewer, Session(Project(Path(self._folder.name))))
         self.viewer.window.add_dock_widget(self.dock, name="SAM Adapter")
         self.wait(lambda: self.dock.message.text() != STARTING)
 

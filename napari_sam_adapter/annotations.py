@@ -238,6 +238,10 @@ class SliceTracker:
         """Iterate over the slices that were ever predicted, painted or accepted."""
         yield from sorted(self._slices)
 
+    def history_of(self, index: SliceIndex) -> SliceHistory | None:
+        """Return what is known of a slice; None for one nothing happened to."""
+        return self._slices.get(index)
+
     def ready(self) -> list[SliceIndex]:
         """List the corrected and accepted slices: those to train on."""
         ready = (SliceState.CORRECTED, SliceState.ACCEPTED)

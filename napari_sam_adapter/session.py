@@ -18,6 +18,8 @@ from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.errors import PromptError, TrainingError, WeightsError
+from napari_sam_adapter.project.home import remember_folder
+from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.sam.registry import (
     BASE_MODELS,
@@ -28,7 +30,7 @@ from napari_sam_adapter.sam.registry import (
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
-from napari_sam_adapter.versions import AdapterStore, AdapterVersion, remember_folder
+from napari_sam_adapter.versions import AdapterStore, AdapterVersion
 
 CAREFUL_VIEWS = 2
 
@@ -38,43 +40,49 @@ class Session:
 
     Parameters
     ----------
-    store : AdapterStore
+    project : Project
     base : str, optional
         Base model for the first training and for predictions without an adapter; by default the one
-        chosen last in the store.
+        chosen last in the project.
     device : str
     predictor : Predictor, optional
         The owner of the prediction process; by default one of this session's own.
 
     Attributes
     ----------
+    project : Project
+    store : AdapterStore
+        The adapters of the project.
     careful : bool or None
         Whether predictions average views of a slice; None is what suits the model.
+    project_changed : Signal
+        Another project is open.
     active_changed : Signal
         Another version (or the base model) predicts from now on.
     classes_changed : Signal
         There are other classes, or they have other names.
     """
 
+    project_changed = Signal()
     active_changed = Signal()
     classes_changed = Signal()
 
     def __init__(
         self,
-        store: AdapterStore,
+        project: Project,
         *,
         base: str | None = None,
         device: str = "auto",
         predictor: Predictor | None = None,
     ) -> None:
-        self.store = store
-        self.base = base or _remembered_base(store)
+        self.project, self.store = project, project.adapters
+        self.base = base or _remembered_base(self.store)
         self.device = device
         self.predictor = predictor or Predictor()
         self.careful: bool | None = None
         self.trainer = Trainer()
         self._names: dict[str, str] = {}
-        self._active = store.active
+        self._active = self.store.active
         self._classes = _classes_of(self._active)
 
     @property
@@ -209,20 +217,23 @@ class Session:
         """Whether a version is the one that predicts."""
         return self._active is not None and self._active.path.resolve() == version.path.resolve()
 
-    def open_store(self, folder: Path) -> None:
-        """Continue with the versions of another folder, today and tomorrow.
+    def open_project(self, folder: Path) -> None:
+        """Continue with another project, today and tomorrow.
 
         Raises
         ------
         StorageError
-            If it cannot be written to.
+            If it cannot be read or written to; nothing has changed then.
         """
-        check_writable(folder / "active.json")
+        project = Project(folder)
+        project.create()
+        check_writable(folder / "adapters" / "active.json")
         remember_folder(folder)
-        self.store, self._names = AdapterStore(folder), {}
+        self.project, self.store, self._names = project, project.adapters, {}
         self.base = _remembered_base(self.store)
         self._active = self.store.active
         self._set_classes(_classes_of(self._active))
+        self.project_changed.emit()
         self.active_changed.emit()
 
     def load_adapter_file(self, path: Path) -> AdapterVersion:

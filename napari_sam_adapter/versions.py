@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.errors import CheckpointError, StorageError
 from napari_sam_adapter.storage import write_atomically
 
 _FILE_NAME = re.compile(r"adapter-(\d{4,})\.safetensors")
-HOME_VARIABLE = "NAPARI_SAM_ADAPTER_HOME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,34 +62,6 @@ class AdapterVersion:
 
 def _score(dice: object) -> str:
     return f"held-out Dice {dice:.2f}" if isinstance(dice, float) else "not in the held-out slices"
-
-
-def default_folder() -> Path:
-    """Return where versions are kept: the folder chosen last, else one of our own.
-
-    The environment variable ``NAPARI_SAM_ADAPTER_HOME`` moves our own.
-    """
-    try:
-        chosen = Path((_home() / "folder.txt").read_text(encoding="utf-8").strip())
-    except (OSError, ValueError):
-        return _home() / "adapters"
-    return chosen if chosen.is_dir() else _home() / "adapters"
-
-
-def remember_folder(folder: Path) -> None:
-    """Let `default_folder` return this folder from now on.
-
-    Raises
-    ------
-    StorageError
-        If that cannot be written down.
-    """
-    write_atomically(_home() / "folder.txt", str(folder.resolve()).encode())
-
-
-def _home() -> Path:
-    home = os.environ.get(HOME_VARIABLE)
-    return Path(home) if home else Path(platformdirs.user_data_dir("napari-sam-adapter", False))
 
 
 def _read(path: Path) -> bytes:

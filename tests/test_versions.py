@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.errors import CheckpointError, StorageError
-from napari_sam_adapter.versions import HOME_VARIABLE, AdapterStore, default_folder
+from napari_sam_adapter.versions import AdapterStore
 
 
 def adapter_file(path: Path, adapter_id: str, **training: object) -> Path:
@@ -192,13 +192,6 @@ def test_the_label_tells_number_gear_slices_and_score(store):
 def test_the_label_leaves_out_a_score_that_was_not_taken(store):
     adapter_file(store.path_of(1), "id", n_slices=3, held_out_dice_after=None)
     assert "Dice" not in store.get(1).label
-
-
-def test_the_environment_moves_the_default_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    assert default_folder() == tmp_path / "adapters"
-    monkeypatch.delenv(HOME_VARIABLE)
-    assert tmp_path not in default_folder().parents
 
 
 def test_the_note_of_the_choice_is_plain_json(filled):

@@ -8,14 +8,14 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from napari_sam_adapter.annotations import Action, SliceChange
-from napari_sam_adapter.project.runs import runs_of
+from napari_sam_adapter.project.runs import runs_of, runs_of_labels
+from napari_sam_adapter.slice_history import SliceHistory
 from napari_sam_adapter.volume import SliceIndex
 
-Deed = Literal[Action, "opened", "training", "trained"]
-_DEEDS = set(get_args(Action)) | {"opened", "training", "trained"}
+_DEEDS = {*get_args(Action), "stated", "training", "trained"}
 _CHECKSUM = re.compile(r',"crc":"([0-9a-f]{8})"}')
 
 
@@ -26,8 +26,9 @@ class Event:
     Attributes
     ----------
     do : str
-        What was done to a slice, see `annotations.SliceChange.action`; or ``opened`` (the image was
-        opened by a program), ``training`` (a run was started), ``trained`` (it made an adapter).
+        What was done to a slice, see `annotations.SliceChange.action`; ``stated`` (all that is
+        known of it, whatever was written before); ``training`` (a run was started), ``trained``
+        (it made an adapter).
     at : str
         When, UTC, ISO 8601 with milliseconds.
     n : int
@@ -39,7 +40,7 @@ class Event:
     prediction, adapter, confidence, accepted
         Of the slice from now on, see `annotations.SliceChange`.
     details : mapping
-        Of ``opened``, ``training`` and ``trained``, see docs/project-format.md.
+        Of ``stated``, ``training`` and ``trained``, see docs/project-format.md.
     """
 
     do: str
@@ -65,6 +66,24 @@ class Event:
             adapter=change.adapter,
             confidence=change.confidence,
             accepted=change.is_accepted,
+        )
+
+    @classmethod
+    def stating(cls, index: SliceIndex, known: SliceHistory) -> Event:
+        """Return a line that says all that is known of a slice."""
+        return cls(
+            do="stated",
+            at=now(),
+            slice=index,
+            runs=runs_of_labels(known.seen),
+            prediction=known.now.number,
+            adapter=known.now.adapter,
+            confidence=known.now.confidence,
+            accepted=known.accepted,
+            details={
+                "written": runs_of_labels(known.now.written),
+                "human": runs_of_labels(known.now.human),
+            },
         )
 
     @property

@@ -185,6 +185,10 @@ class ImageRecord:
         if change.change.positions.size:
             self._masks.put(change.index, n, change.labels)
 
+    def state(self, index: SliceIndex, known: SliceHistory) -> None:
+        """Write down all that is known of a slice."""
+        self._masks.put(index, self.journal.append(Event.stating(index, known)), known.seen)
+
     def note(self, do: str, details: Mapping[str, Any]) -> int:
         """Write down something else that happened, and return its line number."""
         return self.journal.append(Event(do, now(), details=details))
@@ -251,7 +255,8 @@ def _locked(folder: Path) -> FileLock:
     owner = folder / "opened-by.txt"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock", timeout=0)
+        # Taken in one thread and given back in another.
+        lock = FileLock(folder / "lock", timeout=0, thread_local=False)
         lock.acquire()
         owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
     except Timeout as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import now
-from napari_sam_adapter.project.image_record import IMAGE_FILE, ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, ImageIdentity, ImageRecord
 from napari_sam_adapter.project.schema import read_described, write_described
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.versions import AdapterStore
@@ -87,8 +87,9 @@ class Project:
         return found
 
     def folders_of(self, identity: ImageIdentity) -> list[Path]:
-        """List the records of an image: one for each masks layer it had."""
-        return [folder for folder, known in self.records() if known.digest == identity.digest]
+        """List the records of an image, one for each masks layer it had, the latest first."""
+        own = [folder for folder, known in self.records() if known.digest == identity.digest]
+        return sorted(own, key=_last_change, reverse=True)
 
     def open_record(
         self,
@@ -150,3 +151,10 @@ class Project:
                 "folder writable, or choose another."
             ) from error
         self.create()
+
+
+def _last_change(record: Path) -> float:
+    try:
+        return (record / JOURNAL).stat().st_mtime
+    except OSError:
+        return 0.0

@@ -57,8 +57,11 @@ def _slice_after(events: Iterable[Event], labels: np.ndarray) -> SliceHistory:
     snapshots = {0: Snapshot(labels, nobody, None)}
     now, accepted = snapshots[0], False
     for event in events:
-        before, labels = labels, written(labels, event.runs)
-        if event.do == "adopted":
+        before = labels
+        labels = written(np.zeros_like(labels) if event.do == "stated" else labels, event.runs)
+        if event.do == "stated":
+            now = _stated(event, labels)
+        elif event.do == "adopted":
             now = Snapshot(labels, labels != 0, None, None, event.prediction)
         elif event.do == "predicted":
             human = now.human | (before != now.written)
@@ -70,3 +73,13 @@ def _slice_after(events: Iterable[Event], labels: np.ndarray) -> SliceHistory:
     history = SliceHistory(now, labels, accepted=accepted)
     history.corrected = bool(history.human(labels).any())
     return history
+
+
+def _stated(event: Event, labels: np.ndarray) -> Snapshot:
+    """Return what a line says that states all."""
+    try:
+        predicted = written(np.zeros_like(labels), event.details["written"])
+        human = written(np.zeros(labels.shape, np.uint8), event.details["human"]).astype(bool)
+    except KeyError as error:
+        raise ValueError(f"line {event.n} does not say {error}") from error
+    return Snapshot(predicted, human, event.adapter, event.confidence, event.prediction)

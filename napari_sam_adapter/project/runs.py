@@ -28,6 +28,12 @@ def runs_of(change: LabelChange) -> tuple[int, ...]:
     return tuple(runs.ravel().tolist())
 
 
+def runs_of_labels(labels: np.ndarray) -> tuple[int, ...]:
+    """Return the runs that write a slice (Y, X) of integers or bool into an empty one."""
+    values = labels.astype(np.int64)
+    return runs_of(LabelChange.between(np.zeros_like(values), values))
+
+
 def written(labels: np.ndarray, runs: Sequence[int]) -> np.ndarray:
     """Return a copy of a slice (Y, X) with runs written into it.
 

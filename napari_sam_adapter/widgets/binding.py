@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -17,13 +16,13 @@ from napari_sam_adapter.annotations import SliceState, SliceTracker
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
+from napari_sam_adapter.widgets.edits import edited_slices
 
 if TYPE_CHECKING:
     import napari
 
 SCAN_INTERVAL_MS = 700
 SCAN_SECONDS = 0.008
-SLICES_LOOKED_AT_AFTER_UNDO = 4
 # What is known of a masks layer outlives the dock: it may be closed and opened again.
 _TRACKERS: WeakKeyDictionary[Labels, SliceTracker] = WeakKeyDictionary()
 
@@ -57,7 +56,6 @@ class LayerBinding(QObject):
         self.source = source_of(image)
         check_labels(labels, self.source)
         self.tracker = self._tracker()
-        self._last_predicted: deque[SliceIndex] = deque(maxlen=SLICES_LOOKED_AT_AFTER_UNDO)
         self._waiting: list[SlicePredicted] = []
         self._next_scan = 0
         self._check_soon = QTimer(self)
@@ -149,7 +147,6 @@ class LayerBinding(QObject):
             fixed = tuple(np.full(count, position) for position in index)
             where = (*fixed, *change.rows_and_columns(self.source.slice_shape))
             self.labels.data_setitem(where, change.new)
-            self._last_predicted.append(index)
         written = self.labels_of(index)
         self.tracker.prediction_written(
             index, written, change, prediction.adapter_id, prediction.confidence
@@ -177,9 +174,10 @@ class LayerBinding(QObject):
             self._tell(changed)
 
     def check_slice_in_view(self) -> None:
-        """Look at the slice in view, and at those an undo may have reached."""
+        """Look at the slice in view, and at those the last edit or undo reached."""
         if self._fits:
-            self._tell([self._check(i) for i in {self.index_in_view(), *self._last_predicted}])
+            edited = edited_slices(self.labels, len(self.source.slider_shape))
+            self._tell([self._check(index) for index in {self.index_in_view(), *edited}])
 
     @property
     def _fits(self) -> bool:
@@ -266,11 +264,13 @@ def check_labels(labels: Labels, source: SliceSource) -> None:
         )
 
 
-def new_labels_layer(viewer: napari.Viewer, image: Image) -> Labels:
+def new_labels_layer(
+    viewer: napari.Viewer, image: Image, dtype: np.dtype | type = np.uint8
+) -> Labels:
     """Add an empty masks layer that lies on an image exactly."""
     source = source_of(image)
     labels = Labels(
-        np.zeros(source.shape, np.uint8),
+        np.zeros(source.shape, dtype),
         name=f"{image.name} masks",
         opacity=0.5,
         **placement_of(image),

@@ -17,6 +17,7 @@ from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.prediction import Prediction
 from napari_sam_adapter.widgets.prompt_layers import PromptLayers
+from napari_sam_adapter.widgets.recording import Recording
 from napari_sam_adapter.widgets.retraining import Retraining
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class DockController(QObject):
     Attributes
     ----------
     layers : LayerChoice
+    recording : Recording
     classes : ClassChoice
     prompts : PromptLayers
     prediction : Prediction
@@ -58,6 +60,7 @@ class DockController(QObject):
         super().__init__(parent)
         self.session = session
         self.layers = LayerChoice(viewer, self)
+        self.recording = Recording(viewer, session, self.layers, self)
         self.classes = ClassChoice(session, self.layers, self)
         self.prompts = PromptLayers(viewer, self.layers, self)
         self.prediction = Prediction(
@@ -71,6 +74,7 @@ class DockController(QObject):
         self._engine_job: Job | None = None
         self._base_job: Job | None = None
         self.layers.failed.connect(self._on_failed)
+        self.recording.said.connect(self.said)
         self.prediction.said.connect(self.said)
         self.retraining.said.connect(self.said)
         self.fetching.said.connect(self.said)
@@ -200,11 +204,11 @@ class DockController(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
 
-    def open_folder(self, folder: Path) -> None:
-        """Keep versions in another folder from now on."""
+    def open_project(self, folder: Path) -> None:
+        """Keep masks and versions in another project from now on."""
         try:
-            self.session.open_store(folder)
-            self.said.emit(f"Versions are kept in {folder} from now on.", False)
+            self.session.open_project(folder)
+            self.said.emit(f"Masks and versions are kept in {folder} from now on.", False)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
 
@@ -226,6 +230,8 @@ class DockController(QObject):
         self.prediction.cancel()
         self.fetching.cancel()
         self.session.close()
+        self.recording.close()
+        self.session.project_changed.disconnect()
         self.session.active_changed.disconnect()
         self.session.classes_changed.disconnect()
         self.classes.close()

@@ -11,9 +11,10 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.project.home import default_folder
+from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session
-from napari_sam_adapter.versions import AdapterStore, default_folder
 from napari_sam_adapter.widgets.binding import LayerBinding
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.controller import DockController
@@ -45,7 +46,7 @@ class SamAdapterDock(QWidget):
     napari_viewer : napari.Viewer
         Given by napari.
     session : Session, optional
-        For tests and scripts; by default the versions of the person's own folder.
+        For tests and scripts; by default the project chosen last.
     """
 
     # Qt sends events while the constructor still runs.
@@ -57,7 +58,7 @@ class SamAdapterDock(QWidget):
         super().__init__()
         # napari hands plugins a proxy whose layers are proxies too; they are compared by identity.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        session = session or Session(AdapterStore(default_folder()))
+        session = session or Session(Project(default_folder()))
         self.controller = DockController(viewer, session, self)
         self.layers_panel = LayersPanel(viewer)
         self.models_panel = ModelsPanel()
@@ -173,7 +174,7 @@ class SamAdapterDock(QWidget):
         self.versions_panel.version_requested.connect(controller.activate)
         self.versions_panel.load_requested.connect(controller.load_adapter_file)
         self.versions_panel.export_requested.connect(controller.export_active)
-        self.versions_panel.folder_requested.connect(controller.open_folder)
+        self.versions_panel.folder_requested.connect(controller.open_project)
         self.predict_panel.slice_requested.connect(prediction.predict_slice)
         self.predict_panel.all_requested.connect(prediction.predict_all)
         self.predict_panel.cancel_requested.connect(prediction.cancel)
@@ -226,7 +227,7 @@ class SamAdapterDock(QWidget):
         store = self.controller.session.store
         versions = store.versions()
         active = self.controller.session.active
-        self.versions_panel.show_versions(versions, active, store.folder)
+        self.versions_panel.show_versions(versions, active, self.controller.session.project.folder)
         spec = base_model(self.controller.session.model().base)
         self.models_panel.show_base(spec.name)
         size = None if active is None else active.card.input_size

@@ -25,6 +25,8 @@ class LayerChoice(QObject):
         Other layers are worked on now, or none.
     slices_changed : Signal()
         The state of a slice, or the slice in view, changed.
+    closed : Signal(object)
+        A `LayerBinding` is not listened to any more.
     failed : Signal(str)
         The chosen layers cannot be used; a sentence for the person.
     """
@@ -32,6 +34,7 @@ class LayerChoice(QObject):
     image_changed = Signal()
     changed = Signal()
     slices_changed = Signal()
+    closed = Signal(object)
     failed = Signal(str)
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
@@ -114,6 +117,7 @@ class LayerChoice(QObject):
         binding = LayerBinding(self._viewer, image, labels)
         if known is not None:
             known.close()
+            self.closed.emit(known)
         binding.slices_changed.connect(self.slices_changed)
         self._bindings[id(labels)] = binding
         return binding
@@ -122,6 +126,7 @@ class LayerChoice(QObject):
         for key, binding in list(self._bindings.items()):
             if not binding.is_alive:
                 binding.close()
+                self.closed.emit(binding)
                 del self._bindings[key]
                 if binding is self.binding:
                     self.binding = None

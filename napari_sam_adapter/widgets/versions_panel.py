@@ -38,12 +38,12 @@ class VersionsPanel(QWidget):
         self.version_box.activated.connect(self._on_activated)
         self.menu_button = QToolButton()
         self.menu_button.setText("⋯")
-        self.menu_button.setToolTip("Load, export, or choose the folder of the versions")
+        self.menu_button.setToolTip("Load, export, or open another project")
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self.menu_button)
         menu.addAction("Load an adapter file…", self._ask_load)
         menu.addAction("Export the version in use…", self._ask_export)
-        menu.addAction("Keep versions in another folder…", self._ask_folder)
+        menu.addAction("Open another project folder…", self._ask_folder)
         self.menu_button.setMenu(menu)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -66,7 +66,7 @@ class VersionsPanel(QWidget):
         used = "" if active is None else f"{active.details}\n\n"
         self.version_box.setToolTip(
             f"{used}The model that predicts. Retraining continues from it.\n"
-            f"Versions are kept in {folder}"
+            f"Versions and masks are kept in {folder}"
         )
 
     def _on_activated(self, row: int) -> None:
@@ -85,6 +85,6 @@ class VersionsPanel(QWidget):
             self.export_requested.emit(Path(path))
 
     def _ask_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Folder of adapter versions")
+        path = QFileDialog.getExistingDirectory(self, "Project folder")
         if path:
             self.folder_requested.emit(Path(path))

@@ -91,3 +91,21 @@ def test_an_image_is_known_by_its_pixels_and_not_by_its_name():
     assert digest(other) != digest(pixels)
     assert digest(pixels[:, :, ::-1]) != digest(pixels)
     assert digest(pixels.astype(np.int16)) != digest(pixels)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_slice_can_be_stated_whole_whatever_was_written_before(tmp_path, identity, seed):
+    worked_on(tmp_path / "record", identity, seed, steps=30)
+    other = Work(seed + 50)
+    for _ in range(60):
+        other.step()
+    record = ImageRecord(tmp_path / "record", identity)
+    for index in range(5):
+        if other.tracker.history_of((index,)) is not None:
+            record.state((index,), other.tracker.history_of((index,)))
+    record.close()
+    record = ImageRecord(tmp_path / "record", identity)
+    tracker, labels = brought_back(record.restore(np.dtype(np.uint8)))
+    record.close()
+    wanted = known_of(other.tracker, other.labels)
+    assert {index: known_of(tracker, labels)[index] for index in wanted} == wanted

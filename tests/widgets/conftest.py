@@ -5,8 +5,8 @@ import pytest
 
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predictor import Predictor
+from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.session import Session
-from napari_sam_adapter.versions import AdapterStore
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 
 TIMEOUT_MS = 90_000
@@ -90,6 +90,9 @@ class Person:
         self.labels.redo()
         self.settle()
 
+    def wait_for_record(self):
+        self.wait(lambda: not self.controller.recording.is_busy)
+
     def settle(self):
         """Let the deferred look at the slice happen."""
         self.qtbot.wait(30)
@@ -117,14 +120,14 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
     """Return a function that opens a viewer with the dock."""
     docks = []
 
-    def open_one(image=None, *, store=None, show=False, **layer):
+    def open_one(image=None, *, project=None, show=False, **layer):
         viewer = make_napari_viewer(show=show)
         if image is not None:
             viewer.add_image(image, name="image", **layer)
             # napari opens a stack in its middle.
             viewer.dims.current_step = (0,) * viewer.dims.ndim
         session = Session(
-            AdapterStore(store or tmp_path / "adapters"), device="cpu", predictor=predictor
+            Project(project or tmp_path / "project"), device="cpu", predictor=predictor
         )
         dock = SamAdapterDock(viewer, session)
         viewer.window.add_dock_widget(dock, name="SAM Adapter")
@@ -139,6 +142,7 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
             lambda dock=dock: (
                 not dock.controller.prediction.is_running
                 and not dock.controller.retraining.is_running
+                and not dock.controller.recording.is_busy
             ),
             timeout=TIMEOUT_MS,
         )

@@ -170,8 +170,8 @@ def test_broken_and_foreign_adapter_files_are_refused(person, tmp_path):
 
 
 def test_a_damaged_version_in_the_store_is_named_and_the_others_stay(open_person, polyps, tmp_path):
-    folder = tmp_path / "adapters"
-    folder.mkdir()
+    folder = tmp_path / "project" / "adapters"
+    folder.mkdir(parents=True)
     (folder / "adapter-0003.safetensors").write_bytes(b"\x00" * 20)
     person = open_person(polyps.frames, rgb=True)
     assert AdapterStore(folder).next_number() == 4

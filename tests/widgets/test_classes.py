@@ -169,7 +169,7 @@ def test_a_label_that_is_no_class_is_named_and_nothing_is_lost(two_classes):
 def test_a_new_dock_shows_the_classes_of_the_version_in_use(two_classes, open_person, tmp_path):
     two_classes.retrain(gear="quick", minutes=0.1)
     two_classes.wait_for_training()
-    again = open_person(store=tmp_path / "adapters")
+    again = open_person(project=tmp_path / "project")
     assert names(again.dock.classes_panel) == ["left", "right"]
 
 

@@ -122,7 +122,7 @@ def test_switching_layers_and_back_keeps_what_is_known(person, polyps):
 
 def test_two_viewers_do_not_mix(open_person, polyps, tmp_path):
     one = open_person(polyps.frames, rgb=True)
-    two = open_person(polyps.frames[:3], rgb=True, store=tmp_path / "other")
+    two = open_person(polyps.frames[:3], rgb=True, project=tmp_path / "other")
     one.predict()
     two.go_to(2)
     two.predict()

@@ -90,7 +90,7 @@ def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
     viewer.layers.remove("another")
     viewer.dims.set_current_step(0, 3)
     qtbot.keyClick(viewer.window._qt_viewer.canvas.native, "A", Qt.KeyboardModifier.ShiftModifier)
-    dock = SamAdapterDock(viewer, Session(person.controller.session.store, device="cpu"))
+    dock = SamAdapterDock(viewer, Session(person.controller.session.project, device="cpu"))
     viewer.window.add_dock_widget(dock)
     person.dock = dock
     dock.layers_panel.labels_box.value = labels

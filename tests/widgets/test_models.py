@@ -100,8 +100,8 @@ def test_predicting_without_the_weights_says_how_to_get_them(open_person, polyps
 
 
 def test_the_chosen_model_is_remembered_tomorrow(open_person, server, tmp_path):
-    choose(open_person(store=tmp_path / "store"), "sam_vit_b")
-    again = open_person(store=tmp_path / "store")
+    choose(open_person(project=tmp_path / "store"), "sam_vit_b")
+    again = open_person(project=tmp_path / "store")
     assert again.controller.session.base == "sam_vit_b"
     assert again.dock.models_panel.base_box.currentData() == "sam_vit_b"
     sizes = [size for _, size in [(c, c) for c in again.dock.retrain_panel.size_box.choices]]

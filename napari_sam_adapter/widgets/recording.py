@@ -1,0 +1,257 @@
+"""Write down what happens to masks layers in the project, and bring it back.
+
+Images are known by their pixels. When one is chosen that was worked on in the project, its masks
+come back, as a new layer if there is none; from then on every change of a slice goes to the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_sam_adapter.errors import ImageError, StorageError
+from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord, Restored
+from napari_sam_adapter.slice_history import SliceHistory
+from napari_sam_adapter.widgets.binding import LayerBinding, new_labels_layer, source_of
+from napari_sam_adapter.widgets.jobs import Job
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.widgets.layer_choice import LayerChoice
+
+# Which record a masks layer belongs to outlives the dock: it may be closed and opened again.
+_FOLDERS: WeakKeyDictionary[Labels, Path] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A record with what it brings back; made in a worker thread."""
+
+    record: ImageRecord
+    restored: Restored
+    dtype: np.dtype
+
+
+class Recording(QObject):
+    """The records of one dock's masks layers.
+
+    Attributes
+    ----------
+    said : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong.
+    """
+
+    said = Signal(str, bool)
+    _told = Signal(str)  # from the thread that writes
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        session: Session,
+        layers: LayerChoice,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._session, self._layers = viewer, session, layers
+        self._records: dict[LayerBinding, ImageRecord] = {}
+        self._refused: set[LayerBinding] = set()
+        # Whoever deletes a masks layer wants to be rid of it, until the image is opened again.
+        self._dismissed: WeakKeyDictionary[Image, set[Path]] = WeakKeyDictionary()
+        self._looked_at: tuple[Image, LayerBinding | None] | None = None
+        self._job: Job | None = None
+        self._is_open = True
+        layers.image_changed.connect(self.look)
+        layers.changed.connect(self.look)
+        layers.closed.connect(self._on_layer_closed)
+        session.project_changed.connect(self._on_project_changed)
+        self._told.connect(self._on_told)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a record is being opened."""
+        return self._job is not None
+
+    def record_of(self, binding: LayerBinding) -> ImageRecord | None:
+        """Return where the changes of a masks layer are written; None where they are not."""
+        return self._records.get(binding)
+
+    def look(self) -> None:
+        """Open the record of what is chosen now, unless that is done."""
+        image, binding = self._layers.image, self._layers.binding
+        done = binding in self._records or binding in self._refused
+        if image is None or done or self._job is not None or not self._is_open:
+            return
+        self._looked_at = (image, binding)
+        try:
+            source = source_of(image)
+        except ImageError:
+            return  # the dock has said what is wrong with it
+        name, path = image.name, image.source.path
+        project = self._session.project
+        besides = self._folders() | self._dismissed.get(image, set())
+        wanted = None if binding is None else _FOLDERS.get(binding.labels)
+
+        def open_record() -> Iterable[_Opened]:
+            identity = ImageIdentity.of(source, name, None if path is None else str(path))
+            known = [folder for folder in project.folders_of(identity) if folder not in besides]
+            if binding is None and not known:
+                return  # nothing was done to it yet; once something is, there is a masks layer
+            others = besides if wanted is None else {*known, *besides} - {wanted}
+            record = project.open_record(identity, besides=others, told=self._told.emit)
+            try:
+                dtype = record.masks_dtype() if binding is None else binding.labels.dtype
+                yield _Opened(record, record.restore(np.dtype(dtype)), np.dtype(dtype))
+            except BaseException:
+                record.close()
+                raise
+
+        job = Job(open_record, "opening the record of the masks", lambda: None, self)
+        job.event_reported.connect(lambda opened: self._on_opened(image, binding, opened))
+        job.failed.connect(lambda message: self._on_refused(binding, message))
+        job.finished.connect(self._on_finished)
+        self._job = job
+        job.start()
+
+    def close(self) -> None:
+        """Write what waits, and let others open the records. Emits nothing."""
+        self._is_open = False
+        for binding in list(self._records):
+            if binding.is_alive:
+                binding.check_known()  # the last stroke
+            self._close_record(binding)
+
+    def _on_opened(self, image: Image, binding: LayerBinding | None, opened: _Opened) -> None:
+        record, restored = opened.record, opened.restored
+        if not self._is_open or self._layers.image is not image:
+            record.close()
+            return
+        try:
+            binding = binding or self._layers.binding or self._new_binding(image, opened)
+            if not _fits(binding, restored):
+                record.close()
+                record = self._session.project.open_record(
+                    record.identity,
+                    besides={*self._folders(), record.folder},
+                    told=self._told.emit,
+                )
+                restored = record.restore(binding.labels.dtype)
+        except (ImageError, StorageError) as error:
+            record.close()
+            self._on_refused(binding, str(error))
+            return
+        self._records[binding] = record
+        n_back = _bring_back(binding, restored)
+        _FOLDERS[binding.labels] = record.folder
+        _state_what_differs(binding, record, restored)
+        binding.tracker.listener = record.listen
+        if n_back:
+            self.said.emit(_summary(restored, n_back), bool(restored.troubles))
+        binding.slices_changed.emit()
+
+    def _new_binding(self, image: Image, opened: _Opened) -> LayerBinding:
+        labels = new_labels_layer(self._viewer, image, opened.dtype)
+        self._layers.choose(image, labels)
+        if self._layers.binding is None:
+            raise ImageError("The masks layer could not be made for this image.")
+        return self._layers.binding
+
+    def _folders(self) -> set[Path]:
+        return {record.folder for record in self._records.values()}
+
+    def _on_refused(self, binding: LayerBinding | None, message: str) -> None:
+        if binding is not None:
+            self._refused.add(binding)
+        self.said.emit(message, True)
+
+    def _on_finished(self) -> None:
+        self._job = None
+        if self._looked_at != (self._layers.image, self._layers.binding):
+            self.look()  # others were chosen meanwhile
+
+    def _on_told(self, problem: str) -> None:
+        self.said.emit(problem or "The disk takes changes again; nothing was lost.", bool(problem))
+
+    def _on_project_changed(self) -> None:
+        for binding in list(self._records):
+            self._close_record(binding)
+            _FOLDERS.pop(binding.labels, None)
+        self._refused.clear()
+        self._dismissed.clear()
+        self.look()
+
+    def _on_layer_closed(self, binding: LayerBinding) -> None:
+        record = self._records.get(binding)
+        if record is not None and binding.labels not in self._viewer.layers:
+            self._dismissed.setdefault(binding.image, set()).add(record.folder)
+        self._close_record(binding)
+
+    def _close_record(self, binding: LayerBinding) -> None:
+        self._refused.discard(binding)
+        record = self._records.pop(binding, None)
+        if record is None:
+            return
+        binding.tracker.listener = None
+        try:
+            record.close()
+        except StorageError as error:
+            if self._is_open:
+                self.said.emit(str(error), True)
+
+
+def _fits(binding: LayerBinding, restored: Restored) -> bool:
+    """Whether a layer is the one of a record: nothing in it was adopted that the record lacks."""
+    if binding.labels in _FOLDERS:
+        return True
+    for index in binding.tracker.known():
+        known, there = binding.tracker.history_of(index), restored.slices.get(index)
+        if known is None or known.now.adapter is not None or known.now.number == 0:
+            continue
+        if there is None or not np.array_equal(there.seen, known.seen):
+            return False
+    return True
+
+
+def _bring_back(binding: LayerBinding, restored: Restored) -> int:
+    """Write slices into the layer that nothing was done to since; return how many."""
+    count = 0
+    is_first = binding.labels not in _FOLDERS  # else more is known here: undo and redo
+    for index, history in restored.slices.items():
+        known = binding.tracker.history_of(index)
+        if known is None or (is_first and np.array_equal(known.seen, history.seen)):
+            binding.labels.data[index] = history.seen
+            binding.tracker.restore(index, history)
+            count += 1
+    binding.labels.refresh()
+    return count
+
+
+def _state_what_differs(binding: LayerBinding, record: ImageRecord, restored: Restored) -> None:
+    """Write down what happened to slices before their record was open."""
+    for index in binding.tracker.known():
+        known, there = binding.tracker.history_of(index), restored.slices.get(index)
+        if known is not None and (there is None or not _are_alike(known, there)):
+            record.state(index, known)
+
+
+def _are_alike(one: SliceHistory, other: SliceHistory) -> bool:
+    return (
+        np.array_equal(one.seen, other.seen)
+        and (one.now.number, one.accepted) == (other.now.number, other.accepted)
+        and np.array_equal(one.human(one.seen), other.human(other.seen))
+    )
+
+
+def _summary(restored: Restored, n_back: int) -> str:
+    strokes = "1 stroke" if restored.n_strokes == 1 else f"{restored.n_strokes} strokes"
+    slices = "1 slice" if n_back == 1 else f"{n_back} slices"
+    more = "".join(f" {line}" for line in restored.troubles[:3])
+    return f"Restored {strokes} on {slices}.{more}"

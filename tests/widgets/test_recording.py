@@ -1,0 +1,214 @@
+"""What happens to masks is in the project within a second, and comes back."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.project.journal import read_journal
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "project"
+
+
+def journals(folder):
+    return sorted(folder.glob("images/*/journal.jsonl"))
+
+
+def close(person):
+    person.dock.shutdown()
+    person.viewer.layers.clear()
+
+
+def opened(open_person, polyps, **options):
+    person = open_person(polyps.frames, rgb=True, **options)
+    person.wait_for_record()
+    return person
+
+
+def test_a_stroke_is_in_the_journal_within_a_second(open_person, polyps, folder):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    begun = time.monotonic()
+    person.labels.paint((0, 40, 40), 3)
+    person.wait(lambda: read_journal(journals(folder)[0]).events[-1].do == "painted")
+    assert time.monotonic() - begun < 1
+    assert read_journal(journals(folder)[0]).events[-1].slice == (0,)
+
+
+def test_closing_and_opening_again_brings_back_masks_states_and_who_predicted(
+    open_person, polyps, folder
+):
+    person = opened(open_person, polyps)
+    person.predict_all()
+    person.paint(2)
+    person.go_to(3)
+    person.dock.correct_panel.accept_button.click()
+    person.go_to(4)
+    person.undo()
+    wanted = person.labels.data.copy()
+    states = [person.tracker.state((z,)) for z in range(8)]
+    humans = [person.tracker.human_pixels((z,), wanted[z]) for z in range(8)]
+    close(person)
+
+    again = opened(open_person, polyps)
+    assert np.array_equal(again.labels.data, wanted)
+    assert [again.tracker.state((z,)) for z in range(8)] == states
+    assert states[3] is SliceState.ACCEPTED
+    for z in range(8):
+        assert np.array_equal(again.tracker.human_pixels((z,), wanted[z]), humans[z])
+    assert again.tracker.adapter_of((2,)) == ""
+    assert "Restored 1 stroke on 8 slices." in again.message
+
+
+def test_an_image_nothing_was_done_to_leaves_no_trace(open_person, polyps, folder):
+    close(opened(open_person, polyps))
+    assert not folder.exists()
+    assert opened(open_person, polyps).controller.binding is None
+
+
+def test_the_last_stroke_before_closing_is_kept(open_person, polyps):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    person.labels.paint((0, 40, 40), 3)
+    person.dock.shutdown()
+    person.viewer.layers.clear()
+    assert opened(open_person, polyps).labels.data[0, 40, 40] == 3
+
+
+def test_a_second_window_is_told_who_has_the_masks_and_harms_nothing(open_person, polyps, folder):
+    one = opened(open_person, polyps)
+    one.predict()
+    one.wait_for_record()
+    two = opened(open_person, polyps)
+    assert "open in another window (process" in two.message
+    two.predict()
+    two.paint(0, 60, 60)
+    one.paint(0, 30, 30)
+    wanted = one.labels.data.copy()
+    for person in (one, two):
+        close(person)
+    assert np.array_equal(opened(open_person, polyps).labels.data, wanted)
+
+
+def test_two_images_in_two_windows_do_not_mix(open_person, polyps, folder):
+    one = opened(open_person, polyps)
+    two = open_person(polyps.frames[:3, ::-1], rgb=True)
+    for person, column in ((one, 30), (two, 60)):
+        person.predict()
+        person.wait_for_record()
+        person.paint(1, 50, column)
+    wanted = [person.labels.data.copy() for person in (one, two)]
+    for person in (one, two):
+        close(person)
+    assert len(journals(folder)) == 2
+    assert np.array_equal(opened(open_person, polyps).labels.data, wanted[0])
+    other = open_person(polyps.frames[:3, ::-1], rgb=True)
+    other.wait_for_record()
+    assert np.array_equal(other.labels.data, wanted[1])
+
+
+def test_another_project_takes_the_masks_along_and_leaves_the_first_as_it_was(
+    open_person, polyps, folder, tmp_path
+):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    person.paint(0)
+    before = journals(folder)[0].read_bytes()
+    person.dock.versions_panel.folder_requested.emit(tmp_path / "second")
+    person.wait_for_record()
+    person.paint(0, 60, 60)
+    wanted = person.labels.data.copy()
+    close(person)
+    assert journals(folder)[0].read_bytes() == before
+    again = opened(open_person, polyps, project=tmp_path / "second")
+    assert np.array_equal(again.labels.data, wanted)
+    assert again.tracker.state((0,)) is SliceState.CORRECTED
+
+
+def test_a_deleted_masks_layer_does_not_come_back_until_the_image_is_opened_again(
+    open_person, polyps, folder
+):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    person.paint(0)
+    wanted = person.labels.data.copy()
+    person.viewer.layers.remove(person.labels)
+    person.qtbot.wait(100)
+    person.wait_for_record()
+    assert person.controller.binding is None
+    close(person)
+    assert np.array_equal(opened(open_person, polyps).labels.data, wanted)
+
+
+def test_masks_opened_by_the_person_are_not_mixed_with_those_of_the_project(
+    open_person, polyps, folder
+):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    person.paint(0)
+    close(person)
+    again = opened(open_person, polyps)
+    own = np.zeros(polyps.frames.shape[:3], np.uint8)
+    own[5, 10:20, 10:20] = 1
+    layer = again.viewer.add_labels(own.copy(), name="mine")
+    again.dock.layers_panel.labels_box.value = layer
+    again.wait_for_record()
+    assert np.array_equal(layer.data, own)
+    again.wait(lambda: len(journals(folder)) == 2)
+
+
+def test_the_dock_closed_and_opened_again_goes_on_in_the_same_record(open_person, polyps, folder):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    person.paint(0)
+    lines = len(read_journal(journals(folder)[0]).events)
+    person.dock.shutdown()
+    again = type(person)(person.viewer, type(person.dock)(person.viewer, _session(person)), None)
+    again.qtbot = person.qtbot
+    again.wait_for_record()
+    again.paint(0, 60, 60)
+    again.dock.shutdown()
+    assert len(journals(folder)) == 1
+    assert len(read_journal(journals(folder)[0]).events) == lines + 1
+
+
+def test_the_project_says_what_it_is(open_person, polyps, folder):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    assert json.loads((folder / "project.json").read_text())["format"] == (
+        "napari-sam-adapter project"
+    )
+
+
+def _session(person):
+    from napari_sam_adapter.session import Session
+
+    old = person.controller.session
+    return Session(old.project, device="cpu", predictor=old.predictor)
+
+
+def test_a_stroke_through_many_slices_is_written_down_at_once(open_person, folder):
+    volume = np.random.default_rng(0).integers(0, 255, (400, 64, 64)).astype(np.uint8)
+    person = open_person(volume)
+    person.wait_for_record()
+    labels = person.viewer.add_labels(np.zeros(volume.shape, np.uint8), name="mine")
+    person.dock.layers_panel.labels_box.value = labels
+    person.wait_for_record()
+    labels.n_edit_dimensions, labels.brush_size = 3, 9
+    labels.paint((300, 30, 30), 1)  # far from the slice in view
+    person.settle()
+    person.wait(lambda: len(read_journal(journals(folder)[0]).events) >= 9)
+    touched = {e.slice for e in read_journal(journals(folder)[0]).events}
+    assert touched == {(z,) for z in range(400) if labels.data[z].any()}
