@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from napari_sam_adapter import __version__
-from napari_sam_adapter.cli import catalog, demo, evaluate, predict, train
+from napari_sam_adapter.cli import catalog, demo, evaluate, predict, project, train
 
 app = typer.Typer(
     name="napari-sam-adapter",
@@ -22,6 +22,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(catalog.models, name="models")
 app.add_typer(catalog.adapters, name="adapters")
+app.add_typer(project.project, name="project")
 
 
 def _print_version(wanted: bool) -> None:

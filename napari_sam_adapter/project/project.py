@@ -153,6 +153,22 @@ class Project:
         self.create()
 
 
+def open_existing(folder: Path) -> Project:
+    """Open a project that must be there.
+
+    Raises
+    ------
+    StorageError
+        If there is none, or it cannot be opened.
+    """
+    if not (folder / PROJECT_FILE).is_file():
+        raise StorageError(
+            f"There is no project in {folder}: a project folder holds {PROJECT_FILE}. The dock "
+            "shows the folder of the one in use when the pointer rests on the list of versions."
+        )
+    return Project(folder)
+
+
 def _last_change(record: Path) -> float:
     try:
         return (record / JOURNAL).stat().st_mtime

@@ -69,7 +69,7 @@ class DockController(QObject):
             lambda binding, index: self.prompts.in_slice(binding, index, self.classes.label),
             self,
         )
-        self.retraining = Retraining(session, self.layers, self)
+        self.retraining = Retraining(session, self.layers, self.recording.note, self)
         self.fetching = Fetching(self)
         self._engine_job: Job | None = None
         self._base_job: Job | None = None

@@ -6,10 +6,11 @@ come back, as a new layer if there is none; from then on every change of a slice
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,6 +19,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord, Restored
+from napari_sam_adapter.project.pixels import keep_copy
 from napari_sam_adapter.slice_history import SliceHistory
 from napari_sam_adapter.widgets.binding import LayerBinding, new_labels_layer, source_of
 from napari_sam_adapter.widgets.jobs import Job
@@ -84,6 +86,12 @@ class Recording(QObject):
         """Return where the changes of a masks layer are written; None where they are not."""
         return self._records.get(binding)
 
+    def note(self, binding: LayerBinding, do: str, details: Mapping[str, Any]) -> None:
+        """Write down something about a training run, if the masks layer is recorded."""
+        record = self._records.get(binding)
+        if record is not None:
+            record.note(do, details)
+
     def look(self) -> None:
         """Open the record of what is chosen now, unless that is done."""
         image, binding = self._layers.image, self._layers.binding
@@ -95,7 +103,7 @@ class Recording(QObject):
             source = source_of(image)
         except ImageError:
             return  # the dock has said what is wrong with it
-        name, path = image.name, image.source.path
+        name, path, pixels = image.name, image.source.path, image.data
         project = self._session.project
         besides = self._folders() | self._dismissed.get(image, set())
         wanted = None if binding is None else _FOLDERS.get(binding.labels)
@@ -109,10 +117,15 @@ class Recording(QObject):
             record = project.open_record(identity, besides=others, told=self._told.emit)
             try:
                 dtype = record.masks_dtype() if binding is None else binding.labels.dtype
-                yield _Opened(record, record.restore(np.dtype(dtype)), np.dtype(dtype))
+                opened = _Opened(record, record.restore(np.dtype(dtype)), np.dtype(dtype))
             except BaseException:
                 record.close()
                 raise
+            yield opened
+            if path is None:
+                # A full disk is told by the journal; the copy is tried again next time.
+                with contextlib.suppress(StorageError):
+                    keep_copy(record.folder, pixels)
 
         job = Job(open_record, "opening the record of the masks", lambda: None, self)
         job.event_reported.connect(lambda opened: self._on_opened(image, binding, opened))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
@@ -14,8 +15,11 @@ from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.versions import AdapterVersion
+    from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.retrain_panel import RetrainSettings
 
@@ -41,10 +45,15 @@ class Retraining(QObject):
     version_made = Signal()
 
     def __init__(
-        self, session: Session, layers: LayerChoice, parent: QObject | None = None
+        self,
+        session: Session,
+        layers: LayerChoice,
+        note: Callable[[LayerBinding, str, Mapping[str, Any]], None],
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session, self._layers = session, layers
+        self._session, self._layers, self._note = session, layers, note
+        self._noted: tuple[LayerBinding, str] | None = None
         self._job: Job | None = None
         self._trouble = ""
 
@@ -72,6 +81,7 @@ class Retraining(QObject):
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
         self._job = job
+        self._note_start(request)
         self._session.trainer.allow()
         self.changed.emit(True)
         count = len(request.masks)
@@ -125,12 +135,33 @@ class Retraining(QObject):
         if isinstance(event, AdapterSaved):
             self._activate(event)
 
+    def _note_start(self, request: RetrainRequest) -> None:
+        """Write down what is learned from: the masks are those of this moment."""
+        binding, run = self._layers.binding, uuid.uuid4().hex
+        if binding is None:
+            return
+        model = self._session.model()
+        details = {
+            "run": run,
+            "slices": [list(index) for index in request.masks],
+            "base": model.base,
+            "parent": "" if self._session.active is None else self._session.active.card.adapter_id,
+            "config": request.config.to_dict(),
+        }
+        self._noted = (binding, run)
+        self._note(binding, "training", details)
+
     def _activate(self, saved: AdapterSaved) -> None:
         try:
             version = self._session.adopt_saved(saved)
         except SamAdapterError as error:
             self._on_failed(str(error))
             return
+        if self._noted is not None:
+            binding, run = self._noted
+            card = version.card
+            details = {"run": run, "adapter": card.adapter_id, "version": version.number}
+            self._note(binding, "trained", details)
         if not self._session.is_in_use(version):
             self.said.emit(
                 f"v{version.number} is saved in {version.path.parent}, the folder this run was "

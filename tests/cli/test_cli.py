@@ -24,6 +24,8 @@ COMMANDS = [
     "models fetch",
     "adapters show",
     "adapters import",
+    "project show",
+    "project replay",
 ]
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.pixels import pixels_of
+from napari_sam_adapter.project.project import Project
 
 
 @pytest.fixture
@@ -212,3 +214,31 @@ def test_a_stroke_through_many_slices_is_written_down_at_once(open_person, folde
     person.wait(lambda: len(read_journal(journals(folder)[0]).events) >= 9)
     touched = {e.slice for e in read_journal(journals(folder)[0]).events}
     assert touched == {(z,) for z in range(400) if labels.data[z].any()}
+
+
+def test_a_retraining_is_written_down_with_its_slices_and_its_adapter(open_person, polyps, folder):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    for z in range(2):
+        person.correct(z, polyps.masks[z].astype(np.uint8))
+    person.retrain()
+    person.wait_for_training()
+    close(person)
+    events = read_journal(journals(folder)[0]).events
+    (start,) = [event for event in events if event.do == "training"]
+    (end,) = [event for event in events if event.do == "trained"]
+    assert start.details["slices"] == [[0], [1]]
+    assert start.details["run"] == end.details["run"]
+    version = Project(folder).adapters.get(1)
+    assert end.details["adapter"] == version.card.adapter_id
+
+
+def test_an_image_without_a_file_is_kept_in_the_project(open_person, polyps, folder):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    ((record, identity),) = Project(folder).records()
+    pixels = pixels_of(record, identity)
+    assert pixels.is_colour
+    assert np.array_equal(pixels.read((3,)), polyps.frames[3])

@@ -1,0 +1,123 @@
+"""``napari-sam-adapter project``: where every mask and adapter of a project comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from napari_sam_adapter.cli import options
+from napari_sam_adapter.cli.console import output, print_json, progress_bar
+
+project = typer.Typer(no_args_is_help=True, help="Look into a project folder, or make it again.")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A project folder.")]
+
+
+@project.callback()
+def _group() -> None:
+    """Look into a project folder, or make it again."""
+
+
+@project.command("show")
+def show(folder: Folder, as_json: options.Json = False) -> None:
+    """Show where every mask and every adapter comes from.
+
+    For a slice: who predicted it, what was changed, how long that took, when it was accepted. For
+    an adapter: its parent, its slices and its scores.
+
+    Example: [bold]napari-sam-adapter project show my-project[/]
+    """
+    from napari_sam_adapter.project.project import open_existing
+    from napari_sam_adapter.project.provenance import provenance_of
+
+    found = provenance_of(open_existing(folder))
+    if as_json:
+        print_json(found)
+        return
+    output.print(_adapters(found))
+    for image in found["images"]:
+        output.print(_slices(image))
+        for number, one in enumerate(image["rounds"], 1):
+            output.print(
+                f"Round {number}: {one['slices']} slices, {one['strokes']} strokes, "
+                f"{one['pixels']} pixels, {one['seconds']:.0f} s"
+            )
+        for trouble in image["troubles"]:
+            output.print(trouble, soft_wrap=True)
+    for trouble in found["troubles"]:
+        output.print(trouble, soft_wrap=True)
+
+
+@project.command("replay")
+def replay(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="Folder of the new project; must not be there.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Where the images are now, if they have moved: a folder of their files."),
+    ] = None,
+    keep_adapters: Annotated[
+        bool, typer.Option(help="Copy the adapters instead of training them again.")
+    ] = False,
+    device: options.Device = "auto",
+) -> None:
+    """Make a project again from its journals: the masks, then each adapter from the same slices.
+
+    Example: [bold]napari-sam-adapter project replay my-project --out again[/]
+    """
+    from napari_sam_adapter.project.project import open_existing
+    from napari_sam_adapter.project.rerun import rerun
+
+    with progress_bar("{task.fields[note]}") as bar:
+        task = bar.add_task("Replaying", total=None, note="")
+        for said in rerun(
+            open_existing(folder), out, images=images, keep_adapters=keep_adapters, device=device
+        ):
+            if said.is_result:
+                output.print(said.sentence, soft_wrap=True)
+            else:
+                bar.update(task, note=said.sentence)
+
+
+def _adapters(found: dict[str, Any]) -> Table:
+    table = Table(
+        "", "version", "parent", "base", "made", "slices", "held-out Dice", title="Adapters"
+    )
+    for one in found["adapters"]:
+        training = one["training"]
+        before, after = (training.get(f"held_out_dice_{when}") for when in ("before", "after"))
+        table.add_row(
+            "in use" if one["version"] == found["active"] else "",
+            one["version"],
+            one["parent"],
+            one["base"],
+            one["created"][:16].replace("T", " "),
+            str(training.get("n_slices", "")),
+            "" if after is None else f"{_dice(before)} → {_dice(after)}",
+        )
+    return table
+
+
+def _dice(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _slices(image: dict[str, Any]) -> Table:
+    title = f"{image['name']} ({image['source'] or 'no file'})"
+    columns = ("slice", "predicted by", "confidence", "strokes", "pixels", "seconds", "accepted")
+    table = Table(*columns, title=title)
+    for one in image["slices"]:
+        effort = one["effort"]
+        table.add_row(
+            ", ".join(map(str, one["index"])) or "the image",
+            one["adapter"] or "nobody",
+            "" if one["confidence"] is None else f"{one['confidence']:.2f}",
+            str(effort["strokes"]),
+            str(effort["pixels"]),
+            f"{effort['seconds']:.0f}",
+            (one["accepted_at"] or "")[:16].replace("T", " "),
+        )
+    return table

@@ -1,0 +1,96 @@
+"""The pixels of a project's images: from their files, or from the copy of one that has no file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from napari_sam_adapter.data.opening import open_image
+from napari_sam_adapter.errors import ImageError, SamAdapterError
+from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.volume import SliceSource
+
+COPY = "image.tif"
+LARGEST_COPY = 2**30  # bytes; what is larger has a file, or its owner knows where it came from
+
+
+def keep_copy(record: Path, data: Any) -> bool:
+    """Keep the pixels of an image that has no file, if they are in memory and not too large.
+
+    Parameters
+    ----------
+    record : Path
+        Folder of the image's record.
+    data : array-like, shape (..., Y, X) or (..., Y, X, 3 or 4)
+
+    Returns
+    -------
+    bool
+        Whether there is a copy now.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    if (record / COPY).exists():
+        return True
+    if not isinstance(data, np.ndarray) or data.nbytes > LARGEST_COPY:
+        return False
+    buffer = io.BytesIO()
+    photometric = "rgb" if data.shape[-1] in (3, 4) and data.ndim > 2 else "minisblack"
+    tifffile.imwrite(buffer, data, compression="zlib", photometric=photometric)
+    write_atomically(record / COPY, buffer.getvalue())
+    return True
+
+
+def pixels_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None) -> SliceSource:
+    """Find the pixels of an image.
+
+    Parameters
+    ----------
+    record : Path
+        Folder of its record.
+    identity : ImageIdentity
+    moved_to : Path, optional
+        A folder where its file may lie now.
+
+    Raises
+    ------
+    ImageError
+        If they are not found, or are others than those that were worked on.
+    """
+    if (record / COPY).exists():
+        data = tifffile.imread(record / COPY)
+        return SliceSource(data, is_colour=identity.is_colour)
+    if identity.source is None:
+        raise ImageError(
+            f"{identity.name} was opened from no file, and was too large for a copy in the project."
+        )
+    path = Path(identity.source)
+    places = [path] if moved_to is None else [moved_to / path.name, moved_to]
+    for place in places:
+        source = _same_image(place, identity)
+        if source is not None:
+            return source
+    raise ImageError(
+        f"{identity.name} is not at {places[0]}, or has changed since. Say where it is now with "
+        "--images."
+    )
+
+
+def _same_image(path: Path, identity: ImageIdentity) -> SliceSource | None:
+    if not path.exists():
+        return None
+    try:
+        image = open_image(path)
+        source = SliceSource(image.data, is_colour=image.is_colour)
+        found = ImageIdentity.of(source, identity.name)
+    except SamAdapterError:
+        return None
+    return source if found.digest == identity.digest else None

@@ -1,0 +1,81 @@
+"""Where every mask and every adapter of a project comes from: plain data, for print and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from napari_sam_adapter.project.effort import rounds_of, stories_of
+from napari_sam_adapter.project.image_record import JOURNAL
+from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.versions import AdapterVersion
+
+
+def provenance_of(project: Project) -> dict[str, Any]:
+    """Return all that a project knows of its masks and adapters.
+
+    Returns
+    -------
+    dict
+        ``adapters``: a list, oldest first, each with ``version``, ``id``, ``parent``, ``base``,
+        ``base_sha256``, ``created`` and ``training`` (settings, scores, digests of the slices it
+        learned from). ``images``: a list, each with ``name``, ``source``, ``folder``, ``slices``
+        (see `effort.SliceStory`; ``adapter`` is a version's name where the project has it),
+        ``rounds`` (see `effort.rounds_of`) and ``troubles`` (damage of the journal).
+
+    Raises
+    ------
+    StorageError
+        If a journal cannot be read.
+    """
+    versions = project.adapters.versions()
+    names = {version.card.adapter_id: f"v{version.number}" for version in versions}
+    active = project.adapters.active
+    images = []
+    for folder, identity in project.records():
+        contents = read_journal(folder / JOURNAL)
+        slices = [asdict(story) for story in stories_of(contents.events)]
+        for one in slices:
+            one["adapter"] = _name(one["adapter"], names)
+        images.append(
+            {
+                "name": identity.name,
+                "source": identity.source,
+                "folder": folder.name,
+                "shape": list(identity.shape),
+                "slices": slices,
+                "rounds": [
+                    {"slices": count, **asdict(effort)}
+                    for count, effort in rounds_of(contents.events)
+                ],
+                "troubles": contents.damaged,
+            }
+        )
+    return {
+        "project": str(project.folder),
+        "active": None if active is None else f"v{active.number}",
+        "adapters": [_adapter(version, names) for version in versions],
+        "images": images,
+        "troubles": project.adapters.unreadable,
+    }
+
+
+def _adapter(version: AdapterVersion, names: dict[str, str]) -> dict[str, Any]:
+    card = version.card
+    return {
+        "version": f"v{version.number}",
+        "id": card.adapter_id,
+        "parent": _name(card.parent_id, names),
+        "base": card.base_model,
+        "base_sha256": card.base_sha256,
+        "created": card.created,
+        "classes": list(card.class_names),
+        "training": dict(card.training),
+    }
+
+
+def _name(adapter: str | None, names: dict[str, str]) -> str | None:
+    if adapter is None:
+        return None
+    return names.get(adapter, f"adapter {adapter[:8]}") if adapter else "the base model"

@@ -1,0 +1,213 @@
+"""Make a project again from its journals: the masks, then the adapters from the masks."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sam_adapter.errors import StorageError, TrainingError
+from napari_sam_adapter.project.events import Event
+from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, MASKS, ImageIdentity
+from napari_sam_adapter.project.journal import JournalContents, read_journal
+from napari_sam_adapter.project.mask_files import mask_name, read_mask_file, write_mask
+from napari_sam_adapter.project.pixels import COPY, pixels_of
+from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.replay import replayed
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.events import StepReport
+from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
+from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.versions import AdapterVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence about the replay: a result to keep, or how far it is."""
+
+    sentence: str
+    is_result: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    folder: Path
+    identity: ImageIdentity
+    contents: JournalContents
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        height, width = self.identity.shape[-2:]
+        return height, width
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A training run that was written down: what was learned from, and where that lies."""
+
+    record: _Record
+    start: Event
+
+
+def rerun(
+    project: Project,
+    out: Path,
+    *,
+    images: Path | None = None,
+    keep_adapters: bool = False,
+    device: str = "auto",
+) -> Iterator[Said]:
+    """Make a project again in another folder.
+
+    An adapter is trained again from the masks as they were when its run began, with its settings
+    and as many steps. It is alike, not equal: the learning rate followed the clock then.
+
+    Parameters
+    ----------
+    project : Project
+    out : Path
+        Must not exist.
+    images : Path, optional
+        Where the images are now, see `pixels.pixels_of`.
+    keep_adapters : bool
+        Copy the adapters instead.
+    device : str
+
+    Yields
+    ------
+    Said
+
+    Raises
+    ------
+    SamAdapterError
+        If something that is needed is not there.
+    """
+    if out.exists():
+        raise StorageError(f"{out} is there already; nothing was written. Name a new folder.")
+    again = Project(out)
+    again.create()
+    records = [_Record(f, i, read_journal(f / JOURNAL)) for f, i in project.records()]
+    for record in records:
+        yield _masks_again(record, out / "images" / record.folder.name)
+    again.adapters.folder.mkdir(parents=True, exist_ok=True)
+    versions = project.adapters.versions()
+    runs = _runs(records)
+    for version in versions:
+        path = again.adapters.path_of(version.number)
+        run = runs.get(version.card.adapter_id)
+        if keep_adapters or run is None:
+            shutil.copyfile(version.path, path)
+            why = "" if run else ": it was not trained in this project"
+            yield Said(f"v{version.number} was copied{why}.")
+        else:
+            yield from _trained_again(version, run, versions, path, images, device)
+    active = project.adapters.active
+    again.adapters.set_active(None if active is None else active.number)
+
+
+def _masks_again(record: _Record, folder: Path) -> Said:
+    """Write journal and masks of one image, and compare with the mask files that are there."""
+    (folder / MASKS).mkdir(parents=True)
+    for name in (IMAGE_FILE, JOURNAL, COPY):
+        if (record.folder / name).exists():
+            shutil.copyfile(record.folder / name, folder / name)
+    last = {e.slice: e.n for e in record.contents.events if e.slice is not None and e.runs}
+    alike = differ = 0
+    dtype = _dtype_of(record.contents)
+    for index, history in replayed(record.contents.events, record.slice_shape, dtype):
+        write_mask(folder / MASKS / mask_name(index), last.get(index, 0), history.seen)
+        there = read_mask_file(record.folder / MASKS / mask_name(index))
+        if there is not None:
+            same = np.array_equal(there[1], history.seen)
+            alike, differ = alike + same, differ + (not same)
+    more = f", {differ} differ from theirs" if differ else ""
+    return Said(
+        f"{record.identity.name}: {alike} slices are as in their mask files{more}"
+        f"{''.join(f' {line}.' for line in record.contents.damaged)}."
+    )
+
+
+def _dtype_of(contents: JournalContents) -> np.dtype:
+    highest = max((max(event.runs[2::3], default=0) for event in contents.events), default=0)
+    return np.min_scalar_type(highest)
+
+
+def _runs(records: list[_Record]) -> dict[str, _Run]:
+    """Return the run of each adapter id."""
+    found = {}
+    for record in records:
+        starts = {e.details.get("run"): e for e in record.contents.events if e.do == "training"}
+        for event in record.contents.events:
+            if event.do == "trained" and event.details.get("run") in starts:
+                found[str(event.details["adapter"])] = _Run(record, starts[event.details["run"]])
+    return found
+
+
+def _trained_again(
+    version: AdapterVersion,
+    run: _Run,
+    versions: list[AdapterVersion],
+    path: Path,
+    images: Path | None,
+    device: str,
+) -> Iterator[Said]:
+    card, training = version.card, version.card.training
+    parents = {one.card.adapter_id: one.number for one in versions}
+    init = None
+    if card.parent_id:
+        if card.parent_id not in parents:
+            raise TrainingError(
+                f"v{version.number} continued from an adapter that is not in the project any more. "
+                "Use --keep-adapters."
+            )
+        init = path.with_name(f"adapter-{parents[card.parent_id]:04d}.safetensors")
+    config = _config_again(training)
+    job = TrainingJob(
+        samples=list(_samples(run, images)),
+        out=path,
+        config=config,
+        base=str(run.start.details["base"]),
+        init=init,
+        input_size=card.input_size,
+        adapter=None if init else card.adapter,
+        class_names=card.class_names,
+        class_colors=card.class_colors,
+        device=device,
+        notes={"image": run.record.identity.name, "replays": card.adapter_id},
+    )
+    for event in run_job(job):
+        if isinstance(event, StepReport):
+            note = f"v{version.number}, step {event.step} of {config.max_steps}"
+            yield Said(note, is_result=False)
+        elif isinstance(event, AdapterSaved):
+            yield Said(
+                f"v{version.number} was trained again, {training['steps']} steps: held-out Dice "
+                f"{_score(event.card.training)}, was {_score(training)}."
+            )
+
+
+def _config_again(training: Mapping[str, Any]) -> TrainingConfig:
+    config = TrainingConfig.from_dict(training["config"])
+    return replace(config, max_seconds=math.inf, max_steps=int(training["steps"]), max_epochs=None)
+
+
+def _samples(run: _Run, images: Path | None) -> Iterator[TrainingSample]:
+    """Return the slices with the masks they had when the run began."""
+    record = run.record
+    source = pixels_of(record.folder, record.identity, images)
+    before = [event for event in record.contents.events if event.n < run.start.n]
+    wanted = {tuple(index) for index in run.start.details["slices"]}
+    own = [event for event in before if event.slice in wanted]
+    for index, history in replayed(own, record.slice_shape, _dtype_of(record.contents)):
+        name = f"{record.identity.name}, {source.describe(index)}"
+        yield TrainingSample(source.read(index), history.seen, name)
+
+
+def _score(training: Mapping[str, Any]) -> str:
+    value = training.get("held_out_dice_after")
+    return "not taken" if value is None else f"{value:.3f}"

@@ -1,0 +1,130 @@
+"""A project on the command line: where everything comes from, and the same again."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_sam_adapter.annotations import SliceTracker
+from napari_sam_adapter.cli import main
+from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.errors import ImageError, StorageError
+from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.rerun import rerun
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
+from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.volume import SliceSource
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project in which three frames were corrected, learned from, and corrected further."""
+    home = tmp_path_factory.mktemp("lab")
+    stack = synthetic_polyps(3, (64, 64), seed=6)
+    tifffile.imwrite(home / "frames.tif", stack.frames, photometric="rgb")
+    source = SliceSource(stack.frames, is_colour=True)
+    project = Project(home / "project")
+    record = project.open_record(ImageIdentity.of(source, "frames", str(home / "frames.tif")))
+    tracker, labels = SliceTracker((64, 64)), np.zeros((3, 64, 64), np.uint8)
+    tracker.listener = record.listen
+    for z in range(3):
+        labels[z] = stack.masks[z]
+        tracker.observe((z,), labels[z], painted=True)
+    tracker.set_accepted((1,), labels[1], True)
+    config = TrainingConfig(gear="quick", max_seconds=math.inf, max_steps=6, prompted_share=0)
+    details = {"run": "r1", "slices": [[0], [1], [2]], "base": "lite_medsam", "parent": ""}
+    record.note("training", details)
+    labels[2, :9] = 1  # after the run was begun: nothing it learned from
+    tracker.observe((2,), labels[2], painted=True)
+    job = TrainingJob(
+        samples=[
+            TrainingSample(stack.frames[z], stack.masks[z].astype(np.uint8), f"frames, slice {z}")
+            for z in range(3)
+        ],
+        out=project.adapters.working_path(),
+        config=config,
+        base="lite_medsam",
+        input_size=56,
+        device="cpu",
+    )
+    saved = next(event for event in run_job(job) if isinstance(event, AdapterSaved))
+    version = project.adapters.adopt(saved.path)
+    card = version.card
+    record.note("trained", {"run": "r1", "adapter": card.adapter_id, "version": 1})
+    record.close()
+    return home
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
+def test_show_tells_what_became_of_every_slice_and_adapter(finished, capsys):
+    assert run("project", "show", finished / "project", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    (image,) = found["images"]
+    assert [one["index"] for one in image["slices"]] == [[0], [1], [2]]
+    assert [one["effort"]["strokes"] for one in image["slices"]] == [1, 1, 2]
+    assert [one["accepted_at"] is not None for one in image["slices"]] == [False, True, False]
+    assert found["adapters"][0]["parent"] == "the base model"
+    assert len(found["adapters"][0]["training"]["trained_on"]) == 3
+    assert len(image["rounds"]) == 2
+    run("project", "show", finished / "project")
+    shown = capsys.readouterr().out
+    assert "v1" in shown
+    assert "Round 2: 1 slices, 1 strokes" in shown
+
+
+def test_replay_gives_the_same_masks_and_an_adapter_of_the_same_slices(finished, tmp_path, capsys):
+    run("project", "replay", finished / "project", "--out", tmp_path / "again", "--device", "cpu")
+    assert "3 slices are as in their mask files" in " ".join(capsys.readouterr().out.split())
+    first, again = Project(finished / "project"), Project(tmp_path / "again")
+    (old,), (new,) = first.adapters.versions(), again.adapters.versions()
+    assert new.card.training["replays"] == old.card.adapter_id
+    assert new.card.training["trained_on"] == old.card.training["trained_on"]
+    assert new.card.training["steps"] == old.card.training["steps"] == 6
+    masks = [sorted(p.folder.glob("images/*/masks/*.tif")) for p in (first, again)]
+    for there, here in zip(*masks, strict=True):
+        assert np.array_equal(tifffile.imread(there), tifffile.imread(here))
+    # Same seed, steps and masks on the same machine: the same weights.
+    assert new.card.training["last_loss"] == pytest.approx(old.card.training["last_loss"], rel=0.05)
+
+
+def test_adapters_can_be_kept_where_the_images_are_gone(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    list(rerun(Project(copy), tmp_path / "again", keep_adapters=True))
+    kept = Project(tmp_path / "again").adapters.get(1)
+    assert kept.card == Project(copy).adapters.get(1).card
+
+
+def test_images_that_moved_are_asked_for_and_found(finished, tmp_path):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    shutil.move(finished / "frames.tif", moved / "frames.tif")
+    try:
+        with pytest.raises(ImageError, match=r"is not at .*frames\.tif.*--images"):
+            list(rerun(Project(finished / "project"), tmp_path / "one", device="cpu"))
+        project = Project(finished / "project")
+        list(rerun(project, tmp_path / "two", images=moved, device="cpu"))
+    finally:
+        shutil.move(moved / "frames.tif", finished / "frames.tif")
+    assert len(Project(tmp_path / "two").adapters.versions()) == 1
+
+
+def test_a_folder_that_is_there_is_not_written_into(finished, tmp_path):
+    with pytest.raises(StorageError, match="is there already; nothing was written"):
+        list(rerun(Project(finished / "project"), tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_a_project_is_refused(tmp_path, capsys):
+    assert run("project", "show", tmp_path) == 2
+    assert "There is no project in" in " ".join(capsys.readouterr().err.split())
