@@ -67,7 +67,9 @@ class ImageIdentity:
         dtype = slices[0].dtype.str
         hashed = hashlib.sha256(repr((source.shape, source.is_colour, dtype)).encode())
         for pixels in slices:
-            hashed.update(np.ascontiguousarray(pixels).tobytes())
+            # Programs differ in whether they drop a picture's transparency.
+            colours = pixels[..., :3] if source.is_colour else pixels
+            hashed.update(np.ascontiguousarray(colours).tobytes())
         return cls(name, source.shape, source.is_colour, dtype, hashed.hexdigest(), path)
 
     @classmethod
@@ -113,6 +115,7 @@ class ImageRecord:
     folder : Path
         Made if it is missing.
     identity : ImageIdentity
+        What a new record says; one that is there keeps its own.
     told : callable, optional
         See `JournalWriter`.
 
@@ -131,7 +134,9 @@ class ImageRecord:
         self.folder, self.identity = folder, identity
         self._lock = _locked(folder)
         try:
-            if not (folder / IMAGE_FILE).exists():
+            if (folder / IMAGE_FILE).exists():
+                self.identity = ImageIdentity.read(folder)
+            else:
                 write_described(folder / IMAGE_FILE, _KIND, asdict(identity))
             self._contents = read_journal(folder / JOURNAL)
             self.journal = JournalWriter(folder / JOURNAL, self._contents, told)

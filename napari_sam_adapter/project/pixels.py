@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from napari_sam_adapter.data.geometry import Geometry
+from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.opening import open_image
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.project.image_record import ImageIdentity
@@ -49,8 +51,8 @@ def keep_copy(record: Path, data: Any) -> bool:
     return True
 
 
-def pixels_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None) -> SliceSource:
-    """Find the pixels of an image.
+def image_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None) -> PlacedImage:
+    """Find an image and open it where it lies.
 
     Parameters
     ----------
@@ -63,11 +65,13 @@ def pixels_of(record: Path, identity: ImageIdentity, moved_to: Path | None = Non
     Raises
     ------
     ImageError
-        If they are not found, or are others than those that were worked on.
+        If it is not found, or is another than the one that was worked on.
     """
     if (record / COPY).exists():
-        data = tifffile.imread(record / COPY)
-        return SliceSource(data, is_colour=identity.is_colour)
+        pixels = tifffile.imread(record / COPY)
+        return PlacedImage(
+            identity.name, (pixels,), Geometry.of_steps(identity.shape), identity.is_colour
+        )
     if identity.source is None:
         raise ImageError(
             f"{identity.name} was opened from no file, and was too large for a copy in the project."
@@ -75,16 +79,28 @@ def pixels_of(record: Path, identity: ImageIdentity, moved_to: Path | None = Non
     path = Path(identity.source)
     places = [path] if moved_to is None else [moved_to / path.name, moved_to]
     for place in places:
-        source = _same_image(place, identity)
-        if source is not None:
-            return source
+        image = _same_image(place, identity)
+        if image is not None:
+            return image
     raise ImageError(
-        f"{identity.name} is not at {places[0]}, or has changed since. Say where it is now with "
-        "--images."
+        f"{identity.name} is not at {places[0]}, or has changed since. Open it from where it is "
+        "now; on the command line, say where with --images."
     )
 
 
-def _same_image(path: Path, identity: ImageIdentity) -> SliceSource | None:
+def pixels_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None) -> SliceSource:
+    """Find the pixels of an image, see `image_of`.
+
+    Raises
+    ------
+    ImageError
+        As `image_of`.
+    """
+    image = image_of(record, identity, moved_to)
+    return SliceSource(image.data, is_colour=image.is_colour)
+
+
+def _same_image(path: Path, identity: ImageIdentity) -> PlacedImage | None:
     if not path.exists():
         return None
     try:
@@ -93,4 +109,4 @@ def _same_image(path: Path, identity: ImageIdentity) -> SliceSource | None:
         found = ImageIdentity.of(source, identity.name)
     except SamAdapterError:
         return None
-    return source if found.digest == identity.digest else None
+    return image if found.digest == identity.digest else None

@@ -164,7 +164,7 @@ def open_existing(folder: Path) -> Project:
     if not (folder / PROJECT_FILE).is_file():
         raise StorageError(
             f"There is no project in {folder}: a project folder holds {PROJECT_FILE}. The dock "
-            "shows the folder of the one in use when the pointer rests on the list of versions."
+            "shows the folder of the one that is open when the pointer rests on its name."
         )
     return Project(folder)
 

@@ -10,6 +10,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import SamAdapterError, TrainingError
+from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.class_choice import ClassChoice
 from napari_sam_adapter.widgets.fetching import Fetching
@@ -17,6 +19,7 @@ from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.prediction import Prediction
 from napari_sam_adapter.widgets.prompt_layers import PromptLayers
+from napari_sam_adapter.widgets.readers import LayerData, layer_of
 from napari_sam_adapter.widgets.recording import Recording
 from napari_sam_adapter.widgets.retraining import Retraining
 
@@ -73,6 +76,7 @@ class DockController(QObject):
         self.fetching = Fetching(self)
         self._engine_job: Job | None = None
         self._base_job: Job | None = None
+        self._image_job: Job | None = None
         self.layers.failed.connect(self._on_failed)
         self.recording.said.connect(self.said)
         self.prediction.said.connect(self.said)
@@ -211,6 +215,27 @@ class DockController(QObject):
             self.said.emit(f"Masks and versions are kept in {folder} from now on.", False)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
+
+    def images(self) -> list[tuple[Path, str]]:
+        """List the records of the project and the names of their images."""
+        return [(folder, identity.name) for folder, identity in self.session.project.records()]
+
+    def open_image(self, record: Path) -> None:
+        """Open an image of the project; its masks come with it."""
+
+        def find() -> list[LayerData]:
+            identity = ImageIdentity.read(record)
+            return [layer_of(image_of(record, identity), identity.name)]
+
+        job = Job(find, "opening an image", lambda: None, self)
+        job.event_reported.connect(self._on_image_found)
+        job.failed.connect(self._on_failed)
+        self._image_job = job
+        job.start()
+
+    def _on_image_found(self, layer: LayerData) -> None:
+        data, properties, _ = layer
+        self.layers.viewer.add_image(data, **properties)
 
     def export_active(self, path: Path) -> None:
         """Copy the version in use to a file."""

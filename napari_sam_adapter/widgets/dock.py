@@ -23,6 +23,7 @@ from napari_sam_adapter.widgets.keys import bind_keys
 from napari_sam_adapter.widgets.layers_panel import LayersPanel
 from napari_sam_adapter.widgets.models_panel import ModelsPanel
 from napari_sam_adapter.widgets.predict_panel import PredictPanel
+from napari_sam_adapter.widgets.project_panel import ProjectPanel
 from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
@@ -60,6 +61,7 @@ class SamAdapterDock(QWidget):
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         session = session or Session(Project(default_folder()))
         self.controller = DockController(viewer, session, self)
+        self.project_panel = ProjectPanel()
         self.layers_panel = LayersPanel(viewer)
         self.models_panel = ModelsPanel()
         self.versions_panel = VersionsPanel()
@@ -135,7 +137,7 @@ class SamAdapterDock(QWidget):
         content.setMinimumWidth(0)
         column = QVBoxLayout(content)
         sections: Sequence[tuple[str, Sequence[QWidget]]] = (
-            ("Layers", (self.layers_panel,)),
+            ("Project", (self.project_panel, self.layers_panel)),
             ("Model", (self.models_panel, self.versions_panel)),
             ("1 · Predict", (self.predict_panel, self.prompts_panel)),
             ("2 · Correct", (self.classes_panel, self.correct_panel)),
@@ -174,7 +176,9 @@ class SamAdapterDock(QWidget):
         self.versions_panel.version_requested.connect(controller.activate)
         self.versions_panel.load_requested.connect(controller.load_adapter_file)
         self.versions_panel.export_requested.connect(controller.export_active)
-        self.versions_panel.folder_requested.connect(controller.open_project)
+        self.project_panel.folder_requested.connect(controller.open_project)
+        self.project_panel.image_requested.connect(controller.open_image)
+        self.project_panel.images = controller.images
         self.predict_panel.slice_requested.connect(prediction.predict_slice)
         self.predict_panel.all_requested.connect(prediction.predict_all)
         self.predict_panel.cancel_requested.connect(prediction.cancel)
@@ -227,7 +231,8 @@ class SamAdapterDock(QWidget):
         store = self.controller.session.store
         versions = store.versions()
         active = self.controller.session.active
-        self.versions_panel.show_versions(versions, active, self.controller.session.project.folder)
+        self.versions_panel.show_versions(versions, active)
+        self.project_panel.show_project(self.controller.session.project.folder)
         spec = base_model(self.controller.session.model().base)
         self.models_panel.show_base(spec.name)
         size = None if active is None else active.card.input_size

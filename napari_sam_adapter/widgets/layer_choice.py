@@ -39,7 +39,7 @@ class LayerChoice(QObject):
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self.viewer = viewer
         self._image: Image | None = None
         self._bindings: dict[int, LayerBinding] = {}
         self.binding: LayerBinding | None = None
@@ -85,7 +85,7 @@ class LayerChoice(QObject):
         if self._image is None:
             raise ImageError("There is no image layer: open an image, or try File > Open Sample.")
         if self.binding is None or not self.binding.is_alive:
-            labels = new_labels_layer(self._viewer, self._image)
+            labels = new_labels_layer(self.viewer, self._image)
             # Adding the layer may have made the dock choose it; bind it in any case.
             self.choose(self._image, labels)
         if self.binding is None:
@@ -104,8 +104,8 @@ class LayerChoice(QObject):
 
     def close(self) -> None:
         """Let go of the viewer. It also runs after Qt has destroyed the dock: emits nothing."""
-        self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
-        self._viewer.dims.events.point.disconnect(self._on_slider_moved)
+        self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self.viewer.dims.events.point.disconnect(self._on_slider_moved)
         for binding in self._bindings.values():
             binding.close()
         self._bindings.clear()
@@ -114,7 +114,7 @@ class LayerChoice(QObject):
         known = self._bindings.get(id(labels))
         if known is not None and known.image is image and known.labels is labels:
             return known
-        binding = LayerBinding(self._viewer, image, labels)
+        binding = LayerBinding(self.viewer, image, labels)
         if known is not None:
             known.close()
             self.closed.emit(known)

@@ -122,7 +122,7 @@ class Recording(QObject):
                 record.close()
                 raise
             yield opened
-            if path is None:
+            if record.identity.source is None:
                 # A full disk is told by the journal; the copy is tried again next time.
                 with contextlib.suppress(StorageError):
                     keep_copy(record.folder, pixels)

@@ -22,13 +22,12 @@ class VersionsPanel(QWidget):
     ----------
     version_requested : Signal(object)
         A version number, or None for the base model.
-    load_requested, export_requested, folder_requested : Signal(Path)
+    load_requested, export_requested : Signal(Path)
     """
 
     version_requested = Signal(object)
     load_requested = Signal(object)
     export_requested = Signal(object)
-    folder_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -38,12 +37,11 @@ class VersionsPanel(QWidget):
         self.version_box.activated.connect(self._on_activated)
         self.menu_button = QToolButton()
         self.menu_button.setText("⋯")
-        self.menu_button.setToolTip("Load, export, or open another project")
+        self.menu_button.setToolTip("Load or export a version")
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self.menu_button)
         menu.addAction("Load an adapter file…", self._ask_load)
         menu.addAction("Export the version in use…", self._ask_export)
-        menu.addAction("Open another project folder…", self._ask_folder)
         self.menu_button.setMenu(menu)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -51,7 +49,7 @@ class VersionsPanel(QWidget):
         layout.addWidget(self.menu_button)
 
     def show_versions(
-        self, versions: Sequence[AdapterVersion], active: AdapterVersion | None, folder: Path
+        self, versions: Sequence[AdapterVersion], active: AdapterVersion | None
     ) -> None:
         """List versions, the newest first, and mark the one in use."""
         self.version_box.clear()
@@ -64,10 +62,7 @@ class VersionsPanel(QWidget):
         numbers = [self.version_box.itemData(row) for row in range(self.version_box.count())]
         self.version_box.setCurrentIndex(numbers.index(wanted) if wanted in numbers else -1)
         used = "" if active is None else f"{active.details}\n\n"
-        self.version_box.setToolTip(
-            f"{used}The model that predicts. Retraining continues from it.\n"
-            f"Versions and masks are kept in {folder}"
-        )
+        self.version_box.setToolTip(f"{used}The model that predicts. Retraining continues from it.")
 
     def _on_activated(self, row: int) -> None:
         self.version_requested.emit(self.version_box.itemData(row))
@@ -83,8 +78,3 @@ class VersionsPanel(QWidget):
         )
         if path:
             self.export_requested.emit(Path(path))
-
-    def _ask_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Project folder")
-        if path:
-            self.folder_requested.emit(Path(path))

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.project.journal import read_journal
@@ -19,6 +20,11 @@ def folder(tmp_path):
 
 def journals(folder):
     return sorted(folder.glob("images/*/journal.jsonl"))
+
+
+def events_in(folder):
+    """What is on the disk now; the first line may not be there yet."""
+    return [event for path in journals(folder) for event in read_journal(path).events]
 
 
 def close(person):
@@ -38,9 +44,9 @@ def test_a_stroke_is_in_the_journal_within_a_second(open_person, polyps, folder)
     person.wait_for_record()
     begun = time.monotonic()
     person.labels.paint((0, 40, 40), 3)
-    person.wait(lambda: read_journal(journals(folder)[0]).events[-1].do == "painted")
+    person.wait(lambda: [event.do for event in events_in(folder)][-1:] == ["painted"])
     assert time.monotonic() - begun < 1
-    assert read_journal(journals(folder)[0]).events[-1].slice == (0,)
+    assert events_in(folder)[-1].slice == (0,)
 
 
 def test_closing_and_opening_again_brings_back_masks_states_and_who_predicted(
@@ -124,7 +130,7 @@ def test_another_project_takes_the_masks_along_and_leaves_the_first_as_it_was(
     person.wait_for_record()
     person.paint(0)
     before = journals(folder)[0].read_bytes()
-    person.dock.versions_panel.folder_requested.emit(tmp_path / "second")
+    person.dock.project_panel.folder_requested.emit(tmp_path / "second")
     person.wait_for_record()
     person.paint(0, 60, 60)
     wanted = person.labels.data.copy()
@@ -211,8 +217,8 @@ def test_a_stroke_through_many_slices_is_written_down_at_once(open_person, folde
     labels.n_edit_dimensions, labels.brush_size = 3, 9
     labels.paint((300, 30, 30), 1)  # far from the slice in view
     person.settle()
-    person.wait(lambda: len(read_journal(journals(folder)[0]).events) >= 9)
-    touched = {e.slice for e in read_journal(journals(folder)[0]).events}
+    person.wait(lambda: len(events_in(folder)) >= 9)
+    touched = {event.slice for event in events_in(folder)}
     assert touched == {(z,) for z in range(400) if labels.data[z].any()}
 
 
@@ -242,3 +248,41 @@ def test_an_image_without_a_file_is_kept_in_the_project(open_person, polyps, fol
     pixels = pixels_of(record, identity)
     assert pixels.is_colour
     assert np.array_equal(pixels.read((3,)), polyps.frames[3])
+
+
+def test_an_image_of_the_project_opens_with_its_masks(open_person, polyps, folder, tmp_path):
+    path = tmp_path / "frame.png"
+    Image.fromarray(polyps.frames[0]).save(path)
+    person = open_person()
+    person.viewer.open(str(path))
+    person.wait_for_record()
+    person.predict()
+    person.wait_for_record()
+    person.labels.paint((20, 20), 2)
+    wanted = person.labels.data.copy()
+    close(person)
+
+    again = open_person()
+    menu = again.dock.project_panel.images_menu
+    menu.aboutToShow.emit()
+    (action,) = menu.actions()
+    assert action.text() == "frame"
+    action.trigger()
+    again.wait(lambda: again.controller.binding is not None)
+    assert np.array_equal(again.labels.data, wanted)
+    assert len(journals(folder)) == 1
+
+
+def test_an_image_that_is_gone_is_named(open_person, polyps, folder, tmp_path):
+    path = tmp_path / "frame.png"
+    Image.fromarray(polyps.frames[0]).save(path)
+    person = open_person()
+    person.viewer.open(str(path))
+    person.wait_for_record()
+    person.predict()
+    person.wait_for_record()
+    close(person)
+    path.unlink()
+    again = open_person()
+    again.dock.project_panel.image_requested.emit(journals(folder)[0].parent)
+    again.wait(lambda: "frame is not at" in again.message)

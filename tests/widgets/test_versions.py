@@ -83,7 +83,7 @@ def test_an_adapter_of_another_base_model_is_refused_by_both_names(person, adapt
 def test_another_folder_has_its_own_versions(open_person, polyps, adapter_file, tmp_path):
     person = open_person(polyps.frames, rgb=True)
     person.dock.versions_panel.load_requested.emit(adapter_file)
-    person.dock.versions_panel.folder_requested.emit(tmp_path / "second")
+    person.dock.project_panel.folder_requested.emit(tmp_path / "second")
     assert person.controller.session.active is None
     assert person.dock.versions_panel.version_box.count() == 1
 
@@ -97,7 +97,7 @@ def test_a_run_that_outlasts_a_change_of_folder_stays_in_the_folder_it_was_start
     made.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(adapter_file, made)
     second = tmp_path / "second"
-    person.dock.versions_panel.folder_requested.emit(second)
+    person.dock.project_panel.folder_requested.emit(second)
     person.dock.versions_panel.load_requested.emit(adapter_file)
     in_use = session.active
     person.controller.retraining._on_event(AdapterSaved(made, read_card(made)))

@@ -1,0 +1,70 @@
+"""Which project is open, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QToolButton, QWidget
+
+NO_IMAGES = "(nothing was worked on yet)"
+
+
+class ProjectPanel(QWidget):
+    """The project's name, and a menu.
+
+    Attributes
+    ----------
+    folder_requested : Signal(Path)
+        Open the project in this folder, or begin one there.
+    image_requested : Signal(Path)
+        Open the image of this record.
+    images : callable
+        Returns the records of the project and the names of their images.
+    """
+
+    folder_requested = Signal(object)
+    image_requested = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.images: Callable[[], list[tuple[Path, str]]] = list
+        self.name = QLabel()
+        self.menu_button = QToolButton()
+        self.menu_button.setText("⋯")
+        self.menu_button.setToolTip("Open another project, or an image of this one")
+        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self.menu_button)
+        menu.addAction("Open another project folder…", self._ask_folder)
+        self.images_menu = QMenu("Open an image of this project", menu)
+        self.images_menu.aboutToShow.connect(self._list_images)
+        menu.addMenu(self.images_menu)
+        self.menu_button.setMenu(menu)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.name, 1)
+        layout.addWidget(self.menu_button)
+
+    def show_project(self, folder: Path) -> None:
+        """Show which project is open."""
+        self.name.setText(f"Project: {folder.name}")
+        self.setToolTip(
+            f"{folder}\nEvery stroke, prediction and version is kept there; opening an image again "
+            "brings its masks back."
+        )
+
+    def _list_images(self) -> None:
+        self.images_menu.clear()
+        found = self.images()
+        for record, name in found:
+            self.images_menu.addAction(
+                name, lambda checked=False, record=record: self.image_requested.emit(record)
+            )
+        if not found:
+            self.images_menu.addAction(NO_IMAGES).setEnabled(False)
+
+    def _ask_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Project folder")
+        if path:
+            self.folder_requested.emit(Path(path))
