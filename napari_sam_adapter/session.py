@@ -83,7 +83,7 @@ class Session:
         self.trainer = Trainer()
         self._names: dict[str, str] = {}
         self._active = self.store.active
-        self._classes = _classes_of(self._active)
+        self._classes = _remembered_classes(project, self._active)
 
     @property
     def classes(self) -> Classes:
@@ -150,6 +150,8 @@ class Session:
         ------
         TrainingError
             If they cannot be told apart, or are fewer than the version in use has learned.
+        StorageError
+            If they cannot be written down.
         """
         try:
             classes = change(self._classes)
@@ -166,6 +168,7 @@ class Session:
 
     def _set_classes(self, classes: Classes) -> None:
         if classes != self._classes:
+            self.project.keep_classes(classes)
             self._classes = classes
             self.classes_changed.emit()
 
@@ -232,7 +235,7 @@ class Session:
         self.project, self.store, self._names = project, project.adapters, {}
         self.base = _remembered_base(self.store)
         self._active = self.store.active
-        self._set_classes(_classes_of(self._active))
+        self._set_classes(_remembered_classes(project, self._active))
         self.project_changed.emit()
         self.active_changed.emit()
 
@@ -326,8 +329,15 @@ class Session:
         self.predictor.close()
 
 
-def _classes_of(version: AdapterVersion | None) -> Classes:
-    return Classes() if version is None else Classes.of(version.card)
+def _remembered_classes(project: Project, version: AdapterVersion | None) -> Classes:
+    """Return the classes worked with last, where they begin with those the version has learned."""
+    kept = project.classes
+    if version is None:
+        return kept or Classes()
+    learned = Classes.of(version.card)
+    if kept is not None and kept.names[: len(learned)] == learned.names:
+        return kept
+    return learned
 
 
 def _remembered_base(store: AdapterStore) -> str:

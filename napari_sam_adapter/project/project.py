@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import now
 from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, ImageIdentity, ImageRecord
@@ -69,6 +70,32 @@ class Project:
             write_described(
                 self.folder / PROJECT_FILE, _KIND, {"id": uuid.uuid4().hex, "created": now()}
             )
+
+    @property
+    def classes(self) -> Classes | None:
+        """The classes that were worked with last; None where nobody has changed them."""
+        try:
+            values = read_described(self.folder / PROJECT_FILE, _KIND)["classes"]
+            return Classes(
+                tuple(str(one["name"]) for one in values),
+                tuple(str(one["color"]) for one in values),
+            )
+        except (StorageError, KeyError, TypeError, ValueError):
+            return None
+
+    def keep_classes(self, classes: Classes) -> None:
+        """Let them be there tomorrow.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be written down.
+        """
+        self.create()
+        values = read_described(self.folder / PROJECT_FILE, _KIND)
+        pairs = zip(classes.names, classes.colors, strict=True)
+        values["classes"] = [{"name": name, "color": color} for name, color in pairs]
+        write_described(self.folder / PROJECT_FILE, _KIND, values)
 
     def records(self) -> list[tuple[Path, ImageIdentity]]:
         """List the images that were worked on; damaged descriptions are left out.

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.project import Project
 
@@ -59,3 +60,11 @@ def test_a_damaged_description_is_named(tmp_path, content):
     (tmp_path / "project.json").write_text(content)
     with pytest.raises(StorageError, match=r"project\.json"):
         Project(tmp_path)
+
+
+def test_classes_are_there_tomorrow(tmp_path):
+    project = Project(tmp_path / "new")
+    assert project.classes is None
+    two = Classes().with_one_more().renamed(2, "tumour")
+    project.keep_classes(two)
+    assert Project(tmp_path / "new").classes == two

@@ -205,3 +205,11 @@ def test_a_class_gets_a_colour_of_the_persons_choice(person, panel, monkeypatch)
     monkeypatch.setattr(QColorDialog, "getColor", lambda *args: QColor())  # Cancel
     panel.ask_color(0)
     assert color_of(person.labels, 1) == PALETTE[0]
+
+
+def test_classes_added_before_any_training_are_there_tomorrow(open_person, polyps):
+    first = open_person(polyps.frames, rgb=True)
+    first.dock.classes_panel.add_requested.emit()
+    first.dock.classes_panel.rename_requested.emit(2, "tumour")
+    again = open_person(polyps.frames, rgb=True)
+    assert again.controller.session.classes.names == ("object", "tumour")
