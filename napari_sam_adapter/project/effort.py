@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.volume import SliceIndex
@@ -59,46 +60,57 @@ class SliceStory:
     accepted_at: str | None = None
 
 
-def stories_of(events: Iterable[Event]) -> list[SliceStory]:
-    """Return what happened to each slice, in the order of the slices."""
-    stories: dict[SliceIndex, SliceStory] = {}
-    for event, effort in with_effort(events):
+class Ledger:
+    """Adds up what the person does, line by line.
+
+    Attributes
+    ----------
+    rounds : list of (set of slice index, Effort)
+        Slices worked on and the effort; a training run ends a round.
+    """
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.rounds: list[tuple[set[SliceIndex], Effort]] = [(set(), Effort())]
+        self._stories: dict[SliceIndex, SliceStory] = {}
+        self._last: datetime | None = None
+        for event in events:
+            self.add(event)
+
+    @property
+    def stories(self) -> list[SliceStory]:
+        """What happened to each slice, in the order of the slices."""
+        return [self._stories[index] for index in sorted(self._stories)]
+
+    @property
+    def worked_rounds(self) -> list[tuple[int, Effort]]:
+        """Number of slices and effort of each round in which the person did anything."""
+        return [(len(slices), effort) for slices, effort in self.rounds if slices]
+
+    def add(self, event: Event) -> None:
+        """Take note of the next line of a journal."""
+        effort = self._effort(event)
+        self._last = event.time
+        if event.do == "training":
+            self.rounds.append((set(), Effort()))
         if event.slice is None:
-            continue
-        known = stories.get(event.slice, SliceStory(event.slice))
-        accepted_at = (known.accepted_at or event.at) if event.accepted else None
-        stories[event.slice] = replace(
+            return
+        if event.do in _BY_THE_PERSON:
+            slices, before = self.rounds[-1]
+            self.rounds[-1] = (slices | {event.slice}, before + effort)
+        known = self._stories.get(event.slice, SliceStory(event.slice))
+        self._stories[event.slice] = replace(
             known,
             adapter=event.adapter,
             confidence=event.confidence,
             effort=known.effort + effort,
-            accepted_at=accepted_at,
+            accepted_at=(known.accepted_at or event.at) if event.accepted else None,
         )
-    return [stories[index] for index in sorted(stories)]
 
-
-def rounds_of(events: Iterable[Event]) -> list[tuple[int, Effort]]:
-    """Return for each round the slices worked on and the effort; a training run ends a round."""
-    rounds: list[tuple[set[SliceIndex], Effort]] = [(set(), Effort())]
-    for event, effort in with_effort(events):
-        if event.do == "training":
-            rounds.append((set(), Effort()))
-        elif event.do in _BY_THE_PERSON and event.slice is not None:
-            slices, before = rounds[-1]
-            rounds[-1] = (slices | {event.slice}, before + effort)
-    return [(len(slices), effort) for slices, effort in rounds if slices]
-
-
-def with_effort(events: Iterable[Event]) -> Iterable[tuple[Event, Effort]]:
-    """Add to each event what it cost the person; predictions cost nothing."""
-    last: Event | None = None
-    for event in events:
-        if event.do in _BY_THE_PERSON:
-            passed = 0.0 if last is None else (event.time - last.time).total_seconds()
-            seconds = min(max(passed, 0.0), IDLE_SECONDS)
-            is_stroke = event.do == "painted"
-            pixels = sum(event.runs[1::3]) if is_stroke else 0
-            yield event, Effort(int(is_stroke), pixels, seconds)
-        else:
-            yield event, Effort()
-        last = event
+    def _effort(self, event: Event) -> Effort:
+        """Return what a line cost the person; predictions cost nothing."""
+        if event.do not in _BY_THE_PERSON:
+            return Effort()
+        passed = 0.0 if self._last is None else (event.time - self._last).total_seconds()
+        is_stroke = event.do == "painted"
+        pixels = sum(event.runs[1::3]) if is_stroke else 0
+        return Effort(int(is_stroke), pixels, min(max(passed, 0.0), IDLE_SECONDS))

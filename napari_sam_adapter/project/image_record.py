@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from napari_sam_adapter.annotations import SliceChange
 from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JournalWriter, read_journal
 from napari_sam_adapter.project.mask_files import MaskFiles, mask_name, read_mask_file
@@ -119,6 +120,11 @@ class ImageRecord:
     told : callable, optional
         See `JournalWriter`.
 
+    Attributes
+    ----------
+    ledger : Ledger
+        What the person did, and how long it took.
+
     Raises
     ------
     StorageError
@@ -140,6 +146,7 @@ class ImageRecord:
                 write_described(folder / IMAGE_FILE, _KIND, asdict(identity))
             self._contents = read_journal(folder / JOURNAL)
             self.journal = JournalWriter(folder / JOURNAL, self._contents, told)
+            self.ledger = Ledger(self._contents.events)
         except BaseException:
             self._lock.release()
             raise
@@ -186,7 +193,9 @@ class ImageRecord:
 
     def listen(self, change: SliceChange) -> None:
         """Write down what happened to a slice; the listener of a `SliceTracker`."""
-        n = self.journal.append(Event.of(change))
+        event = Event.of(change)
+        n = self.journal.append(event)
+        self.ledger.add(event)
         if change.change.positions.size:
             self._masks.put(change.index, n, change.labels)
 
@@ -196,7 +205,9 @@ class ImageRecord:
 
     def note(self, do: str, details: Mapping[str, Any]) -> int:
         """Write down something else that happened, and return its line number."""
-        return self.journal.append(Event(do, now(), details=details))
+        event = Event(do, now(), details=details)
+        self.ledger.add(event)
+        return self.journal.append(event)
 
     def close(self) -> None:
         """Write what waits, and let others open the record.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from napari_sam_adapter.project.effort import rounds_of, stories_of
+from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.image_record import JOURNAL
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
@@ -22,7 +22,7 @@ def provenance_of(project: Project) -> dict[str, Any]:
         ``base_sha256``, ``created`` and ``training`` (settings, scores, digests of the slices it
         learned from). ``images``: a list, each with ``name``, ``source``, ``folder``, ``slices``
         (see `effort.SliceStory`; ``adapter`` is a version's name where the project has it),
-        ``rounds`` (see `effort.rounds_of`) and ``troubles`` (damage of the journal).
+        ``rounds`` (see `effort.Ledger`) and ``troubles`` (damage of the journal).
 
     Raises
     ------
@@ -35,7 +35,8 @@ def provenance_of(project: Project) -> dict[str, Any]:
     images = []
     for folder, identity in project.records():
         contents = read_journal(folder / JOURNAL)
-        slices = [asdict(story) for story in stories_of(contents.events)]
+        ledger = Ledger(contents.events)
+        slices = [asdict(story) for story in ledger.stories]
         for one in slices:
             one["adapter"] = _name(one["adapter"], names)
         images.append(
@@ -46,8 +47,7 @@ def provenance_of(project: Project) -> dict[str, Any]:
                 "shape": list(identity.shape),
                 "slices": slices,
                 "rounds": [
-                    {"slices": count, **asdict(effort)}
-                    for count, effort in rounds_of(contents.events)
+                    {"slices": count, **asdict(effort)} for count, effort in ledger.worked_rounds
                 ],
                 "troubles": contents.damaged,
             }

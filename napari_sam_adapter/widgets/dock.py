@@ -19,6 +19,7 @@ from napari_sam_adapter.widgets.binding import LayerBinding
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.correct_panel import CorrectPanel
+from napari_sam_adapter.widgets.effort_plot import EffortPlot
 from napari_sam_adapter.widgets.keys import bind_keys
 from napari_sam_adapter.widgets.layers_panel import LayersPanel
 from napari_sam_adapter.widgets.models_panel import ModelsPanel
@@ -70,6 +71,7 @@ class SamAdapterDock(QWidget):
         self.classes_panel = ClassesPanel()
         self.correct_panel = CorrectPanel()
         self.retrain_panel = RetrainPanel()
+        self.effort_plot = EffortPlot()
         self.message = QLabel(STARTING)
         self.message.setWordWrap(True)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -141,7 +143,7 @@ class SamAdapterDock(QWidget):
             ("Model", (self.models_panel, self.versions_panel)),
             ("1 · Predict", (self.predict_panel, self.prompts_panel)),
             ("2 · Correct", (self.classes_panel, self.correct_panel)),
-            ("3 · Retrain", (self.retrain_panel,)),
+            ("3 · Retrain", (self.retrain_panel, self.effort_plot)),
         )
         for title, panels in sections:
             heading = QLabel(f"<b>{title}</b>")
@@ -260,12 +262,15 @@ class SamAdapterDock(QWidget):
         if binding is None or not binding.is_alive:
             self.correct_panel.show_nothing()
             self.retrain_panel.show_ready(0)
+            self.effort_plot.show_rounds(())
             return
         states = [binding.tracker.state(index) for index in binding.source.indices()]
         index = binding.index_in_view()
         position = binding.source.flat(index)
         self.correct_panel.show_states(states, position, self._describe(binding, position))
         self.retrain_panel.show_ready(len(binding.tracker.ready()))
+        record = self.controller.recording.record_of(binding)
+        self.effort_plot.show_rounds(() if record is None else record.ledger.worked_rounds)
 
     def _describe(self, binding: LayerBinding, position: int) -> str:
         """Describe the slice in view: where it is, what happened to it, who predicted it."""

@@ -1,6 +1,6 @@
 """What a person did, and how long it took, from the journal alone."""
 
-from napari_sam_adapter.project.effort import Effort, rounds_of, stories_of
+from napari_sam_adapter.project.effort import Effort, Ledger
 from napari_sam_adapter.project.events import Event
 
 
@@ -21,7 +21,7 @@ DAY = [
 
 
 def test_a_slice_tells_who_predicted_it_what_was_changed_and_when_it_was_accepted():
-    first, second, third = stories_of(DAY)
+    first, second, third = Ledger(DAY).stories
     assert first.adapter == "a"
     assert first.effort == Effort(strokes=2, pixels=8, seconds=4 + 30 + 2)
     assert first.accepted_at == DAY[3].at
@@ -31,9 +31,9 @@ def test_a_slice_tells_who_predicted_it_what_was_changed_and_when_it_was_accepte
 
 
 def test_an_acceptance_that_was_taken_back_has_no_time():
-    story = stories_of([*DAY[:4], event("reopened", 310, adapter="a")])[0]
+    story = Ledger([*DAY[:4], event("reopened", 310, adapter="a")]).stories[0]
     assert story.accepted_at is None
 
 
 def test_a_retraining_ends_a_round():
-    assert rounds_of(DAY) == [(2, Effort(3, 12, 38.0)), (1, Effort(1, 1, 1.0))]
+    assert Ledger(DAY).worked_rounds == [(2, Effort(3, 12, 38.0)), (1, Effort(1, 1, 1.0))]

@@ -286,3 +286,22 @@ def test_an_image_that_is_gone_is_named(open_person, polyps, folder, tmp_path):
     again = open_person()
     again.dock.project_panel.image_requested.emit(journals(folder)[0].parent)
     again.wait(lambda: "frame is not at" in again.message)
+
+
+def test_the_dock_shows_what_each_round_cost(open_person, polyps):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    plot = person.dock.effort_plot
+    assert not plot.rounds
+    for z in range(2):
+        person.correct(z, polyps.masks[z].astype(np.uint8))
+    person.go_to(0)
+    assert [(count, effort.strokes) for count, effort in plot.rounds] == [(2, 2)]
+    assert "1.0 strokes per slice" in plot.summary.text()
+    person.retrain()
+    person.wait_for_training()
+    person.paint(3)
+    person.go_to(4)
+    assert [count for count, _ in plot.rounds] == [2, 1]
+    assert "round 1" in plot.summary.text()

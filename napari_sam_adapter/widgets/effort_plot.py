@@ -1,0 +1,81 @@
+"""What each round of corrections cost the person: seconds per slice, as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyqtgraph
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_sam_adapter.project.effort import Effort
+from napari_sam_adapter.widgets.training_curve import AXIS_COLOUR
+
+BAR_COLOUR = "#009e73"
+HEIGHT = 90
+Rounds = Sequence[tuple[int, Effort]]
+
+
+class EffortPlot(QWidget):
+    """A bar per round and a sentence; hidden until there is something to show."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rounds: Rounds = ()
+        self.summary = QLabel()
+        self.summary.setWordWrap(True)
+        self._plot = pyqtgraph.PlotWidget(background=None)
+        self._plot.setFixedHeight(HEIGHT)
+        self._plot.setMenuEnabled(False)
+        self._plot.setMouseEnabled(False, False)
+        self._plot.hideButtons()
+        for name in ("left", "bottom"):
+            axis = self._plot.getAxis(name)
+            axis.setPen(AXIS_COLOUR)
+            axis.setTextPen(AXIS_COLOUR)
+        self._plot.setLabel("left", "s / slice", color=AXIS_COLOUR)
+        self._bars = pyqtgraph.BarGraphItem(x=[], height=[], width=0.7, brush=BAR_COLOUR, pen=None)
+        self._plot.addItem(self._bars)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.summary)
+        layout.addWidget(self._plot)
+        self.show_rounds(())
+
+    def show_rounds(self, rounds: Rounds) -> None:
+        """Show the rounds, the last of which may still go on.
+
+        Parameters
+        ----------
+        rounds : sequence of (int, Effort)
+            Number of slices the person worked on, and what that cost.
+        """
+        self.rounds = tuple(rounds)
+        self.setVisible(bool(rounds))
+        self._plot.setVisible(len(rounds) > 1)  # a single bar compares with nothing
+        if not rounds:
+            return
+        numbers = list(range(1, len(rounds) + 1))
+        seconds = [effort.seconds / count for count, effort in rounds]
+        self._bars.setOpts(x=numbers, height=seconds)
+        self._plot.getAxis("bottom").setTicks([[(n, f"round {n}") for n in numbers]])
+        self._plot.setYRange(0, max(*seconds, 1.0), padding=0.05)
+        self.summary.setText(_sentence(rounds))
+        self.summary.setToolTip("\n".join(_line(n, one) for n, one in enumerate(rounds, 1)))
+
+
+def _sentence(rounds: Rounds) -> str:
+    last = f"Round {len(rounds)}: {_per_slice(rounds[-1])}"
+    return f"{last} (round 1: {_per_slice(rounds[0])})." if len(rounds) > 1 else f"{last}."
+
+
+def _per_slice(one: tuple[int, Effort]) -> str:
+    count, effort = one
+    return f"{effort.seconds / count:.0f} s and {effort.strokes / count:.1f} strokes per slice"
+
+
+def _line(number: int, one: tuple[int, Effort]) -> str:
+    count, effort = one
+    return (
+        f"Round {number}: {count} slices, {effort.strokes} strokes, {effort.pixels} pixels, "
+        f"{effort.seconds:.0f} s"
+    )
