@@ -48,7 +48,7 @@ class ProjectPanel(QWidget):
 
     def show_project(self, folder: Path) -> None:
         """Show which project is open."""
-        self.name.setText(f"Project: {folder.name}")
+        self.name.setText(folder.name)
         self.setToolTip(
             f"{folder}\nEvery stroke, prediction and version is kept there; opening an image again "
             "brings its masks back."
