@@ -11,6 +11,7 @@ from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice
 
@@ -32,6 +33,8 @@ class RetrainRequest:
     classes : Classes
     conditions : tuple of Condition or None
         For the first version; None are the base model's own.
+    checkpoint : RunCheckpoint or None
+        Where the run writes its state, and goes on from if there is one.
     """
 
     source: SliceSource
@@ -41,6 +44,7 @@ class RetrainRequest:
     input_size: int | None = None
     classes: Classes = field(default_factory=Classes)
     conditions: tuple[Condition, ...] | None = None
+    checkpoint: RunCheckpoint | None = None
 
     def samples(self) -> Iterator[TrainingSample]:
         """Read the images one by one.

@@ -284,6 +284,34 @@ class Session:
             self._names.setdefault(adapter_id, f"adapter {adapter_id[:8]}")
         return self._names[adapter_id]
 
+    def continue_from(self, parent: str, base: str) -> None:
+        """Use what a run that is to go on had started from.
+
+        Parameters
+        ----------
+        parent : str
+            Adapter id; "" is the base model.
+        base : str
+
+        Raises
+        ------
+        SamAdapterError
+            If it is not there any more.
+        """
+        if not parent:
+            if self.base != base:
+                self.choose_base(base)
+            if self._active is not None:
+                self.activate(None)
+        elif self._active is None or self._active.card.adapter_id != parent:
+            known = {v.card.adapter_id: v.number for v in self.store.versions()}
+            if parent not in known:
+                raise TrainingError(
+                    "The version this run continued from is not in the project any more, so it "
+                    "cannot go on. Discard it, and retrain."
+                )
+            self.activate(known[parent])
+
     def retrain(self, request: RetrainRequest) -> Iterator[TrainingEvent | AdapterSaved]:
         """Train the next version; run it in a worker thread.
 
@@ -311,6 +339,7 @@ class Session:
             adapter=self._adapter_of(request),
             class_names=request.classes.names,
             class_colors=request.classes.colors,
+            checkpoint=request.checkpoint,
             notes={"image": request.image_name},
         )
 

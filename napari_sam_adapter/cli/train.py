@@ -111,7 +111,7 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     --out polyps.safetensors --max-images 16[/]
     """
     from napari_sam_adapter.training.job import TrainingJob
-    from napari_sam_adapter.training.resume import RunCheckpoint
+    from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 
     given = {"gear": gear, "augmentation": augmentation, "batch_size": batch_size}
     config = _config(preset, given, minutes, steps, epochs, seed)

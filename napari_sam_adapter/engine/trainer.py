@@ -14,6 +14,7 @@ from napari_sam_adapter.errors import EngineError, TrainingError
 from napari_sam_adapter.training import events
 from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
+from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 
 _EVENT_TYPES: dict[str, type[Any]] = {
     event.__name__: event
@@ -173,5 +174,16 @@ class TrainingProcess:
             "class_colors": list(job.class_colors),
             "device": job.device,
             "notes": dict(job.notes),
+            "checkpoint": _described(job.checkpoint),
         }
         self._process.send("train", values, arrays)
+
+
+def _described(checkpoint: RunCheckpoint | None) -> dict[str, Any] | None:
+    if checkpoint is None:
+        return None
+    return {
+        "path": str(checkpoint.path),
+        "every": checkpoint.every,
+        "resume": checkpoint.resume,
+    }

@@ -27,6 +27,7 @@ from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
+from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.training.samples import TrainingSample
 
 MODELS_KEPT = 3
@@ -181,4 +182,11 @@ def _job_from(message: Message) -> TrainingJob:
         class_colors=tuple(values["class_colors"]),
         device=values["device"],
         notes=values["notes"],
+        checkpoint=_checkpoint_from(values["checkpoint"]),
     )
+
+
+def _checkpoint_from(values: dict[str, Any] | None) -> RunCheckpoint | None:
+    if values is None:
+        return None
+    return RunCheckpoint(Path(values["path"]), values["every"], values["resume"])

@@ -21,7 +21,7 @@ from napari_sam_adapter.training.samples import NO_HISTORY, History, TrainingSam
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
-    from napari_sam_adapter.training.resume import RunCheckpoint
+    from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 
 
 @dataclass(frozen=True, slots=True)

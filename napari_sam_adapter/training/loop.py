@@ -26,7 +26,8 @@ from napari_sam_adapter.training.events import (
     ValidationReport,
 )
 from napari_sam_adapter.training.feeds import feed_for
-from napari_sam_adapter.training.resume import RunCheckpoint, identity_of, read_run, write_run
+from napari_sam_adapter.training.resume import identity_of, read_run, write_run
+from napari_sam_adapter.training.run_checkpoint import SECONDS_BETWEEN, RunCheckpoint
 from napari_sam_adapter.training.samples import (
     NO_HISTORY,
     History,
@@ -134,7 +135,7 @@ class _Run:
         feed = feed_for(model, self._training, config)
         self._stepper = Stepper(model, feed, config, self._workers)
         self._held_out_embeddings: dict[int, ImageEmbedding] = {}
-        self._start = time.monotonic()
+        self._start = self._checkpoint_time = time.monotonic()
         n_batches = self._workers.count * self._workers.accumulation
         self._total_steps = config.total_steps(len(self._training), n_batches)
         self._seconds = self._progress = 0.0
@@ -260,7 +261,10 @@ class _Run:
 
     def _write_checkpoint(self) -> None:
         checkpoint, step = self._options.checkpoint, self._stepper.step
-        if checkpoint is None or not self._workers.is_main or not step or step % checkpoint.every:
+        if checkpoint is None or not self._workers.is_main or not step:
+            return
+        waited = time.monotonic() - self._checkpoint_time
+        if step % checkpoint.every and waited < SECONDS_BETWEEN:
             return
         state = {
             "step": step,
@@ -271,6 +275,7 @@ class _Run:
             **{name: getattr(self, f"_{name}") for name in _PLAIN},
         }
         write_run(checkpoint, self._identity, state)
+        self._checkpoint_time = time.monotonic()
 
     def _resumed(self) -> bool:
         """Take up an earlier run's state, if there is one; tell whether there was."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,28 +13,10 @@ from napari_sam_adapter.errors import CheckpointError, WeightsError
 from napari_sam_adapter.sam.weights import read_plain
 from napari_sam_adapter.storage import write_atomically
 from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.training.samples import TrainingSample
 
 VERSION = 1
-STEPS_BETWEEN = 100
-
-
-@dataclass(frozen=True, slots=True)
-class RunCheckpoint:
-    """Where a run writes its state, and how often.
-
-    Attributes
-    ----------
-    path : Path
-    every : int
-        Steps between two checkpoints.
-    resume : bool
-        Continue from the file if it is there.
-    """
-
-    path: Path
-    every: int = STEPS_BETWEEN
-    resume: bool = False
 
 
 def identity_of(config: TrainingConfig, samples: Sequence[TrainingSample], start: str) -> str:

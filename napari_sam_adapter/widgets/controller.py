@@ -72,7 +72,7 @@ class DockController(QObject):
             lambda binding, index: self.prompts.in_slice(binding, index, self.classes.label),
             self,
         )
-        self.retraining = Retraining(session, self.layers, self.recording.note, self)
+        self.retraining = Retraining(session, self.layers, self.recording, self)
         self.fetching = Fetching(self)
         self._engine_job: Job | None = None
         self._base_job: Job | None = None
@@ -254,6 +254,7 @@ class DockController(QObject):
         """
         self.prediction.cancel()
         self.fetching.cancel()
+        self.retraining.leave()
         self.session.close()
         self.recording.close()
         self.session.project_changed.disconnect()

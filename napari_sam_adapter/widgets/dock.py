@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 PROBLEM_COLOUR = "#e8785a"
 STARTING = "Starting the model…"
 CLOSING_WHILE_TRAINING = (
-    "The adapter is being retrained. Closing ends the run and keeps nothing of it. "
-    "Close all the same?"
+    "The adapter is being retrained. Closing ends the run; it can be resumed from its last "
+    "checkpoint when napari is open again. Close now?"
 )
 
 
@@ -82,6 +82,7 @@ class SamAdapterDock(QWidget):
         self._show_versions()
         self._show_classes()
         self._show_slices()
+        self._show_unfinished()
         self.controller.start_engine()
         self.is_open = True
         self.destroyed.connect(lambda *_: self.shutdown())
@@ -168,7 +169,6 @@ class SamAdapterDock(QWidget):
     def _connect_signals(self) -> None:
         controller = self.controller
         layers, prediction = controller.layers, controller.prediction
-        retraining = controller.retraining
         self.layers_panel.labels_of = layers.labels_of
         self.layers_panel.layers_chosen.connect(layers.choose)
         self.models_panel.base_requested.connect(controller.choose_base)
@@ -199,16 +199,24 @@ class SamAdapterDock(QWidget):
         self.classes_panel.remove_requested.connect(controller.remove_last_class)
         controller.classes_changed.connect(self._show_classes)
         controller.classes.selected.connect(self.classes_panel.show_selected)
-        self.retrain_panel.retrain_requested.connect(retraining.start)
-        self.retrain_panel.stop_requested.connect(retraining.stop)
+        self._connect_retraining()
         controller.said.connect(self._on_said)
         controller.engine_ready.connect(self._on_engine_ready)
         controller.versions_changed.connect(self._show_versions)
         layers.changed.connect(self._on_layers_changed)
         layers.slices_changed.connect(self._show_slices)
         prediction.progressed.connect(self.predict_panel.show_progress)
-        retraining.changed.connect(self.retrain_panel.show_training)
-        retraining.reported.connect(self.retrain_panel.show_event)
+
+    def _connect_retraining(self) -> None:
+        panel, retraining = self.retrain_panel, self.controller.retraining
+        panel.retrain_requested.connect(retraining.start)
+        panel.stop_requested.connect(retraining.stop)
+        panel.resume_requested.connect(retraining.resume)
+        panel.discard_requested.connect(retraining.discard)
+        retraining.changed.connect(panel.show_training)
+        retraining.reported.connect(panel.show_event)
+        retraining.changed.connect(lambda running: self._show_unfinished())
+        self.controller.session.project_changed.connect(self._show_unfinished)
 
     def _on_said(self, sentence: str, is_problem: bool) -> None:
         self.message.setStyleSheet(f"color: {PROBLEM_COLOUR};" if is_problem else "")
@@ -245,6 +253,10 @@ class SamAdapterDock(QWidget):
         self._show_choices()
         if store.unreadable:
             self._on_said(store.unreadable[0], True)
+
+    def _show_unfinished(self) -> None:
+        plan = self.controller.retraining.unfinished()
+        self.retrain_panel.show_unfinished(0 if plan is None else len(plan.slices))
 
     def _show_choices(self) -> None:
         session = self.controller.session

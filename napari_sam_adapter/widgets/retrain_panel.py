@@ -57,11 +57,13 @@ class RetrainPanel(QWidget):
     ----------
     retrain_requested : Signal(object)
         A `RetrainSettings`.
-    stop_requested : Signal()
+    stop_requested, resume_requested, discard_requested : Signal()
     """
 
     retrain_requested = Signal(object)
     stop_requested = Signal()
+    resume_requested = Signal()
+    discard_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -100,11 +102,14 @@ class RetrainPanel(QWidget):
         running.addWidget(self.progress, 1)
         running.addWidget(self.time_left)
         self._running.hide()
+        self.unfinished = UnfinishedRow()
+        self.unfinished.resume_button.clicked.connect(self.resume_requested)
+        self.unfinished.discard_button.clicked.connect(self.discard_requested)
         self.curve = TrainingCurve()
         self.curve.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for settings in (self.ready, self._form.native, self.advanced):
+        for settings in (self.unfinished, self.ready, self._form.native, self.advanced):
             layout.addWidget(settings)
         for widget in (self.button, self._running, self.curve):
             layout.addWidget(widget)
@@ -141,6 +146,10 @@ class RetrainPanel(QWidget):
         """Show how many slices there are to train on."""
         slices = "slice is" if count == 1 else "slices are"
         self.ready.setText(f"<b>{count}</b> {slices} ready to train on (corrected or accepted)")
+
+    def show_unfinished(self, n_slices: int) -> None:
+        """Offer to go on with a run that learns from so many slices; 0 is none."""
+        self.unfinished.show_run(n_slices)
 
     def show_training(self, training: bool) -> None:
         """Turn the button into Stop while training runs."""
@@ -184,6 +193,33 @@ class RetrainPanel(QWidget):
             self.stop_requested.emit()
         else:
             self.request()
+
+
+class UnfinishedRow(QWidget):
+    """Offers to go on with a run that a closed or killed window has left behind."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.resume_button = QPushButton("Resume")
+        self.resume_button.setToolTip("Go on from the last checkpoint, with the same slices")
+        self.discard_button = QPushButton("Discard")
+        self.discard_button.setToolTip("Forget that run; your corrections stay")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.resume_button)
+        buttons.addWidget(self.discard_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.text)
+        layout.addLayout(buttons)
+        self.show_run(0)
+
+    def show_run(self, n_slices: int) -> None:
+        """Name the run, or hide where there is none."""
+        slices = "1 slice" if n_slices == 1 else f"{n_slices} slices"
+        self.text.setText(f"A retraining on {slices} was interrupted.")
+        self.setVisible(n_slices > 0)
 
 
 def format_seconds(seconds: float) -> str:

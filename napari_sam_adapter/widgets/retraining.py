@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.config import Condition
-from napari_sam_adapter.errors import SamAdapterError, TrainingError
+from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
+from napari_sam_adapter.project.resuming import request_of
+from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
 from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.versions import AdapterVersion
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
+    from napari_sam_adapter.widgets.recording import Recording
     from napari_sam_adapter.widgets.retrain_panel import RetrainSettings
+
+
+CLOSING = "retraining the adapter; it can be resumed when napari is open again"
 
 
 class Retraining(QObject):
@@ -48,12 +55,14 @@ class Retraining(QObject):
         self,
         session: Session,
         layers: LayerChoice,
-        note: Callable[[LayerBinding, str, Mapping[str, Any]], None],
+        recording: Recording,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session, self._layers, self._note = session, layers, note
-        self._noted: tuple[LayerBinding, str] | None = None
+        self._session, self._layers, self._recording = session, layers, recording
+        self._noted: tuple[LayerBinding | None, str] | None = None
+        self._run: RunFolder | None = None
+        self._is_saved = False
         self._job: Job | None = None
         self._trouble = ""
 
@@ -71,23 +80,66 @@ class Retraining(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        job = Job(
-            lambda: self._session.retrain(request),
-            "retraining the adapter; closing ends the run and keeps nothing of it",
-            self._session.trainer.kill,
-            self,
-        )
+        self._begin_run(request)
+        count = len(request.masks)
+        slices = "1 slice" if count == 1 else f"{count} slices"
+        self._launch(lambda: self._session.retrain(request))
+        self.said.emit(f"Retraining on {slices}. Go on working.", False)
+
+    def unfinished(self) -> RunPlan | None:
+        """Return the run that a closed or killed window has left behind, if there is one."""
+        if self._job is not None:
+            return None
+        found = unfinished_runs(self._session.project.folder)
+        return found[-1] if found else None
+
+    def resume(self) -> None:
+        """Go on with the unfinished run, from its last checkpoint."""
+        plan, project = self.unfinished(), self._session.project.folder
+        if plan is None:
+            return
+        try:
+            self._session.continue_from(plan.parent, plan.base)
+            run = self._run = RunFolder(project, plan)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+            return
+        self._noted = (self._layers.binding, plan.run)
+
+        def events() -> Iterator[object]:
+            yield from self._session.retrain(request_of(project, run))
+
+        self._launch(events)
+        self.said.emit("The retraining goes on where it stood. Go on working.", False)
+
+    def discard(self) -> None:
+        """Forget the unfinished run; the corrections it learned from stay."""
+        plan = self.unfinished()
+        if plan is not None:
+            with contextlib.suppress(SamAdapterError):
+                RunFolder(self._session.project.folder, plan).finish()
+            self.said.emit("The unfinished run is forgotten; your corrections stay.", False)
+        self.changed.emit(False)
+
+    def leave(self) -> None:
+        """Keep what the run needs to be resumed: the window closes."""
+        run, self._run = self._run, None
+        if run is not None:
+            run.leave()
+
+    def _launch(self, events: Callable[[], Iterable[object]]) -> None:
+        job = Job(events, CLOSING, self._kill, self)
         job.event_reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
-        self._job = job
-        self._note_start(request)
+        self._job, self._is_saved = job, False
         self._session.trainer.allow()
         self.changed.emit(True)
-        count = len(request.masks)
-        slices = "1 slice" if count == 1 else f"{count} slices"
-        self.said.emit(f"Retraining on {slices}. Go on working.", False)
         job.start()
+
+    def _kill(self) -> None:
+        self.leave()
+        self._session.trainer.kill()
 
     def stop(self) -> None:
         """Ask the run to end; the best state so far becomes the new version."""
@@ -135,21 +187,37 @@ class Retraining(QObject):
         if isinstance(event, AdapterSaved):
             self._activate(event)
 
-    def _note_start(self, request: RetrainRequest) -> None:
-        """Write down what is learned from: the masks are those of this moment."""
-        binding, run = self._layers.binding, uuid.uuid4().hex
-        if binding is None:
+    def _begin_run(self, request: RetrainRequest) -> None:
+        """Write down what is learned from, the masks of this moment, so that it can go on later."""
+        binding = self._layers.binding
+        record = None if binding is None else self._recording.record_of(binding)
+        self._noted = None
+        if binding is None or record is None:
             return
-        model = self._session.model()
-        details = {
-            "run": run,
-            "slices": [list(index) for index in request.masks],
-            "base": model.base,
-            "parent": "" if self._session.active is None else self._session.active.card.adapter_id,
-            "config": request.config.to_dict(),
-        }
-        self._noted = (binding, run)
-        self._note(binding, "training", details)
+        active, base = self._session.active, self._session.model().base
+        conditions = request.conditions
+        plan = RunPlan(
+            run=uuid.uuid4().hex,
+            record=record.folder.name,
+            line=record.journal.last + 1,
+            slices=tuple(request.masks),
+            base=base,
+            parent="" if active is None else active.card.adapter_id,
+            config=request.config.to_dict(),
+            dtype=binding.labels.data.dtype.str,
+            input_size=request.input_size,
+            class_names=request.classes.names,
+            class_colors=request.classes.colors,
+            conditions=None if conditions is None else {c.name: c.weight for c in conditions},
+        )
+        names = ("run", "slices", "base", "parent", "config")
+        record.note("training", {name: getattr(plan, name) for name in names})
+        self._noted = (binding, plan.run)
+        try:
+            self._run = RunFolder(self._session.project.folder, plan)
+            request.checkpoint = self._run.checkpoint
+        except StorageError:
+            self._run = None  # it runs all the same; only, it cannot be resumed
 
     def _activate(self, saved: AdapterSaved) -> None:
         try:
@@ -157,11 +225,12 @@ class Retraining(QObject):
         except SamAdapterError as error:
             self._on_failed(str(error))
             return
-        if self._noted is not None:
-            binding, run = self._noted
+        binding, run = self._noted or (None, "")
+        if binding is not None:
             card = version.card
             details = {"run": run, "adapter": card.adapter_id, "version": version.number}
-            self._note(binding, "trained", details)
+            self._recording.note(binding, "trained", details)
+        self._is_saved = True
         if not self._session.is_in_use(version):
             self.said.emit(
                 f"v{version.number} is saved in {version.path.parent}, the folder this run was "
@@ -178,6 +247,13 @@ class Retraining(QObject):
 
     def _on_finished(self) -> None:
         self._job = None
+        run, self._run = self._run, None
+        if run is not None:
+            # What failed after a checkpoint may go better another time.
+            if self._is_saved or not run.checkpoint.path.exists():
+                run.finish()
+            else:
+                run.leave()
         self.changed.emit(False)
 
 

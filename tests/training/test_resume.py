@@ -16,7 +16,7 @@ from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import CheckpointError
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
-from napari_sam_adapter.training.resume import RunCheckpoint
+from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 
 STEPS = 10
 

@@ -28,7 +28,7 @@ from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport
 from napari_sam_adapter.training.loop import RunOptions, train_adapter
-from napari_sam_adapter.training.resume import RunCheckpoint
+from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.training.workers import start_workers
 

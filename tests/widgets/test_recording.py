@@ -305,3 +305,59 @@ def test_the_dock_shows_what_each_round_cost(open_person, polyps):
     person.go_to(4)
     assert [count for count, _ in plot.rounds] == [2, 1]
     assert "round 1" in plot.summary.text()
+
+
+def interrupted(open_person, polyps):
+    """A window that dies while it trains, after the first checkpoint."""
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    for z in range(2):
+        person.correct(z, polyps.masks[z].astype(np.uint8))
+    person.retrain(minutes=0.5)
+    run = next(person.controller.session.project.folder.glob("runs/*/run.json")).parent
+    person.wait(lambda: (run / "state.checkpoint").exists())
+    person.dock.shutdown()
+    person.wait(lambda: not person.controller.retraining.is_running)
+    person.viewer.layers.clear()
+    return run
+
+
+def test_an_interrupted_retraining_can_be_resumed(open_person, polyps, folder):
+    run = interrupted(open_person, polyps)
+    again = opened(open_person, polyps)
+    row = again.dock.retrain_panel.unfinished
+    assert "A retraining on 2 slices was interrupted." in row.text.text()
+    steps = []
+    again.controller.retraining.reported.connect(
+        lambda event: steps.append(getattr(event, "step", None))
+    )
+    row.resume_button.click()
+    again.wait_for_training()
+    first = next(step for step in steps if step is not None)
+    assert first > 100  # it went on from the checkpoint
+    version = again.controller.session.active
+    assert version is not None
+    assert len(version.card.training["trained_on"]) == 2
+    assert not run.exists()
+    assert row.isHidden()
+
+
+def test_an_interrupted_retraining_can_be_forgotten(open_person, polyps, folder):
+    run = interrupted(open_person, polyps)
+    again = opened(open_person, polyps)
+    again.dock.retrain_panel.unfinished.discard_button.click()
+    assert not run.exists()
+    assert again.dock.retrain_panel.unfinished.isHidden()
+    assert again.tracker.state((0,)) is SliceState.CORRECTED
+
+
+def test_a_retraining_that_goes_on_is_not_offered_to_another_window(open_person, polyps):
+    one = opened(open_person, polyps)
+    one.predict()
+    one.wait_for_record()
+    one.correct(0, polyps.masks[0].astype(np.uint8))
+    one.retrain(minutes=0.2)
+    two = open_person(polyps.frames[:3], rgb=True)
+    assert two.dock.retrain_panel.unfinished.isHidden()
+    one.wait_for_training()

@@ -1,0 +1,160 @@
+"""What is needed to go on with a training run after its window was closed, or died.
+
+``runs/<id>/`` of a project exists as long as a run is not finished: ``run.json`` says what is
+learned from (a line of an image's journal) and how, ``state.checkpoint`` is where it stands.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.image_record import JOURNAL, ImageIdentity
+from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.replay import replayed
+from napari_sam_adapter.project.schema import read_described, write_described
+from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
+from napari_sam_adapter.volume import SliceIndex
+
+_KIND = "napari-sam-adapter run"
+RUN_FILE, CHECKPOINT = "run.json", "state.checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run was asked to do.
+
+    Attributes
+    ----------
+    run : str
+        Its random name.
+    record : str
+        Folder of the image's record in the project.
+    line : int
+        Of its journal: the masks are those of that moment.
+    slices : tuple of slice index
+    dtype : str
+        Of the masks.
+    base : str
+        Base model.
+    parent : str
+        Adapter id it continues from; "" is the base model.
+    config : mapping
+        See `TrainingConfig.to_dict`.
+    input_size : int or None
+    class_names, class_colors : tuple of str
+    conditions : mapping of str to float, or None
+        By name; None are the base model's own, or those of the parent.
+    """
+
+    run: str
+    record: str
+    line: int
+    slices: tuple[SliceIndex, ...]
+    dtype: str
+    base: str
+    parent: str
+    config: Mapping[str, Any]
+    input_size: int | None = None
+    class_names: tuple[str, ...] = ()
+    class_colors: tuple[str, ...] = ()
+    conditions: Mapping[str, float] | None = field(default=None)
+
+    def masks(self, project: Path) -> dict[SliceIndex, np.ndarray]:
+        """Return the masks (Y, X) that are learned from, by slice.
+
+        Raises
+        ------
+        StorageError
+            If the record is not there, or damaged.
+        """
+        record = project / "images" / self.record
+        identity = ImageIdentity.read(record)
+        events = read_journal(record / JOURNAL).events
+        own = [e for e in events if e.n < self.line and e.slice in set(self.slices)]
+        height, width = identity.shape[-2:]
+        try:
+            known = dict(replayed(own, (height, width), np.dtype(self.dtype)))
+            return {index: known[index].seen for index in self.slices}
+        except (KeyError, ValueError, TypeError) as error:
+            raise StorageError(f"The run cannot go on: its masks are damaged ({error}).") from error
+
+
+class RunFolder:
+    """The folder of a run that goes on; locked, so that another window leaves it alone.
+
+    Parameters
+    ----------
+    project : Path
+    plan : RunPlan
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written, or another window has it.
+    """
+
+    def __init__(self, project: Path, plan: RunPlan) -> None:
+        self.folder = project / "runs" / plan.run
+        self.plan = plan
+        self._lock = FileLock(project / "runs" / f"{plan.run}.lock", timeout=0, thread_local=False)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout as error:
+            raise StorageError("This run goes on in another window.") from error
+        except OSError as error:
+            raise StorageError(
+                f"{self.folder} could not be written: {error.strerror or error}."
+            ) from error
+        if not (self.folder / RUN_FILE).exists():
+            write_described(self.folder / RUN_FILE, _KIND, asdict(plan))
+
+    @property
+    def checkpoint(self) -> RunCheckpoint:
+        """Where the run writes its state, and goes on from if there is one."""
+        return RunCheckpoint(self.folder / CHECKPOINT, resume=True)
+
+    def finish(self) -> None:
+        """Remove everything: the run has ended, well or not."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.leave()
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Let another window go on with it."""
+        self._lock.release()
+
+
+def unfinished_runs(project: Path) -> list[RunPlan]:
+    """List the runs of a project that nobody goes on with; damaged ones are left out."""
+    found = []
+    for path in sorted((project / "runs").glob(f"*/{RUN_FILE}")):
+        lock = FileLock(path.parent.with_suffix(".lock"), timeout=0, thread_local=False)
+        try:
+            with lock:
+                found.append(_plan_in(path))
+        except (Timeout, OSError, StorageError):
+            continue
+    return found
+
+
+def _plan_in(path: Path) -> RunPlan:
+    values = read_described(path, _KIND)
+    try:
+        plan = RunPlan(**{name: values[name] for name in RunPlan.__slots__})
+        return replace(
+            plan,
+            slices=tuple(tuple(int(i) for i in index) for index in plan.slices),
+            class_names=tuple(plan.class_names),
+            class_colors=tuple(plan.class_colors),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StorageError(f"{path} is damaged: {error}.") from error
