@@ -142,7 +142,9 @@ def run_job(
         job.out,
         model,
         gear=_gear_of(job.config.gear, parent),
-        training=training_summary(finished, job, history) | report,
+        training=training_summary(finished, job, history)
+        | {"new_classes": _new_classes(model, parent)}
+        | report,
         parent_id="" if parent is None else parent.adapter_id,
         class_colors=job.class_colors or (() if parent is None else parent.class_colors),
     )
@@ -226,6 +228,12 @@ def with_classes(model: AdaptedSam, class_names: tuple[str, ...], source: str) -
 def _gear_of(gear: str, parent: AdapterCard | None) -> str:
     """Name the deepest gear in the adapter's history: after ``full``, the encoder is adapted."""
     return "full" if parent is not None and parent.gear == "full" else gear
+
+
+def _new_classes(model: AdaptedSam, parent: AdapterCard | None) -> list[str]:
+    """Name the classes that the adapter a run started from does not know."""
+    known = len(model.settings.class_names) if parent is None else len(parent.class_names)
+    return list(model.settings.class_names[known:])
 
 
 def training_summary(
