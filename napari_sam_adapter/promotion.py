@@ -64,8 +64,8 @@ class Verdict:
             return "No slice was held out to compare by, so it is taken on trust."
         if self.new_classes:
             return (
-                f"It knows {', '.join(self.new_classes)}, which the one before does not, so it takes "
-                f"over. Dice {_signed(self.difference)} on what is held out.{self._where()}"
+                f"It knows {', '.join(self.new_classes)}, which the one before does not, so it "
+                f"takes over. Dice {_signed(self.difference)} on what is held out.{self._where()}"
             )
         slices = "1 held-out slice" if self.n == 1 else f"{self.n} held-out slices"
         text = f"Dice {_signed(self.difference)} on {slices}"
