@@ -137,8 +137,9 @@ def split_samples(
     """Split samples into training and held-out ones.
 
     One in eight is held out, at least one from six samples on, none below; more than 32 only where
-    earlier runs held them out. They show an object where there are enough of those: an empty slice
-    says little about progress.
+    earlier runs held them out. All of them show an object, and no more than half of those that
+    do are held out: of an empty slice the Dice is 0 or 1, so that a single one, once predicted
+    right, would outvote whatever else is learned.
 
     Parameters
     ----------
@@ -156,13 +157,11 @@ def split_samples(
     wanted = min(max(1, len(samples) // 8), MOST_HELD_OUT)
     met = history != NO_HISTORY
     digests = [sample.digest if met else "" for sample in samples]
-    held_out = {i for i, digest in enumerate(digests) if digest in history.held_out}
-    unseen = [i for i, d in enumerate(digests) if d not in history.trained_on and i not in held_out]
-    with_object = [index for index in unseen if samples[index].shows_object]
-    candidates = with_object if len(with_object) > wanted else unseen
+    useful = [i for i, sample in enumerate(samples) if sample.shows_object]
+    held_out = {i for i in useful if digests[i] in history.held_out}
+    candidates = [i for i in useful if digests[i] not in history.trained_on and i not in held_out]
     # Of the new slices, most are to be learned from.
-    missing = wanted - len(held_out)
-    missing = max(0, min(missing, len(candidates) // 2 if met else len(candidates)))
+    missing = max(0, min(wanted - len(held_out), len(candidates) // 2))
     held_out |= set(rng.choice(candidates, size=missing, replace=False).tolist())
     return (
         [sample for index, sample in enumerate(samples) if index not in held_out],
