@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from measure_data import TASKS, Item
+from measure_data import TASKS, Item, _pictures
 
 from napari_sam_adapter.training.config import Augmentation
 from napari_sam_adapter.training.samples import TrainingSample
@@ -62,7 +62,7 @@ def _stack(items: list[Item], n_axes: int) -> Stack:
 
 
 def _hippocampus(data: Path, seed: int) -> tuple[Stack, Stack]:
-    """A volume for each seed; every fourth slice of ten other volumes."""
+    """Return a volume for each seed, and every sixth slice of ten other volumes."""
     fold = next(TASKS["hippocampus"].folds(data))
     volume = fold.train[seed % len(fold.train)]
     thinned = [Item(i.name, i.image[::6], i.labels[::6] != 0) for i in fold.test]
@@ -70,10 +70,8 @@ def _hippocampus(data: Path, seed: int) -> tuple[Stack, Stack]:
 
 
 def _polyps(data: Path, seed: int) -> tuple[Stack, Stack]:
-    """A pool of 48 training images for each seed; every second validation image."""
+    """Return 40 training images for each seed, and every second validation image."""
     fold = next(TASKS["polyps-16"].folds(data))
-    from measure_data import _pictures
-
     train = _pictures(data / "kvasir_seg_352" / "train")
     order = np.random.default_rng(0).permutation(len(train))
     start = 40 * (seed % 20)
@@ -81,7 +79,7 @@ def _polyps(data: Path, seed: int) -> tuple[Stack, Stack]:
 
 
 def _mitochondria(data: Path, seed: int) -> tuple[Stack, Stack]:
-    """The quarters of the first 12 sections as four volumes; those of the last five are scored."""
+    """Return the quarters of the first 12 sections as four volumes, and those of the last 5."""
     import tifffile
 
     folder = data / "vnc_sstem_512"

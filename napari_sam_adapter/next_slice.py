@@ -6,11 +6,12 @@ Numpy only. The answer depends on plain numbers, so the dock, a script and an ex
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from napari_sam_adapter.annotations import SliceState, SliceTracker
 from napari_sam_adapter.volume import SliceIndex
 
 # Width of the discount, in distances between slices if those taught were spread evenly. Measured
@@ -31,18 +32,22 @@ class NextSlice:
         As given; None for a slice nobody was asked about.
     distance : float
         To the nearest slice taught, in slices; infinite where none is taught in this volume.
+    is_least_sure : bool
+        Whether no other slice on offer has a higher uncertainty.
     """
 
     index: SliceIndex
     score: float
     uncertainty: float | None
     distance: float
+    is_least_sure: bool = False
 
 
 def next_slice(
     uncertainty: Mapping[SliceIndex, float | None],
     taught: Collection[SliceIndex],
     *,
+    passed: Collection[SliceIndex] = (),
     width: float = WIDTH,
 ) -> NextSlice | None:
     """Return the slice where a correction would teach most.
@@ -55,13 +60,15 @@ def next_slice(
         base model, which knows no task.
     taught : collection of slice index
         Corrected and accepted slices. They are not offered again.
+    passed : collection of slice index
+        Slices not to be offered, which teach nothing either.
     width : float
         Of the discount near slices taught, in even spacings; 0 is without.
 
     Returns
     -------
     NextSlice or None
-        None when every slice is taught.
+        None when every slice is taught or passed over.
 
     Notes
     -----
@@ -76,22 +83,53 @@ def next_slice(
     """
     known = [value for value in uncertainty.values() if value is not None]
     usual = float(np.mean(known)) if known else None
-    lengths = _lengths(uncertainty)
+    lengths, taught, passed = _lengths(uncertainty), set(taught), set(passed)
+    offered = [index for index in uncertainty if index not in taught and index not in passed]
+    highest = max((uncertainty[index] or 0.0 for index in offered), default=0.0)
     best: tuple[tuple[float, float, float], NextSlice] | None = None
-    taught = set(taught)
-    for index, own in uncertainty.items():
-        if index in taught:
-            continue
-        length = lengths[index[:-1]]
+    for index in offered:
+        own, length = uncertainty[index], lengths[index[:-1]]
         distance, k = _nearest(index, taught)
-        near = _nearness(distance, width * length / (k + 1)) if usual is not None else 0.0
+        near = 0.0 if usual is None else _nearness(distance, width * length / (k + 1))
         value = own if own is not None else 1.0 if usual is None else usual
-        score = value * (1.0 - near)
         off_centre = abs(index[-1] - (length - 1) / 2) if index else 0.0
+        score = value * (1.0 - near)
         rank = (score, distance, -off_centre)
         if best is None or rank > best[0]:
-            best = rank, NextSlice(index, score, own, distance)
+            best = rank, NextSlice(index, score, own, distance, own == highest)
     return None if best is None else best[1]
+
+
+def uncertainty_of(
+    tracker: SliceTracker, indices: Iterable[SliceIndex]
+) -> dict[SliceIndex, float | None]:
+    """Return how unsure the predictions are that slices show, for `next_slice`.
+
+    Returns
+    -------
+    dict of slice index to float or None
+        One minus the confidence; None for slices that are not predicted, or are taught.
+    """
+    unsure: dict[SliceIndex, float | None] = {}
+    for index in indices:
+        sure = tracker.confidence_of(index)
+        predicted = tracker.state(index) is SliceState.PREDICTED
+        unsure[index] = 1.0 - sure if predicted and sure is not None else None
+    return unsure
+
+
+def why(found: NextSlice) -> str:
+    """Say in words why a slice was chosen, e.g. ``the adapter is least sure here (62 %)``."""
+    far = "nothing near it is corrected"
+    if math.isfinite(found.distance):
+        slices = f"{found.distance:g} slice{'' if found.distance == 1 else 's'}"
+        far = f"the nearest corrected one is {slices} away"
+    if found.uncertainty is None:
+        return f"how sure the model is here is not known, and {far}"
+    confidence = f"confidence {1.0 - found.uncertainty:.0%}"
+    if found.is_least_sure:
+        return f"the adapter is least sure here ({confidence})"
+    return f"the adapter is unsure here ({confidence}), and {far}"
 
 
 def _lengths(indices: Collection[SliceIndex]) -> dict[SliceIndex, int]:
