@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -162,8 +162,9 @@ def split_samples(
     """Split samples into training and held-out ones.
 
     One in eight is held out, at least one from six samples on, none below; more than 32 only where
-    earlier runs held them out. They show an object where there are enough of those: an empty slice
-    says little about progress.
+    earlier runs held them out. They show an object, and no more than half of those that
+    do are held out: of an empty slice the Dice is 0 or 1, so that a single one, once predicted
+    right, would outvote whatever else is learned.
 
     Of samples whose groups are known, whole groups are held out: of three groups or more, those
     that are no more than a third of all samples and that the model has never met. Where that is
@@ -181,14 +182,13 @@ def split_samples(
     wanted = min(max(1, len(samples) // 8), MOST_HELD_OUT)
     met = history != NO_HISTORY
     digests = [sample.digest if met else "" for sample in samples]
-    held_out = {i for i, digest in enumerate(digests) if digest in history.held_out}
-    unseen = [i for i, d in enumerate(digests) if d not in history.trained_on and i not in held_out]
-    with_object = [index for index in unseen if samples[index].shows_object]
-    candidates = with_object if len(with_object) > wanted else unseen
+    useful = [i for i, sample in enumerate(samples) if sample.shows_object]
+    held_out = {i for i in useful if digests[i] in history.held_out}
+    candidates = [i for i in useful if digests[i] not in history.trained_on and i not in held_out]
     # Of the new slices, most are to be learned from.
-    missing = wanted - len(held_out)
-    missing = max(0, min(missing, len(candidates) // 2 if met else len(candidates)))
+    missing = max(0, min(wanted - len(held_out), len(candidates) // 2))
     if missing:
+        unseen = {i for i, d in enumerate(digests) if d not in history.trained_on} - held_out
         groups = _groups_to_hold_out(samples, unseen, missing, rng)
         held_out |= groups or _slices_to_hold_out(samples, candidates, missing, rng)
     return Split(
@@ -210,7 +210,7 @@ def _slices_to_hold_out(
 
 
 def _groups_to_hold_out(
-    samples: Sequence[TrainingSample], unseen: Sequence[int], count: int, rng: np.random.Generator
+    samples: Sequence[TrainingSample], unseen: Set[int], count: int, rng: np.random.Generator
 ) -> set[int]:
     """Choose whole groups, at random, until there are enough slices; none where that costs much."""
     members: dict[str, set[int]] = {}
@@ -219,7 +219,7 @@ def _groups_to_hold_out(
     if "" in members or len(members) < FEWEST_GROUPS:
         return set()
     most = len(samples) // 3
-    new = [name for name in members if members[name] <= set(unseen)]
+    new = [name for name in members if members[name] <= unseen]
     chosen: set[int] = set()
     for name in rng.permutation(sorted(new)).tolist():
         whole = chosen | members[name]

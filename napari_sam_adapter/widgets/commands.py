@@ -32,6 +32,11 @@ def accept_slice(viewer: napari.Viewer) -> None:
     open_dock(viewer).controller.toggle_accepted()
 
 
+def next_slice(viewer: napari.Viewer) -> None:
+    """Go to the slice where a correction would teach most."""
+    open_dock(viewer).controller.next_slice.go()
+
+
 def retrain(viewer: napari.Viewer) -> None:
     """Retrain on the corrected and accepted slices."""
     open_dock(viewer).retrain_panel.request()

@@ -17,6 +17,7 @@ from napari_sam_adapter.widgets.class_choice import ClassChoice
 from napari_sam_adapter.widgets.fetching import Fetching
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
+from napari_sam_adapter.widgets.next_slice import NextSliceFinder
 from napari_sam_adapter.widgets.prediction import Prediction
 from napari_sam_adapter.widgets.prompt_layers import PromptLayers
 from napari_sam_adapter.widgets.readers import LayerData, layer_of
@@ -41,6 +42,7 @@ class DockController(QObject):
     prompts : PromptLayers
     prediction : Prediction
     retraining : Retraining
+    next_slice : NextSliceFinder
     fetching : Fetching
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
@@ -73,6 +75,7 @@ class DockController(QObject):
             self,
         )
         self.retraining = Retraining(session, self.layers, self.recording, self)
+        self.next_slice = NextSliceFinder(session, self.layers, self)
         self.fetching = Fetching(self)
         self._engine_job: Job | None = None
         self._base_job: Job | None = None
@@ -81,6 +84,7 @@ class DockController(QObject):
         self.recording.said.connect(self.said)
         self.prediction.said.connect(self.said)
         self.retraining.said.connect(self.said)
+        self.next_slice.said.connect(self.said)
         self.fetching.said.connect(self.said)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)

@@ -1,4 +1,4 @@
-"""Where the slices stand: the ruler, the counts, and Accept."""
+"""Where the slices stand: the ruler, the counts, Accept, and the way to the next slice."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _SHOWN = (SliceState.PREDICTED, SliceState.CORRECTED, SliceState.ACCEPTED)
 
 
 class CorrectPanel(QWidget):
-    """The states of all slices, the state of the one in view, and the Accept button."""
+    """The states of all slices, the state of the one in view, Accept and Next slice."""
 
     slice_requested = Signal(int)
     accept_requested = Signal()
+    next_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -31,29 +32,44 @@ class CorrectPanel(QWidget):
         self.accept_button.setToolTip(
             "This mask needs no change: train on it and keep it (Shift+A). Again to take it back."
         )
+        self.next_button = QPushButton("Next slice")
+        self.next_button.setToolTip(
+            "Go to the slice where a correction would teach most (Shift+N): the model is unsure "
+            "there, and nothing near it is corrected. Again for another one."
+        )
         row = QHBoxLayout()
-        row.addWidget(self.in_view, 1)
-        row.addWidget(self.accept_button)
+        row.addWidget(self.accept_button, 1)
+        row.addWidget(self.next_button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row)
+        layout.addWidget(self.in_view)
         layout.addWidget(self.ruler)
         layout.addWidget(self.legend)
+        layout.addLayout(row)
         self.ruler.slice_requested.connect(self.slice_requested)
         self.accept_button.clicked.connect(self.accept_requested)
+        self.next_button.clicked.connect(self.next_requested)
         self.show_nothing()
 
     def show_nothing(self) -> None:
         """No layers are chosen."""
         self.ruler.hide()
+        self.next_button.hide()
         self.in_view.setText("Predict a slice, then correct its mask.")
         self.accept_button.setText("Accept slice")
         self._show_counts(Counter())
 
-    def show_states(self, states: Sequence[SliceState], current: int, description: str) -> None:
-        """Show all states and describe the slice in view."""
+    def show_states(
+        self,
+        states: Sequence[SliceState],
+        current: int,
+        description: str,
+        uncertainty: Sequence[float | None] = (),
+    ) -> None:
+        """Show all states, how unsure the predictions are, and describe the slice in view."""
         self.ruler.setVisible(len(states) > 1)
-        self.ruler.set_states(states, current)
+        self.next_button.setVisible(len(states) > 1)
+        self.ruler.set_states(states, current, uncertainty)
         self.in_view.setText(description)
         accepted = states[current] is SliceState.ACCEPTED
         self.accept_button.setText("Take back" if accepted else "Accept slice")

@@ -11,6 +11,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.next_slice import uncertainty_of
 from napari_sam_adapter.project.home import default_folder
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.registry import base_model
@@ -190,6 +191,7 @@ class SamAdapterDock(QWidget):
         self.predict_panel.number_box.toggled.connect(prediction.number_objects)
         self.correct_panel.accept_requested.connect(controller.toggle_accepted)
         self.correct_panel.slice_requested.connect(self._on_slice_requested)
+        self.correct_panel.next_requested.connect(controller.next_slice.go)
         self.prompts_panel.boxes_requested.connect(controller.add_boxes)
         self.prompts_panel.points_requested.connect(controller.add_points)
         self.prompts_panel.kind_requested.connect(controller.prompts.mark)
@@ -278,10 +280,15 @@ class SamAdapterDock(QWidget):
             self.retrain_panel.show_ready(0)
             self.effort_plot.show_rounds(())
             return
-        states = [binding.tracker.state(index) for index in binding.source.indices()]
+        source = binding.source
+        states = [binding.tracker.state(index) for index in source.indices()]
         index = binding.index_in_view()
         position = binding.source.flat(index)
-        self.correct_panel.show_states(states, position, self._describe(binding, position))
+        unsure = uncertainty_of(binding.tracker, source.indices())
+        self.correct_panel.ruler.describe = lambda at: source.describe(source.index_of(at))
+        self.correct_panel.show_states(
+            states, position, self._describe(binding, position), list(unsure.values())
+        )
         self.retrain_panel.show_ready(len(binding.tracker.ready()))
         record = self.controller.recording.record_of(binding)
         self.effort_plot.show_rounds(() if record is None else record.ledger.worked_rounds)

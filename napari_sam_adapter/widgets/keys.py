@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KEYS = {
     "Shift-P": "predict the slice in view",
     "Shift-A": "accept the slice in view, or take that back",
+    "Shift-N": "go to the slice where a correction would teach most",
     "Shift-R": "retrain on the corrected and accepted slices",
 }
 
@@ -26,6 +27,7 @@ def bind_keys(viewer: napari.Viewer, dock: SamAdapterDock) -> None:
     actions: dict[str, Callable[[], None]] = {
         "Shift-P": dock.controller.prediction.predict_slice,
         "Shift-A": dock.controller.toggle_accepted,
+        "Shift-N": dock.controller.next_slice.go,
         "Shift-R": dock.retrain_panel.request,
     }
 

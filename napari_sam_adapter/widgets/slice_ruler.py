@@ -1,12 +1,15 @@
-"""A strip that shows the state of every slice; a click goes there."""
+"""A strip that shows the state of every slice, and how unsure its prediction is.
+
+A click goes there, and so do the arrow keys.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_sam_adapter.annotations import SliceState
 
@@ -18,15 +21,23 @@ STATE_COLOURS = {
     SliceState.ACCEPTED: "#009e73",
 }
 _IMPORTANCE = list(STATE_COLOURS)
+_STATES_HEIGHT, _GAP, _BARS_HEIGHT = 16, 3, 14
+_MARGIN = 5
+HINT = (
+    "Each cell is a slice: click one, or use the arrow keys. Bars below: how unsure the model is."
+)
 
 
 class SliceRuler(QWidget):
-    """One cell per slice, coloured by its state.
+    """One cell per slice, coloured by its state, and below it a bar for its uncertainty.
+
+    Bars have the colour of text, which every theme makes legible, and say by their height alone
+    what they say: the taller, the less sure.
 
     Attributes
     ----------
     slice_requested : Signal(int)
-        A slice was clicked (its position among all slices).
+        A slice was clicked, or walked to by keys (its position among all slices).
     """
 
     slice_requested = Signal(int)
@@ -34,43 +45,109 @@ class SliceRuler(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._states: list[SliceState] = []
+        self._uncertainty: list[float | None] = []
         self._current = 0
+        self.describe: Callable[[int], str] = lambda position: f"slice {position}"
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("Each cell is a slice. Click one to go there.")
-        self.setAccessibleName("Slice states")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setToolTip(HINT)
+        self.setAccessibleName("Slice states and uncertainty")
 
     def sizeHint(self) -> QSize:
         """Prefer a thin strip."""
-        return QSize(240, 26)
+        return QSize(240, 2 * _MARGIN + _STATES_HEIGHT + _GAP + _BARS_HEIGHT)
 
-    def set_states(self, states: Sequence[SliceState], current: int) -> None:
-        """Show the states of all slices and mark the one in view."""
+    def set_states(
+        self,
+        states: Sequence[SliceState],
+        current: int,
+        uncertainty: Sequence[float | None] = (),
+    ) -> None:
+        """Show all slices and mark the one in view.
+
+        Parameters
+        ----------
+        states : sequence of SliceState
+        current : int
+            The slice in view.
+        uncertainty : sequence of float or None
+            Of each slice, 0 to 1; None draws no bar.
+        """
         self._states, self._current = list(states), current
+        self._uncertainty = list(uncertainty) or [None] * len(self._states)
+        self.setAccessibleDescription(self.tooltip_at(current) if self._states else "")
         self.update()
 
+    def tooltip_at(self, position: int) -> str:
+        """Name a slice, its state and its confidence."""
+        name = self.describe(position)
+        text = f"{name[:1].upper()}{name[1:]}: {self._states[position].value}"
+        unsure = self._uncertainty[position]
+        return text if unsure is None else f"{text}, confidence {1 - unsure:.0%}"
+
+    def position_at(self, x: float) -> int:
+        """Return the slice at a place (in pixels) along the strip."""
+        position = int(x / max(self.width(), 1) * len(self._states))
+        return min(max(position, 0), len(self._states) - 1)
+
     def paintEvent(self, event: object) -> None:
-        """Draw the cells; where they are narrower than a pixel, the most important state wins."""
+        """Draw cells and bars; where they are narrower than a pixel, the most important wins."""
         if not self._states:
             return
         painter = QPainter(self)
+        text = self.palette().text().color()
         count, width, height = len(self._states), self.width(), self.height()
-        n_cells = min(count, width)
+        n_cells = min(count, max(width, 1))
         cell = width / n_cells
         gap = 1.0 if cell >= 4 else 0.0
+        floor = height - _MARGIN
+        bars = max(floor - _MARGIN - _STATES_HEIGHT - _GAP, 1)
+        faint = QColor(text)
+        faint.setAlpha(70)
+        painter.fillRect(QRectF(0, floor, width, 1), faint)
         for number in range(n_cells):
-            covered = self._states[number * count // n_cells : (number + 1) * count // n_cells]
-            state = max(covered, key=_IMPORTANCE.index)
-            box = QRectF(number * cell, 5, max(cell - gap, 1.0), height - 10)
+            covered = slice(number * count // n_cells, (number + 1) * count // n_cells)
+            state = max(self._states[covered], key=_IMPORTANCE.index)
+            left, across = number * cell, max(cell - gap, 1.0)
+            box = QRectF(left, _MARGIN, across, _STATES_HEIGHT)
             painter.fillRect(box, QColor(STATE_COLOURS[state]))
+            known = [value for value in self._uncertainty[covered] if value is not None]
+            if known:
+                tall = max(bars * max(known), 1.0)
+                painter.fillRect(QRectF(left, floor - tall, across, tall), text)
         left = self._current * width / count
-        marker = QRectF(left, 0.5, max(width / count, 3.0), height - 1.5)
-        painter.setPen(self.palette().text().color())
-        painter.drawRect(marker)
+        painter.setPen(text)
+        painter.drawRect(QRectF(left, 0.5, max(width / count, 3.0), height - 1.5))
+        if self.hasFocus():
+            painter.setPen(Qt.PenStyle.DotLine)
+            painter.drawRect(QRectF(0.5, 0.5, width - 1.5, height - 1.5))
+
+    def event(self, event: QEvent) -> bool:
+        """Answer to the pointer resting on a cell with what that slice is."""
+        if event.type() == QEvent.Type.ToolTip and self._states:
+            where = self.position_at(event.pos().x())
+            QToolTip.showText(event.globalPos(), f"{self.tooltip_at(where)}\n{HINT}", self)
+            return True
+        handled: bool = super().event(event)
+        return handled
 
     def mousePressEvent(self, event: object) -> None:
         """Ask for the slice under the pointer."""
         if not self._states or event.button() != Qt.MouseButton.LeftButton:  # type: ignore[attr-defined]
             return
-        share = event.position().x() / max(self.width(), 1)  # type: ignore[attr-defined]
-        position = int(share * len(self._states))
-        self.slice_requested.emit(min(max(position, 0), len(self._states) - 1))
+        self.slice_requested.emit(self.position_at(event.position().x()))  # type: ignore[attr-defined]
+
+    def keyPressEvent(self, event: object) -> None:
+        """Walk from slice to slice; Home and End go to the first and the last."""
+        last = len(self._states) - 1
+        steps = {
+            Qt.Key.Key_Left: self._current - 1,
+            Qt.Key.Key_Right: self._current + 1,
+            Qt.Key.Key_Home: 0,
+            Qt.Key.Key_End: last,
+        }
+        wanted = steps.get(event.key())  # type: ignore[attr-defined]
+        if wanted is None or not self._states:
+            super().keyPressEvent(event)
+        elif 0 <= wanted <= last and wanted != self._current:
+            self.slice_requested.emit(wanted)

@@ -1,5 +1,7 @@
 """Which slices are trained on and which are held out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,18 @@ def test_held_out_slices_show_an_object_where_there_are_enough(seed):
 def test_the_only_slice_with_an_object_is_never_held_out_alone(seed):
     training = split_samples(made(1, 7), np.random.default_rng(seed)).training
     assert any(sample.labels.any() for sample in training)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_empty_slice_is_never_the_one_that_judges(seed):
+    samples = made(3, 4)
+    assert split(samples, seed)[1] in (["0"], ["1"], ["2"])
+    rng = np.random.default_rng(seed)
+    slices = [replace(sample, image=rng.random((8, 8))) for sample in samples]
+    digests = [sample.digest for sample in slices]
+    met = History(frozenset(digests[:2]), frozenset(digests[4:5]))
+    held_out = split_samples(slices, rng, history=met).held_out
+    assert held_out == []  # half of one new slice with an object is none
 
 
 def test_what_was_held_out_before_is_held_out_again_and_new_slices_are_learned_from():

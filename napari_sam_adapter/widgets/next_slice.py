@@ -1,0 +1,63 @@
+"""Go to the slice where a correction would teach most, and say why it is that one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_sam_adapter.errors import ImageError, SamAdapterError
+from napari_sam_adapter.next_slice import next_slice, uncertainty_of, why
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.widgets.layer_choice import LayerChoice
+
+
+class NextSliceFinder(QObject):
+    """Finds the next slice of the layers that are worked on.
+
+    A slice it went to and nothing was done to is passed over until all others are, or another
+    version predicts.
+
+    Attributes
+    ----------
+    said : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong.
+    """
+
+    said = Signal(str, bool)
+
+    def __init__(
+        self, session: Session, layers: LayerChoice, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._layers = session, layers
+        self._shown: set[SliceIndex] = set()
+        layers.changed.connect(self._forget)
+        session.active_changed.connect(self._forget)
+
+    def go(self) -> None:
+        """Move the slider to the next slice and say why."""
+        try:
+            binding = self._layers.need()
+            binding.check_known()
+            unsure = uncertainty_of(binding.tracker, binding.source.indices())
+            taught = binding.tracker.ready()
+            found = next_slice(unsure, taught, passed=self._shown)
+            if found is None and self._shown:
+                self._shown.clear()
+                found = next_slice(unsure, taught)
+            if found is None:
+                raise ImageError("Every slice is corrected or accepted; there is none left to do.")
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+            return
+        self._shown.add(found.index)
+        binding.show(found.index)
+        name = binding.source.describe(found.index)
+        self.said.emit(f"{name[0].upper()}{name[1:]}: {why(found)}.", False)
+
+    def _forget(self) -> None:
+        self._shown.clear()
