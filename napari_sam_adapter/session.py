@@ -265,9 +265,13 @@ class Session:
 
     def model(self) -> ModelReference:
         """Return the model that predicts now."""
-        adapter = None if self._active is None else self._active.path
-        base = self.base if self._active is None else self.base_of(self._active.card)
-        return ModelReference(base, adapter, None, self.device, self.views)
+        return self.model_of(self._active)
+
+    def model_of(self, version: AdapterVersion | None) -> ModelReference:
+        """Return a version, or the base model, as the model of a prediction."""
+        adapter = None if version is None else version.path
+        base = self.base if version is None else self.base_of(version.card)
+        return ModelReference(base, adapter, None, self.device, self._views_of(version))
 
     @property
     def knows_mirror_images(self) -> bool:
@@ -277,9 +281,12 @@ class Session:
     @property
     def views(self) -> int:
         """How many views of a slice predictions average now."""
-        if self._active is None or not self.knows_mirror_images:
+        return self._views_of(self._active)
+
+    def _views_of(self, version: AdapterVersion | None) -> int:
+        if version is None or not version.card.knows_mirror_images:
             return 1
-        usual = BASE_MODELS[self._active.card.base_model].views
+        usual = BASE_MODELS[version.card.base_model].views
         if self.careful is None:
             return usual
         return max(usual, CAREFUL_VIEWS) if self.careful else 1

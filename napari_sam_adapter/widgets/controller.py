@@ -14,6 +14,7 @@ from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.class_choice import ClassChoice
+from napari_sam_adapter.widgets.comparing import Comparing
 from napari_sam_adapter.widgets.fetching import Fetching
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -43,6 +44,7 @@ class DockController(QObject):
     prediction : Prediction
     retraining : Retraining
     next_slice : NextSliceFinder
+    comparing : Comparing
     fetching : Fetching
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
@@ -74,6 +76,7 @@ class DockController(QObject):
             lambda binding, index: self.prompts.in_slice(binding, index, self.classes.label),
             self,
         )
+        self.comparing = Comparing(viewer, session, self.layers, self)
         self.retraining = Retraining(session, self.layers, self.recording, self)
         self.next_slice = NextSliceFinder(session, self.layers, self)
         self.fetching = Fetching(self)
@@ -85,6 +88,7 @@ class DockController(QObject):
         self.prediction.said.connect(self.said)
         self.retraining.said.connect(self.said)
         self.next_slice.said.connect(self.said)
+        self.comparing.said.connect(self.said)
         self.fetching.said.connect(self.said)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)
@@ -262,6 +266,7 @@ class DockController(QObject):
         """
         self.prediction.cancel()
         self.fetching.cancel()
+        self.comparing.close()
         self.retraining.leave()
         self.session.close()
         self.recording.close()

@@ -18,6 +18,7 @@ from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets.binding import LayerBinding
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
+from napari_sam_adapter.widgets.compare_panel import ComparePanel
 from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.correct_panel import CorrectPanel
 from napari_sam_adapter.widgets.effort_plot import EffortPlot
@@ -67,6 +68,7 @@ class SamAdapterDock(QWidget):
         self.layers_panel = LayersPanel(viewer)
         self.models_panel = ModelsPanel()
         self.versions_panel = VersionsPanel()
+        self.compare_panel = ComparePanel()
         self.predict_panel = PredictPanel()
         self.prompts_panel = PromptsPanel()
         self.classes_panel = ClassesPanel()
@@ -142,7 +144,7 @@ class SamAdapterDock(QWidget):
         column = QVBoxLayout(content)
         sections: Sequence[tuple[str, Sequence[QWidget]]] = (
             ("Project", (self.project_panel, self.layers_panel)),
-            ("Model", (self.models_panel, self.versions_panel)),
+            ("Model", (self.models_panel, self.versions_panel, self.compare_panel)),
             ("1 · Predict", (self.predict_panel, self.prompts_panel)),
             ("2 · Correct", (self.classes_panel, self.correct_panel)),
             ("3 · Retrain", (self.retrain_panel, self.effort_plot)),
@@ -181,6 +183,9 @@ class SamAdapterDock(QWidget):
         self.versions_panel.export_requested.connect(controller.export_version)
         self.versions_panel.description_requested.connect(controller.describe_version)
         self.versions_panel.delete_requested.connect(controller.delete_version)
+        self.compare_panel.other_requested.connect(controller.comparing.compare_with)
+        self.compare_panel.blink_requested.connect(controller.comparing.blink)
+        self.compare_panel.map_requested.connect(controller.comparing.show_map)
         self.project_panel.folder_requested.connect(controller.open_project)
         self.project_panel.image_requested.connect(controller.open_image)
         self.project_panel.images = controller.images
@@ -246,6 +251,7 @@ class SamAdapterDock(QWidget):
         versions = store.versions()
         active = self.controller.session.active
         self.versions_panel.show_versions(versions, active)
+        self.compare_panel.show_versions(versions, active, self.controller.comparing.other())
         self.project_panel.show_project(self.controller.session.project.folder)
         spec = base_model(self.controller.session.model().base)
         self.models_panel.show_base(spec.name)

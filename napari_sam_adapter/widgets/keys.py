@@ -18,6 +18,7 @@ KEYS = {
     "Shift-P": "predict the slice in view",
     "Shift-A": "accept the slice in view, or take that back",
     "Shift-N": "go to the slice where a correction would teach most",
+    "Shift-B": "blink the slice in view between two versions and your masks",
     "Shift-R": "retrain on the corrected and accepted slices",
 }
 
@@ -28,6 +29,7 @@ def bind_keys(viewer: napari.Viewer, dock: SamAdapterDock) -> None:
         "Shift-P": dock.controller.prediction.predict_slice,
         "Shift-A": dock.controller.toggle_accepted,
         "Shift-N": dock.controller.next_slice.go,
+        "Shift-B": dock.controller.comparing.blink,
         "Shift-R": dock.retrain_panel.request,
     }
 
