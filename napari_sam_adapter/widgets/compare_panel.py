@@ -35,7 +35,7 @@ class ComparePanel(QWidget):
         self.blink_button = QPushButton("Before / after")
         self.blink_button.setToolTip(
             "Show what the other version makes of this slice, then the one in use, then your masks "
-            "again (Shift+B)"
+            "again"
         )
         self.map_button = QPushButton("Change map")
         self.map_button.setToolTip(

@@ -30,11 +30,11 @@ class CorrectPanel(QWidget):
         self.legend.setWordWrap(True)
         self.accept_button = QPushButton("Accept slice")
         self.accept_button.setToolTip(
-            "This mask needs no change: train on it and keep it (Shift+A). Again to take it back."
+            "This mask needs no change: train on it and keep it. Again to take it back."
         )
         self.next_button = QPushButton("Next slice")
         self.next_button.setToolTip(
-            "Go to the slice where a correction would teach most (Shift+N): the model is unsure "
+            "Go to the slice where a correction would teach most: the model is unsure "
             "there, and nothing near it is corrected. Again for another one."
         )
         row = QHBoxLayout()
