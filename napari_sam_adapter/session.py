@@ -15,6 +15,7 @@ from psygnal import Signal
 from napari_sam_adapter.adapter.card import TAKES_NO_PROMPTS, AdapterCard, read_card
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.adapter.config import AdapterConfig
+from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.errors import PromptError, TrainingError, WeightsError
@@ -30,7 +31,7 @@ from napari_sam_adapter.sam.registry import (
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
-from napari_sam_adapter.versions import AdapterStore, AdapterVersion
+from napari_sam_adapter.versions import AdapterStore
 
 CAREFUL_VIEWS = 2
 
@@ -199,8 +200,9 @@ class Session:
     def adopt_saved(self, saved: AdapterSaved) -> AdapterVersion:
         """Make what a training run has saved the next version of the folder it was started in.
 
-        It predicts from now on, unless the person has chosen another folder since: versions of two
-        folders share their numbers, and what is in use belongs to the folder that is open.
+        It predicts from now on, unless its held-out slices hold it back (`promotion`), or the
+        person has chosen another folder since: versions of two folders share their numbers, and
+        what is in use belongs to the folder that is open.
 
         Raises
         ------
@@ -208,13 +210,21 @@ class Session:
             If it cannot be given a number, or the choice cannot be saved.
         """
         version = AdapterStore(saved.path.parent).adopt(saved.path)
-        if version.path.parent.resolve() == self.store.folder.resolve():
+        if not self._is_here(version):
+            return version
+        if not version.verdict.promoted:
+            # What was in use by default would not be once there is a newer version.
+            self.activate(None if self._active is None else self._active.number)
+        else:
             asked, learned = self._classes, version.card.class_names
             self.activate(version.number)
             # What the person has added while it was training is for the next run.
             if asked.names[: len(learned)] == learned:
                 self._set_classes(asked)
         return version
+
+    def _is_here(self, version: AdapterVersion) -> bool:
+        return version.path.parent.resolve() == self.store.folder.resolve()
 
     def is_in_use(self, version: AdapterVersion) -> bool:
         """Whether a version is the one that predicts."""
@@ -274,13 +284,43 @@ class Session:
             return usual
         return max(usual, CAREFUL_VIEWS) if self.careful else 1
 
+    def describe_version(self, number: int, name: str, note: str) -> None:
+        """Keep a name and a note of a version.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be written down.
+        """
+        self.store.describe(number, name, note)
+        self._renew()
+
+    def delete_version(self, number: int) -> None:
+        """Delete a version that is not in use; what it predicted stays, and can be explained.
+
+        Raises
+        ------
+        SamAdapterError
+            If it is in use, or cannot be deleted.
+        """
+        self.store.delete(number)
+        self._names = {}
+        self._renew()
+
+    def _renew(self) -> None:
+        if self._active is not None:
+            self._active = self.store.get(self._active.number)
+        self.active_changed.emit()
+
     def adapter_name(self, adapter_id: str) -> str:
         """Name an adapter for people: ``v3``, ``the base model``, or the start of its id."""
         if not adapter_id:
             return "the base model"
         if adapter_id not in self._names:
-            versions = self.store.versions()
-            self._names = {v.card.adapter_id: f"v{v.number}" for v in versions}
+            self._names = {v.card.adapter_id: f"v{v.number}" for v in self.store.versions()}
+            self._names |= {
+                v.card.adapter_id: f"v{v.number} (deleted)" for v in self.store.deleted()
+            }
             self._names.setdefault(adapter_id, f"adapter {adapter_id[:8]}")
         return self._names[adapter_id]
 
@@ -340,7 +380,7 @@ class Session:
             class_names=request.classes.names,
             class_colors=request.classes.colors,
             checkpoint=request.checkpoint,
-            notes={"image": request.image_name},
+            notes={"image": ", ".join(image.name for image in request.images)},
         )
 
     def _adapter_of(self, request: RetrainRequest) -> AdapterConfig | None:

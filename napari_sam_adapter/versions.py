@@ -1,7 +1,8 @@
 """Numbered adapter versions in a folder: what the person's retraining has made so far.
 
 Each version is one adapter file, ``adapter-0007.safetensors``, complete in itself; ``active.json``
-names the one in use. A folder can be copied, mailed or opened on another machine.
+names the one in use. A folder can be copied, mailed or opened on another machine. Of a version that
+is deleted the card stays, so that its masks can still be explained.
 """
 
 from __future__ import annotations
@@ -10,58 +11,19 @@ import json
 import os
 import re
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
-from napari_sam_adapter.errors import CheckpointError, StorageError
+from napari_sam_adapter.adapter_version import AdapterVersion
+from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
+from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.storage import write_atomically
 
 _FILE_NAME = re.compile(r"adapter-(\d{4,})\.safetensors")
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterVersion:
-    """One adapter of a store.
-
-    Attributes
-    ----------
-    number : int
-        From 1 on, never reused within a store.
-    """
-
-    number: int
-    path: Path
-    card: AdapterCard
-
-    @property
-    def label(self) -> str:
-        """Short name for lists, e.g. ``v3 · full · 12 slices · Dice 0.81``."""
-        training = self.card.training
-        parts = [f"v{self.number}", self.card.gear]
-        if "n_slices" in training:
-            parts.append(f"{training['n_slices']} slices")
-        if training.get("held_out_dice_after") is not None:
-            parts.append(f"held-out Dice {training['held_out_dice_after']:.2f}")
-        if training.get("imported_from"):
-            parts.append(f"from {training['imported_from']}")
-        return " · ".join(parts)
-
-    @property
-    def details(self) -> str:
-        """More about it, in lines: when it was made, and its held-out Dice per class."""
-        lines = [self.label]
-        if self.card.created:
-            lines.append(f"made {self.card.created[:16].replace('T', ' ')}")
-        classes = self.card.training.get("held_out_dice_classes", {})
-        if len(self.card.class_names) > 1:
-            lines += [f"{name}: {_score(classes.get(name))}" for name in self.card.class_names]
-        return "\n".join(lines)
-
-
-def _score(dice: object) -> str:
-    return f"held-out Dice {dice:.2f}" if isinstance(dice, float) else "not in the held-out slices"
+_NAMES, _NAMES_KIND = "versions.json", "napari-sam-adapter versions"
+_NAMED = ("name", "note")
+_DELETED, _DELETED_KIND = "deleted", "napari-sam-adapter deleted adapter"
 
 
 def _read(path: Path) -> bytes:
@@ -87,10 +49,10 @@ class AdapterStore:
     def versions(self) -> list[AdapterVersion]:
         """List the versions, oldest first. Files that cannot be read are named in `unreadable`."""
         self.unreadable = []
-        found = []
+        found, named = [], self._named()
         for number, path in self._files():
             try:
-                found.append(AdapterVersion(number, path, read_card(path)))
+                found.append(AdapterVersion(number, path, read_card(path), *named.get(number, ())))
             except CheckpointError as error:
                 self.unreadable.append(str(error))
         return found
@@ -106,7 +68,62 @@ class AdapterStore:
         path = self.path_of(number)
         if not path.is_file():
             raise CheckpointError(f"There is no version {number} in {self.folder}.")
-        return AdapterVersion(number, path, read_card(path))
+        return AdapterVersion(number, path, read_card(path), *self._named().get(number, ()))
+
+    def describe(self, number: int, name: str, note: str) -> None:
+        """Keep a name and a note of a version.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be written down.
+        """
+        named = self._named() | {number: (name.strip(), note.strip())}
+        versions = {str(key): dict(zip(_NAMED, one, strict=True)) for key, one in named.items()}
+        write_described(self.folder / _NAMES, _NAMES_KIND, {"versions": versions})
+
+    def delete(self, number: int) -> None:
+        """Delete a version for good; its card stays in the folder ``deleted``.
+
+        Raises
+        ------
+        TrainingError
+            If it is in use.
+        CheckpointError
+            If there is none of that number.
+        StorageError
+            If the folder cannot be written to; the version is still there then.
+        """
+        version, active = self.get(number), self.active
+        if active is not None and active.number == number:
+            raise TrainingError(
+                f"v{number} is in use, so it is not deleted. Choose another version first."
+            )
+        self._write_state(last=self.next_number() - 1)
+        card = self.folder / _DELETED / version.path.with_suffix(".json").name
+        card.parent.mkdir(exist_ok=True)
+        write_described(card, _DELETED_KIND, {"metadata": version.card.to_metadata()})
+        try:
+            version.path.unlink()
+        except OSError as error:
+            raise StorageError(
+                f"{version.path} could not be deleted: {error.strerror or error}."
+            ) from error
+
+    def deleted(self) -> list[AdapterVersion]:
+        """List the versions that were deleted, oldest first; their files are gone."""
+        found = []
+        for path in sorted((self.folder / _DELETED).glob("adapter-*.json")):
+            file = self.folder / path.with_suffix(".safetensors").name
+            match = _FILE_NAME.fullmatch(file.name)
+            try:
+                metadata = read_described(path, _DELETED_KIND)["metadata"]
+                card = AdapterCard.from_metadata(metadata, str(path))
+            except (StorageError, CheckpointError, KeyError):
+                continue
+            if match and not file.exists():
+                found.append(AdapterVersion(int(match[1]), file, card))
+        return found
 
     def path_of(self, number: int) -> Path:
         """Return the file of a version, whether it exists or not."""
@@ -177,14 +194,18 @@ class AdapterStore:
 
     @property
     def active(self) -> AdapterVersion | None:
-        """The version in use: the one set last, else the newest, else none (the base model)."""
+        """The version in use: the one set last, else the newest, else none (the base model).
+
+        A version that was held back is in use only if somebody chose it.
+        """
         wanted = self._state().get("active")
         if wanted == 0:
             return None
         versions = {version.number: version for version in self.versions()}
         if wanted in versions:
             return versions[wanted]
-        return versions[max(versions)] if versions else None
+        numbers = [version.number for version in versions.values() if version.verdict.promoted]
+        return versions[max(numbers)] if numbers else None
 
     def set_active(self, number: int | None) -> None:
         """Remember which version is in use; None is the base model.
@@ -213,6 +234,17 @@ class AdapterStore:
             If it cannot be written down.
         """
         self._write_state(base=base)
+
+    def _named(self) -> dict[int, tuple[str, ...]]:
+        """Names and notes by number; none where nobody gave any, or their file is damaged."""
+        try:
+            values = read_described(self.folder / _NAMES, _NAMES_KIND)["versions"]
+            return {
+                int(number): tuple(str(one[key]) for key in _NAMED)
+                for number, one in values.items()
+            }
+        except (StorageError, KeyError, TypeError, ValueError, AttributeError):
+            return {}
 
     def _state(self) -> dict[str, Any]:
         try:

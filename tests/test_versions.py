@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import AdapterConfig
-from napari_sam_adapter.errors import CheckpointError, StorageError
+from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.versions import AdapterStore
 
 
@@ -197,3 +197,35 @@ def test_the_label_leaves_out_a_score_that_was_not_taken(store):
 def test_the_note_of_the_choice_is_plain_json(filled):
     filled.set_active(2)
     assert json.loads((filled.folder / "active.json").read_text()) == {"active": 2}
+
+
+def test_names_and_notes_stay_with_their_version(filled):
+    filled.describe(2, " good on flat polyps ", "trained on Monday's slices")
+    again = AdapterStore(filled.folder)
+    assert again.get(2).title == "v2 good on flat polyps"
+    assert again.get(2).note == "trained on Monday's slices"
+    assert [version.title for version in again.versions()] == ["v1", "v2 good on flat polyps", "v3"]
+
+
+def test_a_deleted_version_is_gone_but_still_explained_and_its_number_never_given_again(filled):
+    filled.set_active(1)
+    card = filled.get(3).card
+    filled.delete(3)
+    assert numbers(filled) == [1, 2]
+    (deleted,) = filled.deleted()
+    assert (deleted.number, deleted.card) == (3, card)
+    assert filled.next_number() == 4
+
+
+def test_the_version_in_use_is_not_deleted(filled):
+    filled.set_active(2)
+    with pytest.raises(TrainingError, match="v2 is in use"):
+        filled.delete(2)
+    assert numbers(filled) == [1, 2, 3]
+
+
+def test_a_version_that_was_held_back_is_not_in_use_unless_somebody_chose_it(filled):
+    adapter_file(filled.path_of(4), "worse", held_out_scores=[["a", 0.8, 0.5]])
+    assert filled.active.number == 3
+    filled.set_active(4)
+    assert filled.active.number == 4

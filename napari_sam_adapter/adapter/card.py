@@ -151,6 +151,7 @@ _TRAINING_TYPES: dict[str, type | tuple[type, ...]] = {
     "n_slices": int,
     "trained_on": list,
     "held_out": list,
+    "held_out_scores": list,
     "held_out_dice_before": _NUMBER,
     "held_out_dice_after": _NUMBER,
     "held_out_dice_classes": dict,
@@ -164,6 +165,9 @@ def _check_types(values: Mapping[str, Any]) -> None:
         for key, expected in types.items():
             if key in table and not isinstance(table[key], expected):
                 raise TypeError(f"{key} is {table[key]!r}")
+    for name, before, after in values["training"].get("held_out_scores", ()):
+        if not (isinstance(name, str) and all(isinstance(x, int | float) for x in (before, after))):
+            raise TypeError(f"a held-out score is {(name, before, after)!r}")
 
 
 def read_card(path: Path) -> AdapterCard:

@@ -73,7 +73,7 @@ def _data(images: Path | None, masks: Path | None) -> DemoData:
     slices = list(read_slices(pair_by_stem(images, masks)))
     if not slices:
         raise ImageError(f"No slice in {images} has any contrast: there is nothing to segment.")
-    arrays, truths, names = (list(column) for column in zip(*slices, strict=True))
+    arrays, truths, names, _ = (list(column) for column in zip(*slices, strict=True))
     return DemoData(arrays, truths, names, f"images from {images.name or images}")
 
 

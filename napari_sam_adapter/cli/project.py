@@ -89,9 +89,10 @@ def _adapters(found: dict[str, Any]) -> Table:
     for one in found["adapters"]:
         training = one["training"]
         before, after = (training.get(f"held_out_dice_{when}") for when in ("before", "after"))
+        in_use = "in use" if one["version"] == found["active"] else ""
         table.add_row(
-            "in use" if one["version"] == found["active"] else "",
-            one["version"],
+            "held back" if one["held_back"] and not in_use else in_use,
+            f"{one['version']} {one['name']}".rstrip(),
             one["parent"],
             one["base"],
             one["created"][:16].replace("T", " "),

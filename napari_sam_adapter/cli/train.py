@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from napari_sam_adapter.cli.console import (
 from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.errors import ConditionError, TrainingError
+from napari_sam_adapter.promotion import LEAKS, verdict_of
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.presets import PRESETS, USUAL_MINUTES
@@ -93,6 +95,13 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
             "(neither turned nor mirrored: left and right tell classes apart), flip, or none."
         ),
     ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression that finds the patient or video in an image's file name, e.g. "
+            "'^(case[0-9]+)'; whole groups are held out then. Stacks are groups anyway."
+        ),
+    ] = None,
     model: options.Model = None,
     device: options.Device = "auto",
     resume: Annotated[
@@ -118,7 +127,9 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     class_names = _class_names(classes, init)
     base = _base(model, init)
     job = TrainingJob(
-        samples=_read_samples(_choose(pair_by_stem(images, masks), max_images, seed), class_names),
+        samples=_read_samples(
+            _choose(pair_by_stem(images, masks), max_images, seed), class_names, group_by
+        ),
         out=out,
         config=config,
         base=base,
@@ -201,9 +212,15 @@ def _choose(
 
 
 def _read_samples(
-    pairs: Sequence[tuple[Path, Path]], class_names: tuple[str, ...]
+    pairs: Sequence[tuple[Path, Path]], class_names: tuple[str, ...], group_by: str | None
 ) -> list[TrainingSample]:
-    return [TrainingSample(*one) for one in read_slices(pairs, class_names)]
+    try:
+        pattern = None if group_by is None else re.compile(group_by)
+    except re.error as error:
+        raise TrainingError(
+            f"--group-by {group_by!r} is no regular expression: {error}."
+        ) from error
+    return [TrainingSample(*one) for one in read_slices(pairs, class_names, pattern)]
 
 
 def _run(job: TrainingJob) -> AdapterSaved | None:
@@ -244,6 +261,11 @@ def _report(saved: AdapterSaved, as_json: bool) -> None:
         str(summary["ended"]),
     )
     output.print(table)
+    verdict = verdict_of(summary)
+    if not verdict.promoted:
+        errors.print(f"The new adapter is worse than what it was trained from. {verdict.reason}")
+    elif verdict.leaks:
+        errors.print(LEAKS)
 
 
 def _score(value: float | None) -> str:

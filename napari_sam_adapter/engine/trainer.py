@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.engine.process import EngineProcess
+from napari_sam_adapter.engine.protocol import Message
 from napari_sam_adapter.errors import EngineError, TrainingError
 from napari_sam_adapter.training import events
 from napari_sam_adapter.training.events import TrainingEvent
@@ -139,7 +140,7 @@ class TrainingProcess:
                     card: AdapterCard = read_card(path)
                     yield AdapterSaved(path, card)
                     return
-                yield _EVENT_TYPES[message.values["type"]](**message.values["fields"])
+                yield _event_in(message)
         finally:
             self._process.close()
 
@@ -163,7 +164,7 @@ class TrainingProcess:
         arrays = {f"image{i}": sample.image for i, sample in enumerate(job.samples)}
         arrays |= {f"labels{i}": sample.labels for i, sample in enumerate(job.samples)}
         values = {
-            "names": [sample.name for sample in job.samples],
+            "names": [(sample.name, sample.group) for sample in job.samples],
             "out": str(job.out),
             "config": job.config.to_dict(),
             "base": job.base,
@@ -177,6 +178,16 @@ class TrainingProcess:
             "checkpoint": _described(job.checkpoint),
         }
         self._process.send("train", values, arrays)
+
+
+def _event_in(message: Message) -> TrainingEvent:
+    fields = dict(message.values["fields"])
+    if "held_out_scores" in fields:
+        fields["held_out_scores"] = tuple(
+            events.HeldOutScore(*score) for score in fields["held_out_scores"]
+        )
+    event: TrainingEvent = _EVENT_TYPES[message.values["type"]](**fields)
+    return event
 
 
 def _described(checkpoint: RunCheckpoint | None) -> dict[str, Any] | None:

@@ -164,8 +164,8 @@ def _prompts_from(message: Message) -> Prompts:
 def _job_from(message: Message) -> TrainingJob:
     values, arrays = message.values, message.arrays
     samples = [
-        TrainingSample(arrays[f"image{i}"], arrays[f"labels{i}"], name)
-        for i, name in enumerate(values["names"])
+        TrainingSample(arrays[f"image{i}"], arrays[f"labels{i}"], name, group)
+        for i, (name, group) in enumerate(values["names"])
     ]
     init, adapter, names = values["init"], values["adapter"], values["class_names"]
     if init is not None:

@@ -20,7 +20,7 @@ from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JournalWriter, read_journal
 from napari_sam_adapter.project.mask_files import MaskFiles, mask_name, read_mask_file
 from napari_sam_adapter.project.replay import replayed
-from napari_sam_adapter.project.schema import read_described, write_described
+from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.slice_history import SliceHistory, Snapshot
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.image_record import JOURNAL
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.versions import AdapterVersion
 
 
 def provenance_of(project: Project) -> dict[str, Any]:
@@ -18,7 +18,8 @@ def provenance_of(project: Project) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``adapters``: a list, oldest first, each with ``version``, ``id``, ``parent``, ``base``,
+        ``adapters``: a list, oldest first, each with ``version``, ``name``, ``note``, ``held_back``
+        (see `promotion`), ``id``, ``parent``, ``base``,
         ``base_sha256``, ``created`` and ``training`` (settings, scores, digests of the slices it
         learned from). ``images``: a list, each with ``name``, ``source``, ``folder``, ``slices``
         (see `effort.SliceStory`; ``adapter`` is a version's name where the project has it),
@@ -29,8 +30,9 @@ def provenance_of(project: Project) -> dict[str, Any]:
     StorageError
         If a journal cannot be read.
     """
-    versions = project.adapters.versions()
+    versions, deleted = project.adapters.versions(), project.adapters.deleted()
     names = {version.card.adapter_id: f"v{version.number}" for version in versions}
+    names |= {version.card.adapter_id: f"v{version.number} (deleted)" for version in deleted}
     active = project.adapters.active
     images = []
     for folder, identity in project.records():
@@ -55,7 +57,10 @@ def provenance_of(project: Project) -> dict[str, Any]:
     return {
         "project": str(project.folder),
         "active": None if active is None else f"v{active.number}",
-        "adapters": [_adapter(version, names) for version in versions],
+        "adapters": [
+            _adapter(version, names)
+            for version in sorted([*versions, *deleted], key=lambda one: one.number)
+        ],
         "images": images,
         "troubles": project.adapters.unreadable,
     }
@@ -64,7 +69,10 @@ def provenance_of(project: Project) -> dict[str, Any]:
 def _adapter(version: AdapterVersion, names: dict[str, str]) -> dict[str, Any]:
     card = version.card
     return {
-        "version": f"v{version.number}",
+        "version": names[card.adapter_id],
+        "name": version.name,
+        "note": version.note,
+        "held_back": not version.verdict.promoted,
         "id": card.adapter_id,
         "parent": _name(card.parent_id, names),
         "base": card.base_model,

@@ -11,19 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.errors import StorageError, TrainingError
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, MASKS, ImageIdentity
 from napari_sam_adapter.project.journal import JournalContents, read_journal
 from napari_sam_adapter.project.mask_files import mask_name, read_mask_file, write_mask
-from napari_sam_adapter.project.pixels import COPY, pixels_of
+from napari_sam_adapter.project.pixels import COPY
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.replay import replayed
+from napari_sam_adapter.project.run_folder import RunPart
+from napari_sam_adapter.project.run_request import marked_image
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
 from napari_sam_adapter.training.samples import TrainingSample
-from napari_sam_adapter.versions import AdapterVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,12 @@ def rerun(
     for record in records:
         yield _masks_again(record, out / "images" / record.folder.name)
     again.adapters.folder.mkdir(parents=True, exist_ok=True)
-    versions = project.adapters.versions()
     runs = _runs(records)
+    versions = project.adapters.versions()
+    # Others may have continued from a version that was deleted since.
+    deleted = [] if keep_adapters else project.adapters.deleted()
+    deleted = [version for version in deleted if version.card.adapter_id in runs]
+    versions = sorted([*versions, *deleted], key=lambda one: one.number)
     for version in versions:
         path = again.adapters.path_of(version.number)
         run = runs.get(version.card.adapter_id)
@@ -105,9 +111,11 @@ def rerun(
             why = "" if run else ": it was not trained in this project"
             yield Said(f"v{version.number} was copied{why}.")
         else:
-            yield from _trained_again(version, run, versions, path, images, device)
+            yield from _trained_again(project, version, run, versions, path, images, device)
     active = project.adapters.active
     again.adapters.set_active(None if active is None else active.number)
+    for version in deleted:
+        again.adapters.delete(version.number)
 
 
 def _masks_again(record: _Record, folder: Path) -> Said:
@@ -149,6 +157,7 @@ def _runs(records: list[_Record]) -> dict[str, _Run]:
 
 
 def _trained_again(
+    project: Project,
     version: AdapterVersion,
     run: _Run,
     versions: list[AdapterVersion],
@@ -168,7 +177,7 @@ def _trained_again(
         init = path.with_name(f"adapter-{parents[card.parent_id]:04d}.safetensors")
     config = _config_again(training)
     job = TrainingJob(
-        samples=list(_samples(run, images)),
+        samples=list(_samples(project, run, images)),
         out=path,
         config=config,
         base=str(run.start.details["base"]),
@@ -196,16 +205,17 @@ def _config_again(training: Mapping[str, Any]) -> TrainingConfig:
     return replace(config, max_seconds=math.inf, max_steps=int(training["steps"]), max_epochs=None)
 
 
-def _samples(run: _Run, images: Path | None) -> Iterator[TrainingSample]:
+def _samples(project: Project, run: _Run, images: Path | None) -> Iterator[TrainingSample]:
     """Return the slices with the masks they had when the run began."""
-    record = run.record
-    source = pixels_of(record.folder, record.identity, images)
-    before = [event for event in record.contents.events if event.n < run.start.n]
-    wanted = {tuple(index) for index in run.start.details["slices"]}
-    own = [event for event in before if event.slice in wanted]
-    for index, history in replayed(own, record.slice_shape, _dtype_of(record.contents)):
-        name = f"{record.identity.name}, {source.describe(index)}"
-        yield TrainingSample(source.read(index), history.seen, name)
+    try:
+        parts = [RunPart.from_dict(part) for part in run.start.details["parts"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StorageError(
+            f"What a training run of {run.record.identity.name} learned from is damaged ({error}). "
+            "Use --keep-adapters."
+        ) from error
+    for part in parts:
+        yield from marked_image(project, part, images).samples()
 
 
 def _score(training: Mapping[str, Any]) -> str:

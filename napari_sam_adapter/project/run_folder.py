@@ -19,7 +19,7 @@ from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_record import JOURNAL, ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.replay import replayed
-from napari_sam_adapter.project.schema import read_described, write_described
+from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.volume import SliceIndex
 
@@ -28,44 +28,31 @@ RUN_FILE, CHECKPOINT = "run.json", "state.checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
-class RunPlan:
-    """What a run was asked to do.
+class RunPart:
+    """The slices of one image that a run learns from.
 
     Attributes
     ----------
-    run : str
-        Its random name.
     record : str
         Folder of the image's record in the project.
     line : int
-        Of its journal: the masks are those of that moment.
+        Of its journal: the masks are those just before it.
     slices : tuple of slice index
     dtype : str
         Of the masks.
-    base : str
-        Base model.
-    parent : str
-        Adapter id it continues from; "" is the base model.
-    config : mapping
-        See `TrainingConfig.to_dict`.
-    input_size : int or None
-    class_names, class_colors : tuple of str
-    conditions : mapping of str to float, or None
-        By name; None are the base model's own, or those of the parent.
     """
 
-    run: str
     record: str
     line: int
     slices: tuple[SliceIndex, ...]
     dtype: str
-    base: str
-    parent: str
-    config: Mapping[str, Any]
-    input_size: int | None = None
-    class_names: tuple[str, ...] = ()
-    class_colors: tuple[str, ...] = ()
-    conditions: Mapping[str, float] | None = field(default=None)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunPart:
+        """Rebuild a part from JSON; KeyError, TypeError or ValueError if it is damaged."""
+        slices = tuple(tuple(int(i) for i in index) for index in values["slices"])
+        np.dtype(values["dtype"])
+        return cls(str(values["record"]), int(values["line"]), slices, str(values["dtype"]))
 
     def masks(self, project: Path) -> dict[SliceIndex, np.ndarray]:
         """Return the masks (Y, X) that are learned from, by slice.
@@ -84,7 +71,58 @@ class RunPlan:
             known = dict(replayed(own, (height, width), np.dtype(self.dtype)))
             return {index: known[index].seen for index in self.slices}
         except (KeyError, ValueError, TypeError) as error:
-            raise StorageError(f"The run cannot go on: its masks are damaged ({error}).") from error
+            raise StorageError(
+                f"The masks of {identity.name} in {record} are damaged ({error}), so they cannot "
+                "be learned from."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run was asked to do.
+
+    Attributes
+    ----------
+    run : str
+        Its random name.
+    parts : tuple of RunPart
+        The image that is open first.
+    base : str
+        Base model.
+    parent : str
+        Adapter id it continues from; "" is the base model.
+    config : mapping
+        See `TrainingConfig.to_dict`.
+    input_size : int or None
+    class_names, class_colors : tuple of str
+    conditions : mapping of str to float, or None
+        By name; None are the base model's own, or those of the parent.
+    """
+
+    run: str
+    parts: tuple[RunPart, ...]
+    base: str
+    parent: str
+    config: Mapping[str, Any]
+    input_size: int | None = None
+    class_names: tuple[str, ...] = ()
+    class_colors: tuple[str, ...] = ()
+    conditions: Mapping[str, float] | None = field(default=None)
+
+    @property
+    def n_slices(self) -> int:
+        """How many slices it learns from."""
+        return sum(len(part.slices) for part in self.parts)
+
+    def described(self) -> dict[str, Any]:
+        """Return what the journal of the open image says of it, for JSON."""
+        return {
+            "run": self.run,
+            "parts": [asdict(part) for part in self.parts],
+            "base": self.base,
+            "parent": self.parent,
+            "config": dict(self.config),
+        }
 
 
 class RunFolder:
@@ -152,7 +190,7 @@ def _plan_in(path: Path) -> RunPlan:
         plan = RunPlan(**{name: values[name] for name in RunPlan.__slots__})
         return replace(
             plan,
-            slices=tuple(tuple(int(i) for i in index) for index in plan.slices),
+            parts=tuple(RunPart.from_dict(part) for part in values["parts"]),
             class_names=tuple(plan.class_names),
             class_colors=tuple(plan.class_colors),
         )

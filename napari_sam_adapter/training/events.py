@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +53,23 @@ class ValidationReport:
     is_kept: bool
 
 
+class HeldOutScore(NamedTuple):
+    """Dice of a held-out slice (mean over its classes, at original size), as JSON keeps it.
+
+    Attributes
+    ----------
+    name : str
+    before : float
+        Of the model the run started from.
+    after : float
+        Of the state that is kept.
+    """
+
+    name: str
+    before: float
+    after: float
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingFinished:
     """The run is over; ``state`` is what to keep.
@@ -65,8 +82,11 @@ class TrainingFinished:
         State dict of the adapted model (adapter and mask decoder), on the CPU.
     trained_on, held_out : tuple of str
         Digests of the slices on either side of the split.
-    held_out_before, held_out_after : float or None
-        Mean Dice on the held-out slices at the start and of ``state``; None without any.
+    held_out_scores : tuple of HeldOutScore
+        In the order of ``held_out``.
+    held_out_leaks : bool
+        Whether held-out slices are of a volume, video or patient that was learned from, too: their
+        scores flatter.
     """
 
     reason: str
@@ -76,9 +96,23 @@ class TrainingFinished:
     last_loss: float | None
     trained_on: tuple[str, ...]
     held_out: tuple[str, ...]
-    held_out_before: float | None
-    held_out_after: float | None
+    held_out_scores: tuple[HeldOutScore, ...]
+    held_out_leaks: bool = False
     message: str = ""
+
+    @property
+    def held_out_before(self) -> float | None:
+        """Mean Dice on the held-out slices at the start; None without any."""
+        return _mean([score.before for score in self.held_out_scores])
+
+    @property
+    def held_out_after(self) -> float | None:
+        """Mean Dice on the held-out slices of what is kept; None without any."""
+        return _mean([score.after for score in self.held_out_scores])
+
+
+def _mean(scores: list[float]) -> float | None:
+    return sum(scores) / len(scores) if scores else None
 
 
 TrainingEvent = TrainingStarted | StepReport | ValidationReport | TrainingFinished

@@ -242,6 +242,11 @@ def training_summary(
         "n_held_out": len(finished.held_out),
         "held_out_dice_before": finished.held_out_before,
         "held_out_dice_after": finished.held_out_after,
+        "held_out_scores": [
+            [name, round(before, 4), round(after, 4)]
+            for name, before, after in finished.held_out_scores
+        ],
+        "held_out_leaks": finished.held_out_leaks,
         "last_loss": finished.last_loss,
         "steps": finished.steps,
         "seconds": round(finished.seconds, 1),

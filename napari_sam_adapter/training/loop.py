@@ -19,6 +19,7 @@ from napari_sam_adapter.sam.devices import uses_bfloat16
 from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
+    HeldOutScore,
     StepReport,
     TrainingEvent,
     TrainingFinished,
@@ -48,7 +49,7 @@ VALIDATION_SHARE = 0.1
 # (docs/results.md). So the latest state is kept unless an earlier one was better by more than this.
 DICE_TOLERANCE = 0.02
 # What a checkpoint holds besides the weights and the optimizer.
-_PLAIN = ("kept", "highest", "dice_before", "last_loss", "next_validation")
+_PLAIN = ("kept", "highest", "scores_before", "last_loss", "next_validation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ class _Run:
         self._workers = options.workers
         rng = np.random.default_rng(config.seed)
         torch.manual_seed(config.seed)
-        self._training, self._held_out = split_samples(samples, rng, history=options.history)
+        split = split_samples(samples, rng, history=options.history)
+        self._training, self._held_out, self._leaks = split.training, split.held_out, split.leaks
         feed = feed_for(model, self._training, config)
         self._stepper = Stepper(model, feed, config, self._workers)
         self._held_out_embeddings: dict[int, ImageEmbedding] = {}
@@ -142,8 +144,11 @@ class _Run:
         self._next_validation = FIRST_VALIDATION
         self._scoring_seconds = 0.0
         self._last_loss: float | None = None
-        self._dice_before: float | None = None
-        self._kept: tuple[float, dict[str, Tensor]] | None = None
+        # Dice of the held-out slices: of the model the run started from, and of the kept state.
+        # Where training has only made it worse, the kept state is worse: whoever started the run
+        # decides what to make of it (`promotion`).
+        self._scores_before: tuple[float, ...] = ()
+        self._kept: tuple[tuple[float, ...], dict[str, Tensor]] | None = None
         self._highest = -math.inf
 
     def events(self) -> Iterator[TrainingEvent]:
@@ -152,10 +157,8 @@ class _Run:
         precision = "bf16" if uses_bfloat16(device) else "fp32"
         yield TrainingStarted(len(self._training), len(self._held_out), str(device), precision)
         if not self._resumed() and self._held_out:
-            self._dice_before = self._score_held_out()
-            self._kept = (self._dice_before, self._model_state())
-            self._highest = self._dice_before
-            yield ValidationReport(0, self._dice_before, is_kept=True)
+            self._scores_before = self._score_held_out()
+            yield ValidationReport(0, _mean(self._scores_before), is_kept=False)
         reason = "completed"
         while True:
             stop = self._look_at_the_clock()
@@ -196,16 +199,17 @@ class _Run:
 
     def _validate(self) -> ValidationReport:
         with self._stepper.average.swapped_in():
-            score = self._score_held_out()
+            scores = self._score_held_out()
+            score = _mean(scores)
             is_kept = self._kept is None or score >= self._highest - DICE_TOLERANCE
             if is_kept:
-                self._kept = (score, self._model_state())
+                self._kept = (scores, self._model_state())
         self._highest = max(self._highest, score)
         return ValidationReport(self._stepper.step, score, is_kept)
 
-    def _score_held_out(self) -> float:
-        """Return the mean Dice of the held-out slices, of which each worker scores its share."""
-        total, start = 0.0, time.monotonic()
+    def _score_held_out(self) -> tuple[float, ...]:
+        """Return the Dice of each held-out slice; each worker scores its share of them."""
+        scores, start = [0.0] * len(self._held_out), time.monotonic()
         for index in range(self._workers.rank, len(self._held_out), self._workers.count):
             sample = self._held_out[index]
             embedding = self._held_out_embeddings.get(index)
@@ -214,19 +218,20 @@ class _Run:
             if self._config.gear == "quick":
                 self._held_out_embeddings[index] = embedding
             labels = decode_masks(self._model, embedding).labels
-            total += mean_class_dice(labels, sample.labels, self._model.settings.n_classes)
-        total, seconds = self._workers.sums(total, time.monotonic() - start)
+            scores[index] = mean_class_dice(labels, sample.labels, self._model.settings.n_classes)
+        *scores, seconds = self._workers.sums(*scores, time.monotonic() - start)
         self._scoring_seconds = seconds / self._workers.count
-        return total / len(self._held_out)
+        return tuple(scores)
 
     def _finish(self, reason: str) -> TrainingFinished:
         step = self._stepper.step
-        if self._held_out and step and reason != "diverged":
+        if self._held_out and step and (reason != "diverged" or self._kept is None):
             self._validate()
         elif not self._held_out and step:
             with self._stepper.average.swapped_in():
-                self._kept = (math.nan, self._model_state())
-        score, state = self._kept if self._kept is not None else (math.nan, self._model_state())
+                self._kept = ((), self._model_state())
+        before = self._scores_before
+        after, state = self._kept if self._kept is not None else (before, self._model_state())
         self._model.load_state_dict(state)
         message = ""
         if reason == "diverged":
@@ -243,8 +248,11 @@ class _Run:
             last_loss=self._last_loss,
             trained_on=tuple(sample.digest for sample in self._training),
             held_out=tuple(sample.digest for sample in self._held_out),
-            held_out_before=self._dice_before,
-            held_out_after=None if math.isnan(score) else score,
+            held_out_scores=tuple(
+                HeldOutScore(sample.name, *dice)
+                for sample, *dice in zip(self._held_out, before, after, strict=True)
+            ),
+            held_out_leaks=self._leaks,
             message=message,
         )
 
@@ -301,3 +309,7 @@ class _Run:
         for name in _PLAIN:
             setattr(self, f"_{name}", state[name])
         return True
+
+
+def _mean(scores: Sequence[float]) -> float:
+    return float(np.mean(scores))

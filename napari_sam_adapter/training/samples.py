@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_sam_adapter.adapter.card import AdapterCard
 
 MINIMUM_FOR_HOLD_OUT = 6
+FEWEST_GROUPS = 3  # of two, holding out one would leave one to learn from
 MOST_HELD_OUT = 32  # more would say little more, and take slices and time from learning
 
 
@@ -30,11 +31,15 @@ class TrainingSample:
         is not an object.
     name : str
         For messages and for the adapter file's training summary.
+    group : str
+        The volume, video or patient it is of; "" where that is not known. Slices of one group are
+        alike, so that a model trained on some scores too well on the others.
     """
 
     image: np.ndarray
     labels: np.ndarray
     name: str
+    group: str = ""
 
     def __post_init__(self) -> None:
         if self.image.shape[:2] != self.labels.shape:
@@ -128,42 +133,100 @@ def check_labels(samples: Sequence[TrainingSample], class_names: Sequence[str]) 
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which samples are learned from, and which tell how well.
+
+    Attributes
+    ----------
+    training, held_out : list of TrainingSample
+        Together all samples, each in their order.
+    """
+
+    training: list[TrainingSample]
+    held_out: list[TrainingSample]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether held-out slices are of a volume, video or patient that is learned from, too."""
+        learned = {sample.group for sample in self.training if sample.group}
+        return any(sample.group in learned for sample in self.held_out)
+
+
 def split_samples(
     samples: Sequence[TrainingSample],
     rng: np.random.Generator,
     *,
     history: History = NO_HISTORY,
-) -> tuple[list[TrainingSample], list[TrainingSample]]:
+) -> Split:
     """Split samples into training and held-out ones.
 
     One in eight is held out, at least one from six samples on, none below; more than 32 only where
-    earlier runs held them out. All of them show an object, and no more than half of those that
-    do are held out: of an empty slice the Dice is 0 or 1, so that a single one, once predicted
-    right, would outvote whatever else is learned.
+    earlier runs held them out. Single ones show an object, and no more than half of those that do
+    are held out: of an empty slice the Dice is 0 or 1, so that one alone, once predicted right,
+    would outvote whatever else is learned.
+
+    Of samples whose groups are known, whole groups are held out: of three groups or more, those
+    that are no more than a third of all samples and that the model has never met. Where that is
+    not possible, neighbours are held out together, so that few of them have a neighbour that is
+    learned from.
 
     Parameters
     ----------
     samples : sequence of TrainingSample
     rng : Generator
     history : History
-
-    Returns
-    -------
-    training, held_out : list of TrainingSample
-        Together all samples, in their order.
     """
     if len(samples) < MINIMUM_FOR_HOLD_OUT:
-        return list(samples), []
+        return Split(list(samples), [])
     wanted = min(max(1, len(samples) // 8), MOST_HELD_OUT)
     met = history != NO_HISTORY
     digests = [sample.digest if met else "" for sample in samples]
-    useful = [i for i, sample in enumerate(samples) if sample.shows_object]
-    held_out = {i for i in useful if digests[i] in history.held_out}
-    candidates = [i for i in useful if digests[i] not in history.trained_on and i not in held_out]
+    held_out = {i for i, digest in enumerate(digests) if digest in history.held_out}
+    if not any(samples[index].shows_object for index in held_out):
+        held_out = set()
+    unseen = [i for i, d in enumerate(digests) if d not in history.trained_on and i not in held_out]
+    candidates = [index for index in unseen if samples[index].shows_object]
     # Of the new slices, most are to be learned from.
     missing = max(0, min(wanted - len(held_out), len(candidates) // 2))
-    held_out |= set(rng.choice(candidates, size=missing, replace=False).tolist())
-    return (
+    if missing:
+        groups = _groups_to_hold_out(samples, unseen, missing, rng)
+        held_out |= groups or _slices_to_hold_out(samples, candidates, missing, rng)
+    return Split(
         [sample for index, sample in enumerate(samples) if index not in held_out],
         [sample for index, sample in enumerate(samples) if index in held_out],
     )
+
+
+def _slices_to_hold_out(
+    samples: Sequence[TrainingSample],
+    candidates: Sequence[int],
+    count: int,
+    rng: np.random.Generator,
+) -> set[int]:
+    if all(samples[index].group for index in candidates):
+        first = int(rng.integers(len(candidates) - count + 1))
+        return set(candidates[first : first + count])
+    return set(rng.choice(candidates, size=count, replace=False).tolist())
+
+
+def _groups_to_hold_out(
+    samples: Sequence[TrainingSample], unseen: Sequence[int], count: int, rng: np.random.Generator
+) -> set[int]:
+    """Choose whole groups, at random, until there are enough slices; none where that costs much."""
+    members: dict[str, set[int]] = {}
+    for index, sample in enumerate(samples):
+        members.setdefault(sample.group, set()).add(index)
+    if "" in members or len(members) < FEWEST_GROUPS:
+        return set()
+    most = len(samples) // 3
+    new = [name for name in members if members[name] <= set(unseen)]
+    chosen: set[int] = set()
+    for name in rng.permutation(sorted(new)).tolist():
+        whole = chosen | members[name]
+        left = any(s.shows_object for i, s in enumerate(samples) if i not in whole)
+        if len(whole) <= most and left:
+            chosen = whole
+        if len(chosen) >= count:
+            break
+    return chosen if any(samples[index].shows_object for index in chosen) else set()

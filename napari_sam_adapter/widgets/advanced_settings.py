@@ -47,9 +47,16 @@ class AdvancedSettings(QCollapsible):
             "they lie, such as the left and the right kidney"
         )
         grid.addWidget(self.upright_box, 1, 0, 1, 3)
+        self.others_box = QCheckBox("Learn from the project's other images, too")
+        self.others_box.setChecked(True)
+        self.others_box.setToolTip(
+            "What was corrected and accepted there is not forgotten; with three images or more, a "
+            "whole image can be held out"
+        )
+        grid.addWidget(self.others_box, 2, 0, 1, 3)
         self._heading = QLabel("The adapter sees, with weights:")
-        grid.addWidget(self._heading, 2, 0, 1, 3)
-        for row, (name, check) in enumerate(self.checks.items(), start=3):
+        grid.addWidget(self._heading, 3, 0, 1, 3)
+        for row, (name, check) in enumerate(self.checks.items(), start=4):
             weight = self.weights[name]
             weight.setRange(-LARGEST_WEIGHT, LARGEST_WEIGHT)
             weight.setSingleStep(0.1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.classes import Classes
-from napari_sam_adapter.errors import SamAdapterError, TrainingError
+from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.sam.registry import base_model
@@ -214,11 +214,10 @@ class DockController(QObject):
 
     def open_project(self, folder: Path) -> None:
         """Keep masks and versions in another project from now on."""
-        try:
-            self.session.open_project(folder)
-            self.said.emit(f"Masks and versions are kept in {folder} from now on.", False)
-        except SamAdapterError as error:
-            self.said.emit(str(error), True)
+        self._try(
+            lambda: self.session.open_project(folder),
+            f"Masks and versions are kept in {folder} from now on.",
+        )
 
     def images(self) -> list[tuple[Path, str]]:
         """List the records of the project and the names of their images."""
@@ -241,15 +240,20 @@ class DockController(QObject):
         data, properties, _ = layer
         self.layers.viewer.add_image(data, **properties)
 
-    def export_active(self, path: Path) -> None:
-        """Copy the version in use to a file."""
-        try:
-            if self.session.active is None:
-                raise TrainingError("The base model is in use; there is no adapter to export.")
-            self.session.store.export(self.session.active.number, path)
-            self.said.emit(f"Exported to {path}.", False)
-        except SamAdapterError as error:
-            self.said.emit(str(error), True)
+    def describe_version(self, number: int, name: str, note: str) -> None:
+        """Keep a name and a note of a version."""
+        self._try(lambda: self.session.describe_version(number, name, note), "")
+
+    def delete_version(self, number: int) -> None:
+        """Delete a version that is not in use."""
+        self._try(
+            lambda: self.session.delete_version(number),
+            f"v{number} is deleted; what it predicted stays.",
+        )
+
+    def export_version(self, number: int, path: Path) -> None:
+        """Copy a version to a file."""
+        self._try(lambda: self.session.store.export(number, path), f"Exported to {path}.")
 
     def close(self) -> None:
         """End everything that runs and let go of the viewer.
@@ -267,6 +271,16 @@ class DockController(QObject):
         self.classes.close()
         self.prompts.close()
         self.layers.close()
+
+    def _try(self, act: Callable[[], object], done: str) -> None:
+        """Act, and say that it is done or why not."""
+        try:
+            act()
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+            return
+        if done:
+            self.said.emit(done, False)
 
     def _change_classes(self, change: Callable[[Classes], Classes]) -> bool:
         try:

@@ -178,7 +178,9 @@ class SamAdapterDock(QWidget):
         controller.fetching.progressed.connect(self.models_panel.show_progress)
         self.versions_panel.version_requested.connect(controller.activate)
         self.versions_panel.load_requested.connect(controller.load_adapter_file)
-        self.versions_panel.export_requested.connect(controller.export_active)
+        self.versions_panel.export_requested.connect(controller.export_version)
+        self.versions_panel.description_requested.connect(controller.describe_version)
+        self.versions_panel.delete_requested.connect(controller.delete_version)
         self.project_panel.folder_requested.connect(controller.open_project)
         self.project_panel.image_requested.connect(controller.open_image)
         self.project_panel.images = controller.images
@@ -258,7 +260,7 @@ class SamAdapterDock(QWidget):
 
     def _show_unfinished(self) -> None:
         plan = self.controller.retraining.unfinished()
-        self.retrain_panel.show_unfinished(0 if plan is None else len(plan.slices))
+        self.retrain_panel.show_unfinished(0 if plan is None else plan.n_slices)
 
     def _show_choices(self) -> None:
         session = self.controller.session

@@ -43,11 +43,14 @@ class RetrainSettings:
         None is what suits the slices.
     conditions : mapping of str to float, or None
         Weights by name; None where the version in use has them already.
+    learns_from_others : bool
+        Whether slices of the project's other images are learned from, too.
     """
 
     config: TrainingConfig
     input_size: int | None
     conditions: Mapping[str, float] | None
+    learns_from_others: bool = True
 
 
 class RetrainPanel(QWidget):
@@ -120,7 +123,8 @@ class RetrainPanel(QWidget):
         """Return the settings as they stand."""
         gear, minutes = self.gear_box.value, float(self.minutes_box.value)
         config = replace(self.advanced.recipe, gear=gear, max_seconds=60.0 * minutes)
-        return RetrainSettings(config, self.size_box.value, self.advanced.conditions)
+        others = self.advanced.others_box.isChecked()
+        return RetrainSettings(config, self.size_box.value, self.advanced.conditions, others)
 
     def request(self) -> None:
         """Ask for retraining with the settings as they stand, as the button does."""

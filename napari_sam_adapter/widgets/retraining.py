@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
-from napari_sam_adapter.project.resuming import request_of
-from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
-from napari_sam_adapter.retrain_request import RetrainRequest
+from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan, unfinished_runs
+from napari_sam_adapter.project.run_request import request_of, with_other_images
+from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from napari_sam_adapter.adapter_version import AdapterVersion
     from napari_sam_adapter.session import Session
-    from napari_sam_adapter.versions import AdapterVersion
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.recording import Recording
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 
 
 CLOSING = "retraining the adapter; it can be resumed when napari is open again"
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What is learned from is known, and the run has a place for its checkpoints, if possible."""
+
+    plan: RunPlan
+    run: RunFolder | None
+    sentence: str
+    missed: list[str]
 
 
 class Retraining(QObject):
@@ -60,6 +71,7 @@ class Retraining(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._layers, self._recording = session, layers, recording
+        self._binding: LayerBinding | None = None
         self._noted: tuple[LayerBinding | None, str] | None = None
         self._run: RunFolder | None = None
         self._is_saved = False
@@ -80,11 +92,10 @@ class Retraining(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        self._begin_run(request)
-        count = len(request.masks)
-        slices = "1 slice" if count == 1 else f"{count} slices"
-        self._launch(lambda: self._session.retrain(request))
-        self.said.emit(f"Retraining on {slices}. Go on working.", False)
+        plan, others = self._plan(request), settings.learns_from_others
+        self._binding, self._noted = self._layers.binding, None
+        self._launch(lambda: self._events(request, plan, others))
+        self.said.emit(_started(request.images), False)
 
     def unfinished(self) -> RunPlan | None:
         """Return the run that a closed or killed window has left behind, if there is one."""
@@ -95,12 +106,12 @@ class Retraining(QObject):
 
     def resume(self) -> None:
         """Go on with the unfinished run, from its last checkpoint."""
-        plan, project = self.unfinished(), self._session.project.folder
+        plan, project = self.unfinished(), self._session.project
         if plan is None:
             return
         try:
             self._session.continue_from(plan.parent, plan.base)
-            run = self._run = RunFolder(project, plan)
+            run = self._run = RunFolder(project.folder, plan)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
@@ -170,10 +181,12 @@ class Retraining(QObject):
                 conditions = tuple(Condition(name, weight) for name, weight in weights.items())
         except ValueError as error:
             raise TrainingError(f"The conditions cannot be used: {error}.") from error
+        record = self._recording.record_of(binding)
+        name = key = binding.image.name
+        if record is not None:
+            name, key = record.identity.name, record.folder.name
         return RetrainRequest(
-            source=binding.source,
-            masks=masks,
-            image_name=binding.image.name,
+            images=(MarkedImage(binding.source, masks, name, key),),
             config=settings.config,
             input_size=settings.input_size,
             classes=self._session.classes,
@@ -181,43 +194,61 @@ class Retraining(QObject):
         )
 
     def _on_event(self, event: Any) -> None:
+        if isinstance(event, _Begun):
+            self._on_begun(event)
+            return
         self.reported.emit(event)
         if isinstance(event, TrainingFinished):
             self._trouble = event.message
         if isinstance(event, AdapterSaved):
             self._activate(event)
 
-    def _begin_run(self, request: RetrainRequest) -> None:
-        """Write down what is learned from, the masks of this moment, so that it can go on later."""
+    def _plan(self, request: RetrainRequest) -> RunPlan | None:
+        """Describe the run, on the masks of this moment; None where nothing is recorded."""
         binding = self._layers.binding
         record = None if binding is None else self._recording.record_of(binding)
-        self._noted = None
         if binding is None or record is None:
-            return
-        active, base = self._session.active, self._session.model().base
-        conditions = request.conditions
-        plan = RunPlan(
+            return None
+        active, conditions = self._session.active, request.conditions
+        (own,) = request.images
+        dtype = binding.labels.data.dtype.str
+        return RunPlan(
             run=uuid.uuid4().hex,
-            record=record.folder.name,
-            line=record.journal.last + 1,
-            slices=tuple(request.masks),
-            base=base,
+            parts=(RunPart(record.folder.name, record.journal.last + 1, tuple(own.masks), dtype),),
+            base=self._session.model().base,
             parent="" if active is None else active.card.adapter_id,
             config=request.config.to_dict(),
-            dtype=binding.labels.data.dtype.str,
             input_size=request.input_size,
             class_names=request.classes.names,
             class_colors=request.classes.colors,
             conditions=None if conditions is None else {c.name: c.weight for c in conditions},
         )
-        names = ("run", "slices", "base", "parent", "config")
-        record.note("training", {name: getattr(plan, name) for name in names})
-        self._noted = (binding, plan.run)
-        try:
-            self._run = RunFolder(self._session.project.folder, plan)
-            request.checkpoint = self._run.checkpoint
-        except StorageError:
-            self._run = None  # it runs all the same; only, it cannot be resumed
+
+    def _events(
+        self, request: RetrainRequest, plan: RunPlan | None, others: bool
+    ) -> Iterator[object]:
+        """Run it; in a worker thread."""
+        project, run = self._session.project, None
+        if plan is not None:
+            missed: list[str] = []
+            if others:
+                plan, request, missed = with_other_images(project, plan, request)
+            # Without a place to write to it runs all the same; only, it cannot be resumed.
+            with contextlib.suppress(StorageError):
+                run = RunFolder(project.folder, plan)
+                request.checkpoint = run.checkpoint
+            yield _Begun(plan, run, _started(request.images), missed)
+        yield from self._session.retrain(request)
+
+    def _on_begun(self, begun: _Begun) -> None:
+        """Write down what is learned from, so that it can be explained."""
+        binding, self._run = self._binding, begun.run
+        record = None if binding is None else self._recording.record_of(binding)
+        if binding is not None and record is not None:
+            record.note("training", begun.plan.described())
+            self._noted = (binding, begun.plan.run)
+        if begun.missed or len(begun.plan.parts) > 1:
+            self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
 
     def _activate(self, saved: AdapterSaved) -> None:
         try:
@@ -231,6 +262,9 @@ class Retraining(QObject):
             details = {"run": run, "adapter": card.adapter_id, "version": version.number}
             self._recording.note(binding, "trained", details)
         self._is_saved = True
+        if not version.verdict.promoted:
+            self.said.emit(_held_back(version, self._session.active_name), True)
+            return
         if not self._session.is_in_use(version):
             self.said.emit(
                 f"v{version.number} is saved in {version.path.parent}, the folder this run was "
@@ -257,6 +291,15 @@ class Retraining(QObject):
         self.changed.emit(False)
 
 
+def _started(images: Sequence[MarkedImage]) -> str:
+    here, others = len(images[0].masks), images[1:]
+    slices = "1 slice" if here == 1 else f"{here} slices"
+    if others:
+        what = "another image" if len(others) == 1 else f"{len(others)} other images"
+        slices += f" here and {sum(len(one.masks) for one in others)} of {what} of the project"
+    return f"Retraining on {slices}. Go on working."
+
+
 def _summary(version: AdapterVersion) -> str:
     training = version.card.training
     before, after = training["held_out_dice_before"], training["held_out_dice_after"]
@@ -275,3 +318,10 @@ def _summary(version: AdapterVersion) -> str:
         "diverged": "holds the best state before training broke down, and is in use",
     }[training["ended"]]
     return f"v{version.number} {how}. {score}"
+
+
+def _held_back(version: AdapterVersion, in_use: str) -> str:
+    return (
+        f"v{version.number} is held back, and {in_use} stays in use. {version.verdict.reason} "
+        "Click it in the list of versions to use it all the same, or correct more and retrain."
+    )

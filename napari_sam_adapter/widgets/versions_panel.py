@@ -1,80 +1,206 @@
-"""Which adapter version predicts; load, export, another folder."""
+"""The adapter versions as a timeline: click one to use it; rename, note, export, delete, load."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
+from qtpy.QtCore import QPoint, QSize, Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QInputDialog,
+    QMenu,
+    QMessageBox,
+    QSizePolicy,
+    QToolButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_sam_adapter.versions import AdapterVersion
-from napari_sam_adapter.widgets.sizes import let_shrink
+from napari_sam_adapter.adapter_version import AdapterVersion
 
 FILE_FILTER = "Adapters (*.safetensors)"
-BASE_MODEL_LABEL = "base model (no adapter)"
+BASE_MODEL = "base model"
+COLUMNS = ("Version", "Slices", "Held-out Dice", "Made")
+ROWS_SHOWN = 5
+ROW_HEIGHT = 22
+IN_USE = "●"
+TOOLTIP = (
+    "What predicts, marked ●; retraining continues from it. Click another one to use it; "
+    "right-click to rename, annotate, export or delete it."
+)
 
 
 class VersionsPanel(QWidget):
-    """A list of versions and a menu.
+    """A row per version, the newest first, the base model last.
 
     Attributes
     ----------
     version_requested : Signal(object)
         A version number, or None for the base model.
-    load_requested, export_requested : Signal(Path)
+    load_requested : Signal(Path)
+    export_requested : Signal(int, Path)
+    description_requested : Signal(int, str, str)
+        A version, its new name and its new note.
+    delete_requested : Signal(int)
     """
 
     version_requested = Signal(object)
     load_requested = Signal(object)
-    export_requested = Signal(object)
+    export_requested = Signal(int, object)
+    description_requested = Signal(int, str, str)
+    delete_requested = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.version_box = QComboBox()
-        self.version_box.setToolTip("The model that predicts. Retraining continues from it.")
-        let_shrink(self.version_box)
-        self.version_box.activated.connect(self._on_activated)
+        self._versions: dict[int, AdapterVersion] = {}
+        self.list = QTreeWidget()
+        self.list.setHeaderLabels(COLUMNS)
+        self.list.setAccessibleName("Adapter versions")
+        self.list.setToolTip(TOOLTIP)
+        self.list.setRootIsDecorated(False)
+        self.list.setUniformRowHeights(True)
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        header = self.list.header()
+        header.setStretchLastSection(False)
+        header.setMinimumSectionSize(24)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.list.customContextMenuRequested.connect(self._show_menu_at)
+        self.list.itemClicked.connect(self._on_chosen)
+        self.list.itemActivated.connect(self._on_chosen)
         self.menu_button = QToolButton()
         self.menu_button.setText("⋯")
-        self.menu_button.setToolTip("Load or export a version")
+        self.menu_button.setToolTip("Load an adapter file; rename, export or delete a version")
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(self.menu_button)
-        menu.addAction("Load an adapter file…", self._ask_load)
-        menu.addAction("Export the version in use…", self._ask_export)
-        self.menu_button.setMenu(menu)
+        self.menu = QMenu(self.menu_button)
+        self.menu.aboutToShow.connect(self._fill_menu)
+        self.menu_button.setMenu(self.menu)
+        side = QVBoxLayout()
+        side.addWidget(self.menu_button)
+        side.addStretch(1)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.version_box, 1)
-        layout.addWidget(self.menu_button)
+        layout.addWidget(self.list, 1)
+        layout.addLayout(side)
 
     def show_versions(
         self, versions: Sequence[AdapterVersion], active: AdapterVersion | None
     ) -> None:
         """List versions, the newest first, and mark the one in use."""
-        self.version_box.clear()
+        self._versions = {version.number: version for version in versions}
+        self.list.clear()
+        in_use = None if active is None else active.number
         for version in reversed(versions):
-            self.version_box.addItem(version.label, version.number)
-            row = self.version_box.count() - 1
-            self.version_box.setItemData(row, version.details, Qt.ItemDataRole.ToolTipRole)
-        self.version_box.addItem(BASE_MODEL_LABEL, None)
-        wanted = None if active is None else active.number
-        numbers = [self.version_box.itemData(row) for row in range(self.version_box.count())]
-        self.version_box.setCurrentIndex(numbers.index(wanted) if wanted in numbers else -1)
-        used = "" if active is None else f"{active.details}\n\n"
-        self.version_box.setToolTip(f"{used}The model that predicts. Retraining continues from it.")
+            self._add(version.number, _columns(version), version.details, in_use)
+        self._add(None, (BASE_MODEL, "", "", ""), "Predicts without an adapter", in_use)
+        rows = min(self.list.topLevelItemCount(), ROWS_SHOWN)
+        frame = self.list.header().sizeHint().height() + 2 * self.list.frameWidth() + 2
+        self.list.setFixedHeight(ROW_HEIGHT * rows + frame)
 
-    def _on_activated(self, row: int) -> None:
-        self.version_requested.emit(self.version_box.itemData(row))
+    def choose(self, number: int | None) -> None:
+        """Click the row of a version; None is the base model."""
+        self._on_chosen(self._item(number))
+
+    @property
+    def chosen(self) -> int | None:
+        """Number of the row in focus; None is the base model."""
+        item = self.list.currentItem()
+        return None if item is None else item.data(0, Qt.ItemDataRole.UserRole)
+
+    def _add(
+        self, number: int | None, columns: Sequence[str], details: str, in_use: int | None
+    ) -> None:
+        item = QTreeWidgetItem(list(columns))
+        item.setData(0, Qt.ItemDataRole.UserRole, number)
+        item.setSizeHint(0, QSize(0, ROW_HEIGHT))
+        for column in range(len(COLUMNS)):
+            item.setToolTip(column, details)
+        item.setText(0, f"{IN_USE if number == in_use else '   '} {item.text(0)}")
+        self.list.addTopLevelItem(item)
+        if number == in_use:
+            self.list.setCurrentItem(item)
+
+    def _item(self, number: int | None) -> QTreeWidgetItem:
+        rows = [self.list.topLevelItem(row) for row in range(self.list.topLevelItemCount())]
+        return next(row for row in rows if row.data(0, Qt.ItemDataRole.UserRole) == number)
+
+    def _on_chosen(self, item: QTreeWidgetItem) -> None:
+        self.version_requested.emit(item.data(0, Qt.ItemDataRole.UserRole))
+
+    def _show_menu_at(self, position: QPoint) -> None:
+        item = self.list.itemAt(position)
+        if item is not None:
+            self.list.setCurrentItem(item)
+        self._fill_menu()
+        self.menu.popup(self.list.viewport().mapToGlobal(position))
+
+    def _fill_menu(self) -> None:
+        self.menu.clear()
+        version = self._versions.get(self.chosen or 0)
+        if version is not None:
+            title = f"v{version.number}"
+            self.menu.addAction(f"Rename {title}…", lambda: self._ask_name(version))
+            self.menu.addAction(f"Note on {title}…", lambda: self._ask_note(version))
+            self.menu.addAction(f"Export {title}…", lambda: self._ask_export(version))
+            self.menu.addAction(f"Delete {title}…", lambda: self._ask_delete(version))
+            self.menu.addSeparator()
+        self.menu.addAction("Load an adapter file…", self._ask_load)
+
+    def _ask_name(self, version: AdapterVersion) -> None:
+        name, given = QInputDialog.getText(
+            self, f"Rename v{version.number}", "Name:", text=version.name
+        )
+        if given:
+            self.description_requested.emit(version.number, name, version.note)
+
+    def _ask_note(self, version: AdapterVersion) -> None:
+        note, given = QInputDialog.getMultiLineText(
+            self, f"Note on v{version.number}", "Note:", version.note
+        )
+        if given:
+            self.description_requested.emit(version.number, version.name, note)
+
+    def _ask_delete(self, version: AdapterVersion) -> None:
+        answer = QMessageBox.question(
+            self,
+            f"Delete v{version.number}?",
+            f"{version.details}\n\nIts file is deleted for good. Masks that it predicted stay.",
+        )
+        if answer == QMessageBox.StandardButton.Yes:
+            self.delete_requested.emit(version.number)
 
     def _ask_load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load an adapter", "", FILE_FILTER)
         if path:
             self.load_requested.emit(Path(path))
 
-    def _ask_export(self) -> None:
+    def _ask_export(self, version: AdapterVersion) -> None:
         path, _ = QFileDialog.getSaveFileName(
-            self, "Export the version in use", "adapter.safetensors", FILE_FILTER
+            self, f"Export v{version.number}", f"v{version.number}.safetensors", FILE_FILTER
         )
         if path:
-            self.export_requested.emit(Path(path))
+            self.export_requested.emit(version.number, Path(path))
+
+
+def _columns(version: AdapterVersion) -> tuple[str, str, str, str]:
+    slices = version.card.training.get("n_slices", "")
+    held_back = "" if version.verdict.promoted else "held back, "
+    return version.title, str(slices), f"{held_back}{version.scores}", _when(version.made)
+
+
+def _when(made: datetime | None) -> str:
+    """Tell the hour of today, else the day."""
+    if made is None:
+        return ""
+    today = datetime.now().astimezone().date()
+    return f"{made:%H:%M}" if made.date() == today else f"{made.day} {made:%b}"

@@ -15,6 +15,7 @@ from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.rerun import rerun
+from napari_sam_adapter.project.run_folder import RunPart, RunPlan
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
 from napari_sam_adapter.training.samples import TrainingSample
@@ -37,7 +38,8 @@ def finished(tmp_path_factory):
         tracker.observe((z,), labels[z], painted=True)
     tracker.set_accepted((1,), labels[1], True)
     config = TrainingConfig(gear="quick", max_seconds=math.inf, max_steps=6, prompted_share=0)
-    details = {"run": "r1", "slices": [[0], [1], [2]], "base": "lite_medsam", "parent": ""}
+    part = RunPart(record.folder.name, record.journal.last + 1, ((0,), (1,), (2,)), "|u1")
+    details = RunPlan("r1", (part,), "lite_medsam", "", {}).described()
     record.note("training", details)
     labels[2, :9] = 1  # after the run was begun: nothing it learned from
     tracker.observe((2,), labels[2], painted=True)

@@ -193,3 +193,49 @@ def test_stacks_are_trained_on_slice_by_slice(tmp_path):
     where = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--out", out)
     assert run("train", *where, "--gear", "quick", "--steps", 1) == 0
     assert read_card(out).training["slices"] == [f"volume.tif, slice {i}" for i in range(3)]
+
+
+@pytest.fixture
+def patients(tmp_path) -> tuple[Path, Path]:
+    """Return images and masks of four patients, two pictures each."""
+    stack = synthetic_polyps(8, (60, 80), seed=6)
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    for folder, pictures in ((images, stack.frames), (masks, stack.masks.astype(np.uint8))):
+        folder.mkdir()
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture).save(folder / f"patient{number // 2}_{number}.png")
+    return images, masks
+
+
+def test_whole_patients_are_held_out_where_their_names_tell_them_apart(patients, tmp_path, capsys):
+    where = ("--images", patients[0], "--masks", patients[1], "--out", tmp_path / "a.safetensors")
+    what = ("train", *where, "--gear", "quick", "--steps", 2)
+    assert run(*what, "--group-by", r"(patient\d)_") == 0
+    summary = read_card(tmp_path / "a.safetensors").training
+    held_out = [name for name, *_ in summary["held_out_scores"]]
+    assert len(held_out) == 2
+    assert len({name[:8] for name in held_out}) == 1
+    assert not summary["held_out_leaks"]
+    assert run(*what, "--group-by", r"case\d") == 2
+    assert "finds no patient or video in the name patient0_0.png" in said(capsys)
+    assert run(*what, "--group-by", "(") == 2
+    assert "is no regular expression" in said(capsys)
+
+
+def test_slices_of_one_stack_are_known_to_flatter(patients, tmp_path, capsys):
+    stack = synthetic_polyps(8, (60, 80), seed=6)
+    images, masks = tmp_path / "stack", tmp_path / "stack-masks"
+    for folder, pictures in ((images, stack.frames[..., 0]), (masks, stack.masks)):
+        folder.mkdir()
+        tifffile.imwrite(folder / "a.tif", pictures.astype(np.uint8))
+    out = tmp_path / "a.safetensors"
+    where = ("--images", images, "--masks", masks, "--out", out)
+    assert run("train", *where, "--gear", "quick", "--steps", 30) == 0
+    assert read_card(out).training["held_out_leaks"]
+    assert "of the same volume or video" in said(capsys)
+
+
+def said(capsys) -> str:
+    """All that was printed since, in one line."""
+    printed = capsys.readouterr()
+    return " ".join((printed.out + printed.err).split())

@@ -18,7 +18,11 @@ def made(n_with_object: int, n_empty: int = 0) -> list[TrainingSample]:
 
 def split(samples: list[TrainingSample], seed: int = 0) -> tuple[list[str], list[str]]:
     parts = split_samples(samples, np.random.default_rng(seed))
-    return tuple([sample.name for sample in part] for part in parts)
+    return names(parts.training), names(parts.held_out)
+
+
+def names(samples: list[TrainingSample]) -> list[str]:
+    return [sample.name for sample in samples]
 
 
 @pytest.mark.parametrize(
@@ -38,13 +42,13 @@ def test_every_slice_is_on_exactly_one_side_and_in_order(seed):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_held_out_slices_show_an_object_where_there_are_enough(seed):
-    _, held_out = split_samples(made(4, 20), np.random.default_rng(seed))
+    held_out = split_samples(made(4, 20), np.random.default_rng(seed)).held_out
     assert all(sample.labels.any() for sample in held_out)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_only_slice_with_an_object_is_never_held_out_alone(seed):
-    training, _ = split_samples(made(1, 7), np.random.default_rng(seed))
+    training = split_samples(made(1, 7), np.random.default_rng(seed)).training
     assert any(sample.labels.any() for sample in training)
 
 
@@ -56,8 +60,7 @@ def test_an_empty_slice_is_never_the_one_that_judges(seed):
     slices = [replace(sample, image=rng.random((8, 8))) for sample in samples]
     digests = [sample.digest for sample in slices]
     met = History(frozenset(digests[:2]), frozenset(digests[4:5]))
-    _, held_out = split_samples(slices, rng, history=met)
-    assert held_out == []  # half of one new slice with an object is none
+    assert split_samples(slices, rng, history=met).held_out == []  # half of one new slice with an object is none
 
 
 def test_what_was_held_out_before_is_held_out_again_and_new_slices_are_learned_from():
@@ -66,9 +69,9 @@ def test_what_was_held_out_before_is_held_out_again_and_new_slices_are_learned_f
     samples = [TrainingSample(rng.random((8, 8)), full, str(index)) for index in range(8)]
     digests = [sample.digest for sample in samples]
     history = History(frozenset(digests[:5]), frozenset(digests[5:6]))
-    training, held_out = split_samples(samples, rng, history=history)
-    assert [sample.name for sample in held_out] == ["5"]
-    assert [sample.name for sample in training] == ["0", "1", "2", "3", "4", "6", "7"]
+    split = split_samples(samples, rng, history=history)
+    assert names(split.held_out) == ["5"]
+    assert names(split.training) == ["0", "1", "2", "3", "4", "6", "7"]
 
 
 def test_a_slice_the_model_has_seen_is_never_held_out():
@@ -76,12 +79,11 @@ def test_a_slice_the_model_has_seen_is_never_held_out():
     full = np.ones((8, 8), bool)
     samples = [TrainingSample(rng.random((8, 8)), full, str(index)) for index in range(16)]
     seen = {sample.digest for sample in samples[:14]}
-    training, held_out = split_samples(samples, rng, history=History(frozenset(seen)))
-    assert {sample.name for sample in held_out} < {"14", "15"}
-    assert len(training) == 15
-    assert (
-        split_samples(samples, rng, history=History(frozenset(s.digest for s in samples)))[1] == []
-    )
+    split = split_samples(samples, rng, history=History(frozenset(seen)))
+    assert set(names(split.held_out)) < {"14", "15"}
+    assert len(split.training) == 15
+    all_seen = History(frozenset(sample.digest for sample in samples))
+    assert split_samples(samples, rng, history=all_seen).held_out == []
 
 
 def test_the_digest_follows_the_image_not_its_name_or_mask():
@@ -102,3 +104,40 @@ def test_a_mask_of_another_size_is_refused_with_its_name():
         ImageError, match="frame 7: the image is 8 x 9 pixels but its mask is 9 x 8"
     ):
         TrainingSample(np.zeros((8, 9, 3)), np.zeros((9, 8), bool), "frame 7")
+
+
+def of_groups(**sizes: int) -> list[TrainingSample]:
+    """Slices of volumes, each slice another picture."""
+    full, count = np.ones((8, 8), bool), iter(range(1000))
+    return [
+        TrainingSample(np.full((8, 8), next(count)), full, f"{group} {number}", group)
+        for group, size in sizes.items()
+        for number in range(size)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whole_volumes_are_held_out_where_there_are_three_or_more(seed):
+    split = split_samples(of_groups(a=8, b=6, c=7, d=9), np.random.default_rng(seed))
+    held_out = {sample.group for sample in split.held_out}
+    assert len(held_out) == 1
+    assert held_out.isdisjoint(sample.group for sample in split.training)
+    assert not split.leaks
+
+
+@pytest.mark.parametrize("sizes", [{"a": 20}, {"a": 10, "b": 10}])
+def test_where_no_volume_can_be_spared_neighbours_are_held_out_and_it_is_said(sizes):
+    for seed in range(5):
+        samples = of_groups(**sizes)
+        split = split_samples(samples, np.random.default_rng(seed))
+        places = [[s is sample for s in samples].index(True) for sample in split.held_out]
+        assert len(places) == len(samples) // 8
+        assert places == list(range(places[0], places[0] + len(places)))
+        assert split.leaks
+
+
+def test_a_volume_the_model_has_met_is_not_held_out():
+    samples = of_groups(a=8, b=6, c=7, d=3)
+    history = History(frozenset(s.digest for s in samples if s.group != "d"))
+    split = split_samples(samples, np.random.default_rng(0), history=history)
+    assert {sample.group for sample in split.held_out} == {"d"}

@@ -128,8 +128,7 @@ def test_classes_are_learned_saved_shown_again_and_may_grow_but_not_shrink(two_c
     # Dice per class is told at once, and in the list of versions.
     scores = card.training["held_out_dice_classes"]
     assert scores.keys() == {"left", "right"}
-    box = person.dock.versions_panel.version_box
-    tip = box.itemData(box.currentIndex(), Qt.ItemDataRole.ToolTipRole)
+    tip = person.dock.versions_panel.list.currentItem().toolTip(0)
     for name, dice in scores.items():
         assert f"{name} {dice:.2f}" in person.message
         assert f"{name}: held-out Dice {dice:.2f}" in tip

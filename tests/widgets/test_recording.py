@@ -234,7 +234,8 @@ def test_a_retraining_is_written_down_with_its_slices_and_its_adapter(open_perso
     events = read_journal(journals(folder)[0]).events
     (start,) = [event for event in events if event.do == "training"]
     (end,) = [event for event in events if event.do == "trained"]
-    assert start.details["slices"] == [[0], [1]]
+    (part,) = start.details["parts"]
+    assert (part["slices"], part["line"]) == ([[0], [1]], start.n)
     assert start.details["run"] == end.details["run"]
     version = Project(folder).adapters.get(1)
     assert end.details["adapter"] == version.card.adapter_id
@@ -314,9 +315,10 @@ def interrupted(open_person, polyps):
     person.wait_for_record()
     for z in range(2):
         person.correct(z, polyps.masks[z].astype(np.uint8))
-    person.retrain(minutes=0.5)
-    run = next(person.controller.session.project.folder.glob("runs/*/run.json")).parent
-    person.wait(lambda: (run / "state.checkpoint").exists())
+    person.retrain(minutes=5)
+    project = person.controller.session.project.folder
+    person.wait(lambda: any(project.glob("runs/*/state.checkpoint")))
+    (run,) = (path.parent for path in project.glob("runs/*/run.json"))
     person.dock.shutdown()
     person.wait(lambda: not person.controller.retraining.is_running)
     person.viewer.layers.clear()
@@ -333,9 +335,11 @@ def test_an_interrupted_retraining_can_be_resumed(open_person, polyps, folder):
         lambda event: steps.append(getattr(event, "step", None))
     )
     row.resume_button.click()
+    again.wait(lambda: any(steps))
+    again.dock.retrain_panel.button.click()  # it is Stop now
     again.wait_for_training()
     first = next(step for step in steps if step is not None)
-    assert first > 100  # it went on from the checkpoint
+    assert first > 1  # it went on from the checkpoint
     version = again.controller.session.active
     assert version is not None
     assert len(version.card.training["trained_on"]) == 2
@@ -361,3 +365,52 @@ def test_a_retraining_that_goes_on_is_not_offered_to_another_window(open_person,
     two = open_person(polyps.frames[:3], rgb=True)
     assert two.dock.retrain_panel.unfinished.isHidden()
     one.wait_for_training()
+
+
+def test_what_was_corrected_in_other_images_of_the_project_is_learned_from_too(
+    open_person, polyps, folder
+):
+    first = opened(open_person, polyps)
+    first.predict()
+    first.wait_for_record()
+    for z in range(3):
+        first.correct(z, polyps.masks[z].astype(np.uint8))
+    first.dock.shutdown()
+    second = open_person(polyps.frames[4:], rgb=True)
+    second.predict()
+    second.wait_for_record()
+    second.correct(0, polyps.masks[4].astype(np.uint8))
+    said = []
+    second.controller.said.connect(lambda sentence, problem: said.append(sentence))
+    second.retrain(minutes=0.1)
+    second.wait_for_training()
+    assert "Retraining on 1 slice here and 3 of another image of the project." in " ".join(said)
+    card = second.controller.session.active.card
+    assert len(card.training["trained_on"]) == 4
+    # Not if it is not wanted.
+    second.dock.retrain_panel.advanced.others_box.setChecked(False)
+    second.retrain(minutes=0.1)
+    second.wait_for_training()
+    assert second.controller.session.active.card.training["n_slices"] == 1
+
+
+def test_an_image_that_is_gone_is_named_and_the_rest_is_learned_from(
+    open_person, polyps, folder, tmp_path
+):
+    first = opened(open_person, polyps)
+    first.predict()
+    first.wait_for_record()
+    first.correct(0, polyps.masks[0].astype(np.uint8))
+    first.dock.shutdown()
+    (copy,) = first.controller.session.project.folder.glob("images/*/image.tif")
+    copy.unlink()
+    second = open_person(polyps.frames[4:], rgb=True)
+    second.predict()
+    second.wait_for_record()
+    second.correct(0, polyps.masks[4].astype(np.uint8))
+    said = []
+    second.controller.said.connect(lambda sentence, problem: said.append(sentence))
+    second.retrain(minutes=0.1)
+    second.wait_for_training()
+    assert any("image is left out: " in sentence for sentence in said)
+    assert second.controller.session.active.card.training["n_slices"] == 1

@@ -47,7 +47,8 @@ def test_retraining_makes_a_version_that_predicts_better_and_leaves_no_process(c
     assert person.dock.retrain_panel.button.text() == "Stop"
     person.wait_for_training()
     assert person.controller.session.active.number == 1
-    assert person.dock.versions_panel.version_box.currentText().startswith("v1 · quick · 4 slices")
+    row = person.dock.versions_panel.list.currentItem()
+    assert [row.text(column) for column in (0, 1)] == ["● v1", "4"]
     # The slice in view was predicted anew, by the new version.
     adapter_id = person.controller.session.active.card.adapter_id
     person.wait(lambda: person.tracker.adapter_of((6,)) == adapter_id)

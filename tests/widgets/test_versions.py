@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QMessageBox
 
 from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
@@ -40,15 +41,13 @@ def test_an_adapter_file_is_taken_in_used_and_found_again_tomorrow(
     adapter_file.unlink()
     tomorrow = open_person(polyps.frames, rgb=True)
     assert tomorrow.controller.session.active.number == 1
-    assert tomorrow.dock.versions_panel.version_box.currentText().startswith("v1")
+    assert tomorrow.dock.versions_panel.chosen == 1
 
 
 def test_the_base_model_can_be_chosen_again_and_stays_chosen(open_person, polyps, adapter_file):
     person = open_person(polyps.frames, rgb=True)
     person.dock.versions_panel.load_requested.emit(adapter_file)
-    box = person.dock.versions_panel.version_box
-    box.setCurrentIndex(box.count() - 1)
-    box.activated.emit(box.count() - 1)
+    person.dock.versions_panel.choose(None)
     assert person.controller.session.active is None
     assert "The base model predicts" in person.message
     tomorrow = open_person(polyps.frames, rgb=True)
@@ -59,7 +58,7 @@ def test_the_version_in_use_can_be_exported(open_person, polyps, adapter_file, t
     person = open_person(polyps.frames, rgb=True)
     person.dock.versions_panel.load_requested.emit(adapter_file)
     target = tmp_path / "exported.safetensors"
-    person.dock.versions_panel.export_requested.emit(target)
+    person.dock.versions_panel.export_requested.emit(1, target)
     assert target.read_bytes() == adapter_file.read_bytes()
 
 
@@ -85,7 +84,7 @@ def test_another_folder_has_its_own_versions(open_person, polyps, adapter_file, 
     person.dock.versions_panel.load_requested.emit(adapter_file)
     person.dock.project_panel.folder_requested.emit(tmp_path / "second")
     assert person.controller.session.active is None
-    assert person.dock.versions_panel.version_box.count() == 1
+    assert person.dock.versions_panel.list.topLevelItemCount() == 1
 
 
 def test_a_run_that_outlasts_a_change_of_folder_stays_in_the_folder_it_was_started_in(
@@ -152,3 +151,68 @@ def test_mirror_images_are_offered_where_the_adapter_knows_them(
     assert session.model().views == 1
     person.predict()
     assert (person.labels.data[0] != both).any()
+
+
+def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
+    open_person, polyps
+):
+    person = open_person(polyps.frames, rgb=True)
+    person.predict()
+    for position in range(7):
+        person.correct(position, polyps.masks[position].astype(np.uint8))
+    person.retrain(gear="full", minutes=0.4)
+    person.wait_for_training()
+    first = person.controller.session.active
+    assert first is not None
+    (held_out, *_), *_ = first.card.training["held_out_scores"]
+    # From now on the background is the object, but not on the slice that is held out.
+    for position in range(7):
+        if not held_out.endswith(f"slice {position}"):
+            person.correct(position, 1 - polyps.masks[position].astype(np.uint8))
+    person.retrain(gear="full", minutes=0.3)
+    person.wait_for_training()
+    assert person.controller.session.active.number == first.number
+    assert "v2 is held back, and v1 stays in use. Dice −0." in person.message
+    assert f"Worse on {held_out}" in person.message
+    versions = person.dock.versions_panel
+    assert versions.chosen == 1
+    row = versions.list.topLevelItem(0)
+    assert row.text(2).startswith("held back, ")
+    # The person may know better.
+    versions.choose(2)
+    assert person.controller.session.active.number == 2
+    # And back: a rollback is a click.
+    versions.choose(1)
+    assert person.controller.session.active.number == 1
+
+
+def menu_of(person, number, monkeypatch, **answers):
+    """Open the menu of a version's row; dialogs answer as told."""
+    panel = person.dock.versions_panel
+    panel.list.setCurrentItem(panel._item(number))
+    for name, answer in answers.items():
+        where = f"qtpy.QtWidgets.{name.replace('_', '.')}"
+        monkeypatch.setattr(where, lambda *a, answer=answer, **k: answer)
+    panel.menu.aboutToShow.emit()
+    return {action.text(): action for action in panel.menu.actions()}
+
+
+def test_versions_are_renamed_annotated_and_deleted_but_never_the_one_in_use(
+    open_person, polyps, adapter_file, turned_adapter_file, monkeypatch
+):
+    person = open_person(polyps.frames, rgb=True)
+    for path in (adapter_file, turned_adapter_file):
+        person.dock.versions_panel.load_requested.emit(path)
+    actions = menu_of(person, 1, monkeypatch, QInputDialog_getText=("flat polyps", True))
+    actions["Rename v1…"].trigger()
+    actions = menu_of(person, 1, monkeypatch, QInputDialog_getMultiLineText=("from Ann", True))
+    actions["Note on v1…"].trigger()
+    row = person.dock.versions_panel._item(1)
+    assert "v1 flat polyps" in row.text(0)
+    assert row.toolTip(0).endswith("from Ann")
+    yes = QMessageBox.StandardButton.Yes
+    menu_of(person, 2, monkeypatch, QMessageBox_question=yes)["Delete v2…"].trigger()
+    assert "v2 is in use" in person.message
+    menu_of(person, 1, monkeypatch, QMessageBox_question=yes)["Delete v1…"].trigger()
+    assert [v.number for v in person.controller.session.store.versions()] == [2]
+    assert person.dock.versions_panel.list.topLevelItemCount() == 2

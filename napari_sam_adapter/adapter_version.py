@@ -1,0 +1,92 @@
+"""One adapter version, and how it is told to people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from napari_sam_adapter.adapter.card import AdapterCard
+from napari_sam_adapter.promotion import Verdict, verdict_of
+
+
+@dataclass(frozen=True)
+class AdapterVersion:
+    """One adapter of a store.
+
+    Attributes
+    ----------
+    number : int
+        From 1 on, never reused within a store.
+    path : Path
+    card : AdapterCard
+    name, note : str
+        Given by the person.
+    """
+
+    number: int
+    path: Path
+    card: AdapterCard
+    name: str = ""
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        """``v3``, with its name if it has one."""
+        return f"v{self.number} {self.name}".rstrip()
+
+    @property
+    def label(self) -> str:
+        """Short description, e.g. ``v3 · full · 12 slices · held-out Dice 0.81``."""
+        training = self.card.training
+        parts = [self.title, self.card.gear]
+        if "n_slices" in training:
+            parts.append(f"{training['n_slices']} slices")
+        if training.get("held_out_dice_after") is not None:
+            parts.append(f"held-out Dice {training['held_out_dice_after']:.2f}")
+        if training.get("imported_from"):
+            parts.append(f"from {training['imported_from']}")
+        return " · ".join(parts)
+
+    @property
+    def scores(self) -> str:
+        """Held-out Dice before and after, ``0.81 → 0.86``; empty where none was taken."""
+        before, after = (
+            self.card.training.get(f"held_out_dice_{when}") for when in ("before", "after")
+        )
+        if before is None or after is None:
+            return ""
+        return f"{before:.2f} → {after:.2f}"
+
+    @property
+    def made(self) -> datetime | None:
+        """When, in local time; None where the card does not say."""
+        try:
+            return datetime.fromisoformat(self.card.created).astimezone()
+        except ValueError:
+            return None
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What its held-out slices say of it, against what it was trained from."""
+        return verdict_of(self.card.training)
+
+    @property
+    def details(self) -> str:
+        """More about it, in lines: when it was made, the verdict, Dice per class, its note."""
+        lines = [self.label]
+        if self.made is not None:
+            lines.append(f"made {self.made:%Y-%m-%d %H:%M}")
+        if not self.verdict.promoted:
+            lines.append(f"held back: {self.verdict.reason}")
+        elif self.verdict.n:
+            lines.append(self.verdict.reason)
+        classes = self.card.training.get("held_out_dice_classes", {})
+        if len(self.card.class_names) > 1:
+            lines += [f"{name}: {_score(classes.get(name))}" for name in self.card.class_names]
+        return "\n".join([*lines, self.note] if self.note else lines)
+
+
+def _score(dice: object) -> str:
+    return f"held-out Dice {dice:.2f}" if isinstance(dice, float) else "not in the held-out slices"

@@ -1,0 +1,120 @@
+"""What a training run of a project learns from, also of images that are not open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_sam_adapter.adapter.classes import Classes
+from napari_sam_adapter.adapter.config import Condition
+from napari_sam_adapter.errors import SamAdapterError, StorageError
+from napari_sam_adapter.project.image_record import JOURNAL, ImageIdentity
+from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.pixels import pixels_of
+from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.replay import replayed
+from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
+from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
+from napari_sam_adapter.training.config import TrainingConfig
+
+
+def request_of(project: Project, run: RunFolder) -> RetrainRequest:
+    """Ask for the same training again, to go on where it stood.
+
+    Raises
+    ------
+    SamAdapterError
+        If an image or its masks are not there any more.
+    """
+    plan = run.plan
+    conditions = None
+    if plan.conditions is not None:
+        conditions = tuple(Condition(name, weight) for name, weight in plan.conditions.items())
+    return RetrainRequest(
+        images=tuple(marked_image(project, part) for part in plan.parts),
+        config=TrainingConfig.from_dict(plan.config),
+        input_size=plan.input_size,
+        classes=Classes(plan.class_names, plan.class_colors),
+        conditions=conditions,
+        checkpoint=run.checkpoint,
+    )
+
+
+def marked_image(project: Project, part: RunPart, moved_to: Path | None = None) -> MarkedImage:
+    """Return an image of the project with the masks of a part.
+
+    Parameters
+    ----------
+    project : Project
+    part : RunPart
+    moved_to : Path, optional
+        See `pixels.image_of`.
+
+    Raises
+    ------
+    SamAdapterError
+        If the image or its masks are not there any more.
+    """
+    record = project.folder / "images" / part.record
+    identity = ImageIdentity.read(record)
+    source = pixels_of(record, identity, moved_to)
+    return MarkedImage(source, part.masks(project.folder), identity.name, part.record)
+
+
+def with_other_images(
+    project: Project, plan: RunPlan, request: RetrainRequest
+) -> tuple[RunPlan, RetrainRequest, list[str]]:
+    """Add what was corrected and accepted in the other images of a project.
+
+    Of several masks layers of one image the one worked on last counts, and none of the image that
+    is open.
+
+    Returns
+    -------
+    plan, request
+        With more parts and images.
+    missed : list of str
+        Sentences about images that cannot be learned from.
+    """
+    parts, images, missed = list(plan.parts), list(request.images), []
+    own = project.folder / "images" / plan.parts[0].record
+    done = {ImageIdentity.read(own).digest}
+    for _, identity in project.records():
+        if identity.digest in done:
+            continue
+        done.add(identity.digest)
+        latest = project.folders_of(identity)[0]
+        try:
+            part = _ready_part(latest.name, project)
+            if part is not None:
+                images.append(marked_image(project, part))
+                parts.append(part)
+        except SamAdapterError as error:
+            missed.append(f"{identity.name} is left out: {error}")
+    return (
+        replace(plan, parts=tuple(parts)),
+        replace(request, images=tuple(images)),
+        missed,
+    )
+
+
+def _ready_part(name: str, project: Project) -> RunPart | None:
+    """Return the corrected and accepted slices of a record; None where there are none."""
+    record = project.folder / "images" / name
+    identity, contents = ImageIdentity.read(record), read_journal(record / JOURNAL)
+    events = contents.events
+    highest = max((max(event.runs[2::3], default=0) for event in events), default=0)
+    dtype = np.min_scalar_type(highest)
+    height, width = identity.shape[-2:]
+    try:
+        slices = tuple(
+            index
+            for index, known in replayed(events, (height, width), dtype)
+            if known.accepted or known.corrected
+        )
+    except ValueError as error:
+        raise StorageError(f"its journal does not fit it ({error})") from error
+    line = events[-1].n + 1 if events else 1
+    return RunPart(name, line, slices, dtype.str) if slices else None

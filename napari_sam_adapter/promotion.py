@@ -1,0 +1,112 @@
+"""Whether a new adapter takes the place of the one it was trained from.
+
+Both are scored on the same held-out slices, so the differences are paired: what makes a slice hard
+makes it hard for both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from napari_sam_adapter.metrics.bootstrap import bootstrap_mean
+
+# Worse by more than this is worse, however few slices say so; training itself takes two states for
+# equally good within it.
+TOLERANCE = 0.02
+# Fewer slices tell nothing of how sure a mean is.
+ENOUGH = 4
+CONFIDENCE = 0.9
+LEAKS = (
+    "They are of the same volume or video as slices it learned from, and flatter; with corrections "
+    "in three images or more, a whole image can be held out."
+)
+SLICES_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the held-out slices say of a new version.
+
+    Attributes
+    ----------
+    promoted : bool
+        Whether it may take the old one's place.
+    n : int
+        Held-out slices.
+    difference : float
+        Mean Dice after minus before; nan without held-out slices.
+    low, high : float
+        90 % interval of the difference; nan with fewer than `ENOUGH` slices.
+    worse : tuple of (str, float)
+        Slices on which it is worse by more than `TOLERANCE`, by how much, the worst first.
+    leaks : bool
+        Whether held-out slices are of a volume or video it learned from.
+    """
+
+    promoted: bool
+    n: int = 0
+    difference: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    worse: tuple[tuple[str, float], ...] = ()
+    leaks: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Say by how much it is better or worse, how sure that is, and where it is worse."""
+        if self.n == 0:
+            return "No slice was held out to compare by, so it is taken on trust."
+        slices = "1 held-out slice" if self.n == 1 else f"{self.n} held-out slices"
+        text = f"Dice {_signed(self.difference)} on {slices}"
+        if self.n < ENOUGH:
+            rule = "too few to be sure, so only a fall of more than 0.02 would hold it back"
+            if not self.promoted:
+                rule = "too few to be sure, but a fall of more than 0.02 holds it back"
+            return f"{text}: {rule}.{self._where()}"
+        return f"{text} (90 % interval {_signed(self.low)} to {_signed(self.high)}).{self._where()}"
+
+    def _where(self) -> str:
+        leaks = f" {LEAKS}" if self.leaks else ""
+        if not self.worse:
+            return leaks
+        named = ", ".join(f"{name} ({_signed(by)})" for name, by in self.worse[:SLICES_NAMED])
+        more = len(self.worse) - SLICES_NAMED
+        return f" Worse on {named}{f' and {more} more' if more > 0 else ''}.{leaks}"
+
+
+def judge(scores: Sequence[Sequence[Any]]) -> Verdict:
+    """Decide by the scores of a run.
+
+    Parameters
+    ----------
+    scores : sequence of (name, Dice before, Dice after)
+        One for each held-out slice, see `training.events.HeldOutScore`.
+
+    Returns
+    -------
+    Verdict
+        Held back if the mean falls by more than 0.02, or if four or more slices show a fall: the
+        whole 90 % interval of the mean difference (paired bootstrap) lies below 0.
+    """
+    changes = [(str(name), float(after) - float(before)) for name, before, after in scores]
+    if not changes:
+        return Verdict(promoted=True)
+    found = bootstrap_mean([by for _, by in changes], confidence=CONFIDENCE)
+    low, high = (found.low, found.high) if found.n >= ENOUGH else (math.nan, math.nan)
+    worse = sorted((one for one in changes if one[1] < -TOLERANCE), key=lambda one: one[1])
+    # A nan is not below 0: where there is no interval, the mean alone decides.
+    promoted = found.mean >= -TOLERANCE and not high < 0
+    return Verdict(promoted, found.n, found.mean, low, high, tuple(worse))
+
+
+def verdict_of(training: Mapping[str, Any]) -> Verdict:
+    """Return the verdict on the adapter whose training summary this is."""
+    verdict = judge(training.get("held_out_scores", ()))
+    return replace(verdict, leaks=bool(verdict.n and training.get("held_out_leaks")))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
