@@ -28,7 +28,8 @@ class Stack:
 
     def sample(self, index: SliceIndex) -> TrainingSample:
         """Return a slice with its true mask, as a person would correct it."""
-        return TrainingSample(self.images[index], self.labels[index], f"slice {index}")
+        group = " ".join(["stack", *map(str, index[:-1])])  # as `RetrainRequest.samples` has it
+        return TrainingSample(self.images[index], self.labels[index], f"slice {index}", group)
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,9 @@ SETTINGS = {
             "hippocampus",
             _hippocampus,
             input_size=56,
-            first_steps=100,
-            steps=80,
+            first_steps=250,
+            steps=250,
+            gear="quick",
             augmentation="upright",
         ),
         Setting("polyps", _polyps, input_size=112, first_steps=60, steps=60),

@@ -76,13 +76,13 @@ def test_slices_of_the_base_model_are_offered_spread_over_the_stack(person):
     assert next_slice(person) == 3
     assert "not known" in person.message
     person.dock.correct_panel.accept_button.click()
-    assert next_slice(person) == 7
+    assert next_slice(person) == 6
 
 
 def test_slices_nobody_has_predicted_are_offered_too(person):
     person.predict()
     person.paint(0)
-    assert next_slice(person) == 7
+    assert next_slice(person) == 4
 
 
 def test_the_button_is_there_for_stacks_only_and_the_palette_does_the_same(
