@@ -4,8 +4,8 @@
 
 An annotator who is always right starts with two slices and the base model, then corrects two more a
 round. Every version is trained by `run_job` and continues from the last one, as in the dock, on all
-slices corrected so far; one that its held-out slices hold back is not used. Each finished round is one line of OUT/rounds.jsonl; what is there is not
-run again. DATA is laid out as docs/results.md says.
+slices corrected so far; one that its held-out slices hold back is not used. Each finished round is
+one line in OUT; what is there is not run again. DATA is laid out as docs/results.md says.
 """
 
 from __future__ import annotations
