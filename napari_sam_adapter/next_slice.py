@@ -78,7 +78,8 @@ def next_slice(
     slices lie that are spread over the ``n`` slices of that volume: the more are taught, the nearer
     may the next one be. Where ``u_i`` is not known, the mean of the known ones stands in, so that
     distance decides. Of equal slices, and where no uncertainty is known at all, the one with most
-    room around it is taken, to slices taught and to either end: the middle of the largest gap.
+    room around it is taken, to slices taught and to either end: the middle of the largest gap,
+    first in a volume without any.
     That spreads slices evenly, and the ends of a stack, which are often empty, do not come first.
     """
     known = [value for value in uncertainty.values() if value is not None]
@@ -86,15 +87,16 @@ def next_slice(
     lengths, taught, passed = _lengths(uncertainty), set(taught), set(passed)
     offered = [index for index in uncertainty if index not in taught and index not in passed]
     highest = max((uncertainty[index] or 0.0 for index in offered), default=0.0)
-    best: tuple[tuple[float, float], NextSlice] | None = None
+    best: tuple[tuple[float, float, bool], NextSlice] | None = None
     for index in offered:
         own, length = uncertainty[index], lengths[index[:-1]]
         distance, k = _nearest(index, taught)
         near = _nearness(distance, width * length / (k + 1)) if known else 0.0
         score = (usual if own is None else own) * (1.0 - near)
         room = min(distance, index[-1] + 1, length - index[-1]) if index else distance
-        if best is None or (score, room) > best[0]:
-            best = (score, room), NextSlice(index, score, own, distance, own == highest)
+        rank = (score, room, math.isinf(distance))
+        if best is None or rank > best[0]:
+            best = rank, NextSlice(index, score, own, distance, own == highest)
     return None if best is None else best[1]
 
 
