@@ -23,6 +23,7 @@ STATE_COLOURS = {
 _IMPORTANCE = list(STATE_COLOURS)
 _STATES_HEIGHT, _GAP, _BARS_HEIGHT = 16, 3, 14
 _MARGIN = 5
+FULL_BAR = 0.5  # of two slices of which half may be wrong, it matters little which is worse
 HINT = (
     "Each cell is a slice: click one, or use the arrow keys. Bars below: how unsure the model is."
 )
