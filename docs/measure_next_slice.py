@@ -123,6 +123,7 @@ def one_round(
         "round": key[1],
         "picked": picked,
         "taught": taught,
+        "indices": stack.indices,
     }
     target = adapter_path(out, line)
     target.parent.mkdir(exist_ok=True)
@@ -147,6 +148,7 @@ def one_round(
     verdict = verdict_of(saved.card.training)
     line |= {"promoted": verdict.promoted, "n_held_out": verdict.n}
     if not verdict.promoted and before is not None:  # the dock goes on with the version in use
+        line["test_held_back"] = predict(target, test)["dice"]
         shutil.copy(adapter_path(out, before), target)
     line |= predict(target, stack)
     line["test"] = predict(target, test)["dice"]
