@@ -4,8 +4,8 @@
 
 An annotator who is always right starts with two slices and the base model, then corrects two more a
 round. Every version is trained by `run_job` and continues from the last one, as in the dock, on all
-slices corrected so far. Each finished round is one line of OUT/rounds.jsonl; what is there is not
-run again. DATA is laid out as docs/results.md says.
+slices corrected so far; one that its held-out slices hold back is not used. Each finished round is
+one line in OUT; what is there is not run again. DATA is laid out as docs/results.md says.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from measure_next_slice_data import SETTINGS, Setting, Stack
 from napari_sam_adapter.confidence import confidence
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.next_slice import next_slice
+from napari_sam_adapter.promotion import verdict_of
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.training.config import TrainingConfig
@@ -59,7 +61,6 @@ def run(setting: Setting, seed: int, strategies: Sequence[str], data: Path, out:
     first = [stack.indices[i] for i in rng.choice(len(stack.indices), N_FIRST, replace=False)]
     while not any(stack.labels[index].any() for index in first):  # it must see what an object is
         first = [stack.indices[i] for i in rng.choice(len(stack.indices), N_FIRST, replace=False)]
-    start = None
     for strategy in strategies:
         before: Line | None = None
         for number in range(N_ROUNDS + 1):
@@ -72,9 +73,7 @@ def run(setting: Setting, seed: int, strategies: Sequence[str], data: Path, out:
                 if number > 1:
                     adapter_path(out, before).unlink()
             before = known[key]
-            start = start or before
-        adapter_path(out, before).unlink(missing_ok=True)
-    adapter_path(out, start).unlink(missing_ok=True)
+        adapter_path(out, before).unlink(missing_ok=True)  # that of the first round is kept
 
 
 def pick(strategy: str, stack: Stack, before: Line, seed: int) -> list[SliceIndex]:
@@ -124,6 +123,7 @@ def one_round(
         "round": key[1],
         "picked": picked,
         "taught": taught,
+        "indices": stack.indices,
     }
     target = adapter_path(out, line)
     target.parent.mkdir(exist_ok=True)
@@ -145,8 +145,11 @@ def one_round(
     )
     *_, saved = run_job(job)
     assert isinstance(saved, AdapterSaved)
-    summary = saved.card.training
-    line |= {key: summary[key] for key in ("held_out_dice_before", "held_out_dice_after")}
+    verdict = verdict_of(saved.card.training)
+    line |= {"promoted": verdict.promoted, "n_held_out": verdict.n}
+    if not verdict.promoted and before is not None:  # the dock goes on with the version in use
+        line["test_held_back"] = predict(target, test)["dice"]
+        shutil.copy(adapter_path(out, before), target)
     line |= predict(target, stack)
     line["test"] = predict(target, test)["dice"]
     return line

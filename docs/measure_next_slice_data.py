@@ -28,7 +28,8 @@ class Stack:
 
     def sample(self, index: SliceIndex) -> TrainingSample:
         """Return a slice with its true mask, as a person would correct it."""
-        return TrainingSample(self.images[index], self.labels[index], f"slice {index}")
+        group = " ".join(["stack", *map(str, index[:-1])])  # as `RetrainRequest.samples` has it
+        return TrainingSample(self.images[index], self.labels[index], f"slice {index}", group)
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,10 @@ def _stack(items: list[Item], n_axes: int) -> Stack:
 
 
 def _hippocampus(data: Path, seed: int) -> tuple[Stack, Stack]:
-    """Return a volume for each seed, and every sixth slice of ten other volumes."""
+    """Return a volume for each seed, and every tenth slice of ten other volumes."""
     fold = next(TASKS["hippocampus"].folds(data))
     volume = fold.train[seed % len(fold.train)]
-    thinned = [Item(i.name, i.image[::6], i.labels[::6] != 0) for i in fold.test]
+    thinned = [Item(i.name, i.image[::10], i.labels[::10] != 0) for i in fold.test]
     return _stack([Item(volume.name, volume.image, volume.labels != 0)], 1), _stack(thinned, 2)
 
 
@@ -105,8 +106,9 @@ SETTINGS = {
             "hippocampus",
             _hippocampus,
             input_size=56,
-            first_steps=100,
-            steps=80,
+            first_steps=200,
+            steps=150,
+            gear="quick",
             augmentation="upright",
         ),
         Setting("polyps", _polyps, input_size=112, first_steps=60, steps=60),

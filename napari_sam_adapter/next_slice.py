@@ -77,24 +77,24 @@ def next_slice(
     (volumes, time points) are infinitely far. ``s = n / (k + 1)`` is how far from each other ``k``
     slices lie that are spread over the ``n`` slices of that volume: the more are taught, the nearer
     may the next one be. Where ``u_i`` is not known, the mean of the known ones stands in, so that
-    distance decides; where none is known, the slice furthest from those taught is chosen, which
-    spreads them evenly. Of equal slices, the furthest from those taught is taken, then
-    the one in the middle of its volume, then the first.
+    distance decides. Of equal slices, and where no uncertainty is known at all, the one with most
+    room around it is taken, to slices taught and to either end: the middle of the largest gap,
+    first in a volume without any.
+    That spreads slices evenly, and the ends of a stack, which are often empty, do not come first.
     """
     known = [value for value in uncertainty.values() if value is not None]
-    usual = float(np.mean(known)) if known else None
+    usual = float(np.mean(known)) if known else 1.0
     lengths, taught, passed = _lengths(uncertainty), set(taught), set(passed)
     offered = [index for index in uncertainty if index not in taught and index not in passed]
     highest = max((uncertainty[index] or 0.0 for index in offered), default=0.0)
-    best: tuple[tuple[float, float, float], NextSlice] | None = None
+    best: tuple[tuple[float, float, bool], NextSlice] | None = None
     for index in offered:
         own, length = uncertainty[index], lengths[index[:-1]]
         distance, k = _nearest(index, taught)
-        near = 0.0 if usual is None else _nearness(distance, width * length / (k + 1))
-        value = own if own is not None else 1.0 if usual is None else usual
-        off_centre = abs(index[-1] - (length - 1) / 2) if index else 0.0
-        score = value * (1.0 - near)
-        rank = (score, distance, -off_centre)
+        near = _nearness(distance, width * length / (k + 1)) if known else 0.0
+        score = (usual if own is None else own) * (1.0 - near)
+        room = min(distance, index[-1] + 1, length - index[-1]) if index else distance
+        rank = (score, room, math.isinf(distance))
         if best is None or rank > best[0]:
             best = rank, NextSlice(index, score, own, distance, own == highest)
     return None if best is None else best[1]
@@ -132,12 +132,12 @@ def why(found: NextSlice) -> str:
     return f"the adapter is unsure here ({confidence}), and {far}"
 
 
-def _lengths(indices: Collection[SliceIndex]) -> dict[SliceIndex, int]:
+def _lengths(indices: Iterable[SliceIndex]) -> dict[SliceIndex, int]:
     """Return how many slices each volume has."""
-    counts: dict[SliceIndex, int] = {}
+    lengths: dict[SliceIndex, int] = {}
     for index in indices:
-        counts[index[:-1]] = counts.get(index[:-1], 0) + 1
-    return counts
+        lengths[index[:-1]] = max(lengths.get(index[:-1], 0), index[-1] + 1 if index else 1)
+    return lengths
 
 
 def _nearest(index: SliceIndex, taught: Collection[SliceIndex]) -> tuple[float, int]:

@@ -162,9 +162,9 @@ def split_samples(
     """Split samples into training and held-out ones.
 
     One in eight is held out, at least one from six samples on, none below; more than 32 only where
-    earlier runs held them out. They show an object, and no more than half of those that
-    do are held out: of an empty slice the Dice is 0 or 1, so that a single one, once predicted
-    right, would outvote whatever else is learned.
+    earlier runs held them out. Single ones show an object, and no more than half of those that do
+    are held out: of an empty slice the Dice is 0 or 1, so that one alone, once predicted right,
+    would outvote whatever else is learned.
 
     Of samples whose groups are known, whole groups are held out: of three groups or more, those
     that are no more than a third of all samples and that the model has never met. Where that is
@@ -182,9 +182,11 @@ def split_samples(
     wanted = min(max(1, len(samples) // 8), MOST_HELD_OUT)
     met = history != NO_HISTORY
     digests = [sample.digest if met else "" for sample in samples]
-    useful = [i for i, sample in enumerate(samples) if sample.shows_object]
-    held_out = {i for i in useful if digests[i] in history.held_out}
-    candidates = [i for i in useful if digests[i] not in history.trained_on and i not in held_out]
+    held_out = {i for i, digest in enumerate(digests) if digest in history.held_out}
+    if not any(samples[index].shows_object for index in held_out):
+        held_out = set()
+    unseen = [i for i, d in enumerate(digests) if d not in history.trained_on and i not in held_out]
+    candidates = [index for index in unseen if samples[index].shows_object]
     # Of the new slices, most are to be learned from.
     missing = max(0, min(wanted - len(held_out), len(candidates) // 2))
     if missing:

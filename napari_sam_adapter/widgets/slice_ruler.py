@@ -23,6 +23,7 @@ STATE_COLOURS = {
 _IMPORTANCE = list(STATE_COLOURS)
 _STATES_HEIGHT, _GAP, _BARS_HEIGHT = 16, 3, 14
 _MARGIN = 5
+FULL_BAR = 0.5  # of two slices of which half may be wrong, it matters little which is worse
 HINT = (
     "Each cell is a slice: click one, or use the arrow keys. Bars below: how unsure the model is."
 )
@@ -32,7 +33,7 @@ class SliceRuler(QWidget):
     """One cell per slice, coloured by its state, and below it a bar for its uncertainty.
 
     Bars have the colour of text, which every theme makes legible, and say by their height alone
-    what they say: the taller, the less sure.
+    what they say: the taller, the less sure; full from a confidence of 50 % down.
 
     Attributes
     ----------
@@ -113,7 +114,7 @@ class SliceRuler(QWidget):
             painter.fillRect(box, QColor(STATE_COLOURS[state]))
             known = [value for value in self._uncertainty[covered] if value is not None]
             if known:
-                tall = max(bars * max(known), 1.0)
+                tall = max(bars * min(max(known) / FULL_BAR, 1.0), 1.0)
                 painter.fillRect(QRectF(left, floor - tall, across, tall), text)
         left = self._current * width / count
         painter.setPen(text)

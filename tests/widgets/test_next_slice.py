@@ -76,13 +76,13 @@ def test_slices_of_the_base_model_are_offered_spread_over_the_stack(person):
     assert next_slice(person) == 3
     assert "not known" in person.message
     person.dock.correct_panel.accept_button.click()
-    assert next_slice(person) == 7
+    assert next_slice(person) == 1
 
 
 def test_slices_nobody_has_predicted_are_offered_too(person):
     person.predict()
     person.paint(0)
-    assert next_slice(person) == 7
+    assert next_slice(person) == 4
 
 
 def test_the_button_is_there_for_stacks_only_and_the_palette_does_the_same(
@@ -139,7 +139,7 @@ def test_the_less_sure_slice_has_the_taller_bar_in_a_dark_and_a_light_theme(qtbo
     qtbot.addWidget(ruler)
     ruler.setStyleSheet(f"background: {back}; color: {text};")
     ruler.resize(240, ruler.sizeHint().height())
-    ruler.set_states([SliceState.PREDICTED] * 4, 0, [0.1, 0.9, None, 0.5])
+    ruler.set_states([SliceState.PREDICTED] * 4, 0, [0.1, 0.5, None, 0.2])
     picture = ruler.grab().toImage()
     columns = [90, 210, 150]  # in the middle of the cells of slices 1, 3 and 2
     below = range(25, ruler.height() - 6)
