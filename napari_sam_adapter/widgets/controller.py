@@ -15,6 +15,7 @@ from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.class_choice import ClassChoice
 from napari_sam_adapter.widgets.fetching import Fetching
+from napari_sam_adapter.widgets.filling import Filling
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.prediction import Prediction
@@ -40,6 +41,7 @@ class DockController(QObject):
     classes : ClassChoice
     prompts : PromptLayers
     prediction : Prediction
+    filling : Filling
     retraining : Retraining
     fetching : Fetching
     said : Signal(str, bool)
@@ -72,6 +74,7 @@ class DockController(QObject):
             lambda binding, index: self.prompts.in_slice(binding, index, self.classes.label),
             self,
         )
+        self.filling = Filling(session, self.layers, self.prediction, self)
         self.retraining = Retraining(session, self.layers, self.recording, self)
         self.fetching = Fetching(self)
         self._engine_job: Job | None = None
@@ -80,6 +83,7 @@ class DockController(QObject):
         self.layers.failed.connect(self._on_failed)
         self.recording.said.connect(self.said)
         self.prediction.said.connect(self.said)
+        self.filling.said.connect(self.said)
         self.retraining.said.connect(self.said)
         self.fetching.said.connect(self.said)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)

@@ -1,4 +1,4 @@
-"""Where the slices stand: the ruler, the counts, and Accept."""
+"""Where the slices stand: the ruler, the counts, Accept and Fill between."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _SHOWN = (SliceState.PREDICTED, SliceState.CORRECTED, SliceState.ACCEPTED)
 
 
 class CorrectPanel(QWidget):
-    """The states of all slices, the state of the one in view, and the Accept button."""
+    """The states of all slices, the state of the one in view, and what may be done to them."""
 
     slice_requested = Signal(int)
     accept_requested = Signal()
+    fill_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -31,6 +32,14 @@ class CorrectPanel(QWidget):
         self.accept_button.setToolTip(
             "This mask needs no change: train on it and keep it (Shift+A). Again to take it back."
         )
+        self.fill_button = QPushButton("Fill between")
+        self.fill_button.setToolTip(
+            "Interpolate the shapes between the slices you have corrected or accepted; yours stay "
+            "as they are"
+        )
+        counts = QHBoxLayout()
+        counts.addWidget(self.legend, 1)
+        counts.addWidget(self.fill_button)
         row = QHBoxLayout()
         row.addWidget(self.in_view, 1)
         row.addWidget(self.accept_button)
@@ -38,14 +47,16 @@ class CorrectPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addWidget(self.ruler)
-        layout.addWidget(self.legend)
+        layout.addLayout(counts)
         self.ruler.slice_requested.connect(self.slice_requested)
         self.accept_button.clicked.connect(self.accept_requested)
+        self.fill_button.clicked.connect(self.fill_requested)
         self.show_nothing()
 
     def show_nothing(self) -> None:
         """No layers are chosen."""
         self.ruler.hide()
+        self.fill_button.hide()
         self.in_view.setText("Predict a slice, then correct its mask.")
         self.accept_button.setText("Accept slice")
         self._show_counts(Counter())
@@ -53,11 +64,16 @@ class CorrectPanel(QWidget):
     def show_states(self, states: Sequence[SliceState], current: int, description: str) -> None:
         """Show all states and describe the slice in view."""
         self.ruler.setVisible(len(states) > 1)
+        self.fill_button.setVisible(len(states) > 1)
         self.ruler.set_states(states, current)
         self.in_view.setText(description)
         accepted = states[current] is SliceState.ACCEPTED
         self.accept_button.setText("Take back" if accepted else "Accept slice")
         self._show_counts(Counter(states))
+
+    def show_running(self, done: int, total: int) -> None:
+        """Let nothing be filled while slices are being written; see `Prediction.progressed`."""
+        self.fill_button.setEnabled(total == 0)
 
     def _show_counts(self, counts: Counter[SliceState]) -> None:
         parts = (

@@ -15,6 +15,7 @@ from napari_sam_adapter.project.home import default_folder
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session
+from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.widgets.binding import LayerBinding
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.controller import DockController
@@ -187,6 +188,7 @@ class SamAdapterDock(QWidget):
         self.predict_panel.care_requested.connect(controller.set_care)
         self.predict_panel.number_box.toggled.connect(prediction.number_objects)
         self.correct_panel.accept_requested.connect(controller.toggle_accepted)
+        self.correct_panel.fill_requested.connect(controller.filling.fill)
         self.correct_panel.slice_requested.connect(self._on_slice_requested)
         self.prompts_panel.boxes_requested.connect(controller.add_boxes)
         self.prompts_panel.points_requested.connect(controller.add_points)
@@ -206,6 +208,7 @@ class SamAdapterDock(QWidget):
         layers.changed.connect(self._on_layers_changed)
         layers.slices_changed.connect(self._show_slices)
         prediction.progressed.connect(self.predict_panel.show_progress)
+        prediction.progressed.connect(self.correct_panel.show_running)
 
     def _connect_retraining(self) -> None:
         panel, retraining = self.retrain_panel, self.controller.retraining
@@ -288,14 +291,18 @@ class SamAdapterDock(QWidget):
         """Describe the slice in view: where it is, what happened to it, who predicted it."""
         index = binding.source.index_of(position)
         state = binding.tracker.state(index)
-        text = f"{binding.source.describe(index).capitalize()}: {state.value}"
+        where = binding.source.describe(index).capitalize()
+        text = f"{where}: {state.value}"
         adapter = binding.tracker.adapter_of(index)
         if adapter is not None and state is not SliceState.UNTOUCHED:
             name = self.controller.session.adapter_name(adapter)
             confidence = binding.tracker.confidence_of(index)
             if confidence is not None:
                 name += f", confidence {confidence:.0%}"
-            text += f" by {name}" if state is SliceState.PREDICTED else f" (predicted by {name})"
+            done = "filled" if adapter == FILLED else "predicted"
+            if state is SliceState.PREDICTED:
+                return f"{where}: {done} by {name}"
+            text += f" ({done} by {name})"
         return text
 
 

@@ -42,7 +42,7 @@ def test_the_dock_stands_in_the_layers_segment_menu(viewer):
 def test_the_palette_offers_predicting_accepting_and_retraining():
     manifest = PluginManifest.from_distribution(NAME)
     titles = {command.id: command.title for command in manifest.contributions.commands}
-    for command in ("predict_slice", "predict_all", "accept_slice", "retrain"):
+    for command in ("predict_slice", "predict_all", "accept_slice", "fill_between", "retrain"):
         assert titles[f"{NAME}.{command}"].startswith("SAM Adapter: ")
         assert callable(getattr(commands, command))
 
