@@ -216,7 +216,7 @@ class SliceTracker:
         return SliceState.UNTOUCHED if known.now.adapter is None else SliceState.PREDICTED
 
     def adapter_of(self, index: SliceIndex) -> str | None:
-        """Return who predicted a slice: an adapter id, "" for the base model, None for nobody."""
+        """Return who predicted a slice, see `slice_history.Snapshot`; None for nobody."""
         known = self._slices.get(index)
         return None if known is None else known.now.adapter
 

@@ -28,6 +28,7 @@ from napari_sam_adapter.sam.registry import (
     base_model,
     check_adapter_base,
 )
+from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
@@ -320,9 +321,11 @@ class Session:
         self.active_changed.emit()
 
     def adapter_name(self, adapter_id: str) -> str:
-        """Name an adapter for people: ``v3``, ``the base model``, or the start of its id."""
+        """Name who made masks: ``v3``, ``the base model``, ``interpolation``, or an id's start."""
         if not adapter_id:
             return "the base model"
+        if adapter_id == FILLED:
+            return "interpolation"
         if adapter_id not in self._names:
             self._names = {v.card.adapter_id: f"v{v.number}" for v in self.store.versions()}
             self._names |= {

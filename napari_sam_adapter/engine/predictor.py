@@ -48,7 +48,7 @@ class SlicePredicted:
     index : tuple of int
     labels : ndarray of uint8, shape (Y, X)
     adapter_id : str
-        Who predicted; "" is the base model.
+        Who predicted; "" is the base model, `slice_history.FILLED` interpolation.
     confidence : float or None
         The Dice to expect, see `confidence`; None from a base model, or with prompts.
     seconds : float

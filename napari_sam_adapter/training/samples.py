@@ -190,8 +190,7 @@ def split_samples(
     # Of the new slices, most are to be learned from.
     missing = max(0, min(wanted - len(held_out), len(candidates) // 2))
     if missing:
-        unseen = {i for i, d in enumerate(digests) if d not in history.trained_on} - held_out
-        groups = _groups_to_hold_out(samples, unseen, missing, rng)
+        groups = _groups_to_hold_out(samples, set(unseen), missing, rng)
         held_out |= groups or _slices_to_hold_out(samples, candidates, missing, rng)
     return Split(
         [sample for index, sample in enumerate(samples) if index not in held_out],
@@ -205,6 +204,7 @@ def _slices_to_hold_out(
     count: int,
     rng: np.random.Generator,
 ) -> set[int]:
+    """Choose slices at random, side by side where they are of one volume or video."""
     if all(samples[index].group for index in candidates):
         first = int(rng.integers(len(candidates) - count + 1))
         return set(candidates[first : first + count])

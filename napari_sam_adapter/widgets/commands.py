@@ -37,6 +37,11 @@ def next_slice(viewer: napari.Viewer) -> None:
     open_dock(viewer).controller.next_slice.go()
 
 
+def fill_between(viewer: napari.Viewer) -> None:
+    """Fill the slices between the corrected ones."""
+    open_dock(viewer).controller.filling.fill()
+
+
 def retrain(viewer: napari.Viewer) -> None:
     """Retrain on the corrected and accepted slices."""
     open_dock(viewer).retrain_panel.request()

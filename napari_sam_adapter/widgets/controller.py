@@ -16,6 +16,7 @@ from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.class_choice import ClassChoice
 from napari_sam_adapter.widgets.comparing import Comparing
 from napari_sam_adapter.widgets.fetching import Fetching
+from napari_sam_adapter.widgets.filling import Filling
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.next_slice import NextSliceFinder
@@ -42,6 +43,7 @@ class DockController(QObject):
     classes : ClassChoice
     prompts : PromptLayers
     prediction : Prediction
+    filling : Filling
     retraining : Retraining
     next_slice : NextSliceFinder
     comparing : Comparing
@@ -77,6 +79,7 @@ class DockController(QObject):
             self,
         )
         self.comparing = Comparing(viewer, session, self.layers, self)
+        self.filling = Filling(session, self.layers, self.prediction, self)
         self.retraining = Retraining(session, self.layers, self.recording, self)
         self.next_slice = NextSliceFinder(session, self.layers, self)
         self.fetching = Fetching(self)
@@ -86,6 +89,7 @@ class DockController(QObject):
         self.layers.failed.connect(self._on_failed)
         self.recording.said.connect(self.said)
         self.prediction.said.connect(self.said)
+        self.filling.said.connect(self.said)
         self.retraining.said.connect(self.said)
         self.next_slice.said.connect(self.said)
         self.comparing.said.connect(self.said)

@@ -16,6 +16,7 @@ from napari_sam_adapter.project.home import default_folder
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session
+from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.widgets.binding import LayerBinding
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.compare_panel import ComparePanel
@@ -287,14 +288,18 @@ class SamAdapterDock(QWidget):
         """Describe the slice in view: where it is, what happened to it, who predicted it."""
         index = binding.source.index_of(position)
         state = binding.tracker.state(index)
-        text = f"{binding.source.describe(index).capitalize()}: {state.value}"
+        where = binding.source.describe(index).capitalize()
+        text = f"{where}: {state.value}"
         adapter = binding.tracker.adapter_of(index)
         if adapter is not None and state is not SliceState.UNTOUCHED:
             name = self.controller.session.adapter_name(adapter)
             confidence = binding.tracker.confidence_of(index)
             if confidence is not None:
                 name += f", confidence {confidence:.0%}"
-            text += f" by {name}" if state is SliceState.PREDICTED else f" (predicted by {name})"
+            done = "filled" if adapter == FILLED else "predicted"
+            if state is SliceState.PREDICTED:
+                return f"{where}: {done} by {name}"
+            text += f" ({done} by {name})"
         return text
 
 

@@ -49,6 +49,7 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
         (dock.correct_panel.accept_requested, controller.toggle_accepted),
         (dock.correct_panel.slice_requested, dock.on_slice_requested),
         (dock.correct_panel.next_requested, controller.next_slice.go),
+        (dock.correct_panel.fill_requested, controller.filling.fill),
         (dock.prompts_panel.boxes_requested, controller.add_boxes),
         (dock.prompts_panel.points_requested, controller.add_points),
         (dock.prompts_panel.kind_requested, controller.prompts.mark),
@@ -78,6 +79,7 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.prompts.kind_changed.connect(dock.prompts_panel.show_kind)
     controller.fetching.progressed.connect(dock.models_panel.show_progress)
     controller.prediction.progressed.connect(dock.predict_panel.show_progress)
+    controller.prediction.progressed.connect(dock.correct_panel.show_running)
     layers.changed.connect(dock.on_layers_changed)
     layers.slices_changed.connect(dock.show_slices)
     retraining.changed.connect(dock.retrain_panel.show_training)
