@@ -32,6 +32,7 @@ from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.project_panel import ProjectPanel
 from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
+from napari_sam_adapter.widgets.section import Section
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.wiring import connect
 
@@ -159,12 +160,9 @@ class SamAdapterDock(QWidget):
             ("2 · Correct", (self.classes_panel, self.correct_panel)),
             ("3 · Retrain", (self.retrain_panel, self.effort_plot)),
         )
-        for title, panels in sections:
-            heading = QLabel(f"<b>{title}</b>")
-            column.addWidget(heading)
-            for panel in panels:
-                column.addWidget(panel)
-            column.addWidget(_line())
+        self.sections = [Section(title, panels) for title, panels in sections]
+        for section in self.sections:
+            column.addWidget(section)
         column.addWidget(self.keys_line)
         column.addStretch(1)
         area = QScrollArea()
@@ -301,10 +299,3 @@ class SamAdapterDock(QWidget):
                 return f"{where}: {done} by {name}"
             text += f" ({done} by {name})"
         return text
-
-
-def _line() -> QFrame:
-    line = QFrame()
-    line.setFrameShape(QFrame.Shape.HLine)
-    line.setFrameShadow(QFrame.Shadow.Sunken)
-    return line
