@@ -8,10 +8,10 @@ what the last prediction left in a slice was done by the person. Numpy only.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class SliceChange:
         Of that prediction.
     is_accepted : bool
         Whether it is accepted now.
+    details : mapping
+        More about it, for JSON.
     """
 
     index: SliceIndex
@@ -62,6 +64,7 @@ class SliceChange:
     adapter: str | None
     confidence: float | None
     is_accepted: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SliceTracker:
@@ -169,6 +172,7 @@ class SliceTracker:
         change: LabelChange,
         adapter_id: str,
         confidence: float | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         """Take note that a planned change is now in the labels.
 
@@ -176,6 +180,8 @@ class SliceTracker:
         ----------
         labels : ndarray of int, shape (Y, X)
             The slice as it is now, the change included.
+        details : mapping, optional
+            For the listener: what it was predicted from.
         """
         before = change.undone(labels)
         self.observe(index, before, painted=True)  # what was painted and not looked at yet
@@ -196,7 +202,7 @@ class SliceTracker:
             known.erased = None
         known.now, known.seen = after, after.written
         known.corrected = bool(human.any())
-        self._tell(index, "predicted", change)
+        self._tell(index, "predicted", change, details)
 
     def set_accepted(self, index: SliceIndex, labels: np.ndarray, accepted: bool) -> None:
         """Accept a slice as it is, or take that back. An accepted slice is wholly the person's."""
@@ -216,7 +222,7 @@ class SliceTracker:
         return SliceState.UNTOUCHED if known.now.adapter is None else SliceState.PREDICTED
 
     def adapter_of(self, index: SliceIndex) -> str | None:
-        """Return who predicted a slice: an adapter id, "" for the base model, None for nobody."""
+        """Return who predicted a slice, see `slice_history.Snapshot`; None for nobody."""
         known = self._slices.get(index)
         return None if known is None else known.now.adapter
 
@@ -251,7 +257,13 @@ class SliceTracker:
         """Count the known slices in a state."""
         return sum(self.state(index) is state for index in self._slices)
 
-    def _tell(self, index: SliceIndex, action: Action, change: LabelChange) -> None:
+    def _tell(
+        self,
+        index: SliceIndex,
+        action: Action,
+        change: LabelChange,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         if self.listener is not None:
             known = self._slices[index]
             now = known.now
@@ -265,6 +277,7 @@ class SliceTracker:
                     now.adapter,
                     now.confidence,
                     known.accepted,
+                    details or {},
                 )
             )
 

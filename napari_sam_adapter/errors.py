@@ -7,7 +7,15 @@ memory error would leave a button disabled for ever), so torch errors are turned
 
 
 class SamAdapterError(Exception):
-    """Base of every error whose message is meant for the person at the screen."""
+    """Base of every error whose message is meant for the person at the screen.
+
+    Attributes
+    ----------
+    details : str
+        For developers, where the program itself is at fault: a traceback, or a process's log.
+    """
+
+    details = ""
 
 
 class ImageError(SamAdapterError):

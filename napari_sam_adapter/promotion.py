@@ -44,6 +44,8 @@ class Verdict:
         Slices on which it is worse by more than `TOLERANCE`, by how much, the worst first.
     leaks : bool
         Whether held-out slices are of a volume or video it learned from.
+    new_classes : tuple of str
+        What it has learned to tell apart that the one before cannot; it takes over in any case.
     """
 
     promoted: bool
@@ -53,12 +55,18 @@ class Verdict:
     high: float = math.nan
     worse: tuple[tuple[str, float], ...] = ()
     leaks: bool = False
+    new_classes: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:
         """Say by how much it is better or worse, how sure that is, and where it is worse."""
         if self.n == 0:
             return "No slice was held out to compare by, so it is taken on trust."
+        if self.new_classes:
+            return (
+                f"It knows {', '.join(self.new_classes)}, which the one before does not, so it "
+                f"takes over. Dice {_signed(self.difference)} on what is held out.{self._where()}"
+            )
         slices = "1 held-out slice" if self.n == 1 else f"{self.n} held-out slices"
         text = f"Dice {_signed(self.difference)} on {slices}"
         if self.n < ENOUGH:
@@ -105,7 +113,13 @@ def judge(scores: Sequence[Sequence[Any]]) -> Verdict:
 def verdict_of(training: Mapping[str, Any]) -> Verdict:
     """Return the verdict on the adapter whose training summary this is."""
     verdict = judge(training.get("held_out_scores", ()))
-    return replace(verdict, leaks=bool(verdict.n and training.get("held_out_leaks")))
+    new = tuple(str(name) for name in training.get("new_classes", ()))
+    return replace(
+        verdict,
+        promoted=verdict.promoted or bool(new),
+        leaks=bool(verdict.n and training.get("held_out_leaks")),
+        new_classes=new,
+    )
 
 
 def _signed(value: float) -> str:

@@ -28,6 +28,7 @@ from napari_sam_adapter.sam.registry import (
     base_model,
     check_adapter_base,
 )
+from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
@@ -265,9 +266,13 @@ class Session:
 
     def model(self) -> ModelReference:
         """Return the model that predicts now."""
-        adapter = None if self._active is None else self._active.path
-        base = self.base if self._active is None else self.base_of(self._active.card)
-        return ModelReference(base, adapter, None, self.device, self.views)
+        return self.model_of(self._active)
+
+    def model_of(self, version: AdapterVersion | None) -> ModelReference:
+        """Return a version, or the base model, as the model of a prediction."""
+        adapter = None if version is None else version.path
+        base = self.base if version is None else self.base_of(version.card)
+        return ModelReference(base, adapter, None, self.device, self._views_of(version))
 
     @property
     def knows_mirror_images(self) -> bool:
@@ -277,9 +282,12 @@ class Session:
     @property
     def views(self) -> int:
         """How many views of a slice predictions average now."""
-        if self._active is None or not self.knows_mirror_images:
+        return self._views_of(self._active)
+
+    def _views_of(self, version: AdapterVersion | None) -> int:
+        if version is None or not version.card.knows_mirror_images:
             return 1
-        usual = BASE_MODELS[self._active.card.base_model].views
+        usual = BASE_MODELS[version.card.base_model].views
         if self.careful is None:
             return usual
         return max(usual, CAREFUL_VIEWS) if self.careful else 1
@@ -313,9 +321,11 @@ class Session:
         self.active_changed.emit()
 
     def adapter_name(self, adapter_id: str) -> str:
-        """Name an adapter for people: ``v3``, ``the base model``, or the start of its id."""
+        """Name who made masks: ``v3``, ``the base model``, ``interpolation``, or an id's start."""
         if not adapter_id:
             return "the base model"
+        if adapter_id == FILLED:
+            return "interpolation"
         if adapter_id not in self._names:
             self._names = {v.card.adapter_id: f"v{v.number}" for v in self.store.versions()}
             self._names |= {

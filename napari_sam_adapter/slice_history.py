@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+# In place of an adapter's id, where masks were interpolated between slices (`fill_between`).
+FILLED = "fill"
+
 
 @dataclass(frozen=True, slots=True)
 class LabelChange:
@@ -59,7 +62,7 @@ class Snapshot:
     human : ndarray of bool, shape (Y, X)
         Pixels that were the person's already. Never changed in place.
     adapter : str or None
-        Who predicted: an adapter id, "" for the base model, None for nobody.
+        Who predicted: an adapter id, "" for the base model, `FILLED`, None for nobody.
     confidence : float or None
         Of that prediction, see `confidence`.
     number : int

@@ -88,8 +88,21 @@ class SliceSource:
         ImageError
             If a lazy source fails.
         """
+        return self._read(index, index if index else ...)
+
+    def read_part(self, index: SliceIndex, window: tuple[slice, slice]) -> np.ndarray:
+        """Read a window (rows, columns) of a slice, and no more where the array can do with that.
+
+        Raises
+        ------
+        ImageError
+            If a lazy source fails.
+        """
+        return self._read(index, (*index, *window))
+
+    def _read(self, index: SliceIndex, key: Any) -> np.ndarray:
         try:
-            return np.asarray(self._data[index] if index else self._data[...])
+            return np.asarray(self._data[key])
         except ImageError:
             raise
         except Exception as error:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from napari_sam_adapter.promotion import judge
+from napari_sam_adapter.promotion import judge, verdict_of
 
 
 def scores(*pairs):
@@ -55,3 +55,17 @@ def test_the_slices_it_is_worse_on_are_named_the_worst_first():
     assert verdict.reason.endswith(
         "Worse on slice 0 (−0.40), slice 3 (−0.30), slice 1 (−0.10) and 1 more."
     )
+
+
+def test_a_version_that_knows_more_classes_takes_over_in_any_case():
+    training = {"held_out_scores": scores((0.9, 0.6)), "new_classes": ["kidney"]}
+    verdict = verdict_of(training)
+    assert verdict.promoted
+    assert verdict.reason.startswith("It knows kidney, which the one before does not")
+    assert "Worse on slice 0 (−0.30)" in verdict.reason
+
+
+def test_slices_of_a_volume_that_was_learned_from_are_said_to_flatter():
+    training = {"held_out_scores": scores((0.6, 0.8)), "held_out_leaks": True}
+    assert "same volume or video" in verdict_of(training).reason
+    assert "same volume or video" not in verdict_of({"held_out_leaks": True}).reason

@@ -152,6 +152,7 @@ _TRAINING_TYPES: dict[str, type | tuple[type, ...]] = {
     "trained_on": list,
     "held_out": list,
     "held_out_scores": list,
+    "new_classes": list,
     "held_out_dice_before": _NUMBER,
     "held_out_dice_after": _NUMBER,
     "held_out_dice_classes": dict,

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import numpy as np
 import typer
 
 from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import errors, output, progress_bar
+from napari_sam_adapter.cli.predicted_stack import PredictedStack, help_for
 from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.export import export_masks, mask_suffix
 from napari_sam_adapter.data.files import list_images, open_noted
-from napari_sam_adapter.data.lazy import LazyStack, PlacedImage
 from napari_sam_adapter.data.opening import file_stem
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import write_atomically
-from napari_sam_adapter.volume import SliceIndex, SliceSource, connected_objects, value_range
-
-if TYPE_CHECKING:
-    from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.volume import MINIMUM_SIDE
+from napari_sam_adapter.volume_help import VolumeHelp
 
 Inputs = Annotated[
     list[Path],
@@ -34,7 +31,7 @@ Inputs = Annotated[
 ]
 
 
-def predict(
+def predict(  # noqa: PLR0913 - each argument is an option of the command
     inputs: Inputs,
     out: Annotated[Path, typer.Option(help="Folder for the masks.")],
     adapter: options.Adapter = None,
@@ -56,16 +53,60 @@ def predict(
             "to look first. Needs an adapter."
         ),
     ] = None,
+    three_axes: Annotated[
+        bool,
+        typer.Option(
+            "--three-axes",
+            help="Predict volumes across all three axes and average: for adapters trained on "
+            "slices of all three, see docs/results.md. Voxel sizes are read from the file; the "
+            "volume is held in memory, and takes as long as all those slices.",
+        ),
+    ] = False,
+    smooth: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            metavar="SLICES",
+            help="Average the probabilities of neighbouring slices of a volume: standard deviation "
+            "of the weights, in slices; 0 does nothing.",
+        ),
+    ] = 0.0,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=MINIMUM_SIDE,
+            metavar="PIXELS",
+            help="Predict pictures and slices with a longer side than this in tiles of this side, "
+            "which overlap by an eighth and are blended: for adapters trained on pictures of that "
+            "size. [default: the whole picture at once, whatever its size]",
+            show_default=False,
+        ),
+    ] = None,
+    corrected: Annotated[
+        Path | None,
+        typer.Option(
+            help="Masks of the one volume that is predicted: slices in which anything is marked "
+            "count as corrected. They are kept, and the others heed those nearest to them.",
+        ),
+    ] = None,
 ) -> None:
     """Predict masks of images and stacks; writes labels at the original size.
 
     0 is the background, k the k-th class of the adapter. Masks of NIfTI and DICOM images are NIfTI
     files that lie on them, those of OME-Zarr and OME-TIFF are OME-TIFF, all others TIFF. Slices are
-    predicted one by one, and never all in memory.
+    predicted one by one, and never all in memory, except with --three-axes.
 
     Example: [bold]napari-sam-adapter predict frames/ --out masks --adapter polyps.safetensors[/]
     """
     targets = _targets(inputs, out)
+    asked = VolumeHelp(smooth=smooth, tile=tile, three_axes=three_axes)
+    if corrected is not None and len(targets) != 1:
+        raise ImageError(f"--corrected is for a single volume, and there are {len(targets)}.")
+    if confidence is not None and (asked or corrected is not None):
+        raise ImageError(
+            "--confidence holds for slices that are predicted one by one: leave out --smooth, "
+            "--three-axes, --tile and --corrected."
+        )
     sam = options.load_model(adapter, model, device)
     views = options.views_for(sam, adapter, views)
     card = None if adapter is None else read_card(adapter)
@@ -76,15 +117,20 @@ def predict(
         task = progress.add_task("Predicting", total=len(targets))
         for source, target in targets:
             image = open_noted(source)
-            stack = _PredictedStack(
-                sam, image, views, instances, lambda share: progress.advance(task, share)
+            stack = PredictedStack(
+                sam,
+                image,
+                views,
+                instances,
+                help_for(image, asked, sam.settings.class_names, corrected),
+                lambda share: progress.advance(task, share),
             )
             export_masks(target, stack.masks, image.geometry, sam.settings.class_names)
             if instances and sam.settings.n_classes > 1:
                 table = out / f"{file_stem(source)}.csv"
                 _write_table(table, ("slice", "object", "class", "pixels"), stack.objects)
             found = stack.expected_dice
-            skipped += sum(raw is None for raw in found)
+            skipped += stack.n_skipped
             if card is not None:
                 calibration = calibration_of(card.training, views)
                 sure += [
@@ -118,84 +164,6 @@ def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         by_stem[stem] = source
         targets.append((source, target))
     return targets
-
-
-class _PredictedStack:
-    """Masks that are predicted when they are read, slice by slice, and what is learned of them.
-
-    A slice without contrast stays empty; an only slice without is an error.
-
-    Parameters
-    ----------
-    sam : AdaptedSam
-    image : PlacedImage
-    views : int
-    instances : bool
-        Number the objects of each slice.
-    on_progress : callable
-        Told after each slice which share of all slices it is.
-
-    Attributes
-    ----------
-    masks : LazyStack of uint8, with ``instances`` of uint16, shape of the image
-    expected_dice : list of float or None
-        Of each slice read so far; None where nothing was predicted.
-    objects : list of (slice, object, class, pixels)
-        With ``instances``, of each slice read so far.
-
-    Raises
-    ------
-    ImageError
-        If the image cannot be used.
-    """
-
-    def __init__(
-        self,
-        sam: AdaptedSam,
-        image: PlacedImage,
-        views: int,
-        instances: bool,
-        on_progress: Callable[[float], None],
-    ) -> None:
-        self._sam, self._image, self._views = sam, image, views
-        self._instances, self._on_progress = instances, on_progress
-        try:
-            self._source = SliceSource(image.data, is_colour=image.is_colour)
-        except ImageError as error:
-            raise ImageError(f"{image.name}: {error}") from error
-        dtype = np.uint16 if instances else np.uint8
-        self.masks = LazyStack(self._source.shape, dtype, self._predicted)
-        self.expected_dice: list[float | None] = []
-        self.objects: list[tuple[object, ...]] = []
-
-    def _predicted(self, index: SliceIndex) -> np.ndarray:
-        from napari_sam_adapter.sam.predict import predict_masks
-
-        one = self._source.read(index)
-        labels, expected = np.zeros(one.shape[:2], np.uint8), None
-        if self._source.n_slices == 1 or value_range(one) is not None:
-            try:
-                prediction = predict_masks(self._sam, one, views=self._views)
-            except ImageError as error:
-                raise ImageError(f"{self._image.name}: {error}") from error
-            labels, expected = prediction.labels, prediction.expected_dice
-        self.expected_dice.append(expected)
-        self._on_progress(1 / self._source.n_slices)
-        if not self._instances:
-            return labels
-        objects = connected_objects(labels)
-        self.objects += self._rows(self._source.flat(index), objects, labels)
-        return objects
-
-    def _rows(self, z: int, objects: np.ndarray, classes: np.ndarray) -> list[tuple[object, ...]]:
-        """Tell what the numbered objects of a slice are."""
-        names = self._sam.settings.class_names
-        numbers, first, pixels = np.unique(objects, return_index=True, return_counts=True)
-        return [
-            (z, number, names[classes.flat[at] - 1], count)
-            for number, at, count in zip(numbers, first, pixels, strict=True)
-            if number
-        ]
 
 
 def _write_confidences(path: Path, rows: Sequence[tuple[float, str, int]]) -> None:

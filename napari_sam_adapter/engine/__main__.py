@@ -38,7 +38,7 @@ def main() -> None:
             write_message(output, _error(str(error)))
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a message
             traceback.print_exc()
-            write_message(output, _error(describe(error)))
+            write_message(output, _error(describe(error), traceback.format_exc()))
 
 
 def describe(error: Exception) -> str:
@@ -52,8 +52,8 @@ def describe(error: Exception) -> str:
     return f"An unexpected error happened: {type(error).__name__}: {first_line}"
 
 
-def _error(message: str) -> Message:
-    return Message("error", {"message": message})
+def _error(message: str, details: str = "") -> Message:
+    return Message("error", {"message": message, "details": details})
 
 
 def _read_requests(

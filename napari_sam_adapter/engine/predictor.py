@@ -48,10 +48,12 @@ class SlicePredicted:
     index : tuple of int
     labels : ndarray of uint8, shape (Y, X)
     adapter_id : str
-        Who predicted; "" is the base model.
+        Who predicted; "" is the base model, `slice_history.FILLED` interpolation.
     confidence : float or None
         The Dice to expect, see `confidence`; None from a base model, or with prompts.
     seconds : float
+    prompts : Prompts
+        What it was predicted from besides the image.
     """
 
     index: SliceIndex
@@ -59,6 +61,7 @@ class SlicePredicted:
     adapter_id: str
     confidence: float | None
     seconds: float
+    prompts: Prompts = NO_PROMPTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class Predictor:
             process = self._running()
             process.send("predict", values, arrays)
             reply = process.receive()
-        return SlicePredicted(index, reply.arrays["labels"], **reply.values)
+        return SlicePredicted(index, reply.arrays["labels"], **reply.values, prompts=prompts)
 
     def close(self) -> None:
         """End the process; safe from any thread, also while a prediction waits."""

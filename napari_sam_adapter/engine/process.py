@@ -107,7 +107,9 @@ class EngineProcess:
         if message is None:
             raise self._ended()
         if message.kind == "error":
-            raise EngineError(str(message.values["message"]))
+            failure = EngineError(str(message.values["message"]))
+            failure.details = str(message.values["details"])
+            raise failure
         return message
 
     def kill(self) -> None:
@@ -137,10 +139,12 @@ class EngineProcess:
         hint = " (the system may have run out of memory)" if code == -9 else ""
         last = self._log[-1] if self._log else ""
         detail = f" Its last words: {last}" if last else ""
-        return EngineError(
+        error = EngineError(
             f"The {self.purpose} process {reason}{hint}. Nothing of your work is lost; try again."
             f"{detail}"
         )
+        error.details = self.log or reason
+        return error
 
     def _collect_log(self, stream: IO[bytes]) -> None:
         with stream:

@@ -32,10 +32,16 @@ class Trainer:
     """The training runs of one window, one at a time.
 
     `run` belongs into a worker thread; the rest is called on the main thread and returns at once.
+
+    Attributes
+    ----------
+    last_log : str
+        What the process of the last run wrote for people.
     """
 
     def __init__(self) -> None:
         self._process: TrainingProcess | None = None
+        self.last_log = ""
         self._stop_requested, self._closed = threading.Event(), threading.Event()
 
     @property
@@ -78,6 +84,7 @@ class Trainer:
         try:
             yield from self._process.events()
         finally:
+            self.last_log = self._process.log
             self._process = None
 
     def stop(self) -> None:
@@ -117,6 +124,11 @@ class TrainingProcess:
     def pid(self) -> int:
         """The child's process id."""
         return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """The last lines the child wrote for people."""
+        return self._process.log
 
     def events(self) -> Iterator[TrainingEvent | AdapterSaved]:
         """Run the job; call it from a worker thread and exhaust or close the generator.

@@ -66,6 +66,7 @@ class Event:
             adapter=change.adapter,
             confidence=change.confidence,
             accepted=change.is_accepted,
+            details=change.details,
         )
 
     @classmethod

@@ -10,6 +10,7 @@ from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.image_record import JOURNAL
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.slice_history import FILLED
 
 
 def provenance_of(project: Project) -> dict[str, Any]:
@@ -22,7 +23,8 @@ def provenance_of(project: Project) -> dict[str, Any]:
         (see `promotion`), ``id``, ``parent``, ``base``,
         ``base_sha256``, ``created`` and ``training`` (settings, scores, digests of the slices it
         learned from). ``images``: a list, each with ``name``, ``source``, ``folder``, ``slices``
-        (see `effort.SliceStory`; ``adapter`` is a version's name where the project has it),
+        (see `effort.SliceStory`; ``adapter`` is a version's name where the project has it, or
+        ``interpolation``),
         ``rounds`` (see `effort.Ledger`) and ``troubles`` (damage of the journal).
 
     Raises
@@ -86,4 +88,5 @@ def _adapter(version: AdapterVersion, names: dict[str, str]) -> dict[str, Any]:
 def _name(adapter: str | None, names: dict[str, str]) -> str | None:
     if adapter is None:
         return None
-    return names.get(adapter, f"adapter {adapter[:8]}") if adapter else "the base model"
+    known = {"": "the base model", FILLED: "interpolation", **names}
+    return known.get(adapter, f"adapter {adapter[:8]}")

@@ -85,10 +85,15 @@ class MaskPrediction:
         content = torch.from_numpy(self.low_res_masks[:, :height, :width])
         return expected_dice(content.sigmoid().numpy())
 
+    def logits(self) -> np.ndarray:
+        """Return the logits of each class at the slice's own size, float32 (K, Y, X)."""
+        low_res_masks = torch.from_numpy(self.low_res_masks)[None]
+        logits: np.ndarray = logits_at_original_size(low_res_masks, self.geometry)[0].numpy()
+        return logits
+
     def probabilities(self) -> np.ndarray:
         """Return the probability of each class at the slice's own size, float32 (K, Y, X)."""
-        logits = logits_at_original_size(torch.from_numpy(self.low_res_masks)[None], self.geometry)
-        probabilities: np.ndarray = logits[0].sigmoid().numpy()
+        probabilities: np.ndarray = torch.from_numpy(self.logits()).sigmoid().numpy()
         return probabilities
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,17 @@ class Prompts:
 
     def __bool__(self) -> bool:
         return bool(len(self.boxes) or len(self.points))
+
+    def described(self) -> dict[str, Any]:
+        """Return them for JSON; empty where there are none."""
+        if not self:
+            return {}
+        return {
+            "boxes": np.round(self.boxes, 2).tolist(),
+            "points": np.round(self.points, 2).tolist(),
+            "is_object": self.is_object.tolist(),
+            "class_index": self.class_index,
+        }
 
     def at_input(
         self, geometry: InputGeometry

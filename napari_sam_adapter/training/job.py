@@ -17,7 +17,7 @@ from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished
-from napari_sam_adapter.training.samples import NO_HISTORY, History, TrainingSample
+from napari_sam_adapter.training.samples import History, TrainingSample
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -103,6 +103,7 @@ def run_job(
         report_held_out,
     )
     from napari_sam_adapter.training.loop import RunOptions, train_adapter
+    from napari_sam_adapter.training.summary import Curve, gear_of, new_classes, training_summary
     from napari_sam_adapter.training.workers import start_workers
 
     keep_freed_memory()
@@ -114,8 +115,10 @@ def run_job(
     start = f"{model.settings} {'' if parent is None else parent.adapter_id}"
     options = RunOptions(history, should_stop, workers, job.checkpoint, start)
     finished: TrainingFinished | None = None
+    curve = Curve()
     try:
         for event in train_adapter(model, job.samples, job.config, options):
+            curve.add(event)
             yield event
             if isinstance(event, TrainingFinished):
                 finished = event
@@ -141,8 +144,10 @@ def run_job(
     card = save_adapter(
         job.out,
         model,
-        gear=_gear_of(job.config.gear, parent),
-        training=training_summary(finished, job, history) | report,
+        gear=gear_of(job.config.gear, parent),
+        training=training_summary(finished, job, history)
+        | {"new_classes": new_classes(model, parent), "curve": curve.described()}
+        | report,
         parent_id="" if parent is None else parent.adapter_id,
         class_colors=job.class_colors or (() if parent is None else parent.class_colors),
     )
@@ -221,40 +226,3 @@ def with_classes(model: AdaptedSam, class_names: tuple[str, ...], source: str) -
     added = len(class_names) - len(known)
     model.further_classes.extend(new_class(model.mask_decoder) for _ in range(added))
     return model
-
-
-def _gear_of(gear: str, parent: AdapterCard | None) -> str:
-    """Name the deepest gear in the adapter's history: after ``full``, the encoder is adapted."""
-    return "full" if parent is not None and parent.gear == "full" else gear
-
-
-def training_summary(
-    finished: TrainingFinished, job: TrainingJob, history: History = NO_HISTORY
-) -> dict[str, Any]:
-    """Return the training summary of an adapter file: plain data for people and programs.
-
-    ``trained_on`` names by digest all slices that the adapter or one of its parents learned from,
-    so that the next run holds out none of them.
-    """
-    return {
-        "n_slices": len(job.samples),
-        "n_training": len(finished.trained_on),
-        "n_held_out": len(finished.held_out),
-        "held_out_dice_before": finished.held_out_before,
-        "held_out_dice_after": finished.held_out_after,
-        "held_out_scores": [
-            [name, round(before, 4), round(after, 4)]
-            for name, before, after in finished.held_out_scores
-        ],
-        "held_out_leaks": finished.held_out_leaks,
-        "last_loss": finished.last_loss,
-        "steps": finished.steps,
-        "seconds": round(finished.seconds, 1),
-        "ended": finished.reason,
-        "gear_of_this_run": job.config.gear,
-        "slices": [sample.name for sample in job.samples],
-        "trained_on": sorted({*history.trained_on, *finished.trained_on}),
-        "held_out": list(finished.held_out),
-        "config": job.config.to_dict(),
-        **job.notes,
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -190,7 +190,7 @@ def split_samples(
     # Of the new slices, most are to be learned from.
     missing = max(0, min(wanted - len(held_out), len(candidates) // 2))
     if missing:
-        groups = _groups_to_hold_out(samples, unseen, missing, rng)
+        groups = _groups_to_hold_out(samples, set(unseen), missing, rng)
         held_out |= groups or _slices_to_hold_out(samples, candidates, missing, rng)
     return Split(
         [sample for index, sample in enumerate(samples) if index not in held_out],
@@ -204,6 +204,7 @@ def _slices_to_hold_out(
     count: int,
     rng: np.random.Generator,
 ) -> set[int]:
+    """Choose slices at random, side by side where they are of one volume or video."""
     if all(samples[index].group for index in candidates):
         first = int(rng.integers(len(candidates) - count + 1))
         return set(candidates[first : first + count])
@@ -211,7 +212,7 @@ def _slices_to_hold_out(
 
 
 def _groups_to_hold_out(
-    samples: Sequence[TrainingSample], unseen: Sequence[int], count: int, rng: np.random.Generator
+    samples: Sequence[TrainingSample], unseen: Set[int], count: int, rng: np.random.Generator
 ) -> set[int]:
     """Choose whole groups, at random, until there are enough slices; none where that costs much."""
     members: dict[str, set[int]] = {}
@@ -220,7 +221,7 @@ def _groups_to_hold_out(
     if "" in members or len(members) < FEWEST_GROUPS:
         return set()
     most = len(samples) // 3
-    new = [name for name in members if members[name] <= set(unseen)]
+    new = [name for name in members if members[name] <= unseen]
     chosen: set[int] = set()
     for name in rng.permutation(sorted(new)).tolist():
         whole = chosen | members[name]

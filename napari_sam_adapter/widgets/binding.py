@@ -149,7 +149,12 @@ class LayerBinding(QObject):
             self.labels.data_setitem(where, change.new)
         written = self.labels_of(index)
         self.tracker.prediction_written(
-            index, written, change, prediction.adapter_id, prediction.confidence
+            index,
+            written,
+            change,
+            prediction.adapter_id,
+            prediction.confidence,
+            prediction.prompts.described(),
         )
         self.slices_changed.emit()
 

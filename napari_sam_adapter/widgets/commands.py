@@ -37,6 +37,21 @@ def next_slice(viewer: napari.Viewer) -> None:
     open_dock(viewer).controller.next_slice.go()
 
 
+def fill_between(viewer: napari.Viewer) -> None:
+    """Fill the slices between the corrected ones."""
+    open_dock(viewer).controller.filling.fill()
+
+
 def retrain(viewer: napari.Viewer) -> None:
     """Retrain on the corrected and accepted slices."""
     open_dock(viewer).retrain_panel.request()
+
+
+def blink(viewer: napari.Viewer) -> None:
+    """Blink the slice in view between two versions and the masks."""
+    open_dock(viewer).controller.comparing.blink()
+
+
+def change_map(viewer: napari.Viewer) -> None:
+    """Show what changed in the slice in view from one version to the other."""
+    open_dock(viewer).controller.comparing.show_map()

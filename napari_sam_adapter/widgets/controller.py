@@ -14,7 +14,9 @@ from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.class_choice import ClassChoice
+from napari_sam_adapter.widgets.comparing import Comparing
 from napari_sam_adapter.widgets.fetching import Fetching
+from napari_sam_adapter.widgets.filling import Filling
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.next_slice import NextSliceFinder
@@ -41,8 +43,10 @@ class DockController(QObject):
     classes : ClassChoice
     prompts : PromptLayers
     prediction : Prediction
+    filling : Filling
     retraining : Retraining
     next_slice : NextSliceFinder
+    comparing : Comparing
     fetching : Fetching
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
@@ -74,6 +78,8 @@ class DockController(QObject):
             lambda binding, index: self.prompts.in_slice(binding, index, self.classes.label),
             self,
         )
+        self.comparing = Comparing(viewer, session, self.layers, self)
+        self.filling = Filling(session, self.layers, self.prediction, self)
         self.retraining = Retraining(session, self.layers, self.recording, self)
         self.next_slice = NextSliceFinder(session, self.layers, self)
         self.fetching = Fetching(self)
@@ -83,8 +89,10 @@ class DockController(QObject):
         self.layers.failed.connect(self._on_failed)
         self.recording.said.connect(self.said)
         self.prediction.said.connect(self.said)
+        self.filling.said.connect(self.said)
         self.retraining.said.connect(self.said)
         self.next_slice.said.connect(self.said)
+        self.comparing.said.connect(self.said)
         self.fetching.said.connect(self.said)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)
@@ -262,6 +270,7 @@ class DockController(QObject):
         """
         self.prediction.cancel()
         self.fetching.cancel()
+        self.comparing.close()
         self.retraining.leave()
         self.session.close()
         self.recording.close()

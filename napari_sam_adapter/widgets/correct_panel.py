@@ -1,4 +1,4 @@
-"""Where the slices stand: the ruler, the counts, Accept, and the way to the next slice."""
+"""Where the slices stand: the ruler, the counts, Accept, Next slice and Fill between."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _SHOWN = (SliceState.PREDICTED, SliceState.CORRECTED, SliceState.ACCEPTED)
 
 
 class CorrectPanel(QWidget):
-    """The states of all slices, the state of the one in view, Accept and Next slice."""
+    """The states of all slices, the state of the one in view, and what may be done to them."""
 
     slice_requested = Signal(int)
     accept_requested = Signal()
     next_requested = Signal()
+    fill_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -30,13 +31,21 @@ class CorrectPanel(QWidget):
         self.legend.setWordWrap(True)
         self.accept_button = QPushButton("Accept slice")
         self.accept_button.setToolTip(
-            "This mask needs no change: train on it and keep it (Shift+A). Again to take it back."
+            "This mask needs no change: train on it and keep it. Again to take it back."
         )
         self.next_button = QPushButton("Next slice")
         self.next_button.setToolTip(
-            "Go to the slice where a correction would teach most (Shift+N): the model is unsure "
+            "Go to the slice where a correction would teach most: the model is unsure "
             "there, and nothing near it is corrected. Again for another one."
         )
+        self.fill_button = QPushButton("Fill between")
+        self.fill_button.setToolTip(
+            "Interpolate the shapes between the slices you have corrected or accepted; yours stay "
+            "as they are"
+        )
+        counts = QHBoxLayout()
+        counts.addWidget(self.legend, 1)
+        counts.addWidget(self.fill_button)
         row = QHBoxLayout()
         row.addWidget(self.accept_button, 1)
         row.addWidget(self.next_button, 1)
@@ -44,17 +53,19 @@ class CorrectPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.in_view)
         layout.addWidget(self.ruler)
-        layout.addWidget(self.legend)
+        layout.addLayout(counts)
         layout.addLayout(row)
         self.ruler.slice_requested.connect(self.slice_requested)
         self.accept_button.clicked.connect(self.accept_requested)
         self.next_button.clicked.connect(self.next_requested)
+        self.fill_button.clicked.connect(self.fill_requested)
         self.show_nothing()
 
     def show_nothing(self) -> None:
         """No layers are chosen."""
         self.ruler.hide()
         self.next_button.hide()
+        self.fill_button.hide()
         self.in_view.setText("Predict a slice, then correct its mask.")
         self.accept_button.setText("Accept slice")
         self._show_counts(Counter())
@@ -69,11 +80,16 @@ class CorrectPanel(QWidget):
         """Show all states, how unsure the predictions are, and describe the slice in view."""
         self.ruler.setVisible(len(states) > 1)
         self.next_button.setVisible(len(states) > 1)
+        self.fill_button.setVisible(len(states) > 1)
         self.ruler.set_states(states, current, uncertainty)
         self.in_view.setText(description)
         accepted = states[current] is SliceState.ACCEPTED
         self.accept_button.setText("Take back" if accepted else "Accept slice")
         self._show_counts(Counter(states))
+
+    def show_running(self, done: int, total: int) -> None:
+        """Let nothing be filled while slices are being written; see `Prediction.progressed`."""
+        self.fill_button.setEnabled(total == 0)
 
     def _show_counts(self, counts: Counter[SliceState]) -> None:
         parts = (

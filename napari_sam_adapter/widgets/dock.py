@@ -16,19 +16,24 @@ from napari_sam_adapter.project.home import default_folder
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session
+from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.widgets.binding import LayerBinding
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
+from napari_sam_adapter.widgets.compare_panel import ComparePanel
 from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.correct_panel import CorrectPanel
 from napari_sam_adapter.widgets.effort_plot import EffortPlot
-from napari_sam_adapter.widgets.keys import bind_keys
+from napari_sam_adapter.widgets.keys import Action, Keys
 from napari_sam_adapter.widgets.layers_panel import LayersPanel
+from napari_sam_adapter.widgets.log_dialog import LogDialog
 from napari_sam_adapter.widgets.models_panel import ModelsPanel
 from napari_sam_adapter.widgets.predict_panel import PredictPanel
+from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.project_panel import ProjectPanel
 from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
+from napari_sam_adapter.widgets.wiring import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,29 +66,35 @@ class SamAdapterDock(QWidget):
         super().__init__()
         # napari hands plugins a proxy whose layers are proxies too; they are compared by identity.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        session = session or Session(Project(default_folder()))
+        session = session or Session(
+            Project(default_folder()), device=preference("computing", "device") or "auto"
+        )
         self.controller = DockController(viewer, session, self)
         self.project_panel = ProjectPanel()
         self.layers_panel = LayersPanel(viewer)
         self.models_panel = ModelsPanel()
         self.versions_panel = VersionsPanel()
+        self.compare_panel = ComparePanel()
         self.predict_panel = PredictPanel()
         self.prompts_panel = PromptsPanel()
         self.classes_panel = ClassesPanel()
         self.correct_panel = CorrectPanel()
         self.retrain_panel = RetrainPanel()
         self.effort_plot = EffortPlot()
+        self.keys_line = QLabel()
+        self.keys_line.setWordWrap(True)
+        self.keys_line.setToolTip("Keys work in the viewer; Preferences, SAM Adapter changes them")
         self.message = QLabel(STARTING)
         self.message.setWordWrap(True)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._build_layout()
-        self._connect_signals()
-        bind_keys(viewer, self)
+        connect(self)
+        self.keys = Keys(viewer, self, self._actions(), self._show_keys)
         self.layers_panel.announce()
-        self._show_versions()
-        self._show_classes()
-        self._show_slices()
-        self._show_unfinished()
+        self.show_versions()
+        self.show_classes()
+        self.show_slices()
+        self.show_unfinished()
         self.controller.start_engine()
         self.is_open = True
         self.destroyed.connect(lambda *_: self.shutdown())
@@ -133,6 +144,7 @@ class SamAdapterDock(QWidget):
                 self._window.removeEventFilter(self)
             self._window = None
         self.layers_panel.stop_listening()
+        self.keys.close()
         self.controller.close()
         atexit.unregister(self.controller.session.close)
 
@@ -142,7 +154,7 @@ class SamAdapterDock(QWidget):
         column = QVBoxLayout(content)
         sections: Sequence[tuple[str, Sequence[QWidget]]] = (
             ("Project", (self.project_panel, self.layers_panel)),
-            ("Model", (self.models_panel, self.versions_panel)),
+            ("Model", (self.models_panel, self.versions_panel, self.compare_panel)),
             ("1 · Predict", (self.predict_panel, self.prompts_panel)),
             ("2 · Correct", (self.classes_panel, self.correct_panel)),
             ("3 · Retrain", (self.retrain_panel, self.effort_plot)),
@@ -153,6 +165,7 @@ class SamAdapterDock(QWidget):
             for panel in panels:
                 column.addWidget(panel)
             column.addWidget(_line())
+        column.addWidget(self.keys_line)
         column.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -167,85 +180,60 @@ class SamAdapterDock(QWidget):
         outer.addWidget(self.message)
         self.setMinimumWidth(300)
 
-    def _connect_signals(self) -> None:
+    def _actions(self) -> dict[str, Action]:
+        """Return what the keys do, by the names of `KEYS`."""
         controller = self.controller
-        layers, prediction = controller.layers, controller.prediction
-        self.layers_panel.labels_of = layers.labels_of
-        self.layers_panel.layers_chosen.connect(layers.choose)
-        self.models_panel.base_requested.connect(controller.choose_base)
-        self.models_panel.fetch_requested.connect(controller.fetching.start)
-        self.models_panel.cancel_requested.connect(controller.fetching.cancel)
-        controller.fetching.progressed.connect(self.models_panel.show_progress)
-        self.versions_panel.version_requested.connect(controller.activate)
-        self.versions_panel.load_requested.connect(controller.load_adapter_file)
-        self.versions_panel.export_requested.connect(controller.export_version)
-        self.versions_panel.description_requested.connect(controller.describe_version)
-        self.versions_panel.delete_requested.connect(controller.delete_version)
-        self.project_panel.folder_requested.connect(controller.open_project)
-        self.project_panel.image_requested.connect(controller.open_image)
-        self.project_panel.images = controller.images
-        self.predict_panel.slice_requested.connect(prediction.predict_slice)
-        self.predict_panel.all_requested.connect(prediction.predict_all)
-        self.predict_panel.cancel_requested.connect(prediction.cancel)
-        self.predict_panel.care_requested.connect(controller.set_care)
-        self.predict_panel.number_box.toggled.connect(prediction.number_objects)
-        self.correct_panel.accept_requested.connect(controller.toggle_accepted)
-        self.correct_panel.slice_requested.connect(self._on_slice_requested)
-        self.correct_panel.next_requested.connect(controller.next_slice.go)
-        self.prompts_panel.boxes_requested.connect(controller.add_boxes)
-        self.prompts_panel.points_requested.connect(controller.add_points)
-        self.prompts_panel.kind_requested.connect(controller.prompts.mark)
-        controller.prompts.kind_changed.connect(self.prompts_panel.show_kind)
-        self.classes_panel.class_requested.connect(controller.classes.choose)
-        self.classes_panel.add_requested.connect(controller.add_class)
-        self.classes_panel.rename_requested.connect(controller.rename_class)
-        self.classes_panel.recolor_requested.connect(controller.recolor_class)
-        self.classes_panel.remove_requested.connect(controller.remove_last_class)
-        controller.classes_changed.connect(self._show_classes)
-        controller.classes.selected.connect(self.classes_panel.show_selected)
-        self._connect_retraining()
-        controller.said.connect(self._on_said)
-        controller.engine_ready.connect(self._on_engine_ready)
-        controller.versions_changed.connect(self._show_versions)
-        layers.changed.connect(self._on_layers_changed)
-        layers.slices_changed.connect(self._show_slices)
-        prediction.progressed.connect(self.predict_panel.show_progress)
+        return {
+            "predict_slice": Action(
+                controller.prediction.predict_slice, self.predict_panel.slice_button
+            ),
+            "accept_slice": Action(controller.toggle_accepted, self.correct_panel.accept_button),
+            "next_slice": Action(controller.next_slice.go, self.correct_panel.next_button),
+            "blink": Action(controller.comparing.blink, self.compare_panel.blink_button),
+            "retrain": Action(self.retrain_panel.request, self.retrain_panel.button),
+        }
 
-    def _connect_retraining(self) -> None:
-        panel, retraining = self.retrain_panel, self.controller.retraining
-        panel.retrain_requested.connect(retraining.start)
-        panel.stop_requested.connect(retraining.stop)
-        panel.resume_requested.connect(retraining.resume)
-        panel.discard_requested.connect(retraining.discard)
-        retraining.changed.connect(panel.show_training)
-        retraining.reported.connect(panel.show_event)
-        retraining.changed.connect(lambda running: self._show_unfinished())
-        self.controller.session.project_changed.connect(self._show_unfinished)
+    def _show_keys(self, line: str, problem: str) -> None:
+        self.keys_line.setText(f"<small>{line}</small>")
+        if problem:
+            self.on_said(problem, True)
 
-    def _on_said(self, sentence: str, is_problem: bool) -> None:
+    def on_said(self, sentence: str, is_problem: bool) -> None:
+        """Show a sentence for the person."""
         self.message.setStyleSheet(f"color: {PROBLEM_COLOUR};" if is_problem else "")
         self.message.setText(sentence)
 
-    def _on_engine_ready(self, sentence: str) -> None:
+    def on_engine_ready(self, sentence: str) -> None:
+        """Say that the prediction process has started."""
         # The person may have clicked already; the answer to that matters more.
         if self.message.text() == STARTING:
-            self._on_said(sentence, False)
+            self.on_said(sentence, False)
 
-    def _on_slice_requested(self, position: int) -> None:
+    def on_slice_requested(self, position: int) -> None:
+        """Go to a slice, by its position among all."""
         binding = self.controller.binding
         if binding is not None:
             binding.show(binding.source.index_of(position))
 
-    def _on_layers_changed(self) -> None:
+    def show_log(self) -> None:
+        """Open the log of the last training run."""
+        log = self.controller.retraining.log
+        if log is not None:
+            LogDialog(log.text, str(log.path), self).show()
+
+    def on_layers_changed(self) -> None:
+        """Show which masks layer is worked on."""
         binding = self.controller.binding
         if binding is not None:
             self.layers_panel.choose_labels(binding.labels)
 
-    def _show_versions(self) -> None:
+    def show_versions(self) -> None:
+        """Show which versions there are, and what follows from the one in use."""
         store = self.controller.session.store
         versions = store.versions()
         active = self.controller.session.active
         self.versions_panel.show_versions(versions, active)
+        self.compare_panel.show_versions(versions, active, self.controller.comparing.other())
         self.project_panel.show_project(self.controller.session.project.folder)
         spec = base_model(self.controller.session.model().base)
         self.models_panel.show_base(spec.name)
@@ -256,9 +244,10 @@ class SamAdapterDock(QWidget):
         self.retrain_panel.advanced.show_version(spec.adapter.conditions, own, upright)
         self._show_choices()
         if store.unreadable:
-            self._on_said(store.unreadable[0], True)
+            self.on_said(store.unreadable[0], True)
 
-    def _show_unfinished(self) -> None:
+    def show_unfinished(self) -> None:
+        """Offer to resume a run that was interrupted."""
         plan = self.controller.retraining.unfinished()
         self.retrain_panel.show_unfinished(0 if plan is None else plan.n_slices)
 
@@ -268,12 +257,14 @@ class SamAdapterDock(QWidget):
             session.knows_mirror_images, session.views > 1, len(session.classes) == 1
         )
 
-    def _show_classes(self) -> None:
+    def show_classes(self) -> None:
+        """Show the classes, and the one that is painted with."""
         self._show_choices()
         self.classes_panel.show_classes(self.controller.session.classes)
         self.classes_panel.show_selected(self.controller.classes.label)
 
-    def _show_slices(self) -> None:
+    def show_slices(self) -> None:
+        """Show where the slices stand."""
         binding = self.controller.binding
         if binding is None or not binding.is_alive:
             self.correct_panel.show_nothing()
@@ -297,14 +288,18 @@ class SamAdapterDock(QWidget):
         """Describe the slice in view: where it is, what happened to it, who predicted it."""
         index = binding.source.index_of(position)
         state = binding.tracker.state(index)
-        text = f"{binding.source.describe(index).capitalize()}: {state.value}"
+        where = binding.source.describe(index).capitalize()
+        text = f"{where}: {state.value}"
         adapter = binding.tracker.adapter_of(index)
         if adapter is not None and state is not SliceState.UNTOUCHED:
             name = self.controller.session.adapter_name(adapter)
             confidence = binding.tracker.confidence_of(index)
             if confidence is not None:
                 name += f", confidence {confidence:.0%}"
-            text += f" by {name}" if state is SliceState.PREDICTED else f" (predicted by {name})"
+            done = "filled" if adapter == FILLED else "predicted"
+            if state is SliceState.PREDICTED:
+                return f"{where}: {done} by {name}"
+            text += f" ({done} by {name})"
         return text
 
 

@@ -19,6 +19,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.widgets.trouble import sentence_of, show_trouble
 
 LOGGER = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ LOGGER = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Failure:
     message: str
+    details: str
 
 
 class _Described(partial[Iterator[Any]]):
@@ -98,6 +100,8 @@ class Job(QObject):
     def _on_yielded(self, event: Any) -> None:
         if isinstance(event, _Failure):
             self.failed.emit(event.message)
+            if event.details:
+                show_trouble(self, event.message, event.details)
         else:
             self.event_reported.emit(event)
 
@@ -114,7 +118,8 @@ def _guarded(holder: list[Callable[[], Iterable[Any]]]) -> Iterator[Any]:
     try:
         yield from holder.pop()()
     except SamAdapterError as error:
-        yield _Failure(str(error))
+        yield _Failure(str(error), error.details)
     except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a message
-        LOGGER.error("unexpected error in a background job\n%s", traceback.format_exc())
-        yield _Failure(f"An unexpected error happened: {type(error).__name__}: {error}")
+        details = traceback.format_exc()
+        LOGGER.error("unexpected error in a background job\n%s", details)
+        yield _Failure(sentence_of(error), details)

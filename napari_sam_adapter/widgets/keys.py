@@ -2,58 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari.layers import Image, Labels, Layer
+from napari.utils.key_bindings import coerce_keybinding
 
+from napari_sam_adapter.widgets.preferences import on_preferences_changed, preference
 from napari_sam_adapter.widgets.prompt_layers import is_prompt_layer
+from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
     import napari
+    from qtpy.QtWidgets import QWidget
 
     from napari_sam_adapter.widgets.dock import SamAdapterDock
 
+# What is done, its usual key, and what the dock's line of keys calls it; the names are those of the
+# manifest's configurations.
 KEYS = {
-    "Shift-P": "predict the slice in view",
-    "Shift-A": "accept the slice in view, or take that back",
-    "Shift-N": "go to the slice where a correction would teach most",
-    "Shift-R": "retrain on the corrected and accepted slices",
+    "predict_slice": ("Shift-P", "predict"),
+    "accept_slice": ("Shift-A", "accept"),
+    "next_slice": ("Shift-N", "next"),
+    "blink": ("Shift-B", "before / after"),
+    "retrain": ("Shift-R", "retrain"),
 }
 
 
-def bind_keys(viewer: napari.Viewer, dock: SamAdapterDock) -> None:
-    """Bind `KEYS` on the viewer and on its layers; they do nothing once the dock is closed."""
-    actions: dict[str, Callable[[], None]] = {
-        "Shift-P": dock.controller.prediction.predict_slice,
-        "Shift-A": dock.controller.toggle_accepted,
-        "Shift-N": dock.controller.next_slice.go,
-        "Shift-R": dock.retrain_panel.request,
-    }
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a key does.
 
-    def bind_on(target: Any, keys: Iterable[str] = tuple(KEYS)) -> None:
-        for key in keys:
-            target.bind_key(key, _handler(actions[key], dock), overwrite=True)
+    Attributes
+    ----------
+    act : callable
+    button : QWidget
+        That does the same; its tooltip names the key.
+    """
 
-    def bind_on_layer(layer: Layer) -> None:
+    act: Callable[[], None]
+    button: QWidget
+
+
+class Keys:
+    """The keys of one dock, as Preferences say; they do nothing once the dock is closed.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    dock : SamAdapterDock
+    actions : mapping of str to Action
+        By the names in `KEYS`.
+    show : callable
+        Called with the line of keys, and a sentence where Preferences cannot be followed.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        dock: SamAdapterDock,
+        actions: Mapping[str, Action],
+        show: Callable[[str, str], None],
+    ) -> None:
+        self._viewer, self._dock, self._actions, self._show = viewer, dock, actions, show
+        self._tips = {name: action.button.toolTip() for name, action in actions.items()}
+        self._bound: WeakSet[Any] = WeakSet()
+        self.keys: dict[str, str] = {}
+        self._stop = on_preferences_changed("keys", self.bind)
+        dock.controller.prompts.layer_taken.connect(self._bind_on_layer)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        self.bind()
+
+    def bind(self) -> None:
+        """Bind the keys as Preferences have them now."""
+        for target in self._bound:
+            for key in self.keys.values():
+                target.bind_key(key, None, overwrite=True)
+        self._bound.clear()
+        self.keys, problem = _chosen()
+        self._bind_on(self._viewer)
+        for layer in self._viewer.layers:
+            self._bind_on_layer(layer)
+        for name, action in self._actions.items():
+            tip = self._tips[name]
+            key = self.keys[name].replace("-", "+")
+            action.button.setToolTip(f"{tip} ({key})" if tip else key)
+        self._show(self._line(), problem)
+
+    def _line(self) -> str:
+        pairs = ((self.keys[name].replace("-", "+"), what) for name, (_, what) in KEYS.items())
+        return " · ".join(f"{key} {what}" for key, what in pairs)
+
+    def close(self) -> None:
+        """Let go of the viewer and of Preferences."""
+        self._stop()
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+
+    def _bind_on(self, target: Any, names: Iterable[str] = tuple(KEYS)) -> None:
+        for name in names:
+            target.bind_key(self.keys[name], self._handler(name), overwrite=True)
+        self._bound.add(target)
+
+    def _bind_on_layer(self, layer: Layer) -> None:
         # Other layers have tools of their own on these keys.
         if isinstance(layer, Image | Labels):
-            bind_on(layer)
+            self._bind_on(layer)
         elif is_prompt_layer(layer):
-            bind_on(layer, ["Shift-P"])  # predicting is what follows a box
+            self._bind_on(layer, ["predict_slice"])  # predicting is what follows a box
 
-    bind_on(viewer)
-    for layer in viewer.layers:
-        bind_on_layer(layer)
-    dock.controller.prompts.layer_taken.connect(bind_on_layer)
-    viewer.layers.events.inserted.connect(
-        lambda event: bind_on_layer(event.value) if dock.is_open else None
-    )
+    def _on_inserted(self, event: Any) -> None:
+        self._bind_on_layer(event.value)
+
+    def _handler(self, name: str) -> Callable[[Any], None]:
+        act = guarded(self._dock, self._actions[name].act)
+
+        def handle(_: Any) -> None:
+            if self._dock.is_open:
+                act()
+
+        return handle
 
 
-def _handler(action: Callable[[], None], dock: SamAdapterDock) -> Callable[[Any], None]:
-    def handle(_: Any) -> None:
-        if dock.is_open:
-            action()
-
-    return handle
+def _chosen() -> tuple[dict[str, str], str]:
+    """Return the key of each action, and a sentence where Preferences cannot be followed."""
+    keys: dict[str, str] = {}
+    problems = []
+    for name, (usual, _) in KEYS.items():
+        wanted = str(preference("keys", name) or usual).strip()
+        key = str(coerce_keybinding(wanted.replace("+", "-"))).replace("+", "-")
+        if not key or key.endswith("-"):
+            problems.append(f"{wanted!r} is no key")
+            key = usual
+        if key in keys.values():
+            problems.append(f"{wanted} has another meaning already")
+            key = usual
+        keys[name] = key
+    if not problems:
+        return keys, ""
+    return keys, f"In Preferences, {'; '.join(problems)}. The usual key is used."

@@ -10,6 +10,7 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_sam_adapter.widgets.comparing import only_shows
 from napari_sam_adapter.widgets.sizes import let_shrink
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class LayersPanel(QWidget):
         return [
             (layer.name, layer)
             for layer in reversed(self._viewer.layers)
-            if isinstance(layer, kind)
+            if isinstance(layer, kind) and not only_shows(layer)
         ]
 
     def _on_image_chosen(self, image: Image | None) -> None:

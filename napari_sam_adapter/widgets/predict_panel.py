@@ -34,7 +34,7 @@ class PredictPanel(QWidget):
         super().__init__(parent)
         self.slice_button = QPushButton("Predict slice")
         self.slice_button.setToolTip(
-            "Predict the slice in view, from its boxes and points if there are any (Shift+P)"
+            "Predict the slice in view, from its boxes and points if there are any"
         )
         self.all_button = QPushButton("Predict all")
         self.all_button.setToolTip(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from napari_sam_adapter.volume import connected_objects
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.volume import SliceIndex
@@ -24,8 +24,31 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
 
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Slices to write in the background, by whatever means.
+
+    Attributes
+    ----------
+    events : callable
+        Called in a worker thread with a callable that tells whether to stop; returns an iterable
+        of `SlicePredicted` and `SliceSkipped`.
+    n_wanted : int
+        How many of them.
+    description : str
+        What runs, for napari's question before it closes.
+    summary : callable
+        Makes the sentence at the end from how many slices are done.
+    """
+
+    events: Callable[[Callable[[], bool]], Iterable[SlicePredicted | SliceSkipped]]
+    n_wanted: int
+    description: str
+    summary: Callable[[int], str]
+
+
 class Prediction(QObject):
-    """One prediction job at a time, written into the layers it was started for.
+    """One job at a time that writes slices, into the layers it was started for.
 
     Attributes
     ----------
@@ -47,14 +70,13 @@ class Prediction(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._layers, self._prompts_in = session, layers, prompts_in
-        self._prompts = NO_PROMPTS
         self._job: Job | None = None
         self._binding: LayerBinding | None = None
+        self._deed: Deed | None = None
         self._stop = self._failed = self._once_more = False
         # What training has said must stay readable when the slice in view is predicted after it.
         self._quiet = False
-        self._model_name = ""
-        self._n_done = self._n_wanted = 0
+        self._n_done = 0
         self._skipped: list[str] = []
         self._number_objects = False
         self._least: tuple[float, SliceIndex] | None = None
@@ -119,29 +141,42 @@ class Prediction(QObject):
         indices: Sequence[SliceIndex],
         prompts: Prompts = NO_PROMPTS,
     ) -> None:
-        if self._job is not None:
-            raise ImageError("A prediction is running already; wait for it, or cancel it.")
-        self._stop = self._failed = self._quiet = False
-        self._model_name, self._prompts = self._session.active_name, prompts
-        self._binding, self._skipped, self._least = binding, [], None
-        self._n_done, self._n_wanted = 0, len(indices)
+        name, wanted = self._session.active_name, len(indices)
         model, source, predictor = self._session.model(), binding.source, self._session.predictor
-        job = Job(
-            lambda: predict_slices(predictor, source, indices, model, lambda: self._stop, prompts),
-            f"predicting {len(indices)} slices",
-            self.cancel,
-            self,
+        deed = Deed(
+            lambda should_stop: predict_slices(
+                predictor, source, indices, model, should_stop, prompts
+            ),
+            wanted,
+            f"predicting {wanted} slices",
+            lambda done: self._summary(binding, done, wanted, name, prompts),
         )
+        self.start(binding, deed)
+
+    def start(self, binding: LayerBinding, deed: Deed) -> None:
+        """Write slices in the background; `cancel` ends it after the slice it is at.
+
+        Raises
+        ------
+        ImageError
+            If something runs already.
+        """
+        if self._job is not None:
+            raise ImageError("Slices are being predicted or filled; wait for it, or cancel it.")
+        self._stop = self._failed = self._quiet = False
+        self._binding, self._deed, self._skipped, self._least = binding, deed, [], None
+        self._n_done = 0
+        job = Job(lambda: deed.events(lambda: self._stop), deed.description, self.cancel, self)
         job.event_reported.connect(self._on_slice_done)
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
         self._job = job
-        self.progressed.emit(0, len(indices))
+        self.progressed.emit(0, deed.n_wanted)
         job.start()
 
     def _on_slice_done(self, event: SlicePredicted | SliceSkipped) -> None:
-        binding = self._binding
-        if binding is None or not binding.is_alive:
+        binding, deed = self._binding, self._deed
+        if deed is None or binding is None or not binding.is_alive:
             self._stop = True
             return
         self._n_done += 1
@@ -153,7 +188,7 @@ class Prediction(QObject):
         except ImageError as error:
             self._stop = True
             self._on_failed(str(error))
-        self.progressed.emit(self._n_done, self._n_wanted)
+        self.progressed.emit(self._n_done, deed.n_wanted)
 
     def _apply(self, binding: LayerBinding, event: SlicePredicted) -> None:
         if event.confidence is not None:
@@ -168,31 +203,35 @@ class Prediction(QObject):
         self.said.emit(message, True)
 
     def _on_finished(self) -> None:
-        binding, done, wanted = self._binding, self._n_done, self._n_wanted
-        self._job = self._binding = None
+        binding, deed, done = self._binding, self._deed, self._n_done
+        self._job = self._binding = self._deed = None
         self.progressed.emit(0, 0)
+        if deed is None:
+            return
         if binding is not None and not binding.is_alive:
             self.said.emit(
-                f"The image or masks layer was deleted; {done} of {wanted} slices were predicted.",
+                f"The image or masks layer was deleted; {done} of {deed.n_wanted} slices were "
+                "done.",
                 True,
             )
         elif done and not self._failed and not self._quiet:
-            self.said.emit(self._summary(binding, done, wanted), bool(self._skipped))
+            self.said.emit(deed.summary(done), bool(self._skipped))
         if self._once_more:
             self._once_more = False
             self.predict_slice_again()
 
-    def _summary(self, binding: LayerBinding | None, done: int, wanted: int) -> str:
-        name = self._model_name
+    def _summary(
+        self, binding: LayerBinding, done: int, wanted: int, name: str, prompts: Prompts
+    ) -> str:
         if self._skipped:
             more = f" and {len(self._skipped) - 1} more" if len(self._skipped) > 1 else ""
             return f"{done - len(self._skipped)} slices predicted. Skipped {self._skipped[0]}{more}"
         if done < wanted:
             return f"Cancelled: {done} of {wanted} slices were predicted by {name}."
         what = "Predicted" if wanted == 1 else f"{done} slices predicted"
-        if self._prompts:
-            what = f"{what} from {_describe(self._prompts)}"
-        if self._least is not None and binding is not None:
+        if prompts:
+            what = f"{what} from {_describe(prompts)}"
+        if self._least is not None:
             confidence, index = self._least
             least = f"least sure of {binding.source.describe(index)},"
             name = f"{name} ({'confidence' if wanted == 1 else least} {confidence:.0%})"

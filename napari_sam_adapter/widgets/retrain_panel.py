@@ -18,6 +18,7 @@ from napari_sam_adapter.training.events import (
 )
 from napari_sam_adapter.training.presets import USUAL_MINUTES
 from napari_sam_adapter.widgets.advanced_settings import AdvancedSettings
+from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.sizes import let_shrink
 from napari_sam_adapter.widgets.training_curve import TrainingCurve
 
@@ -60,13 +61,14 @@ class RetrainPanel(QWidget):
     ----------
     retrain_requested : Signal(object)
         A `RetrainSettings`.
-    stop_requested, resume_requested, discard_requested : Signal()
+    stop_requested, resume_requested, discard_requested, log_requested : Signal()
     """
 
     retrain_requested = Signal(object)
     stop_requested = Signal()
     resume_requested = Signal()
     discard_requested = Signal()
+    log_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -109,15 +111,32 @@ class RetrainPanel(QWidget):
         self.unfinished.resume_button.clicked.connect(self.resume_requested)
         self.unfinished.discard_button.clicked.connect(self.discard_requested)
         self.curve = TrainingCurve()
-        self.curve.hide()
+        self.log_button = QPushButton("Log…")
+        self.log_button.setToolTip("What the last training run reported")
+        self.log_button.clicked.connect(self.log_requested)
+        for shown_later in (self.curve, self.log_button):
+            shown_later.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for settings in (self.unfinished, self.ready, self._form.native, self.advanced):
             layout.addWidget(settings)
-        for widget in (self.button, self._running, self.curve):
+        for widget in (self.button, self._running, self.curve, self.log_button):
             layout.addWidget(widget)
+        self.button.setToolTip(
+            "Train the next adapter version on the corrected and accepted slices. While it trains: "
+            "end now and keep the best state so far"
+        )
+        self._begin_as_preferred()
         self.show_ready(0)
         self.show_training(False)
+
+    def _begin_as_preferred(self) -> None:
+        gear, minutes, others = (
+            preference("training", key) for key in ("gear", "minutes", "learn_from_other_images")
+        )
+        self.gear_box.value = gear or self.gear_box.value
+        self.minutes_box.value = minutes or self.minutes_box.value
+        self.advanced.others_box.setChecked(others is not False)
 
     def settings(self) -> RetrainSettings:
         """Return the settings as they stand."""
@@ -160,11 +179,6 @@ class RetrainPanel(QWidget):
         self._is_training = training
         self.button.setText("Stop" if training else "Retrain")
         self.button.setEnabled(True)
-        self.button.setToolTip(
-            "End now and keep the best state so far"
-            if training
-            else "Train the next adapter version on the corrected and accepted slices (Shift+R)"
-        )
         # The settings make room for the curve; they could not be changed now anyway.
         self._form.native.setVisible(not training)
         self.advanced.setVisible(not training)
@@ -174,6 +188,7 @@ class RetrainPanel(QWidget):
             self.time_left.setText("starting…")
             self.curve.clear()
             self.curve.show()
+            self.log_button.show()
 
     def show_event(self, event: object) -> None:
         """Show an event of the training run."""

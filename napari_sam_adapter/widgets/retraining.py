@@ -12,16 +12,17 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan, unfinished_runs
+from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of, with_other_images
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
+from napari_sam_adapter.retrain_words import held_back, started, summary
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from napari_sam_adapter.adapter_version import AdapterVersion
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -53,6 +54,8 @@ class Retraining(QObject):
         Training started or ended.
     reported : Signal(object)
         An event of the run.
+    log : RunLog or None
+        Of the run that goes on, or the last one.
     version_made : Signal()
         A new version is saved and in use.
     """
@@ -77,6 +80,7 @@ class Retraining(QObject):
         self._is_saved = False
         self._job: Job | None = None
         self._trouble = ""
+        self.log: RunLog | None = None
 
     @property
     def is_running(self) -> bool:
@@ -95,7 +99,7 @@ class Retraining(QObject):
         plan, others = self._plan(request), settings.learns_from_others
         self._binding, self._noted = self._layers.binding, None
         self._launch(lambda: self._events(request, plan, others))
-        self.said.emit(_started(request.images), False)
+        self.said.emit(started(request.images), False)
 
     def unfinished(self) -> RunPlan | None:
         """Return the run that a closed or killed window has left behind, if there is one."""
@@ -144,6 +148,7 @@ class Retraining(QObject):
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
         self._job, self._is_saved = job, False
+        self.log = RunLog(self._session.project.folder / "logs")
         self._session.trainer.allow()
         self.changed.emit(True)
         job.start()
@@ -198,6 +203,8 @@ class Retraining(QObject):
             self._on_begun(event)
             return
         self.reported.emit(event)
+        if self.log is not None:
+            self.log.event(event)
         if isinstance(event, TrainingFinished):
             self._trouble = event.message
         if isinstance(event, AdapterSaved):
@@ -237,7 +244,7 @@ class Retraining(QObject):
             with contextlib.suppress(StorageError):
                 run = RunFolder(project.folder, plan)
                 request.checkpoint = run.checkpoint
-            yield _Begun(plan, run, _started(request.images), missed)
+            yield _Begun(plan, run, started(request.images), missed)
         yield from self._session.retrain(request)
 
     def _on_begun(self, begun: _Begun) -> None:
@@ -263,7 +270,7 @@ class Retraining(QObject):
             self._recording.note(binding, "trained", details)
         self._is_saved = True
         if not version.verdict.promoted:
-            self.said.emit(_held_back(version, self._session.active_name), True)
+            self.said.emit(held_back(version, self._session.active_name), True)
             return
         if not self._session.is_in_use(version):
             self.said.emit(
@@ -272,15 +279,20 @@ class Retraining(QObject):
                 True,
             )
             return
-        said = " ".join(filter(None, (_summary(version), self._trouble)))
+        said = " ".join(filter(None, (summary(version), self._trouble)))
         self.said.emit(said, bool(self._trouble))
         self.version_made.emit()
 
     def _on_failed(self, message: str) -> None:
+        if self.log is not None:
+            self.log.write(message)
         self.said.emit(f"{message} The version in use has not changed.", True)
 
     def _on_finished(self) -> None:
         self._job = None
+        written = self._session.trainer.last_log
+        if self.log is not None and written:
+            self.log.write(f"The process wrote:\n{written}")
         run, self._run = self._run, None
         if run is not None:
             # What failed after a checkpoint may go better another time.
@@ -289,39 +301,3 @@ class Retraining(QObject):
             else:
                 run.leave()
         self.changed.emit(False)
-
-
-def _started(images: Sequence[MarkedImage]) -> str:
-    here, others = len(images[0].masks), images[1:]
-    slices = "1 slice" if here == 1 else f"{here} slices"
-    if others:
-        what = "another image" if len(others) == 1 else f"{len(others)} other images"
-        slices += f" here and {sum(len(one.masks) for one in others)} of {what} of the project"
-    return f"Retraining on {slices}. Go on working."
-
-
-def _summary(version: AdapterVersion) -> str:
-    training = version.card.training
-    before, after = training["held_out_dice_before"], training["held_out_dice_after"]
-    if before is None:
-        score = "Too few slices to hold one out, so there is no score yet."
-    else:
-        score = (
-            f"Dice on {training['n_held_out']} held-out: {before:.2f} before, {after:.2f} after."
-        )
-    classes = training.get("held_out_dice_classes", {})
-    if len(version.card.class_names) > 1 and classes:
-        score += f" By class: {', '.join(f'{name} {dice:.2f}' for name, dice in classes.items())}."
-    how = {
-        "completed": "is trained and in use",
-        "stopped": "holds the best state before you stopped, and is in use",
-        "diverged": "holds the best state before training broke down, and is in use",
-    }[training["ended"]]
-    return f"v{version.number} {how}. {score}"
-
-
-def _held_back(version: AdapterVersion, in_use: str) -> str:
-    return (
-        f"v{version.number} is held back, and {in_use} stays in use. {version.verdict.reason} "
-        "Click it in the list of versions to use it all the same, or correct more and retrain."
-    )

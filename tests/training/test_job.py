@@ -14,8 +14,9 @@ from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.training import step
 from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.training.events import TrainingFinished, TrainingStarted
+from napari_sam_adapter.training.events import StepReport, TrainingFinished, TrainingStarted
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
+from napari_sam_adapter.training.summary import Curve
 
 
 def job(samples, out: Path, *, gear: str = "quick", steps: int = 2, **values) -> TrainingJob:
@@ -47,6 +48,10 @@ def test_the_summary_in_the_file_tells_what_was_done(samples, tmp_path):
     assert (summary["n_slices"], summary["n_training"], summary["n_held_out"]) == (7, 6, 1)
     assert (summary["steps"], summary["ended"], summary["source"]) == (2, "completed", "tests")
     assert summary["slices"] == [sample.name for sample in samples[:7]]
+    digests = [[sample.digest, sample.labels_digest] for sample in samples[:7]]
+    assert summary["masks"] == digests
+    assert [step for step, _ in summary["curve"]["loss"]] == [1, 2]
+    assert summary["curve"]["held_out_dice"][0] == [0, summary["held_out_scores"][0][1]]
     ((name, before, after),) = summary["held_out_scores"]
     assert name in summary["slices"]
     assert before == pytest.approx(summary["held_out_dice_before"], abs=1e-4)
@@ -118,3 +123,13 @@ def test_a_run_that_diverges_at_once_says_so(samples, tmp_path, monkeypatch):
     monkeypatch.setattr(step, "mask_loss", lambda logits, *_: logits.sum() * math.nan)
     with pytest.raises(TrainingError, match="no longer a number"):
         list(run_job(job(samples[:1], tmp_path / "a.safetensors")))
+
+
+def test_a_long_curve_is_kept_as_a_hundred_means():
+    curve = Curve()
+    for number in range(1, 1001):
+        curve.add(StepReport(number, loss=number, progress=0.0, seconds=0.0, seconds_left=0.0))
+    losses = curve.described()["loss"]
+    assert len(losses) == 100
+    assert losses[0] == [10, 5.5]
+    assert losses[-1] == [1000, 995.5]

@@ -60,9 +60,8 @@ def test_an_empty_slice_is_never_the_one_that_judges(seed):
     slices = [replace(sample, image=rng.random((8, 8))) for sample in samples]
     digests = [sample.digest for sample in slices]
     met = History(frozenset(digests[:2]), frozenset(digests[4:5]))
-    assert (
-        split_samples(slices, rng, history=met).held_out == []
-    )  # half of one new slice with an object is none
+    held_out = split_samples(slices, rng, history=met).held_out
+    assert held_out == []  # half of one new slice with an object is none
 
 
 def test_what_was_held_out_before_is_held_out_again_and_new_slices_are_learned_from():

@@ -42,7 +42,8 @@ def test_the_dock_stands_in_the_layers_segment_menu(viewer):
 def test_the_palette_offers_predicting_accepting_going_on_and_retraining():
     manifest = PluginManifest.from_distribution(NAME)
     titles = {command.id: command.title for command in manifest.contributions.commands}
-    for command in ("predict_slice", "predict_all", "accept_slice", "next_slice", "retrain"):
+    own = "predict_slice predict_all accept_slice next_slice fill_between blink change_map retrain"
+    for command in own.split():
         assert titles[f"{NAME}.{command}"].startswith("SAM Adapter: ")
         assert callable(getattr(commands, command))
 

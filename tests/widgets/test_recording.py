@@ -414,3 +414,17 @@ def test_an_image_that_is_gone_is_named_and_the_rest_is_learned_from(
     second.wait_for_training()
     assert any("image is left out: " in sentence for sentence in said)
     assert second.controller.session.active.card.training["n_slices"] == 1
+
+
+def test_the_journal_says_from_which_box_a_slice_was_predicted(open_person, polyps, folder):
+    person = opened(open_person, polyps)
+    person.predict()
+    person.wait_for_record()
+    person.dock.prompts_panel.boxes_button.click()
+    boxes = person.viewer.layers.selection.active
+    boxes.add_rectangles(np.array([[0, 20, 10], [0, 20, 50], [0, 60, 50], [0, 60, 10]]))
+    person.predict()
+    person.dock.shutdown()
+    (journal,) = folder.glob("images/*/journal.jsonl")
+    last = [event for event in read_journal(journal).events if event.do == "predicted"][-1]
+    assert last.details["boxes"] == [[10.0, 20.0, 50.0, 60.0]]

@@ -1,0 +1,151 @@
+"""Fill the slices between corrected ones by interpolating their shapes, in the background."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.engine.predictor import SlicePredicted
+from napari_sam_adapter.errors import ImageError, SamAdapterError
+from napari_sam_adapter.fill_between import fill_between
+from napari_sam_adapter.slice_history import FILLED
+from napari_sam_adapter.widgets.prediction import Deed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.widgets.binding import LayerBinding
+    from napari_sam_adapter.widgets.layer_choice import LayerChoice
+    from napari_sam_adapter.widgets.prediction import Prediction
+
+_CORRECT_TWO = "Correct a slice before and one after those that are to be filled."
+_FILLABLE = (SliceState.UNTOUCHED, SliceState.PREDICTED)
+_KNOWN = (SliceState.CORRECTED, SliceState.ACCEPTED)
+
+
+class Filling(QObject):
+    """Starts fillings as jobs of `Prediction`, which write slices and can be cancelled.
+
+    Attributes
+    ----------
+    said : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong.
+    """
+
+    said = Signal(str, bool)
+
+    def __init__(
+        self,
+        session: Session,
+        layers: LayerChoice,
+        prediction: Prediction,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._layers, self._prediction = session, layers, prediction
+
+    def fill(self) -> None:
+        """Fill what is untouched or predicted between the person's slices along a slider."""
+        try:
+            if self._layers.image is not None and self._layers.binding is None:
+                raise ImageError(f"There are no masks yet. {_CORRECT_TWO}")
+            binding = self._layers.need()
+            binding.check_known()
+            axis = _axis_in_use(binding)
+            known, wanted = self._sort(binding, axis)
+            here, spacing_yx = binding.index_in_view(), _pixel_size(binding)
+            summary = _summary(len(wanted), len(known))
+
+            def events(should_stop: Callable[[], bool]) -> Iterator[SlicePredicted]:
+                for position, labels in _filled(known, wanted, spacing_yx):
+                    if should_stop():
+                        return
+                    yield SlicePredicted(_at(here, axis, position), labels, FILLED, None, 0.0)
+
+            deed = Deed(events, len(wanted), f"filling {len(wanted)} slices", summary)
+            self._prediction.start(binding, deed)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+
+    def _sort(self, binding: LayerBinding, axis: int) -> tuple[dict[int, np.ndarray], list[int]]:
+        """Return the person's slices along an axis, and the positions that lie open between them.
+
+        Where there is one class, any label is the object (as in training), and is filled as 1.
+        """
+        tracker, here = binding.tracker, binding.index_in_view()
+        states = {
+            position: tracker.state(_at(here, axis, position))
+            for position in range(binding.source.slider_shape[axis])
+        }
+        mine = [position for position, state in states.items() if state in _KNOWN]
+        if len(mine) < 2:
+            so_far = "One slice" if mine else "No slice"
+            raise ImageError(
+                f"{so_far} along the slider in use is corrected or accepted so far. {_CORRECT_TWO}"
+            )
+        between = range(mine[0], mine[-1])
+        wanted = [position for position in between if states[position] in _FILLABLE]
+        if not wanted:
+            raise ImageError(
+                "Between the slices you have corrected or accepted none is open; nothing to fill."
+            )
+        one_class = len(self._session.classes) == 1
+        known = {}
+        for position in mine:
+            labels = binding.labels_of(_at(here, axis, position))
+            known[position] = (labels != 0).astype(np.uint8) if one_class else labels.copy()
+        return known, wanted
+
+
+def _axis_in_use(binding: LayerBinding) -> int:
+    """Return the slider axis of the image that napari highlights; else the last one.
+
+    Raises
+    ------
+    ImageError
+        If there is none.
+    """
+    n_sliders = len(binding.source.slider_shape)
+    if not n_sliders:
+        raise ImageError("A single picture has no slices between which anything could be filled.")
+    dims = binding.viewer.dims
+    axis = int(dims.last_used) - (dims.ndim - binding.image.ndim)
+    return axis if 0 <= axis < n_sliders else n_sliders - 1
+
+
+def _filled(
+    known: Mapping[int, np.ndarray], wanted: list[int], spacing_yx: tuple[float, float]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Fill gap after gap, so that memory holds the slices of one."""
+    for before, after in pairwise(sorted(known)):
+        gap = [position for position in wanted if before < position < after]
+        ends = {before: known[before], after: known[after]}
+        yield from fill_between(ends, gap, spacing_yx).items()
+
+
+def _pixel_size(binding: LayerBinding) -> tuple[float, float]:
+    height, width = (abs(float(size)) for size in binding.image.scale[-2:])
+    return height, width
+
+
+def _at(index: SliceIndex, axis: int, position: int) -> SliceIndex:
+    return (*index[:axis], position, *index[axis + 1 :])
+
+
+def _summary(n_wanted: int, n_known: int) -> Callable[[int], str]:
+    def summary(done: int) -> str:
+        if done < n_wanted:
+            return f"Cancelled: {done} of {n_wanted} slices were filled."
+        slices = "1 slice" if done == 1 else f"{done} slices"
+        return (
+            f"Filled {slices} between {n_known} corrected ones; look through them, correct what is "
+            "wrong, and accept the others."
+        )
+
+    return summary

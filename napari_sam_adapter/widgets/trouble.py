@@ -1,0 +1,88 @@
+"""What a person sees of an error of the program: a sentence, what was kept, details to copy."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt
+from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
+
+from napari_sam_adapter.errors import SamAdapterError
+
+LOGGER = logging.getLogger(__name__)
+KEPT = (
+    "Your masks and corrections are kept: what was painted is in the project folder. You can go on "
+    "working; if it happens again, send the details to the developers."
+)
+
+
+class TroubleDialog(QMessageBox):
+    """Says what happened and what was kept; a button copies the details. Blocks nothing.
+
+    Parameters
+    ----------
+    sentence : str
+    details : str
+        For developers: a traceback, or the log of a process.
+    """
+
+    def __init__(self, sentence: str, details: str, parent: QWidget | None = None) -> None:
+        super().__init__(QMessageBox.Icon.Warning, "SAM Adapter", sentence, parent=parent)
+        self.details = details
+        self.setInformativeText(KEPT)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setModal(False)
+        self.close_button = self.addButton(QMessageBox.StandardButton.Close)
+        self.copy_button = QPushButton("Copy details")
+        self.addButton(self.copy_button, QMessageBox.ButtonRole.ActionRole)
+        # A message box closes on any of its buttons.
+        self.copy_button.clicked.disconnect()
+        self.copy_button.clicked.connect(self.copy)
+
+    def copy(self) -> None:
+        """Put sentence and details on the clipboard."""
+        QApplication.clipboard().setText(f"{self.text()}\n\n{self.details}")
+        self.copy_button.setText("Copied")
+
+
+def show_trouble(asker: QObject | None, sentence: str, details: str) -> TroubleDialog:
+    """Open the dialog over the widget that an object belongs to."""
+    while asker is not None and not isinstance(asker, QWidget):
+        asker = asker.parent()
+    dialog = TroubleDialog(sentence, details, asker)
+    dialog.show()
+    return dialog
+
+
+def guarded(owner: QObject, act: Callable[..., Any]) -> Callable[..., None]:
+    """Let an action of a button or key end in the dialog, never in a traceback.
+
+    Parameters
+    ----------
+    owner : QObject
+        Over whose widget the dialog opens.
+    act : callable
+        Its own errors with a message for the person are expected to be handled in it.
+    """
+
+    @functools.wraps(act)
+    def guard(*arguments: Any) -> None:
+        try:
+            act(*arguments)
+        except Exception as error:
+            LOGGER.exception("unexpected error")
+            show_trouble(owner, sentence_of(error), traceback.format_exc())
+
+    return guard
+
+
+def sentence_of(error: Exception) -> str:
+    """Say in a sentence what an error is."""
+    if isinstance(error, SamAdapterError):
+        return str(error)
+    first_line = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"An unexpected error happened: {type(error).__name__}: {first_line}"

@@ -1,0 +1,88 @@
+"""Who hears whom in the dock: panels ask, the controller acts, panels show what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari_sam_adapter.widgets.trouble import guarded
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.widgets.dock import SamAdapterDock
+
+
+def connect(dock: SamAdapterDock) -> None:
+    """Connect panels and controller of a dock.
+
+    What a person asks for never ends in a traceback (`trouble.guarded`).
+    """
+    for signal, act in _requests(dock):
+        signal.connect(guarded(dock, act))
+    _connect_answers(dock)
+
+
+def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
+    """List what panels may ask for, and who does it."""
+    controller = dock.controller
+    prediction, retraining = controller.prediction, controller.retraining
+    comparing, classes = controller.comparing, controller.classes
+    return [
+        (dock.layers_panel.layers_chosen, controller.layers.choose),
+        (dock.models_panel.base_requested, controller.choose_base),
+        (dock.models_panel.fetch_requested, controller.fetching.start),
+        (dock.models_panel.cancel_requested, controller.fetching.cancel),
+        (dock.versions_panel.version_requested, controller.activate),
+        (dock.versions_panel.load_requested, controller.load_adapter_file),
+        (dock.versions_panel.export_requested, controller.export_version),
+        (dock.versions_panel.description_requested, controller.describe_version),
+        (dock.versions_panel.delete_requested, controller.delete_version),
+        (dock.compare_panel.other_requested, comparing.compare_with),
+        (dock.compare_panel.blink_requested, comparing.blink),
+        (dock.compare_panel.map_requested, comparing.show_map),
+        (dock.project_panel.folder_requested, controller.open_project),
+        (dock.project_panel.image_requested, controller.open_image),
+        (dock.predict_panel.slice_requested, prediction.predict_slice),
+        (dock.predict_panel.all_requested, prediction.predict_all),
+        (dock.predict_panel.cancel_requested, prediction.cancel),
+        (dock.predict_panel.care_requested, controller.set_care),
+        (dock.predict_panel.number_box.toggled, prediction.number_objects),
+        (dock.correct_panel.accept_requested, controller.toggle_accepted),
+        (dock.correct_panel.slice_requested, dock.on_slice_requested),
+        (dock.correct_panel.next_requested, controller.next_slice.go),
+        (dock.correct_panel.fill_requested, controller.filling.fill),
+        (dock.prompts_panel.boxes_requested, controller.add_boxes),
+        (dock.prompts_panel.points_requested, controller.add_points),
+        (dock.prompts_panel.kind_requested, controller.prompts.mark),
+        (dock.classes_panel.class_requested, classes.choose),
+        (dock.classes_panel.add_requested, controller.add_class),
+        (dock.classes_panel.rename_requested, controller.rename_class),
+        (dock.classes_panel.recolor_requested, controller.recolor_class),
+        (dock.classes_panel.remove_requested, controller.remove_last_class),
+        (dock.retrain_panel.retrain_requested, retraining.start),
+        (dock.retrain_panel.stop_requested, retraining.stop),
+        (dock.retrain_panel.resume_requested, retraining.resume),
+        (dock.retrain_panel.discard_requested, retraining.discard),
+        (dock.retrain_panel.log_requested, dock.show_log),
+    ]
+
+
+def _connect_answers(dock: SamAdapterDock) -> None:
+    controller = dock.controller
+    layers, retraining = controller.layers, controller.retraining
+    dock.layers_panel.labels_of = layers.labels_of
+    dock.project_panel.images = controller.images
+    controller.said.connect(dock.on_said)
+    controller.engine_ready.connect(dock.on_engine_ready)
+    controller.versions_changed.connect(dock.show_versions)
+    controller.classes_changed.connect(dock.show_classes)
+    controller.classes.selected.connect(dock.classes_panel.show_selected)
+    controller.prompts.kind_changed.connect(dock.prompts_panel.show_kind)
+    controller.fetching.progressed.connect(dock.models_panel.show_progress)
+    controller.prediction.progressed.connect(dock.predict_panel.show_progress)
+    controller.prediction.progressed.connect(dock.correct_panel.show_running)
+    layers.changed.connect(dock.on_layers_changed)
+    layers.slices_changed.connect(dock.show_slices)
+    retraining.changed.connect(dock.retrain_panel.show_training)
+    retraining.reported.connect(dock.retrain_panel.show_event)
+    retraining.changed.connect(lambda running: dock.show_unfinished())
+    controller.session.project_changed.connect(dock.show_unfinished)

@@ -1,0 +1,122 @@
+"""Before and after a retraining, on the slice in view."""
+
+import numpy as np
+import pytest
+
+from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.checkpoint import save_adapter
+
+
+@pytest.fixture
+def compared(open_person, polyps, tmp_path):
+    """A person with an adapter that answers otherwise than the base model."""
+    path = tmp_path / "other.safetensors"
+    model = build_adapted_sam(ModelSettings.default("lite_medsam"))
+    for parameter in model.mask_decoder.output_hypernetworks_mlps.parameters():
+        parameter.data.mul_(-1.0)
+    save_adapter(path, model, gear="full")
+    person = open_person(polyps.frames, rgb=True, scale=(2.0, 0.5, 0.5), translate=(10, 3, 4))
+    person.dock.versions_panel.load_requested.emit(path)
+    person.predict()
+    return person
+
+
+def press(person, button):
+    button.click()
+    person.wait(lambda: not person.controller.comparing.is_running)
+
+
+def blink(person):
+    press(person, person.dock.compare_panel.blink_button)
+
+
+def shown(person):
+    """The comparison layer, if there is one."""
+    layers = [x for x in person.viewer.layers if x.name.split(":")[0] in ("before", "after")]
+    return layers[0] if layers else None
+
+
+def test_before_after_and_the_masks_follow_each_other(compared):
+    person = compared
+    masks, mine = person.labels, person.labels.data[0].copy()
+    person.viewer.layers.selection.active = masks
+    blink(person)
+    layer = shown(person)
+    assert layer.name == "before: the base model"
+    before = layer.data[0].copy()
+    assert not masks.visible
+    assert not layer.editable
+    assert person.viewer.layers.selection.active is masks
+    blink(person)
+    assert shown(person) is layer
+    assert layer.name == "after: v1"
+    np.testing.assert_array_equal(layer.data[0] != 0, mine != 0)
+    assert (before != layer.data[0]).any()
+    blink(person)
+    assert shown(person) is None
+    assert masks.visible
+    np.testing.assert_array_equal(masks.data[0], mine)
+
+
+def test_the_comparison_lies_on_its_slice_and_is_no_masks_layer(compared):
+    person = compared
+    person.go_to(3)
+    blink(person)
+    layer = shown(person)
+    corner = np.asarray(person.labels.data_to_world((3, 0, 0)))
+    np.testing.assert_allclose(layer.data_to_world((0, 0, 0)), corner)
+    choices = person.dock.layers_panel.labels_box.choices
+    assert layer not in choices
+    assert person.labels in choices
+
+
+def test_the_change_map_judges_by_the_persons_mask(compared, polyps):
+    person = compared
+    person.correct(0, polyps.masks[0].astype(np.uint8))
+    panel = person.dock.compare_panel
+    press(person, panel.map_button)
+    layer = next(x for x in person.viewer.layers if x.name == "from the base model to v1")
+    blink(person)
+    before = shown(person).data[0] != 0
+    assert "Dice" in person.message
+    blink(person)
+    after = shown(person).data[0] != 0
+    press(person, panel.map_button)
+    truth = polyps.masks[0] != 0
+    found = layer.data[0]
+    np.testing.assert_array_equal(found == 1, (before != truth) & (after == truth))
+    np.testing.assert_array_equal(found == 2, (before == truth) & (after != truth))
+    assert "pixels" in person.message
+    press(person, panel.map_button)
+    assert person.labels.visible
+
+
+def test_moving_the_slider_or_choosing_a_version_ends_it(compared):
+    person = compared
+    blink(person)
+    person.go_to(2)
+    assert shown(person) is None
+    assert person.labels.visible
+    person.go_to(0)
+    blink(person)
+    assert shown(person) is not None
+    person.dock.versions_panel.choose(None)
+    assert shown(person) is None
+    blink(person)
+    assert shown(person).name == "before: v1"
+
+
+def test_a_comparison_layer_that_is_deleted_brings_the_masks_back(compared):
+    person = compared
+    blink(person)
+    person.viewer.layers.remove(shown(person))
+    assert person.labels.visible
+    blink(person)
+    assert shown(person).name == "before: the base model"
+
+
+def test_where_there_is_one_model_only_it_is_said(open_person, polyps):
+    person = open_person(polyps.frames, rgb=True)
+    assert person.dock.compare_panel.isHidden()
+    person.controller.comparing.blink()
+    assert "There is one model only" in person.message

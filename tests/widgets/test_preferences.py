@@ -1,0 +1,120 @@
+"""Keys and other preferences, trouble, and the log."""
+
+import numpy as np
+import pytest
+from napari.settings import get_plugin_settings
+from npe2 import PluginManager, PluginManifest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_sam_adapter.widgets.dock import SamAdapterDock
+from napari_sam_adapter.widgets.log_dialog import LogDialog
+from napari_sam_adapter.widgets.trouble import TroubleDialog
+
+NAME = "napari-sam-adapter"
+
+
+@pytest.fixture
+def preferences(plugin_settings):
+    """Preferences of a test of its own, as napari offers them for the installed plugin."""
+    manager = PluginManager.instance()
+    if NAME not in manager:
+        manager.register(PluginManifest.from_distribution(NAME))
+    return get_plugin_settings(NAME)
+
+
+def press(person, key, modifier=Qt.KeyboardModifier.ShiftModifier):
+    canvas = person.viewer.window._qt_viewer.canvas.native
+    person.qtbot.keyClick(canvas, key, modifier)
+
+
+def open_dialogs(kind):
+    return [one for one in QApplication.topLevelWidgets() if isinstance(one, kind)]
+
+
+def test_keys_are_listed_and_those_of_preferences_take_effect_at_once(
+    preferences, open_person, polyps
+):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    assert "Shift+P predict · Shift+A accept" in person.dock.keys_line.text()
+    preferences.keys.accept_slice = "F6"
+    assert "F6 accept" in person.dock.keys_line.text()
+    assert person.dock.correct_panel.accept_button.toolTip().endswith("(F6)")
+    person.predict()
+    press(person, "A")
+    assert person.tracker.state((0,)).value == "predicted"
+    press(person, Qt.Key.Key_F6, Qt.KeyboardModifier.NoModifier)
+    assert person.tracker.state((0,)).value == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"), [("Foo", "'Foo' is no key"), ("Shift-P", "has another meaning already")]
+)
+def test_a_key_that_cannot_be_is_refused_and_the_usual_one_stays(
+    preferences, open_person, polyps, wanted, said
+):
+    preferences.keys.accept_slice = wanted
+    person = open_person(polyps.frames, rgb=True)
+    assert said in person.message
+    assert "Shift+P predict · Shift+A accept" in person.dock.keys_line.text()
+
+
+def test_a_new_window_begins_as_preferred(preferences, make_napari_viewer):
+    preferences.training.gear, preferences.training.minutes = "quick", 4.0
+    preferences.training.learn_from_other_images = False
+    preferences.computing.device = "cpu"
+    dock = SamAdapterDock(make_napari_viewer())
+    settings = dock.retrain_panel.settings()
+    assert (settings.config.gear, settings.config.max_seconds) == ("quick", 240.0)
+    assert not settings.learns_from_others
+    assert dock.controller.session.device == "cpu"
+    dock.shutdown()
+
+
+def test_an_error_of_the_program_is_a_sentence_with_details_to_copy(
+    open_person, polyps, monkeypatch
+):
+    person = open_person(polyps.frames, rgb=True)
+    controller = person.controller
+    monkeypatch.setattr(type(controller.session), "model", lambda self: 1 / 0)
+    person.dock.predict_panel.slice_button.click()
+    (dialog,) = open_dialogs(TroubleDialog)
+    assert dialog.text() == "An unexpected error happened: ZeroDivisionError: division by zero"
+    assert "are kept" in dialog.informativeText()
+    assert "Traceback" not in dialog.text() + dialog.informativeText()
+    dialog.copy_button.click()
+    assert dialog.isVisible()
+    assert "Traceback" in QApplication.clipboard().text()
+    dialog.close()
+
+
+def test_an_error_in_the_background_is_one_too(open_person, polyps, monkeypatch):
+    person = open_person(polyps.frames, rgb=True)
+
+    def broken(*_):
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr(type(person.controller.session.predictor), "predict", broken)
+    person.predict()
+    (dialog,) = open_dialogs(TroubleDialog)
+    assert "KeyError" in person.message
+    assert "Traceback" in dialog.details
+    dialog.close()
+
+
+def test_the_log_of_a_training_run_can_be_read_and_is_kept_in_the_project(open_person, polyps):
+    person = open_person(polyps.frames, rgb=True)
+    person.predict()
+    person.correct(0, polyps.masks[0].astype(np.uint8))
+    panel = person.dock.retrain_panel
+    assert panel.log_button.isHidden()
+    person.retrain(minutes=0.1)
+    person.wait_for_training()
+    panel.log_button.click()
+    (dialog,) = open_dialogs(LogDialog)
+    text = dialog.text.toPlainText()
+    assert "started on cpu" in text
+    assert "completed after" in text
+    (path,) = person.controller.session.project.folder.glob("logs/training-*.log")
+    assert path.read_text(encoding="utf-8").splitlines() == text.splitlines()
+    dialog.close()
