@@ -4,8 +4,9 @@
 
 An annotator who is always right starts with two slices and the base model, then corrects two more a
 round. Every version is trained by `run_job` and continues from the last one, as in the dock, on all
-slices corrected so far; one that its held-out slices hold back is not used. Each finished round is
-one line in OUT; what is there is not run again. DATA is laid out as docs/results.md says.
+slices corrected so far; also from a version that held-out slices would hold back.
+Each finished round is one line in OUT; what is there is not run again. DATA is laid out as
+docs/results.md says.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -147,9 +147,6 @@ def one_round(
     assert isinstance(saved, AdapterSaved)
     verdict = verdict_of(saved.card.training)
     line |= {"promoted": verdict.promoted, "n_held_out": verdict.n}
-    if not verdict.promoted and before is not None:  # the dock goes on with the version in use
-        line["test_held_back"] = predict(target, test)["dice"]
-        shutil.copy(adapter_path(out, before), target)
     line |= predict(target, stack)
     line["test"] = predict(target, test)["dice"]
     return line

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,11 @@ from napari_sam_adapter.volume import SliceIndex
 
 # Width of the discount, in distances between slices if those taught were spread evenly. Measured
 # by docs/measure_next_slice.py; see docs/results.md.
-WIDTH = 0.5
+WIDTH = 1.0
+# From how many slices taught on the model's own uncertainty counts by half: one that was shown two
+# slices does not know what it does not know.
+HALF_TRUSTED = 8
+WELL_TRAINED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class NextSlice:
         As given; None for a slice nobody was asked about.
     distance : float
         To the nearest slice taught, in slices; infinite where none is taught in this volume.
+    is_unsure : bool
+        Whether the model is less sure of it than on average.
     is_least_sure : bool
         Whether no other slice on offer has a higher uncertainty.
     """
@@ -40,6 +47,7 @@ class NextSlice:
     score: float
     uncertainty: float | None
     distance: float
+    is_unsure: bool = False
     is_least_sure: bool = False
 
 
@@ -48,6 +56,7 @@ def next_slice(
     taught: Collection[SliceIndex],
     *,
     passed: Collection[SliceIndex] = (),
+    learned_from: int | None = None,
     width: float = WIDTH,
 ) -> NextSlice | None:
     """Return the slice where a correction would teach most.
@@ -62,6 +71,9 @@ def next_slice(
         Corrected and accepted slices. They are not offered again.
     passed : collection of slice index
         Slices not to be offered, which teach nothing either.
+    learned_from : int, optional
+        How many slices the model has learned from, in this image and others; by default those
+        taught.
     width : float
         Of the discount near slices taught, in even spacings; 0 is without.
 
@@ -72,31 +84,42 @@ def next_slice(
 
     Notes
     -----
-    The score of slice ``i`` is ``u_i (1 - exp(-(d_i / (width s))^2 / 2))``. ``d_i`` is the distance
-    to the nearest slice taught along the last slider axis; other positions of the other axes
-    (volumes, time points) are infinitely far. ``s = n / (k + 1)`` is how far from each other ``k``
-    slices lie that are spread over the ``n`` slices of that volume: the more are taught, the nearer
-    may the next one be. Where ``u_i`` is not known, the mean of the known ones stands in, so that
-    distance decides. Of equal slices, and where no uncertainty is known at all, the one with most
-    room around it is taken, to slices taught and to either end: the middle of the largest gap,
-    first in a volume without any.
-    That spreads slices evenly, and the ends of a stack, which are often empty, do not come first.
+    The score of slice ``i`` is ``v_i (1 - exp(-(r_i / (width s))^2 / 2))``.
+
+    ``v_i = m + k / (k + HALF_TRUSTED) (u_i - m)`` is its uncertainty ``u_i``, drawn towards the
+    mean ``m`` of all on offer: the fewer slices ``k`` the model has learned from, the more, since
+    one that has seen little does not know where it is wrong. Where ``u_i`` is not known, it is
+    ``m``.
+
+    ``r_i`` is the room around it: the distance along the last slider axis to the nearest slice
+    taught, or to just beyond either end of the stack, whose end slices are often empty. Other
+    positions of the other axes (volumes, time points) are not near. ``s = n / (j + 1)`` is how far
+    from each other ``j`` slices taught lie if they are spread over all ``n``: the more are taught,
+    the nearer may the next one be.
+
+    So the first slices are spread evenly, each in the middle of the largest gap, and later ones are
+    more and more those where the model is unsure. Of equal slices, the one with most room is
+    taken, first in a volume without any taught.
     """
-    known = [value for value in uncertainty.values() if value is not None]
-    usual = float(np.mean(known)) if known else 1.0
     lengths, taught, passed = _lengths(uncertainty), set(taught), set(passed)
     offered = [index for index in uncertainty if index not in taught and index not in passed]
+    known = [value for index in offered if (value := uncertainty[index]) is not None]
+    mean = float(np.mean(known)) if known else 1.0
+    k = len(taught) if learned_from is None else learned_from
+    trust = k / (k + HALF_TRUSTED)
+    spacing = len(uncertainty) / (len(taught) + 1)
     highest = max((uncertainty[index] or 0.0 for index in offered), default=0.0)
     best: tuple[tuple[float, float, bool], NextSlice] | None = None
     for index in offered:
         own, length = uncertainty[index], lengths[index[:-1]]
-        distance, k = _nearest(index, taught)
-        near = _nearness(distance, width * length / (k + 1)) if known else 0.0
-        score = (usual if own is None else own) * (1.0 - near)
+        distance = _nearest(index, taught)
         room = min(distance, index[-1] + 1, length - index[-1]) if index else distance
+        value = mean if own is None else mean + trust * (own - mean)
+        score = value * (1.0 - _nearness(room, width * spacing))
         rank = (score, room, math.isinf(distance))
         if best is None or rank > best[0]:
-            best = rank, NextSlice(index, score, own, distance, own == highest)
+            unsure = own is not None and own >= mean
+            best = rank, NextSlice(index, score, own, distance, unsure, own == highest)
     return None if best is None else best[1]
 
 
@@ -118,6 +141,18 @@ def uncertainty_of(
     return unsure
 
 
+def slices_learned_from(training: Mapping[str, Any] | None) -> int:
+    """Return how many slices an adapter has learned from, by the training summary on its card.
+
+    An adapter that does not say so (made elsewhere) is taken for well trained; None, the base
+    model, has learned from none.
+    """
+    if training is None:
+        return 0
+    listed = training.get("trained_on")
+    return len(listed) if isinstance(listed, Collection) and listed else WELL_TRAINED
+
+
 def why(found: NextSlice) -> str:
     """Say in words why a slice was chosen, e.g. ``the adapter is least sure here (62 %)``."""
     far = "nothing near it is corrected"
@@ -129,7 +164,9 @@ def why(found: NextSlice) -> str:
     confidence = f"confidence {1.0 - found.uncertainty:.0%}"
     if found.is_least_sure:
         return f"the adapter is least sure here ({confidence})"
-    return f"the adapter is unsure here ({confidence}), and {far}"
+    if found.is_unsure:
+        return f"the adapter is unsure here ({confidence}), and {far}"
+    return f"{far} ({confidence})"
 
 
 def _lengths(indices: Iterable[SliceIndex]) -> dict[SliceIndex, int]:
@@ -140,10 +177,10 @@ def _lengths(indices: Iterable[SliceIndex]) -> dict[SliceIndex, int]:
     return lengths
 
 
-def _nearest(index: SliceIndex, taught: Collection[SliceIndex]) -> tuple[float, int]:
-    """Return the distance to the nearest slice taught in the same volume, and how many are."""
+def _nearest(index: SliceIndex, taught: Collection[SliceIndex]) -> float:
+    """Return the distance to the nearest slice taught in the same volume."""
     distances = [abs(index[-1] - other[-1]) for other in taught if other[:-1] == index[:-1]]
-    return min(distances, default=math.inf), len(distances)
+    return min(distances, default=math.inf) if index else math.inf
 
 
 def _nearness(distance: float, width: float) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.annotations import SliceTracker
-from napari_sam_adapter.next_slice import next_slice, uncertainty_of, why
+from napari_sam_adapter.next_slice import next_slice, slices_learned_from, uncertainty_of, why
 
 
 def stack(*values):
@@ -16,8 +16,18 @@ def chosen(uncertainty, taught=(), **options):
     return None if found is None else found.index
 
 
-def test_the_least_sure_slice_is_chosen_where_nothing_is_taught():
-    assert chosen(stack(0.1, 0.2, 0.7, 0.3)) == (2,)
+def test_a_well_trained_model_decides_by_its_uncertainty_where_all_are_as_far():
+    assert chosen(stack(0.1, 0.7, 0.2, 0.3), learned_from=100, width=0) == (1,)
+
+
+def test_a_model_that_has_learned_from_nothing_is_not_asked():
+    assert chosen(stack(0.1, 0.2, 0.1, 0.1, 0.9)) == (2,)
+
+
+def test_the_more_a_model_has_learned_the_more_its_uncertainty_counts():
+    unsure = dict.fromkeys(((z,) for z in range(41)), 0.2) | {(12,): 0.5}
+    assert chosen(unsure, [(20,)], learned_from=1) in [(9,), (10,), (30,), (31,)]
+    assert chosen(unsure, [(20,)], learned_from=50) == (12,)
 
 
 def test_a_slice_taught_is_never_offered_again():
@@ -26,8 +36,8 @@ def test_a_slice_taught_is_never_offered_again():
 
 def test_beside_a_slice_taught_a_sure_one_far_away_is_worth_more():
     unsure = dict.fromkeys(((z,) for z in range(40)), 0.3) | {(21,): 0.5}
-    assert chosen(unsure, [(20,)], width=0) == (21,)
-    assert chosen(unsure, [(20,)]) in [(0,), (39,), (1,), (38,)]
+    assert chosen(unsure, [(20,)], learned_from=100, width=0) == (21,)
+    assert chosen(unsure, [(20,)], learned_from=100) == (9,)
 
 
 def test_the_discount_narrows_as_more_slices_are_taught():
@@ -51,15 +61,17 @@ def test_without_any_uncertainty_the_middle_of_the_largest_gap_is_chosen():
 
 
 def test_a_slice_that_was_never_predicted_counts_like_the_mean_of_the_others():
-    assert chosen(stack(0.2, 0.6, None, 0.2), width=0) == (1,)
-    found = next_slice(stack(0.2, 0.2, None, 0.8), [(3,)], width=0)
-    assert found.index == (2,)
-    assert found.uncertainty is None
+    assert chosen(stack(0.2, 0.6, None, 0.2), learned_from=100, width=0) == (1,)
+    found = next_slice(stack(0.2, 0.1, None, 0.3, 0.1), [(3,)], learned_from=100, width=0)
+    assert found.index == (0,)
+    found = next_slice(stack(0.1, 0.1, None, 0.9), [(3,)], learned_from=100, width=0.1)
+    assert found.index == (1,)
+    assert next_slice(stack(None, 0.1), [(1,)]).uncertainty is None
 
 
 def test_slices_passed_over_are_left_out_until_none_is_left():
     unsure = stack(0.1, 0.5, 0.3)
-    assert chosen(unsure, passed=[(1,)]) == (2,)
+    assert chosen(unsure, passed=[(1,)], learned_from=100) == (2,)
     assert chosen(unsure, [(0,)], passed=[(1,), (2,)]) is None
 
 
@@ -77,10 +89,13 @@ def test_the_reason_says_how_sure_and_how_far():
     assert why(next_slice(stack(0.38, 0.1), ())) == (
         "the adapter is least sure here (confidence 62%)"
     )
-    unsure = dict.fromkeys(((z,) for z in range(40)), 0.3) | {(21,): 0.5}
+    unsure = dict.fromkeys(((z,) for z in range(40)), 0.3) | {(21,): 0.5, (9,): 0.4}
     assert why(next_slice(unsure, [(20,)])) == (
-        "the adapter is unsure here (confidence 70%), and the nearest corrected one is 20 slices "
+        "the adapter is unsure here (confidence 60%), and the nearest corrected one is 11 slices "
         "away"
+    )
+    assert why(next_slice(unsure | {(9,): 0.29}, [(20,)])) == (
+        "the nearest corrected one is 10 slices away (confidence 70%)"
     )
     assert why(next_slice(stack(None, None), ())) == (
         "how sure the model is here is not known, and nothing near it is corrected"
@@ -102,3 +117,9 @@ def test_only_predicted_slices_that_are_not_taught_have_an_uncertainty(tracker):
     tracker.set_accepted((1,), labels[1], True)
     unsure = uncertainty_of(tracker, [(z,) for z in range(4)])
     assert unsure == {(0,): pytest.approx(0.1), (1,): None, (2,): None, (3,): None}
+
+
+def test_an_adapter_tells_from_how_many_slices_it_learned():
+    assert slices_learned_from(None) == 0
+    assert slices_learned_from({"trained_on": ["a", "b", "c"]}) == 3
+    assert slices_learned_from({}) > 50

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import ImageError, SamAdapterError
-from napari_sam_adapter.next_slice import next_slice, uncertainty_of, why
+from napari_sam_adapter.next_slice import next_slice, slices_learned_from, uncertainty_of, why
 
 if TYPE_CHECKING:
     from napari_sam_adapter.session import Session
@@ -45,10 +45,11 @@ class NextSliceFinder(QObject):
             binding.check_known()
             unsure = uncertainty_of(binding.tracker, binding.source.indices())
             taught = binding.tracker.ready()
-            found = next_slice(unsure, taught, passed=self._shown)
+            learned = max(len(taught), self.learned_from())
+            found = next_slice(unsure, taught, passed=self._shown, learned_from=learned)
             if found is None and self._shown:
                 self._shown.clear()
-                found = next_slice(unsure, taught)
+                found = next_slice(unsure, taught, learned_from=learned)
             if found is None:
                 raise ImageError("Every slice is corrected or accepted; there is none left to do.")
         except SamAdapterError as error:
@@ -58,6 +59,11 @@ class NextSliceFinder(QObject):
         binding.show(found.index)
         name = binding.source.describe(found.index)
         self.said.emit(f"{name[0].upper()}{name[1:]}: {why(found)}.", False)
+
+    def learned_from(self) -> int:
+        """Return how many slices the version in use has learned from, in this image and others."""
+        active = self._session.active
+        return slices_learned_from(None if active is None else active.card.training)
 
     def _forget(self) -> None:
         self._shown.clear()
