@@ -2,8 +2,8 @@
 
     python docs/measure_memory.py [--slices 64,1024] [--side 512] [--json]
 
-The volume is a NIfTI file of noise that is read slice by slice; the base model predicts it. Ways: the
-command `predict`, the same with smoothing, and the process that computes for the dock.
+The volume is a NIfTI file of noise that is read slice by slice; the base model predicts it. Ways:
+the command `predict`, the same with smoothing, and the process that computes for the dock.
 """
 
 from __future__ import annotations

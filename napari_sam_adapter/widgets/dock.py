@@ -11,16 +11,18 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.project.home import default_folder
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.widgets.binding import LayerBinding
+from napari_sam_adapter.widgets.binding import LayerBinding, source_of
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.correct_panel import CorrectPanel
 from napari_sam_adapter.widgets.effort_plot import EffortPlot
+from napari_sam_adapter.widgets.help_panel import HelpPanel
 from napari_sam_adapter.widgets.keys import bind_keys
 from napari_sam_adapter.widgets.layers_panel import LayersPanel
 from napari_sam_adapter.widgets.models_panel import ModelsPanel
@@ -68,6 +70,7 @@ class SamAdapterDock(QWidget):
         self.models_panel = ModelsPanel()
         self.versions_panel = VersionsPanel()
         self.predict_panel = PredictPanel()
+        self.help_panel = HelpPanel()
         self.prompts_panel = PromptsPanel()
         self.classes_panel = ClassesPanel()
         self.correct_panel = CorrectPanel()
@@ -143,7 +146,7 @@ class SamAdapterDock(QWidget):
         sections: Sequence[tuple[str, Sequence[QWidget]]] = (
             ("Project", (self.project_panel, self.layers_panel)),
             ("Model", (self.models_panel, self.versions_panel)),
-            ("1 · Predict", (self.predict_panel, self.prompts_panel)),
+            ("1 · Predict", (self.predict_panel, self.help_panel, self.prompts_panel)),
             ("2 · Correct", (self.classes_panel, self.correct_panel)),
             ("3 · Retrain", (self.retrain_panel, self.effort_plot)),
         )
@@ -187,6 +190,7 @@ class SamAdapterDock(QWidget):
         self.predict_panel.cancel_requested.connect(prediction.cancel)
         self.predict_panel.care_requested.connect(controller.set_care)
         self.predict_panel.number_box.toggled.connect(prediction.number_objects)
+        self.help_panel.help_requested.connect(prediction.choose_help)
         self.correct_panel.accept_requested.connect(controller.toggle_accepted)
         self.correct_panel.fill_requested.connect(controller.filling.fill)
         self.correct_panel.slice_requested.connect(self._on_slice_requested)
@@ -206,6 +210,7 @@ class SamAdapterDock(QWidget):
         controller.engine_ready.connect(self._on_engine_ready)
         controller.versions_changed.connect(self._show_versions)
         layers.changed.connect(self._on_layers_changed)
+        layers.image_changed.connect(self._show_help)
         layers.slices_changed.connect(self._show_slices)
         prediction.progressed.connect(self.predict_panel.show_progress)
         prediction.progressed.connect(self.correct_panel.show_running)
@@ -239,6 +244,13 @@ class SamAdapterDock(QWidget):
         binding = self.controller.binding
         if binding is not None:
             self.layers_panel.choose_labels(binding.labels)
+
+    def _show_help(self) -> None:
+        image = self.controller.layers.image
+        with contextlib.suppress(ImageError):  # the dock says what is wrong with it
+            source = None if image is None else source_of(image)
+            shapes = ((), ()) if source is None else (source.slider_shape, source.slice_shape)
+            self.help_panel.show_image(*shapes)
 
     def _show_versions(self) -> None:
         store = self.controller.session.store
