@@ -146,7 +146,11 @@ def one_round(
     *_, saved = run_job(job)
     assert isinstance(saved, AdapterSaved)
     verdict = verdict_of(saved.card.training)
-    line |= {"promoted": verdict.promoted, "n_held_out": verdict.n}
+    held_out = set(saved.card.training["held_out"])
+    line |= {
+        "promoted": verdict.promoted,
+        "held_out": [index for index in taught if stack.sample(index).digest in held_out],
+    }
     line |= predict(target, stack)
     line["test"] = predict(target, test)["dice"]
     return line
