@@ -12,7 +12,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_sam_adapter.demo import synthetic_demo_data
 from napari_sam_adapter.project.project import Project
@@ -26,15 +26,22 @@ TIMEOUT_S = 900
 class Driver:
     """A viewer with synthetic frames, their truth, and the dock, in a folder of its own."""
 
-    def __init__(self, n_frames: int = 24, size: tuple[int, int] = (1400, 880)) -> None:
-        self._folder = tempfile.TemporaryDirectory()
+    def __init__(
+        self,
+        n_frames: int = 24,
+        size: tuple[int, int] = (1400, 880),
+        folder: tempfile.TemporaryDirectory[str] | None = None,
+    ) -> None:
+        self._folder = folder or tempfile.TemporaryDirectory()
+        self._n_frames, self._size = n_frames, size
+        self.project = Path(self._folder.name) / "polyps"
         self.viewer = napari.Viewer()
         self.application = QApplication.instance()
         self.viewer.window._qt_window.resize(*size)
         data = synthetic_demo_data(n_frames)
         add_demo_layers(self.viewer, data)
         self.truth = np.stack(list(data.masks)).astype(np.uint8)
-        self.dock = SamAdapterDock(self.viewer, Session(Project(Path(self._folder.name))))
+        self.dock = SamAdapterDock(self.viewer, Session(Project(self.project)))
         self.viewer.window.add_dock_widget(self.dock, name="SAM Adapter")
         self.wait(lambda: self.dock.message.text() != STARTING)
 
@@ -88,6 +95,27 @@ class Driver:
             lambda: not controller.retraining.is_running and not controller.prediction.is_running,
             on_turn,
         )
+
+    def has_checkpoint(self) -> bool:
+        """Whether the run that goes on could be resumed."""
+        return any(self.project.glob("runs/*/state.checkpoint"))
+
+    def show_section(self, title: str) -> None:
+        """Scroll the dock to a section."""
+        section = next(one for one in self.dock.sections if one.heading.text() == title)
+        area = self.dock.findChild(QScrollArea)
+        self.settle()
+        area.verticalScrollBar().setValue(section.y())
+        self.settle()
+
+    def reopened(self) -> Driver:
+        """Close the window, whatever runs in it, and open the project in another one."""
+        self.dock.shutdown()
+        self.finish_training()
+        self.viewer.close()
+        driver = Driver(self._n_frames, self._size, self._folder)
+        driver.wait(lambda: not driver.dock.controller.recording.is_busy)
+        return driver
 
     def close(self) -> None:
         """Close the window."""

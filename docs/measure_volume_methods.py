@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from measure_data import Item, Task
 from measure_methods import BASE
 
+from napari_sam_adapter import carry as carry_module
+from napari_sam_adapter import fill_between as fill_between_module
 from napari_sam_adapter.across_slices import smooth_across
 from napari_sam_adapter.carry import carried_prior, prior_from_neighbours
 from napari_sam_adapter.fill_between import fill_between
@@ -31,10 +34,11 @@ from napari_sam_adapter.training.simulated_prompts import object_boxes
 from napari_sam_adapter.volume import value_range
 
 SMOOTHING = (0.5, 0.75, 1.0, 1.5, 2.0)  # slices
-STEPS = (2, 4, 6)
+STEPS = (2, 4, 8)
 GAPS = (1, 2, 4)
+STRENGTHS = (2.0, 3.0, 4.0, 6.0, 8.0)
 BOX_MARGIN = 0.1  # of a box's sides
-WEIGHTS = ((1.0, 0.0, 0.0), (2.0, 1.0, 1.0), (1.0, 1.0, 1.0))
+WEIGHTS = ((1.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 TILE, TILE_INPUT_SIZE = 256, 128
 OVERLAPS = (0, 32, 64, 128)
 Table = dict[str, list[float]]
@@ -114,12 +118,15 @@ def filling(known: Known) -> Table:
             given = {z: truth[z] for z in range(0, len(truth), step)}
             between = [z for z in range(max(given)) if z not in given]
             filled = fill_between(given, between, known.spacing[1:])
+            with mock.patch.object(fill_between_module, "_way", return_value=np.zeros(2)):
+                in_place = fill_between(given, between, known.spacing[1:])
             nearest = [min(given, key=lambda place, z=z: abs(place - z)) for z in between]
             carry = partial(
                 prior_from_neighbours, given, n_classes=known.n_classes, spacing=known.spacing
             )
             rows = {
                 "nearest known slice": [given[z] for z in nearest],
+                "filled, shapes not moved along": [in_place[z] for z in between],
                 "filled": [filled[z] for z in between],
                 "predicted": [labels_of(logits[z]) for z in between],
                 "predicted, prior of both neighbours": [
@@ -151,6 +158,21 @@ def carrying(known: Known) -> Table:
                 rows["boxes"] = (labels_of(_boxed(known, *one)) for one in slices)
             for name, labels in rows.items():
                 table[f"{gap} away: {name}"].append(known.dice(labels, truth[gap:]))
+    return table
+
+
+def strength(known: Known) -> Table:
+    """Let the slice before weigh more or less."""
+    table: Table = defaultdict(list)
+    for item, logits in known.alone():
+        truth = item.labels.astype(np.uint8)
+        for value in STRENGTHS:
+            with mock.patch.object(carry_module, "STRENGTH", value):
+                labels = [
+                    labels_of(x + carried_prior(t, known.n_classes, spacing=known.spacing))
+                    for t, x in zip(truth[:-1], logits[1:], strict=True)
+                ]
+            table[f"1 away: strength {value:g}"].append(known.dice(labels, truth[1:]))
     return table
 
 

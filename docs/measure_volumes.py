@@ -17,18 +17,34 @@ from pathlib import Path
 import numpy as np
 from measure_data import TASKS
 from measure_methods import use_one_core
-from measure_volume_methods import Known, Table, axes, carrying, filling, smoothing, tiling
+from measure_volume_methods import (
+    Known,
+    Table,
+    axes,
+    carrying,
+    filling,
+    smoothing,
+    strength,
+    tiling,
+)
 
 from napari_sam_adapter.sam.checkpoint import load_adapter
 
 # mm and nm, along Z, Y and X.
 SPACING = {"hippocampus": (1.0, 1.0, 1.0), "mitochondria": (47.5, 9.2, 9.2)}
 METHODS = {
-    "hippocampus": {"smooth": smoothing, "fill": filling, "carry": carrying, "axes": axes},
+    "hippocampus": {
+        "smooth": smoothing,
+        "fill": filling,
+        "carry": carrying,
+        "strength": strength,
+        "axes": axes,
+    },
     "mitochondria": {
         "smooth": smoothing,
         "fill": filling,
         "carry": carrying,
+        "strength": strength,
         "axes": axes,
         "tiles": tiling,
     },
@@ -42,7 +58,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     for task in METHODS:
         parser.add_argument(f"--{task}", type=Path, help="Its adapter; without, it is left out.")
-    parser.add_argument("--methods", default="smooth,fill,carry,axes,tiles")
+    parser.add_argument("--methods", default="smooth,fill,carry,strength,axes,tiles")
     parser.add_argument("--volumes", type=int, help="Use only so many volumes of each task.")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -275,6 +275,11 @@ class Session:
         return ModelReference(base, adapter, None, self.device, self._views_of(version))
 
     @property
+    def n_classes(self) -> int:
+        """How many classes what predicts now knows."""
+        return 1 if self._active is None else len(self._active.card.class_names)
+
+    @property
     def knows_mirror_images(self) -> bool:
         """Whether what predicts now gains from averaging views of a slice."""
         return self._active is not None and self._active.card.knows_mirror_images

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from napari_sam_adapter.engine.process import EngineProcess
+from napari_sam_adapter.engine.protocol import Message
 from napari_sam_adapter.errors import EngineError, ImageError, SamAdapterError
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice
+from napari_sam_adapter.volume_help import VolumeHelp, predict_helped
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,44 @@ class Predictor:
         EngineError
             With a message for the person.
         """
+        reply = self._ask(image, model, prompts)
+        return SlicePredicted(index, reply.arrays["labels"], **reply.values, prompts=prompts)
+
+    def predict_logits(self, image: np.ndarray, model: ModelReference) -> tuple[np.ndarray, str]:
+        """Predict a slice, or a part of one, without prompts.
+
+        Returns
+        -------
+        logits : ndarray of float32, shape (K, Y, X)
+            At the slice's own size.
+        adapter_id : str
+            Who predicted; "" is the base model.
+
+        Raises
+        ------
+        EngineError
+            With a message for the person.
+        """
+        reply = self._ask(image, model, NO_PROMPTS, logits=True)
+        return reply.arrays["logits"], str(reply.values["adapter_id"])
+
+    def close(self) -> None:
+        """End the process; safe from any thread, also while a prediction waits."""
+        self._closed.set()
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def _ask(
+        self, image: np.ndarray, model: ModelReference, prompts: Prompts, *, logits: bool = False
+    ) -> Message:
         values: dict[str, Any] = {
             "base": model.base,
             "adapter": None if model.adapter is None else str(model.adapter),
             "input_size": model.input_size,
             "device": model.device,
             "views": model.views,
+            "logits": logits,
         }
         arrays = {"image": image}
         if prompts:
@@ -125,15 +159,7 @@ class Predictor:
         with self._lock:
             process = self._running()
             process.send("predict", values, arrays)
-            reply = process.receive()
-        return SlicePredicted(index, reply.arrays["labels"], **reply.values, prompts=prompts)
-
-    def close(self) -> None:
-        """End the process; safe from any thread, also while a prediction waits."""
-        self._closed.set()
-        process = self._process
-        if process is not None:
-            process.kill()
+            return process.receive()
 
     def _running(self) -> EngineProcess:
         if self._closed.is_set():
@@ -184,3 +210,53 @@ def predict_slices(
             yield predictor.predict(index, image, model, prompts)
         except SamAdapterError as error:
             raise EngineError(f"{source.describe(index)}: {error}") from error
+
+
+class _StoppedError(Exception):
+    """Leave a slice that is half predicted."""
+
+
+def predict_slices_helped(
+    predictor: Predictor,
+    source: SliceSource,
+    indices: Sequence[SliceIndex],
+    model: ModelReference,
+    n_classes: int,
+    help_: VolumeHelp,
+    should_stop: Callable[[], bool],
+) -> Iterator[SlicePredicted | SliceSkipped]:
+    """Predict slices with the help of what lies around them, see `volume_help`.
+
+    ``should_stop`` is asked before each slice or tile that is sent to the process. Predictions have
+    no confidence, which was measured without help.
+
+    Yields
+    ------
+    SlicePredicted or SliceSkipped
+
+    Raises
+    ------
+    SamAdapterError
+        As `predict_slices`.
+    """
+    adapter_id = ""
+
+    def predict_logits(image: np.ndarray) -> np.ndarray:
+        nonlocal adapter_id
+        if should_stop():
+            raise _StoppedError
+        logits, adapter_id = predictor.predict_logits(image, model)
+        return logits
+
+    try:
+        for index, found in predict_helped(
+            source, indices, predict_logits, n_classes, help_, should_stop
+        ):
+            if not isinstance(found, ImageError):
+                yield SlicePredicted(index, found, adapter_id, None, 0.0)
+            elif len(indices) == 1:
+                raise found
+            else:
+                yield SliceSkipped(index, str(found))
+    except _StoppedError:
+        return

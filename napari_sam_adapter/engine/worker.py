@@ -90,7 +90,10 @@ class Worker:
             "confidence": sure,
             "seconds": time.monotonic() - start,
         }
-        self._send(Message("prediction", reply, {"labels": prediction.labels}))
+        wanted = {"labels": prediction.labels}
+        if values.get("logits"):
+            wanted = {"logits": prediction.logits()}
+        self._send(Message("prediction", reply, wanted))
 
     def _train(self, message: Message) -> None:
         job = _job_from(message)

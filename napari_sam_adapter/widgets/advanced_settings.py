@@ -12,7 +12,7 @@ from superqt import QCollapsible
 from napari_sam_adapter.adapter.config import Condition, condition_names
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.presets import PRESETS
-from napari_sam_adapter.widgets.sizes import let_shrink
+from napari_sam_adapter.widgets.small import let_shrink
 
 LARGEST_WEIGHT = 100.0
 WEIGHT_WIDTH = 96
@@ -47,11 +47,11 @@ class AdvancedSettings(QCollapsible):
             "they lie, such as the left and the right kidney"
         )
         grid.addWidget(self.upright_box, 1, 0, 1, 3)
-        self.others_box = QCheckBox("Learn from the project's other images, too")
+        self.others_box = QCheckBox("Learn from other images, too")
         self.others_box.setChecked(True)
         self.others_box.setToolTip(
-            "What was corrected and accepted there is not forgotten; with three images or more, a "
-            "whole image can be held out"
+            "What was corrected and accepted in the project's other images is not forgotten; of "
+            "three images or more, a whole one can be held out"
         )
         grid.addWidget(self.others_box, 2, 0, 1, 3)
         self._heading = QLabel("The adapter sees, with weights:")

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_adapter.adapter_version import AdapterVersion
-from napari_sam_adapter.widgets.sizes import let_shrink
+from napari_sam_adapter.widgets.small import let_shrink
 
 BASE_MODEL = "base model"
 

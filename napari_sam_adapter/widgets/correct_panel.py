@@ -29,11 +29,11 @@ class CorrectPanel(QWidget):
         self.ruler = SliceRuler()
         self.legend = QLabel()
         self.legend.setWordWrap(True)
-        self.accept_button = QPushButton("Accept slice")
+        self.accept_button = QPushButton("Accept")
         self.accept_button.setToolTip(
             "This mask needs no change: train on it and keep it. Again to take it back."
         )
-        self.next_button = QPushButton("Next slice")
+        self.next_button = QPushButton("Next")
         self.next_button.setToolTip(
             "Go to the slice where a correction would teach most: the model is unsure "
             "there, and nothing near it is corrected. Again for another one."
@@ -43,17 +43,14 @@ class CorrectPanel(QWidget):
             "Interpolate the shapes between the slices you have corrected or accepted; yours stay "
             "as they are"
         )
-        counts = QHBoxLayout()
-        counts.addWidget(self.legend, 1)
-        counts.addWidget(self.fill_button)
         row = QHBoxLayout()
-        row.addWidget(self.accept_button, 1)
-        row.addWidget(self.next_button, 1)
+        for button in (self.accept_button, self.next_button, self.fill_button):
+            row.addWidget(button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.in_view)
         layout.addWidget(self.ruler)
-        layout.addLayout(counts)
+        layout.addWidget(self.legend)
         layout.addLayout(row)
         self.ruler.slice_requested.connect(self.slice_requested)
         self.accept_button.clicked.connect(self.accept_requested)
@@ -67,7 +64,7 @@ class CorrectPanel(QWidget):
         self.next_button.hide()
         self.fill_button.hide()
         self.in_view.setText("Predict a slice, then correct its mask.")
-        self.accept_button.setText("Accept slice")
+        self.accept_button.setText("Accept")
         self._show_counts(Counter())
 
     def show_states(
@@ -84,7 +81,7 @@ class CorrectPanel(QWidget):
         self.ruler.set_states(states, current, uncertainty)
         self.in_view.setText(description)
         accepted = states[current] is SliceState.ACCEPTED
-        self.accept_button.setText("Take back" if accepted else "Accept slice")
+        self.accept_button.setText("Take back" if accepted else "Accept")
         self._show_counts(Counter(states))
 
     def show_running(self, done: int, total: int) -> None:

@@ -11,18 +11,20 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.next_slice import uncertainty_of
 from napari_sam_adapter.project.home import default_folder
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.widgets.binding import LayerBinding
+from napari_sam_adapter.widgets.binding import LayerBinding, source_of
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.compare_panel import ComparePanel
 from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.correct_panel import CorrectPanel
 from napari_sam_adapter.widgets.effort_plot import EffortPlot
+from napari_sam_adapter.widgets.help_panel import HelpPanel
 from napari_sam_adapter.widgets.keys import Action, Keys
 from napari_sam_adapter.widgets.layers_panel import LayersPanel
 from napari_sam_adapter.widgets.log_dialog import LogDialog
@@ -32,6 +34,7 @@ from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.project_panel import ProjectPanel
 from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
+from napari_sam_adapter.widgets.section import Section
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.wiring import connect
 
@@ -76,6 +79,7 @@ class SamAdapterDock(QWidget):
         self.versions_panel = VersionsPanel()
         self.compare_panel = ComparePanel()
         self.predict_panel = PredictPanel()
+        self.help_panel = HelpPanel()
         self.prompts_panel = PromptsPanel()
         self.classes_panel = ClassesPanel()
         self.correct_panel = CorrectPanel()
@@ -155,16 +159,13 @@ class SamAdapterDock(QWidget):
         sections: Sequence[tuple[str, Sequence[QWidget]]] = (
             ("Project", (self.project_panel, self.layers_panel)),
             ("Model", (self.models_panel, self.versions_panel, self.compare_panel)),
-            ("1 · Predict", (self.predict_panel, self.prompts_panel)),
+            ("1 · Predict", (self.predict_panel, self.help_panel, self.prompts_panel)),
             ("2 · Correct", (self.classes_panel, self.correct_panel)),
             ("3 · Retrain", (self.retrain_panel, self.effort_plot)),
         )
-        for title, panels in sections:
-            heading = QLabel(f"<b>{title}</b>")
-            column.addWidget(heading)
-            for panel in panels:
-                column.addWidget(panel)
-            column.addWidget(_line())
+        self.sections = [Section(title, panels) for title, panels in sections]
+        for section in self.sections:
+            column.addWidget(section)
         column.addWidget(self.keys_line)
         column.addStretch(1)
         area = QScrollArea()
@@ -226,6 +227,14 @@ class SamAdapterDock(QWidget):
         binding = self.controller.binding
         if binding is not None:
             self.layers_panel.choose_labels(binding.labels)
+
+    def show_help(self) -> None:
+        """Offer the help that the image has: that of volumes, or of large pictures."""
+        image = self.controller.layers.image
+        with contextlib.suppress(ImageError):  # the dock says what is wrong with it
+            source = None if image is None else source_of(image)
+            shapes = ((), ()) if source is None else (source.slider_shape, source.slice_shape)
+            self.help_panel.show_image(*shapes)
 
     def show_versions(self) -> None:
         """Show which versions there are, and what follows from the one in use."""
@@ -301,10 +310,3 @@ class SamAdapterDock(QWidget):
                 return f"{where}: {done} by {name}"
             text += f" ({done} by {name})"
         return text
-
-
-def _line() -> QFrame:
-    line = QFrame()
-    line.setFrameShape(QFrame.Shape.HLine)
-    line.setFrameShadow(QFrame.Shadow.Sunken)
-    return line

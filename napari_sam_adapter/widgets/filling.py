@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.prediction import Prediction
 
 _CORRECT_TWO = "Correct a slice before and one after those that are to be filled."
+WIDE_GAP = 5  # slices; in wider ones predictions were better (docs/results.md)
 _FILLABLE = (SliceState.UNTOUCHED, SliceState.PREDICTED)
 _KNOWN = (SliceState.CORRECTED, SliceState.ACCEPTED)
 
@@ -60,7 +61,8 @@ class Filling(QObject):
             axis = _axis_in_use(binding)
             known, wanted = self._sort(binding, axis)
             here, spacing_yx = binding.index_in_view(), _pixel_size(binding)
-            summary = _summary(len(wanted), len(known))
+            widest = max(after - before - 1 for before, after in pairwise(sorted(known)))
+            summary = _summary(len(wanted), len(known), widest)
 
             def events(should_stop: Callable[[], bool]) -> Iterator[SlicePredicted]:
                 for position, labels in _filled(known, wanted, spacing_yx):
@@ -138,14 +140,16 @@ def _at(index: SliceIndex, axis: int, position: int) -> SliceIndex:
     return (*index[:axis], position, *index[axis + 1 :])
 
 
-def _summary(n_wanted: int, n_known: int) -> Callable[[int], str]:
+def _summary(n_wanted: int, n_known: int, widest: int) -> Callable[[int], str]:
     def summary(done: int) -> str:
         if done < n_wanted:
             return f"Cancelled: {done} of {n_wanted} slices were filled."
         slices = "1 slice" if done == 1 else f"{done} slices"
-        return (
-            f"Filled {slices} between {n_known} corrected ones; look through them, correct what is "
-            "wrong, and accept the others."
+        advice = (
+            f"Up to {widest} lie between two of yours, which is far to guess: correct one of those."
+            if widest > WIDE_GAP
+            else "Correct what is wrong, and accept the others."
         )
+        return f"Filled {slices} between {n_known} corrected ones; look through them. {advice}"
 
     return summary

@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_sam_adapter.widgets.comparing import only_shows
-from napari_sam_adapter.widgets.sizes import let_shrink
+from napari_sam_adapter.widgets.small import let_shrink
 
 if TYPE_CHECKING:
     import napari

@@ -12,14 +12,13 @@ from qtpy.QtWidgets import (
     QMenu,
     QProgressBar,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_sam_adapter.sam.registry import BASE_MODELS, BaseModel, base_model
 from napari_sam_adapter.sam.weight_files import models_folder
-from napari_sam_adapter.widgets.sizes import let_shrink
+from napari_sam_adapter.widgets.small import let_shrink, menu_button
 
 WEIGHTS_FILTER = "SAM weights (*.pth *.pt)"
 
@@ -45,13 +44,9 @@ class ModelsPanel(QWidget):
         self.base_box = QComboBox()
         let_shrink(self.base_box)
         self.base_box.activated.connect(self._on_activated)
-        self.menu_button = QToolButton()
-        self.menu_button.setText("⋯")
-        self.menu_button.setToolTip("Use a weights file of your own")
-        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(self.menu_button)
+        menu = QMenu(self)
         menu.addAction("Use a weights file for this model…", self._ask_file)
-        self.menu_button.setMenu(menu)
+        self.menu_button = menu_button(menu, "Use a weights file of your own")
         self.fetch_button = QPushButton()
         self.fetch_button.clicked.connect(lambda: self.fetch_requested.emit(self._shown))
         self.progress = QProgressBar()

@@ -9,10 +9,17 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.annotations import SliceState
-from napari_sam_adapter.engine.predictor import SlicePredicted, SliceSkipped, predict_slices
+from napari_sam_adapter.engine.predictor import (
+    SlicePredicted,
+    SliceSkipped,
+    predict_slices,
+    predict_slices_helped,
+)
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.volume import connected_objects
+from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.widgets.help_choice import HelpChoice, described, help_for
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
@@ -79,6 +86,7 @@ class Prediction(QObject):
         self._n_done = 0
         self._skipped: list[str] = []
         self._number_objects = False
+        self._help_choice = HelpChoice()
         self._least: tuple[float, SliceIndex] | None = None
 
     @property
@@ -89,6 +97,10 @@ class Prediction(QObject):
     def number_objects(self, wanted: bool) -> None:
         """Give each connected object of a predicted slice a label of its own, or not."""
         self._number_objects = wanted
+
+    def choose_help(self, choice: HelpChoice) -> None:
+        """Predict with help from what lies around a slice, or without."""
+        self._help_choice = choice
 
     def predict_slice(self) -> None:
         """Predict the slice in view, from the boxes and points in it if there are any."""
@@ -114,8 +126,12 @@ class Prediction(QObject):
             order = order[start:] + order[:start]
             accepted = SliceState.ACCEPTED
             wanted = [index for index in order if binding.tracker.state(index) is not accepted]
+            if self._help_choice.heed:  # what is corrected is the truth to the others
+                known = set(binding.tracker.ready())
+                wanted = [index for index in wanted if index not in known]
             if not wanted:
-                raise ImageError("Every slice is accepted; there is nothing to predict.")
+                done = "corrected or accepted" if self._help_choice.heed else "accepted"
+                raise ImageError(f"Every slice is {done}; there is nothing to predict.")
             self._start(binding, wanted)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
@@ -143,13 +159,26 @@ class Prediction(QObject):
     ) -> None:
         name, wanted = self._session.active_name, len(indices)
         model, source, predictor = self._session.model(), binding.source, self._session.predictor
+        help_ = VolumeHelp()
+        if not prompts:
+            one_class = len(self._session.classes) == 1
+            help_ = help_for(self._help_choice, binding, indices, one_class)
+        n_classes = self._session.n_classes
+
+        def events(
+            should_stop: Callable[[], bool],
+        ) -> Iterable[SlicePredicted | SliceSkipped]:
+            if not help_:
+                return predict_slices(predictor, source, indices, model, should_stop, prompts)
+            return predict_slices_helped(
+                predictor, source, indices, model, n_classes, help_, should_stop
+            )
+
         deed = Deed(
-            lambda should_stop: predict_slices(
-                predictor, source, indices, model, should_stop, prompts
-            ),
+            events,
             wanted,
             f"predicting {wanted} slices",
-            lambda done: self._summary(binding, done, wanted, name, prompts),
+            lambda done: self._summary(binding, done, wanted, f"{name}{described(help_)}", prompts),
         )
         self.start(binding, deed)
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QWidget
+
+from napari_sam_adapter.widgets.small import menu_button
 
 NO_IMAGES = "(nothing was worked on yet)"
 
@@ -31,16 +33,12 @@ class ProjectPanel(QWidget):
         super().__init__(parent)
         self.images: Callable[[], list[tuple[Path, str]]] = list
         self.name = QLabel()
-        self.menu_button = QToolButton()
-        self.menu_button.setText("⋯")
-        self.menu_button.setToolTip("Open another project, or an image of this one")
-        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(self.menu_button)
+        menu = QMenu(self)
         menu.addAction("Open another project folder…", self._ask_folder)
         self.images_menu = QMenu("Open an image of this project", menu)
         self.images_menu.aboutToShow.connect(self._list_images)
         menu.addMenu(self.images_menu)
-        self.menu_button.setMenu(menu)
+        self.menu_button = menu_button(menu, "Open another project, or an image of this one")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.name, 1)

@@ -19,7 +19,7 @@ from napari_sam_adapter.training.events import (
 from napari_sam_adapter.training.presets import USUAL_MINUTES
 from napari_sam_adapter.widgets.advanced_settings import AdvancedSettings
 from napari_sam_adapter.widgets.preferences import preference
-from napari_sam_adapter.widgets.sizes import let_shrink
+from napari_sam_adapter.widgets.small import let_shrink
 from napari_sam_adapter.widgets.training_curve import TrainingCurve
 
 GEAR_CHOICES = [
@@ -120,7 +120,11 @@ class RetrainPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for settings in (self.unfinished, self.ready, self._form.native, self.advanced):
             layout.addWidget(settings)
-        for widget in (self.button, self._running, self.curve, self.log_button):
+        row = QHBoxLayout()
+        row.addWidget(self.button, 1)
+        row.addWidget(self.log_button)
+        layout.addLayout(row)
+        for widget in (self._running, self.curve):
             layout.addWidget(widget)
         self.button.setToolTip(
             "Train the next adapter version on the corrected and accepted slices. While it trains: "

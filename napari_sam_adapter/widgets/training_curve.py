@@ -21,6 +21,7 @@ class TrainingCurve(QWidget):
         super().__init__(parent)
         # Neither black nor white: transparent, so that it fits the light and the dark theme.
         self._plot = pyqtgraph.PlotWidget(background=None)
+        self._plot.setStyleSheet("background: transparent; border: none;")
         self._plot.setFixedHeight(HEIGHT)
         self._plot.setMenuEnabled(False)
         self._plot.setMouseEnabled(False, False)

@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QMessageBox,
     QSizePolicy,
-    QToolButton,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam_adapter.adapter_version import AdapterVersion
+from napari_sam_adapter.widgets.small import menu_button
 
 FILE_FILTER = "Adapters (*.safetensors)"
 BASE_MODEL = "base model"
@@ -67,7 +67,7 @@ class VersionsPanel(QWidget):
         self.list.setRootIsDecorated(False)
         self.list.setUniformRowHeights(True)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.list.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.list.header()
         header.setStretchLastSection(False)
@@ -78,13 +78,11 @@ class VersionsPanel(QWidget):
         self.list.customContextMenuRequested.connect(self._show_menu_at)
         self.list.itemClicked.connect(self._on_chosen)
         self.list.itemActivated.connect(self._on_chosen)
-        self.menu_button = QToolButton()
-        self.menu_button.setText("⋯")
-        self.menu_button.setToolTip("Load an adapter file; rename, export or delete a version")
-        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.menu = QMenu(self.menu_button)
+        self.menu = QMenu(self)
         self.menu.aboutToShow.connect(self._fill_menu)
-        self.menu_button.setMenu(self.menu)
+        self.menu_button = menu_button(
+            self.menu, "Load an adapter file; rename, export or delete a version"
+        )
         side = QVBoxLayout()
         side.addWidget(self.menu_button)
         side.addStretch(1)
@@ -127,6 +125,7 @@ class VersionsPanel(QWidget):
             item.setToolTip(column, details)
         item.setText(0, f"{IN_USE if number == in_use else '   '} {item.text(0)}")
         self.list.addTopLevelItem(item)
+        item.setFirstColumnSpanned(number is None)
         if number == in_use:
             self.list.setCurrentItem(item)
 

@@ -46,6 +46,7 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
         (dock.predict_panel.cancel_requested, prediction.cancel),
         (dock.predict_panel.care_requested, controller.set_care),
         (dock.predict_panel.number_box.toggled, prediction.number_objects),
+        (dock.help_panel.help_requested, prediction.choose_help),
         (dock.correct_panel.accept_requested, controller.toggle_accepted),
         (dock.correct_panel.slice_requested, dock.on_slice_requested),
         (dock.correct_panel.next_requested, controller.next_slice.go),
@@ -81,6 +82,7 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.prediction.progressed.connect(dock.predict_panel.show_progress)
     controller.prediction.progressed.connect(dock.correct_panel.show_running)
     layers.changed.connect(dock.on_layers_changed)
+    layers.image_changed.connect(dock.show_help)
     layers.slices_changed.connect(dock.show_slices)
     retraining.changed.connect(dock.retrain_panel.show_training)
     retraining.reported.connect(dock.retrain_panel.show_event)

@@ -57,6 +57,7 @@ def test_shapes_are_interpolated_between_two_corrected_slices(person):
         assert person.tracker.state((z,)) is SliceState.PREDICTED
         assert person.tracker.adapter_of((z,)) == FILLED
     assert "Filled 7 slices between 2 corrected ones; look through them" in person.message
+    assert "Up to 7 lie between two of yours" in person.message
     person.go_to(3)
     assert person.dock.correct_panel.in_view.text() == "Slice 3: filled by interpolation"
 
@@ -73,6 +74,7 @@ def test_the_persons_slices_and_pixels_stay_as_they_are(person):
     assert person.tracker.state((2,)) is SliceState.ACCEPTED
     assert person.labels.data[6].any()
     assert "Filled 5 slices between 4 corrected ones" in person.message
+    assert "accept the others" in person.message
 
 
 def test_one_undo_takes_one_filled_slice_back(person):

@@ -5,7 +5,7 @@ import pytest
 from napari.settings import get_plugin_settings
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.log_dialog import LogDialog
@@ -118,3 +118,18 @@ def test_the_log_of_a_training_run_can_be_read_and_is_kept_in_the_project(open_p
     (path,) = person.controller.session.project.folder.glob("logs/training-*.log")
     assert path.read_text(encoding="utf-8").splitlines() == text.splitlines()
     dialog.close()
+
+
+def test_the_dock_needs_no_more_than_300_pixels_and_its_sections_fold(open_person, polyps):
+    person = open_person(polyps.frames, rgb=True)
+    dock = person.dock
+    scroll = dock.findChild(QScrollArea)
+    needed = (
+        scroll.widget().minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width()
+    )
+    assert needed <= 300
+    section = next(one for one in dock.sections if one.heading.text() == "Model")
+    section.heading.click()
+    assert section.body.isHidden()
+    section.heading.click()
+    assert not section.body.isHidden()

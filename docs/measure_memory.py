@@ -1,0 +1,116 @@
+"""Measure the peak memory of predicting a volume, short or long, each in a fresh process.
+
+    python docs/measure_memory.py [--slices 64,1024] [--side 512] [--json]
+
+The volume is a NIfTI file of noise that is read slice by slice; the base model predicts it. Ways:
+the command `predict`, the same with smoothing, and the process that computes for the dock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+WAYS = {
+    "predict": [],
+    "predict --smooth 1": ["--smooth", "1"],
+    "the dock's process": [],
+}
+HEADER = 352
+
+
+def main() -> None:
+    """Measure, and print a table or JSON: peak memory in MiB, by way and number of slices."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slices", default="64,1024")
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--child", nargs=2, help="For the script itself: a way, and a volume.")
+    given = parser.parse_args()
+    if given.child:
+        predict(given.child[0], Path(given.child[1]))
+        return
+    counts = [int(count) for count in given.slices.split(",")]
+    found = {
+        way: [peak_in_fresh_process(way, count, given.side) for count in counts]
+        for way in given.ways.split(",")
+    }
+    if given.json:
+        print(json.dumps(found))
+        return
+    print("| |", *(f"{count} slices |" for count in counts))
+    print("|---|" + "---|" * len(counts))
+    for way, peaks in found.items():
+        print(f"| {way} |", *(f"{peak:.0f} MiB |" for peak in peaks), flush=True)
+
+
+def peak_in_fresh_process(way: str, count: int, side: int) -> float:
+    """Write a volume, and predict it in a process that tells its peak memory, in MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        volume = Path(folder) / "volume.nii"
+        write_volume(volume, count, side)
+        command = [sys.executable, __file__, "--child", way, str(volume)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def write_volume(path: Path, count: int, side: int) -> None:
+    """Write slices of noise one by one."""
+    import nibabel
+
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape((side, side, count))
+    rng = np.random.default_rng(0)
+    with path.open("wb") as stream:
+        header["vox_offset"] = HEADER
+        header["magic"] = header.single_magic
+        header.write_to(stream)
+        stream.write(bytes(HEADER - stream.tell()))
+        for _ in range(count):
+            stream.write(rng.integers(0, 255, side * side, dtype=np.uint8).tobytes())
+
+
+def predict(way: str, volume: Path) -> None:
+    """Predict all slices in this process (and its own), and print the peak memory in MiB."""
+    if way == "the dock's process":
+        through_the_engine(volume)
+        kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    else:
+        from napari_sam_adapter.cli import main as command_line
+
+        options = ["--device", "cpu", *WAYS[way]]
+        try:
+            command_line(["predict", str(volume), "--out", str(volume.parent / "out"), *options])
+        except SystemExit as ended:
+            if ended.code:
+                raise
+        kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(kib / 1024)
+
+
+def through_the_engine(volume: Path) -> None:
+    """Predict as the dock does: slices to another process, masks into one array."""
+    from napari_sam_adapter.data.opening import open_image
+    from napari_sam_adapter.engine.predictor import ModelReference, Predictor, predict_slices
+    from napari_sam_adapter.volume import SliceSource
+
+    source = SliceSource(open_image(volume).data, is_colour=False)
+    masks = np.zeros(source.shape, np.uint8)
+    predictor = Predictor()
+    model = ModelReference("lite_medsam", device="cpu")
+    for found in predict_slices(predictor, source, list(source.indices()), model, lambda: False):
+        masks[found.index] = found.labels
+    predictor.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Help from around a slice: only what the open image has is shown."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sam_adapter.widgets.help_choice import HelpChoice
+
+TILES = (256, 512, 1024)
+
+
+class HelpPanel(QWidget):
+    """Smooth across slices, heed corrected slices, tiles.
+
+    Attributes
+    ----------
+    help_requested : Signal(object)
+        A `HelpChoice`.
+    """
+
+    help_requested = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.smooth_label = QLabel("Smooth")
+        self.smooth_box = QDoubleSpinBox()
+        self.smooth_box.setRange(0.0, 3.0)
+        self.smooth_box.setSingleStep(0.5)
+        self.smooth_box.setDecimals(1)
+        self.smooth_box.setSpecialValueText("off")
+        self.smooth_box.setToolTip(
+            "Average what is predicted with the neighbouring slices: standard deviation of the "
+            "weights, in slices. For masks that flicker from slice to slice; 0.5 to 1 is usual."
+        )
+        self.heed_box = QCheckBox("Heed corrected")
+        self.heed_box.setToolTip(
+            "Let the corrected and accepted slices nearest to a slice say where objects are"
+        )
+        self.tile_box = QComboBox()
+        self.tile_box.addItem("Whole picture", 0)
+        for side in TILES:
+            self.tile_box.addItem(f"Tiles of {side}", side)
+        self.tile_box.setToolTip(
+            "Predict a large picture in overlapping tiles. For versions that learned from pictures "
+            "of that size: what they know looks larger in a tile than in the whole."
+        )
+        row = QHBoxLayout()
+        for widget in (self.smooth_label, self.smooth_box, self.heed_box):
+            row.addWidget(widget)
+        row.addStretch(1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.tile_box)
+        self.smooth_box.valueChanged.connect(self._announce)
+        self.heed_box.toggled.connect(self._announce)
+        self.tile_box.currentIndexChanged.connect(self._announce)
+        self.show_image((), ())
+
+    def show_image(self, slider_shape: tuple[int, ...], slice_shape: tuple[int, ...]) -> None:
+        """Offer what an image has: neighbouring slices, or a picture larger than a tile."""
+        is_volume = bool(slider_shape) and slider_shape[-1] > 1
+        is_large = bool(slice_shape) and max(slice_shape) > TILES[1]
+        for widget in (self.smooth_label, self.smooth_box, self.heed_box):
+            widget.setVisible(is_volume)
+        self.tile_box.setVisible(is_large)
+        self.setVisible(is_volume or is_large)
+
+    def _announce(self, *_: object) -> None:
+        choice = HelpChoice(
+            round(self.smooth_box.value(), 1),
+            self.heed_box.isChecked(),
+            int(self.tile_box.currentData()),
+        )
+        self.help_requested.emit(choice)
