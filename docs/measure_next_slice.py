@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--settings", default=",".join(SETTINGS))
+    parser.add_argument("--settings", default="hippocampus", help=f"Of {", ".join(SETTINGS)}.")
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--strategies", default="ours,random,even")
     given = parser.parse_args()
