@@ -42,7 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--settings", default=",".join(SETTINGS))
+    known = ", ".join(SETTINGS)
+    parser.add_argument("--settings", default="hippocampus", help=f"Of {known}.")
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--strategies", default="ours,random,even")
     given = parser.parse_args()
@@ -146,7 +147,11 @@ def one_round(
     *_, saved = run_job(job)
     assert isinstance(saved, AdapterSaved)
     verdict = verdict_of(saved.card.training)
-    line |= {"promoted": verdict.promoted, "n_held_out": verdict.n}
+    held_out = set(saved.card.training["held_out"])
+    line |= {
+        "promoted": verdict.promoted,
+        "held_out": [index for index in taught if stack.sample(index).digest in held_out],
+    }
     line |= predict(target, stack)
     line["test"] = predict(target, test)["dice"]
     return line

@@ -111,6 +111,16 @@ SETTINGS = {
             gear="quick",
             augmentation="upright",
         ),
+        # More like the dock's usual rounds: are slices forgotten because rounds are short?
+        Setting(
+            "hippocampus-long",
+            _hippocampus,
+            input_size=56,
+            first_steps=200,
+            steps=1000,
+            gear="quick",
+            augmentation="upright",
+        ),
         Setting("polyps", _polyps, input_size=112, first_steps=60, steps=60),
         Setting("mitochondria", _mitochondria, input_size=112, first_steps=60, steps=60),
     )

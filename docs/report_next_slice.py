@@ -38,6 +38,7 @@ def main() -> None:
             table(f"{name}, {title}", runs, measure)
             draw(axis, f"{name}, {title}", runs, measure)
         forgetting(name, runs)
+        held_back(name, runs)
     axes[0, 0].legend(frameon=False)
     figure.tight_layout()
     figure.savefig(given.picture, dpi=110)
@@ -118,20 +119,40 @@ def draw(axis: plt.Axes, title: str, runs: Runs, measure: Measure) -> None:
 
 
 def forgetting(name: str, runs: Runs) -> None:
-    """Print how the mean Dice on earlier corrected slices changes in a round."""
-    changes = {}
-    for (seed, strategy), rounds in runs.items():
+    """Print how a round changes the mean Dice on slices corrected earlier: all, and those replayed.
+
+    Held-out slices are not trained on, so they are not replayed.
+    """
+    for kind in ("corrected earlier", "and learned from"):
+        changes = {}
+        for (seed, strategy), rounds in runs.items():
+            for before, line in pairwise(rounds):
+                left_out = line["held_out"] if kind == "and learned from" else []
+                earlier = [index for index in before["taught"] if index not in left_out]
+                chosen = is_taught(line, earlier)
+                change = np.array(line["dice"])[chosen] - np.array(before["dice"])[chosen]
+                changes[f"{strategy}, seed {seed}, round {line['round']}"] = float(change.mean())
+        found = np.array(list(changes.values()))
+        print(f"\n{name}, slices {kind}: {len(found)} rounds, mean change {found.mean():+.3f},")
+        print(f"lowered by more than 0.01 in {int((found < -0.01).sum())} rounds. The lowest:")
+        for key, value in sorted(changes.items(), key=lambda one: one[1])[:5]:
+            print(f"{value:+.3f} ({key})")
+
+
+def held_back(name: str, runs: Runs) -> None:
+    """Print how the test slices judge the versions that held-out slices would hold back."""
+    kinds: dict[bool, list[float]] = {True: [], False: []}
+    for rounds in runs.values():
         for before, line in pairwise(rounds):
-            earlier = is_taught(line, before["taught"])
-            change = np.array(line["dice"])[earlier] - np.array(before["dice"])[earlier]
-            changes[seed, strategy, line["round"]] = float(change.mean())
-    found = np.array(list(changes.values()))
-    print(
-        f"\n{name}: {len(found)} rounds, mean change on earlier slices {found.mean():+.3f}, lowest"
-    )
-    lowest = sorted(changes.items(), key=lambda one: one[1])[:5]
-    print(", ".join(f"{value:+.3f} (seed, strategy, round {key})" for key, value in lowest))
-    print(f"rounds that lower it by more than 0.01: {int((found < -0.01).sum())}")
+            if line["held_out"]:
+                kinds[line["promoted"]].append(test_set(line) - test_set(before))
+    for promoted, changes in kinds.items():
+        better = sum(change > 0 for change in changes)
+        what = "promoted" if promoted else "held back"
+        print(
+            f"\n{name}, {what}: {len(changes)} versions, {better} of them better on the test set,"
+        )
+        print(f"mean change {np.mean(changes or [np.nan]):+.3f}")
 
 
 if __name__ == "__main__":

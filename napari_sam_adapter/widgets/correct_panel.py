@@ -35,8 +35,8 @@ class CorrectPanel(QWidget):
         )
         self.next_button = QPushButton("Next")
         self.next_button.setToolTip(
-            "Go to the slice where a correction would teach most: the model is unsure "
-            "there, and nothing near it is corrected. Again for another one."
+            "Go to a slice that is worth correcting: nothing near it is corrected, or the "
+            "model is unsure there. Again for another one."
         )
         self.fill_button = QPushButton("Fill between")
         self.fill_button.setToolTip(
