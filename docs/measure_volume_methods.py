@@ -191,30 +191,34 @@ def _boxed(
     return answers
 
 
+def axes_untrained(known: Known) -> Table:
+    """Predict across one axis and across three by the task's adapter."""
+    return _across_axes(known, known.model, "one axis")
+
+
 def axes(known: Known) -> Table:
-    """Predict across one axis and across three: by the task's adapter, and by one of all axes."""
-    models = {"one axis": known.model}
-    if len(set(known.spacing)) == 1:  # slices across the others are like the slices
-        samples = [
-            TrainingSample(image, labels, f"{item.name}, axis {axis}, slice {index}")
-            for item in known.train
-            for axis in range(3)
-            for index, (image, labels) in enumerate(
-                zip(*(np.moveaxis(x, axis, 0) for x in (item.image, item.labels)), strict=True)
-            )
-        ]
-        models["three axes"] = _trained(known, samples, known.task.input_size, "three-axes")
+    """Predict across one axis and across three by an adapter of slices of all axes."""
+    samples = [
+        TrainingSample(image, labels, f"{item.name}, axis {axis}, slice {index}")
+        for item in known.train
+        for axis in range(3)
+        for index, (image, labels) in enumerate(
+            zip(*(np.moveaxis(x, axis, 0) for x in (item.image, item.labels)), strict=True)
+        )
+    ]
+    model = _trained(known, samples, known.task.input_size, "three-axes")
+    return _across_axes(known, model, "three axes")
+
+
+def _across_axes(known: Known, model: AdaptedSam, name: str) -> Table:
+    predict = partial(logits_of, model, known.views)
     table: Table = defaultdict(list)
     for item in known.volumes:
-        for name, model in models.items():
-            predict = partial(logits_of, model, known.views)
-            for weights in WEIGHTS:
-                fused = predict_three_axes(
-                    item.image, predict, known.n_classes, known.spacing, weights
-                )
-                labels = map(labels_of, np.moveaxis(fused, 1, 0))
-                row = f"trained on {name}, weights {', '.join(f'{one:g}' for one in weights)}"
-                table[row].append(known.dice(labels, item.labels))
+        for weights in WEIGHTS:
+            fused = predict_three_axes(item.image, predict, known.n_classes, known.spacing, weights)
+            labels = map(labels_of, np.moveaxis(fused, 1, 0))
+            row = f"trained on {name}, weights {', '.join(f'{one:g}' for one in weights)}"
+            table[row].append(known.dice(labels, item.labels))
     return table
 
 
@@ -236,6 +240,17 @@ def tiling(known: Known) -> Table:
         for overlap in OVERLAPS:
             labels = (_tiled(image, predict, known.n_classes, overlap) for image in item.image)
             table[f"tiles, overlap {overlap}"].append(known.dice(labels, item.labels))
+    return table
+
+
+def tiling_untrained(known: Known) -> Table:
+    """Predict in tiles by the task's adapter, which has learned from whole pictures."""
+    predict = partial(logits_of, known.model, known.views)
+    table: Table = defaultdict(list)
+    for item, logits in known.alone():
+        table["whole pictures"].append(known.dice(map(labels_of, logits), item.labels))
+        labels = (_tiled(image, predict, known.n_classes, TILE // 8) for image in item.image)
+        table[f"tiles of {TILE}"].append(known.dice(labels, item.labels))
     return table
 
 

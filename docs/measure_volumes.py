@@ -21,11 +21,13 @@ from measure_volume_methods import (
     Known,
     Table,
     axes,
+    axes_untrained,
     carrying,
     filling,
     smoothing,
     strength,
     tiling,
+    tiling_untrained,
 )
 
 from napari_sam_adapter.sam.checkpoint import load_adapter
@@ -38,6 +40,7 @@ METHODS = {
         "fill": filling,
         "carry": carrying,
         "strength": strength,
+        "axes-untrained": axes_untrained,
         "axes": axes,
     },
     "mitochondria": {
@@ -45,7 +48,8 @@ METHODS = {
         "fill": filling,
         "carry": carrying,
         "strength": strength,
-        "axes": axes,
+        "axes-untrained": axes_untrained,
+        "tiles-untrained": tiling_untrained,
         "tiles": tiling,
     },
 }
@@ -58,7 +62,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     for task in METHODS:
         parser.add_argument(f"--{task}", type=Path, help="Its adapter; without, it is left out.")
-    parser.add_argument("--methods", default="smooth,fill,carry,strength,axes,tiles")
+    parser.add_argument(
+        "--methods", default="smooth,fill,carry,strength,axes-untrained,axes,tiles-untrained,tiles"
+    )
     parser.add_argument("--volumes", type=int, help="Use only so many volumes of each task.")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
