@@ -58,7 +58,7 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
         typer.Option(
             "--three-axes",
             help="Predict volumes across all three axes and average: for adapters trained on "
-            "slices of all three, see docs/results.md. Voxel sizes are read from the file; the "
+            "slices of all three. Voxel sizes are read from the file; the "
             "volume is held in memory, and takes as long as all those slices.",
         ),
     ] = False,
