@@ -59,7 +59,7 @@ def next_slice(
     learned_from: int | None = None,
     width: float = WIDTH,
 ) -> NextSlice | None:
-    """Return the slice where a correction would teach most.
+    """Return the slice that is worth correcting next.
 
     Parameters
     ----------

@@ -13,11 +13,14 @@ from typing import Any
 
 from napari_sam_adapter.metrics.bootstrap import bootstrap_mean
 
-# Worse by more than this is worse, however few slices say so; training itself takes two states for
-# equally good within it.
+# A slice that is worse by more than this is named; training itself takes two states for equally
+# good within it.
 TOLERANCE = 0.02
-# Fewer slices tell nothing of how sure a mean is.
+# Fewer slices tell nothing of how sure a mean is. Of versions that a single slice spoke against by
+# more than 0.02, eight of nine were better on other images (docs/results.md, "Forgetting").
 ENOUGH = 4
+# What falls so far has broken down, however few slices say so.
+COLLAPSE = 0.2
 CONFIDENCE = 0.9
 LEAKS = (
     "They are of the same volume or video as slices it learned from, and flatter; with corrections "
@@ -70,9 +73,9 @@ class Verdict:
         slices = "1 held-out slice" if self.n == 1 else f"{self.n} held-out slices"
         text = f"Dice {_signed(self.difference)} on {slices}"
         if self.n < ENOUGH:
-            rule = "too few to be sure, so only a fall of more than 0.02 would hold it back"
+            rule = "too few to be sure, so only a fall of more than 0.2 would hold it back"
             if not self.promoted:
-                rule = "too few to be sure, but a fall of more than 0.02 holds it back"
+                rule = "too few to be sure, but a fall of more than 0.2 holds it back"
             return f"{text}: {rule}.{self._where()}"
         return f"{text} (90 % interval {_signed(self.low)} to {_signed(self.high)}).{self._where()}"
 
@@ -96,8 +99,8 @@ def judge(scores: Sequence[Sequence[Any]]) -> Verdict:
     Returns
     -------
     Verdict
-        Held back if the mean falls by more than 0.02, or if four or more slices show a fall: the
-        whole 90 % interval of the mean difference (paired bootstrap) lies below 0.
+        Held back if four or more slices show a fall: the whole 90 % interval of the mean
+        difference (paired bootstrap) lies below 0; or if the mean falls by more than 0.2.
     """
     changes = [(str(name), float(after) - float(before)) for name, before, after in scores]
     if not changes:
@@ -106,7 +109,7 @@ def judge(scores: Sequence[Sequence[Any]]) -> Verdict:
     low, high = (found.low, found.high) if found.n >= ENOUGH else (math.nan, math.nan)
     worse = sorted((one for one in changes if one[1] < -TOLERANCE), key=lambda one: one[1])
     # A nan is not below 0: where there is no interval, the mean alone decides.
-    promoted = found.mean >= -TOLERANCE and not high < 0
+    promoted = found.mean >= -COLLAPSE and not high < 0
     return Verdict(promoted, found.n, found.mean, low, high, tuple(worse))
 
 

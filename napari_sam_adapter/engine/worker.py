@@ -31,7 +31,8 @@ from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.training.samples import TrainingSample
 
 MODELS_KEPT = 3
-EMBEDDING_BYTES_KEPT = 256 * 1024 * 1024
+# Enough for the slices at hand; more would make memory grow with the length of a volume.
+EMBEDDING_BYTES_KEPT = 64 * 1024 * 1024
 
 
 # A model, and its adapter's card; None for the base model.

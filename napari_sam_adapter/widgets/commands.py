@@ -33,7 +33,7 @@ def accept_slice(viewer: napari.Viewer) -> None:
 
 
 def next_slice(viewer: napari.Viewer) -> None:
-    """Go to the slice where a correction would teach most."""
+    """Go to the next slice to correct."""
     open_dock(viewer).controller.next_slice.go()
 
 

@@ -1,4 +1,4 @@
-"""Go to the slice where a correction would teach most, and say why it is that one."""
+"""Go to the slice that is worth correcting next, and say why it is that one."""
 
 from __future__ import annotations
 
