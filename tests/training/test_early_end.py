@@ -18,7 +18,7 @@ from napari_sam_adapter.training.loop import RunOptions, train_adapter
 def config(gear: str, steps: int) -> TrainingConfig:
     """Return a configuration whose run ends even if no step succeeds."""
     # Prompted steps would ask for a second loss.
-    return TrainingConfig(gear=gear, max_seconds=10.0, max_steps=steps, prompted_share=0.0)
+    return TrainingConfig(gear=gear, max_seconds=60.0, max_steps=steps, prompted_share=0.0)
 
 
 def end_of_run(model: AdaptedSam, samples, settings: TrainingConfig, **kw) -> TrainingFinished:

@@ -160,7 +160,7 @@ def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
     person.predict()
     for position in range(7):
         person.correct(position, polyps.masks[position].astype(np.uint8))
-    person.retrain(gear="full", minutes=0.4)
+    person.retrain(gear="quick", minutes=0.2)
     person.wait_for_training()
     first = person.controller.session.active
     assert first is not None
@@ -169,7 +169,7 @@ def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
     for position in range(7):
         if not held_out.endswith(f"slice {position}"):
             person.correct(position, 1 - polyps.masks[position].astype(np.uint8))
-    person.retrain(gear="full", minutes=0.3)
+    person.retrain(gear="quick", minutes=0.2)
     person.wait_for_training()
     assert person.controller.session.active.number == first.number
     assert "v2 is held back, and v1 stays in use. Dice −0." in person.message
