@@ -8,7 +8,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
-    QLabel,
     QVBoxLayout,
     QWidget,
 )
@@ -16,6 +15,7 @@ from qtpy.QtWidgets import (
 from napari_sam_adapter.widgets.help_choice import HelpChoice
 
 TILES = (256, 512, 1024)
+SMOOTH_WIDTH = 112
 
 
 class HelpPanel(QWidget):
@@ -31,12 +31,13 @@ class HelpPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.smooth_label = QLabel("Smooth")
         self.smooth_box = QDoubleSpinBox()
         self.smooth_box.setRange(0.0, 3.0)
         self.smooth_box.setSingleStep(0.5)
         self.smooth_box.setDecimals(1)
-        self.smooth_box.setSpecialValueText("off")
+        self.smooth_box.setPrefix("Smooth ")
+        self.smooth_box.setSpecialValueText("Smooth off")
+        self.smooth_box.setFixedWidth(SMOOTH_WIDTH)
         self.smooth_box.setToolTip(
             "Average what is predicted with the neighbouring slices: standard deviation of the "
             "weights, in slices. For masks that flicker from slice to slice; 0.5 to 1 is usual."
@@ -54,7 +55,8 @@ class HelpPanel(QWidget):
             "of that size: what they know looks larger in a tile than in the whole."
         )
         row = QHBoxLayout()
-        for widget in (self.smooth_label, self.smooth_box, self.heed_box):
+        row.setSpacing(4)
+        for widget in (self.smooth_box, self.heed_box):
             row.addWidget(widget)
         row.addStretch(1)
         layout = QVBoxLayout(self)
@@ -70,7 +72,7 @@ class HelpPanel(QWidget):
         """Offer what an image has: neighbouring slices, or a picture larger than a tile."""
         is_volume = bool(slider_shape) and slider_shape[-1] > 1
         is_large = bool(slice_shape) and max(slice_shape) > TILES[1]
-        for widget in (self.smooth_label, self.smooth_box, self.heed_box):
+        for widget in (self.smooth_box, self.heed_box):
             widget.setVisible(is_volume)
         self.tile_box.setVisible(is_large)
         self.setVisible(is_volume or is_large)

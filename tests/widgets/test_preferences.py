@@ -121,8 +121,10 @@ def test_the_log_of_a_training_run_can_be_read_and_is_kept_in_the_project(open_p
 
 
 def test_the_dock_needs_no_more_than_300_pixels_and_its_sections_fold(open_person, polyps):
-    person = open_person(polyps.frames, rgb=True)
+    # Shown, so that napari's style with its wider texts holds.
+    person = open_person(polyps.frames, rgb=True, show=True)
     dock = person.dock
+    person.predict()
     scroll = dock.findChild(QScrollArea)
     needed = (
         scroll.widget().minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width()
