@@ -68,8 +68,9 @@ def with_other_images(
 ) -> tuple[RunPlan, RetrainRequest, list[str]]:
     """Add what was corrected and accepted in the other images of a project.
 
-    Of several masks layers of one image the one worked on last counts, and none of the image that
-    is open.
+    Only images of the same kind (colours, type of the pixels) as the one that is open: others are
+    hardly of the same task. Of several masks layers of one image the one worked on last counts,
+    and none of the image that is open.
 
     Returns
     -------
@@ -79,10 +80,11 @@ def with_other_images(
         Sentences about images that cannot be learned from.
     """
     parts, images, missed = list(plan.parts), list(request.images), []
-    own = project.folder / "images" / plan.parts[0].record
-    done = {ImageIdentity.read(own).digest}
+    own = ImageIdentity.read(project.folder / "images" / plan.parts[0].record)
+    done = {own.digest}
     for _, identity in project.records():
-        if identity.digest in done:
+        kinds = ((one.is_colour, one.dtype) for one in (own, identity))
+        if identity.digest in done or len(set(kinds)) > 1:
             continue
         done.add(identity.digest)
         latest = project.folders_of(identity)[0]

@@ -387,6 +387,14 @@ def test_what_was_corrected_in_other_images_of_the_project_is_learned_from_too(
     assert "Retraining on 1 slice here and 3 of another image of the project." in " ".join(said)
     card = second.controller.session.active.card
     assert len(card.training["trained_on"]) == 4
+    # An image of another kind is of another task.
+    grey = open_person(polyps.frames[..., 0])
+    grey.predict()
+    grey.wait_for_record()
+    grey.correct(0, polyps.masks[0].astype(np.uint8))
+    grey.retrain(minutes=0.1)
+    grey.wait_for_training()
+    assert grey.controller.session.active.card.training["n_slices"] == 1
     # Not if it is not wanted.
     second.dock.retrain_panel.advanced.others_box.setChecked(False)
     second.retrain(minutes=0.1)
