@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from napari_sam_adapter.adapter.classes import Classes
-from napari_sam_adapter.adapter.config import Condition
-from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.adapter.config import AdapterConfig, Condition
+from napari_sam_adapter.engine.predictor import ModelReference
+from napari_sam_adapter.errors import ImageError, TrainingError
+from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.job import TrainingJob
 from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice
@@ -93,3 +97,47 @@ class RetrainRequest:
         """
         for image in self.images:
             yield from image.samples()
+
+    def job(self, model: ModelReference, is_new: bool, out: Path, device: str) -> TrainingJob:
+        """Return the training job; reads all slices.
+
+        Parameters
+        ----------
+        model : ModelReference
+            What it starts from.
+        is_new : bool
+            Whether that is the base model; a version in use keeps its own conditions.
+        out : Path
+            The adapter file to write.
+        device : str
+
+        Raises
+        ------
+        ImageError
+            Naming the slice that cannot be used.
+        TrainingError
+            If the conditions cannot be used.
+        """
+        return TrainingJob(
+            samples=list(self.samples()),
+            out=out,
+            config=self.config,
+            base=model.base,
+            init=model.adapter,
+            input_size=self.input_size,
+            device=device,
+            adapter=self._adapter_on(model.base) if is_new else None,
+            class_names=self.classes.names,
+            class_colors=self.classes.colors,
+            checkpoint=self.checkpoint,
+            notes={"image": ", ".join(image.name for image in self.images)},
+        )
+
+    def _adapter_on(self, base: str) -> AdapterConfig | None:
+        """Return the shape of a new adapter; None is the base model's own."""
+        if self.conditions is None:
+            return None
+        try:
+            return replace(base_model(base).adapter, conditions=self.conditions)
+        except ValueError as error:
+            raise TrainingError(f"The conditions cannot be used: {error}.") from error

@@ -7,31 +7,29 @@ dock reads layers, hands arrays in, and writes what comes out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from psygnal import Signal
 
 from napari_sam_adapter.adapter.card import TAKES_NO_PROMPTS, AdapterCard, read_card
 from napari_sam_adapter.adapter.classes import Classes
-from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import Trainer
-from napari_sam_adapter.errors import PromptError, TrainingError, WeightsError
+from napari_sam_adapter.errors import PromptError, TrainingError
 from napari_sam_adapter.project.home import remember_folder
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.remembered import remembered_base, remembered_classes
 from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.sam.registry import (
     BASE_MODELS,
-    DEFAULT_MODEL,
     base_model,
     check_adapter_base,
 )
 from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.events import TrainingEvent
-from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
+from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.versions import AdapterStore
 
 CAREFUL_VIEWS = 2
@@ -78,14 +76,14 @@ class Session:
         predictor: Predictor | None = None,
     ) -> None:
         self.project, self.store = project, project.adapters
-        self.base = base or _remembered_base(self.store)
+        self.base = base or remembered_base(self.store)
         self.device = device
         self.predictor = predictor or Predictor()
         self.careful: bool | None = None
         self.trainer = Trainer()
         self._names: dict[str, str] = {}
         self._active = self.store.active
-        self._classes = _remembered_classes(project, self._active)
+        self._classes = remembered_classes(project, self._active)
 
     @property
     def classes(self) -> Classes:
@@ -244,9 +242,9 @@ class Session:
         check_writable(folder / "adapters" / "active.json")
         remember_folder(folder)
         self.project, self.store, self._names = project, project.adapters, {}
-        self.base = _remembered_base(self.store)
+        self.base = remembered_base(self.store)
         self._active = self.store.active
-        self._set_classes(_remembered_classes(project, self._active))
+        self._set_classes(remembered_classes(project, self._active))
         self.project_changed.emit()
         self.active_changed.emit()
 
@@ -379,54 +377,11 @@ class Session:
         SamAdapterError
             With a message for the person; the active version is unchanged.
         """
-        yield from self.trainer.run(lambda: self._job_of(request))
-
-    def _job_of(self, request: RetrainRequest) -> TrainingJob:
-        model = self.model()
-        return TrainingJob(
-            samples=list(request.samples()),
-            out=self.store.working_path(),
-            config=request.config,
-            base=model.base,
-            init=model.adapter,
-            input_size=request.input_size,
-            device=self.device,
-            adapter=self._adapter_of(request),
-            class_names=request.classes.names,
-            class_colors=request.classes.colors,
-            checkpoint=request.checkpoint,
-            notes={"image": ", ".join(image.name for image in request.images)},
-        )
-
-    def _adapter_of(self, request: RetrainRequest) -> AdapterConfig | None:
-        """Return the shape of a new adapter; a version in use keeps its own."""
-        if self._active is not None or request.conditions is None:
-            return None
-        try:
-            return replace(base_model(self.base).adapter, conditions=request.conditions)
-        except ValueError as error:
-            raise TrainingError(f"The conditions cannot be used: {error}.") from error
+        model, is_new = self.model(), self._active is None
+        out, device = self.store.working_path(), self.device
+        yield from self.trainer.run(lambda: request.job(model, is_new, out, device))
 
     def close(self) -> None:
         """End both processes, also one that is being started."""
         self.trainer.close()
         self.predictor.close()
-
-
-def _remembered_classes(project: Project, version: AdapterVersion | None) -> Classes:
-    """Return the classes worked with last, where they begin with those the version has learned."""
-    kept = project.classes
-    if version is None:
-        return kept or Classes()
-    learned = Classes.of(version.card)
-    if kept is not None and kept.names[: len(learned)] == learned.names:
-        return kept
-    return learned
-
-
-def _remembered_base(store: AdapterStore) -> str:
-    """Return the base model chosen last; the default where its file is gone."""
-    try:
-        return base_model(store.base or DEFAULT_MODEL).name
-    except WeightsError:
-        return DEFAULT_MODEL

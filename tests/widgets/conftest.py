@@ -152,3 +152,21 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
 def person(open_person, polyps):
     """A person who has opened a stack of synthetic frames."""
     return open_person(polyps.frames, rgb=True)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The project that `open_person` opens."""
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def open_polyps(open_person, polyps):
+    """Return a function that opens the synthetic polyps, with what the project has of them."""
+
+    def open_one(**options):
+        person = open_person(polyps.frames, rgb=True, **options)
+        person.wait_for_record()
+        return person
+
+    return open_one

@@ -4,18 +4,12 @@ import json
 import time
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.pixels import pixels_of
 from napari_sam_adapter.project.project import Project
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "project"
 
 
 def journals(folder):
@@ -32,14 +26,8 @@ def close(person):
     person.viewer.layers.clear()
 
 
-def opened(open_person, polyps, **options):
-    person = open_person(polyps.frames, rgb=True, **options)
-    person.wait_for_record()
-    return person
-
-
-def test_a_stroke_is_in_the_journal_within_a_second(open_person, polyps, folder):
-    person = opened(open_person, polyps)
+def test_a_stroke_is_in_the_journal_within_a_second(open_polyps, polyps, folder):
+    person = open_polyps()
     person.predict()
     person.wait_for_record()
     begun = time.monotonic()
@@ -50,9 +38,9 @@ def test_a_stroke_is_in_the_journal_within_a_second(open_person, polyps, folder)
 
 
 def test_closing_and_opening_again_brings_back_masks_states_and_who_predicted(
-    open_person, polyps, folder
+    open_polyps, polyps, folder
 ):
-    person = opened(open_person, polyps)
+    person = open_polyps()
     person.predict_all()
     person.paint(2)
     person.go_to(3)
@@ -64,7 +52,7 @@ def test_closing_and_opening_again_brings_back_masks_states_and_who_predicted(
     humans = [person.tracker.human_pixels((z,), wanted[z]) for z in range(8)]
     close(person)
 
-    again = opened(open_person, polyps)
+    again = open_polyps()
     assert np.array_equal(again.labels.data, wanted)
     assert [again.tracker.state((z,)) for z in range(8)] == states
     assert states[3] is SliceState.ACCEPTED
@@ -74,27 +62,27 @@ def test_closing_and_opening_again_brings_back_masks_states_and_who_predicted(
     assert "Restored 1 stroke on 8 slices." in again.message
 
 
-def test_an_image_nothing_was_done_to_leaves_no_trace(open_person, polyps, folder):
-    close(opened(open_person, polyps))
+def test_an_image_nothing_was_done_to_leaves_no_trace(open_polyps, polyps, folder):
+    close(open_polyps())
     assert not folder.exists()
-    assert opened(open_person, polyps).controller.binding is None
+    assert open_polyps().controller.binding is None
 
 
-def test_the_last_stroke_before_closing_is_kept(open_person, polyps):
-    person = opened(open_person, polyps)
+def test_the_last_stroke_before_closing_is_kept(open_polyps, polyps):
+    person = open_polyps()
     person.predict()
     person.wait_for_record()
     person.labels.paint((0, 40, 40), 3)
     person.dock.shutdown()
     person.viewer.layers.clear()
-    assert opened(open_person, polyps).labels.data[0, 40, 40] == 3
+    assert open_polyps().labels.data[0, 40, 40] == 3
 
 
-def test_a_second_window_is_told_who_has_the_masks_and_harms_nothing(open_person, polyps, folder):
-    one = opened(open_person, polyps)
+def test_a_second_window_is_told_who_has_the_masks_and_harms_nothing(open_polyps, polyps, folder):
+    one = open_polyps()
     one.predict()
     one.wait_for_record()
-    two = opened(open_person, polyps)
+    two = open_polyps()
     assert "open in another window (process" in two.message
     two.predict()
     two.paint(0, 60, 60)
@@ -102,11 +90,11 @@ def test_a_second_window_is_told_who_has_the_masks_and_harms_nothing(open_person
     wanted = one.labels.data.copy()
     for person in (one, two):
         close(person)
-    assert np.array_equal(opened(open_person, polyps).labels.data, wanted)
+    assert np.array_equal(open_polyps().labels.data, wanted)
 
 
-def test_two_images_in_two_windows_do_not_mix(open_person, polyps, folder):
-    one = opened(open_person, polyps)
+def test_two_images_in_two_windows_do_not_mix(open_person, open_polyps, polyps, folder):
+    one = open_polyps()
     two = open_person(polyps.frames[:3, ::-1], rgb=True)
     for person, column in ((one, 30), (two, 60)):
         person.predict()
@@ -116,16 +104,16 @@ def test_two_images_in_two_windows_do_not_mix(open_person, polyps, folder):
     for person in (one, two):
         close(person)
     assert len(journals(folder)) == 2
-    assert np.array_equal(opened(open_person, polyps).labels.data, wanted[0])
+    assert np.array_equal(open_polyps().labels.data, wanted[0])
     other = open_person(polyps.frames[:3, ::-1], rgb=True)
     other.wait_for_record()
     assert np.array_equal(other.labels.data, wanted[1])
 
 
 def test_another_project_takes_the_masks_along_and_leaves_the_first_as_it_was(
-    open_person, polyps, folder, tmp_path
+    open_polyps, polyps, folder, tmp_path
 ):
-    person = opened(open_person, polyps)
+    person = open_polyps()
     person.predict()
     person.wait_for_record()
     person.paint(0)
@@ -136,15 +124,15 @@ def test_another_project_takes_the_masks_along_and_leaves_the_first_as_it_was(
     wanted = person.labels.data.copy()
     close(person)
     assert journals(folder)[0].read_bytes() == before
-    again = opened(open_person, polyps, project=tmp_path / "second")
+    again = open_polyps(project=tmp_path / "second")
     assert np.array_equal(again.labels.data, wanted)
     assert again.tracker.state((0,)) is SliceState.CORRECTED
 
 
 def test_a_deleted_masks_layer_does_not_come_back_until_the_image_is_opened_again(
-    open_person, polyps, folder
+    open_polyps, polyps, folder
 ):
-    person = opened(open_person, polyps)
+    person = open_polyps()
     person.predict()
     person.wait_for_record()
     person.paint(0)
@@ -154,18 +142,18 @@ def test_a_deleted_masks_layer_does_not_come_back_until_the_image_is_opened_agai
     person.wait_for_record()
     assert person.controller.binding is None
     close(person)
-    assert np.array_equal(opened(open_person, polyps).labels.data, wanted)
+    assert np.array_equal(open_polyps().labels.data, wanted)
 
 
 def test_masks_opened_by_the_person_are_not_mixed_with_those_of_the_project(
-    open_person, polyps, folder
+    open_polyps, polyps, folder
 ):
-    person = opened(open_person, polyps)
+    person = open_polyps()
     person.predict()
     person.wait_for_record()
     person.paint(0)
     close(person)
-    again = opened(open_person, polyps)
+    again = open_polyps()
     own = np.zeros(polyps.frames.shape[:3], np.uint8)
     own[5, 10:20, 10:20] = 1
     layer = again.viewer.add_labels(own.copy(), name="mine")
@@ -175,8 +163,8 @@ def test_masks_opened_by_the_person_are_not_mixed_with_those_of_the_project(
     again.wait(lambda: len(journals(folder)) == 2)
 
 
-def test_the_dock_closed_and_opened_again_goes_on_in_the_same_record(open_person, polyps, folder):
-    person = opened(open_person, polyps)
+def test_the_dock_closed_and_opened_again_goes_on_in_the_same_record(open_polyps, polyps, folder):
+    person = open_polyps()
     person.predict()
     person.wait_for_record()
     person.paint(0)
@@ -191,8 +179,8 @@ def test_the_dock_closed_and_opened_again_goes_on_in_the_same_record(open_person
     assert len(read_journal(journals(folder)[0]).events) == lines + 1
 
 
-def test_the_project_says_what_it_is(open_person, polyps, folder):
-    person = opened(open_person, polyps)
+def test_the_project_says_what_it_is(open_polyps, polyps, folder):
+    person = open_polyps()
     person.predict()
     person.wait_for_record()
     assert json.loads((folder / "project.json").read_text())["format"] == (
@@ -222,27 +210,8 @@ def test_a_stroke_through_many_slices_is_written_down_at_once(open_person, folde
     assert touched == {(z,) for z in range(400) if labels.data[z].any()}
 
 
-def test_a_retraining_is_written_down_with_its_slices_and_its_adapter(open_person, polyps, folder):
-    person = opened(open_person, polyps)
-    person.predict()
-    person.wait_for_record()
-    for z in range(2):
-        person.correct(z, polyps.masks[z].astype(np.uint8))
-    person.retrain()
-    person.wait_for_training()
-    close(person)
-    events = read_journal(journals(folder)[0]).events
-    (start,) = [event for event in events if event.do == "training"]
-    (end,) = [event for event in events if event.do == "trained"]
-    (part,) = start.details["parts"]
-    assert (part["slices"], part["line"]) == ([[0], [1]], start.n)
-    assert start.details["run"] == end.details["run"]
-    version = Project(folder).adapters.get(1)
-    assert end.details["adapter"] == version.card.adapter_id
-
-
-def test_an_image_without_a_file_is_kept_in_the_project(open_person, polyps, folder):
-    person = opened(open_person, polyps)
+def test_an_image_without_a_file_is_kept_in_the_project(open_polyps, polyps, folder):
+    person = open_polyps()
     person.predict()
     person.wait_for_record()
     ((record, identity),) = Project(folder).records()
@@ -289,8 +258,8 @@ def test_an_image_that_is_gone_is_named(open_person, polyps, folder, tmp_path):
     again.wait(lambda: "frame is not at" in again.message)
 
 
-def test_the_dock_shows_what_each_round_cost(open_person, polyps):
-    person = opened(open_person, polyps)
+def test_the_dock_shows_what_each_round_cost(open_polyps, polyps):
+    person = open_polyps()
     person.predict()
     person.wait_for_record()
     plot = person.dock.effort_plot
@@ -308,124 +277,8 @@ def test_the_dock_shows_what_each_round_cost(open_person, polyps):
     assert "round 1" in plot.summary.text()
 
 
-def interrupted(open_person, polyps):
-    """A window that dies while it trains, after the first checkpoint."""
-    person = opened(open_person, polyps)
-    person.predict()
-    person.wait_for_record()
-    for z in range(2):
-        person.correct(z, polyps.masks[z].astype(np.uint8))
-    person.retrain(minutes=5)
-    project = person.controller.session.project.folder
-    person.wait(lambda: any(project.glob("runs/*/state.checkpoint")))
-    (run,) = (path.parent for path in project.glob("runs/*/run.json"))
-    person.dock.shutdown()
-    person.wait(lambda: not person.controller.retraining.is_running)
-    person.viewer.layers.clear()
-    return run
-
-
-def test_an_interrupted_retraining_can_be_resumed(open_person, polyps, folder):
-    run = interrupted(open_person, polyps)
-    again = opened(open_person, polyps)
-    row = again.dock.retrain_panel.unfinished
-    assert "A retraining on 2 slices was interrupted." in row.text.text()
-    steps = []
-    again.controller.retraining.reported.connect(
-        lambda event: steps.append(getattr(event, "step", None))
-    )
-    row.resume_button.click()
-    again.wait(lambda: any(steps))
-    again.dock.retrain_panel.button.click()  # it is Stop now
-    again.wait_for_training()
-    first = next(step for step in steps if step is not None)
-    assert first > 1  # it went on from the checkpoint
-    version = again.controller.session.active
-    assert version is not None
-    assert len(version.card.training["trained_on"]) == 2
-    assert not run.exists()
-    assert row.isHidden()
-
-
-def test_an_interrupted_retraining_can_be_forgotten(open_person, polyps, folder):
-    run = interrupted(open_person, polyps)
-    again = opened(open_person, polyps)
-    again.dock.retrain_panel.unfinished.discard_button.click()
-    assert not run.exists()
-    assert again.dock.retrain_panel.unfinished.isHidden()
-    assert again.tracker.state((0,)) is SliceState.CORRECTED
-
-
-def test_a_retraining_that_goes_on_is_not_offered_to_another_window(open_person, polyps):
-    one = opened(open_person, polyps)
-    one.predict()
-    one.wait_for_record()
-    one.correct(0, polyps.masks[0].astype(np.uint8))
-    one.retrain(minutes=0.2)
-    two = open_person(polyps.frames[:3], rgb=True)
-    assert two.dock.retrain_panel.unfinished.isHidden()
-    one.wait_for_training()
-
-
-def test_what_was_corrected_in_other_images_of_the_project_is_learned_from_too(
-    open_person, polyps, folder
-):
-    first = opened(open_person, polyps)
-    first.predict()
-    first.wait_for_record()
-    for z in range(3):
-        first.correct(z, polyps.masks[z].astype(np.uint8))
-    first.dock.shutdown()
-    second = open_person(polyps.frames[4:], rgb=True)
-    second.predict()
-    second.wait_for_record()
-    second.correct(0, polyps.masks[4].astype(np.uint8))
-    said = []
-    second.controller.said.connect(lambda sentence, problem: said.append(sentence))
-    second.retrain(minutes=0.1)
-    second.wait_for_training()
-    assert "Retraining on 1 slice here and 3 of another image of the project." in " ".join(said)
-    card = second.controller.session.active.card
-    assert len(card.training["trained_on"]) == 4
-    # An image of another kind is of another task.
-    grey = open_person(polyps.frames[..., 0])
-    grey.predict()
-    grey.wait_for_record()
-    grey.correct(0, polyps.masks[0].astype(np.uint8))
-    grey.retrain(minutes=0.1)
-    grey.wait_for_training()
-    assert grey.controller.session.active.card.training["n_slices"] == 1
-    # Not if it is not wanted.
-    second.dock.retrain_panel.advanced.others_box.setChecked(False)
-    second.retrain(minutes=0.1)
-    second.wait_for_training()
-    assert second.controller.session.active.card.training["n_slices"] == 1
-
-
-def test_an_image_that_is_gone_is_named_and_the_rest_is_learned_from(
-    open_person, polyps, folder, tmp_path
-):
-    first = opened(open_person, polyps)
-    first.predict()
-    first.wait_for_record()
-    first.correct(0, polyps.masks[0].astype(np.uint8))
-    first.dock.shutdown()
-    (copy,) = first.controller.session.project.folder.glob("images/*/image.tif")
-    copy.unlink()
-    second = open_person(polyps.frames[4:], rgb=True)
-    second.predict()
-    second.wait_for_record()
-    second.correct(0, polyps.masks[4].astype(np.uint8))
-    said = []
-    second.controller.said.connect(lambda sentence, problem: said.append(sentence))
-    second.retrain(minutes=0.1)
-    second.wait_for_training()
-    assert any("image is left out: " in sentence for sentence in said)
-    assert second.controller.session.active.card.training["n_slices"] == 1
-
-
-def test_the_journal_says_from_which_box_a_slice_was_predicted(open_person, polyps, folder):
-    person = opened(open_person, polyps)
+def test_the_journal_says_from_which_box_a_slice_was_predicted(open_polyps, polyps, folder):
+    person = open_polyps()
     person.predict()
     person.wait_for_record()
     person.dock.prompts_panel.boxes_button.click()

@@ -1,0 +1,145 @@
+"""A training run is written down, goes on after an interruption, and learns from all images."""
+
+import numpy as np
+
+from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.project import Project
+
+
+def test_a_retraining_is_written_down_with_its_slices_and_its_adapter(open_polyps, polyps, folder):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    for z in range(2):
+        person.correct(z, polyps.masks[z].astype(np.uint8))
+    person.retrain()
+    person.wait_for_training()
+    person.dock.shutdown()
+    (journal,) = folder.glob("images/*/journal.jsonl")
+    events = read_journal(journal).events
+    (start,) = [event for event in events if event.do == "training"]
+    (end,) = [event for event in events if event.do == "trained"]
+    (part,) = start.details["parts"]
+    assert (part["slices"], part["line"]) == ([[0], [1]], start.n)
+    assert start.details["run"] == end.details["run"]
+    version = Project(folder).adapters.get(1)
+    assert end.details["adapter"] == version.card.adapter_id
+
+
+def interrupted(open_polyps, polyps):
+    """A window that dies while it trains, after the first checkpoint."""
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    for z in range(2):
+        person.correct(z, polyps.masks[z].astype(np.uint8))
+    person.retrain(minutes=5)
+    project = person.controller.session.project.folder
+    person.wait(lambda: any(project.glob("runs/*/state.checkpoint")))
+    (run,) = (path.parent for path in project.glob("runs/*/run.json"))
+    person.dock.shutdown()
+    person.wait(lambda: not person.controller.retraining.is_running)
+    person.viewer.layers.clear()
+    return run
+
+
+def test_an_interrupted_retraining_can_be_resumed(open_polyps, polyps, folder):
+    run = interrupted(open_polyps, polyps)
+    again = open_polyps()
+    row = again.dock.retrain_panel.unfinished
+    assert "A retraining on 2 slices was interrupted." in row.text.text()
+    steps = []
+    again.controller.retraining.reported.connect(
+        lambda event: steps.append(getattr(event, "step", None))
+    )
+    row.resume_button.click()
+    again.wait(lambda: any(steps))
+    again.dock.retrain_panel.button.click()  # it is Stop now
+    again.wait_for_training()
+    first = next(step for step in steps if step is not None)
+    assert first > 1  # it went on from the checkpoint
+    version = again.controller.session.active
+    assert version is not None
+    assert len(version.card.training["trained_on"]) == 2
+    assert not run.exists()
+    assert row.isHidden()
+
+
+def test_an_interrupted_retraining_can_be_forgotten(open_polyps, polyps, folder):
+    run = interrupted(open_polyps, polyps)
+    again = open_polyps()
+    again.dock.retrain_panel.unfinished.discard_button.click()
+    assert not run.exists()
+    assert again.dock.retrain_panel.unfinished.isHidden()
+    assert again.tracker.state((0,)) is SliceState.CORRECTED
+
+
+def test_a_retraining_that_goes_on_is_not_offered_to_another_window(
+    open_person, open_polyps, polyps
+):
+    one = open_polyps()
+    one.predict()
+    one.wait_for_record()
+    one.correct(0, polyps.masks[0].astype(np.uint8))
+    one.retrain(minutes=0.2)
+    two = open_person(polyps.frames[:3], rgb=True)
+    assert two.dock.retrain_panel.unfinished.isHidden()
+    one.wait_for_training()
+
+
+def test_what_was_corrected_in_other_images_of_the_project_is_learned_from_too(
+    open_person, open_polyps, polyps, folder
+):
+    first = open_polyps()
+    first.predict()
+    first.wait_for_record()
+    for z in range(3):
+        first.correct(z, polyps.masks[z].astype(np.uint8))
+    first.dock.shutdown()
+    second = open_person(polyps.frames[4:], rgb=True)
+    second.predict()
+    second.wait_for_record()
+    second.correct(0, polyps.masks[4].astype(np.uint8))
+    said = []
+    second.controller.said.connect(lambda sentence, problem: said.append(sentence))
+    second.retrain(minutes=0.1)
+    second.wait_for_training()
+    assert "Retraining on 1 slice here and 3 of another image of the project." in " ".join(said)
+    card = second.controller.session.active.card
+    assert len(card.training["trained_on"]) == 4
+    # An image of another kind is of another task.
+    grey = open_person(polyps.frames[..., 0])
+    grey.predict()
+    grey.wait_for_record()
+    grey.correct(0, polyps.masks[0].astype(np.uint8))
+    grey.retrain(minutes=0.1)
+    grey.wait_for_training()
+    assert grey.controller.session.active.card.training["n_slices"] == 1
+    # Not if it is not wanted.
+    second.dock.retrain_panel.advanced.others_box.setChecked(False)
+    second.retrain(minutes=0.1)
+    second.wait_for_training()
+    assert second.controller.session.active.card.training["n_slices"] == 1
+
+
+def test_an_image_that_is_gone_is_named_and_the_rest_is_learned_from(
+    open_person, open_polyps, polyps, folder, tmp_path
+):
+    first = open_polyps()
+    first.predict()
+    first.wait_for_record()
+    first.correct(0, polyps.masks[0].astype(np.uint8))
+    first.dock.shutdown()
+    (copy,) = first.controller.session.project.folder.glob("images/*/image.tif")
+    copy.unlink()
+    second = open_person(polyps.frames[4:], rgb=True)
+    second.predict()
+    second.wait_for_record()
+    second.correct(0, polyps.masks[4].astype(np.uint8))
+    said = []
+    second.controller.said.connect(lambda sentence, problem: said.append(sentence))
+    second.retrain(minutes=0.1)
+    second.wait_for_training()
+    assert any("image is left out: " in sentence for sentence in said)
+    assert second.controller.session.active.card.training["n_slices"] == 1
