@@ -1,5 +1,7 @@
 """Simulated prompts are what a person might draw, and training with them keeps prompts working."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -105,7 +107,7 @@ def test_training_with_prompts_teaches_clicks_that_mean_nothing_before(small_sam
         return dice(predict_masks(small_sam, image, prompts).mask, mask)
 
     before = dice_with_clicks()
-    config = TrainingConfig(gear="quick", max_seconds=90, max_steps=60, prompted_share=1.0)
+    config = TrainingConfig(gear="quick", max_seconds=math.inf, max_steps=60, prompted_share=1.0)
     list(train_adapter(small_sam, samples[:4], config))
     assert dice_with_clicks() > before + 0.2
 
@@ -119,7 +121,7 @@ def test_without_prompted_steps_the_published_loss_is_all(small_sam, samples, mo
         return original(self, embedding, geometry, prompts)
 
     monkeypatch.setattr(type(small_sam), "decode", decode)
-    config = TrainingConfig(gear="quick", max_seconds=60, max_steps=4, prompted_share=0.0)
+    config = TrainingConfig(gear="quick", max_seconds=math.inf, max_steps=4, prompted_share=0.0)
     list(train_adapter(small_sam, samples[:2], config))
     assert asked == [False] * 4
 
@@ -132,7 +134,7 @@ def test_a_share_outside_zero_to_one_is_refused(share):
 
 def test_prompted_steps_on_empty_slices_do_no_harm(small_sam, samples):
     empty = type(samples[0])(samples[0].image, np.zeros_like(samples[0].labels), "empty")
-    config = TrainingConfig(gear="quick", max_seconds=60, max_steps=4, prompted_share=1.0)
+    config = TrainingConfig(gear="quick", max_seconds=math.inf, max_steps=4, prompted_share=1.0)
     finished = list(train_adapter(small_sam, [empty, samples[1]], config))[-1]
     assert finished.reason == "completed"
     assert all(torch.isfinite(value).all() for value in finished.state.values())
