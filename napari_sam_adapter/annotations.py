@@ -31,6 +31,10 @@ class SliceState(Enum):
     ACCEPTED = "accepted"
 
 
+# What a person stands behind.
+READY = (SliceState.CORRECTED, SliceState.ACCEPTED)
+
+
 @dataclass(frozen=True, slots=True)
 class SliceChange:
     """Something that happened to a slice.
@@ -250,8 +254,7 @@ class SliceTracker:
 
     def ready(self) -> list[SliceIndex]:
         """List the corrected and accepted slices: those to train on."""
-        ready = (SliceState.CORRECTED, SliceState.ACCEPTED)
-        return [index for index in self.known() if self.state(index) in ready]
+        return [index for index in self.known() if self.state(index) in READY]
 
     def count(self, state: SliceState) -> int:
         """Count the known slices in a state."""

@@ -52,3 +52,11 @@ class EngineError(SamAdapterError):
 
 class StorageError(SamAdapterError):
     """A file could not be written; what was there before is still there."""
+
+
+def sentence_of(error: Exception) -> str:
+    """Say in a sentence what an error is."""
+    if isinstance(error, SamAdapterError):
+        return str(error)
+    first_line = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"An unexpected error happened: {type(error).__name__}: {first_line}"

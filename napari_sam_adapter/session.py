@@ -26,11 +26,10 @@ from napari_sam_adapter.sam.registry import (
     base_model,
     check_adapter_base,
 )
-from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.events import TrainingEvent
 from napari_sam_adapter.training.job import AdapterSaved
-from napari_sam_adapter.versions import AdapterStore
+from napari_sam_adapter.versions import AdapterStore, maker_names
 
 CAREFUL_VIEWS = 2
 
@@ -325,15 +324,8 @@ class Session:
 
     def adapter_name(self, adapter_id: str) -> str:
         """Name who made masks: ``v3``, ``the base model``, ``interpolation``, or an id's start."""
-        if not adapter_id:
-            return "the base model"
-        if adapter_id == FILLED:
-            return "interpolation"
         if adapter_id not in self._names:
-            self._names = {v.card.adapter_id: f"v{v.number}" for v in self.store.versions()}
-            self._names |= {
-                v.card.adapter_id: f"v{v.number} (deleted)" for v in self.store.deleted()
-            }
+            self._names = maker_names(self.store.versions(), self.store.deleted())
             self._names.setdefault(adapter_id, f"adapter {adapter_id[:8]}")
         return self._names[adapter_id]
 

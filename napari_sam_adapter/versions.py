@@ -11,6 +11,7 @@ import json
 import os
 import re
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.schema import read_described, write_described
+from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.storage import write_atomically
 
 _FILE_NAME = re.compile(r"adapter-(\d{4,})\.safetensors")
@@ -274,3 +276,12 @@ class AdapterStore:
             return []  # not made yet, or not to be read: there is no version to show
         matches = ((_FILE_NAME.fullmatch(path.name), path) for path in paths)
         return sorted((int(match[1]), path) for match, path in matches if match)
+
+
+def maker_names(
+    versions: Iterable[AdapterVersion], deleted: Iterable[AdapterVersion]
+) -> dict[str, str]:
+    """Name all that may have made masks, by adapter id: ``v3``, ``interpolation``, and so on."""
+    names = {"": "the base model", FILLED: "interpolation"}
+    names |= {version.card.adapter_id: f"v{version.number}" for version in versions}
+    return names | {one.card.adapter_id: f"v{one.number} (deleted)" for one in deleted}

@@ -10,7 +10,7 @@ import traceback
 from typing import IO
 
 from napari_sam_adapter.engine.protocol import Message, read_message, write_message
-from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.errors import SamAdapterError, sentence_of
 
 
 def main() -> None:
@@ -48,8 +48,7 @@ def describe(error: Exception) -> str:
             "The memory is full. Close other programs, choose a smaller input size, or compute "
             "on the CPU."
         )
-    first_line = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"An unexpected error happened: {type(error).__name__}: {first_line}"
+    return sentence_of(error)
 
 
 def _error(message: str, details: str = "") -> Message:

@@ -19,7 +19,7 @@ from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JournalWriter, read_journal
 from napari_sam_adapter.project.mask_files import MaskFiles, mask_name, read_mask_file
-from napari_sam_adapter.project.replay import replayed
+from napari_sam_adapter.project.replay import masks_dtype, replayed
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.slice_history import SliceHistory, Snapshot
 from napari_sam_adapter.volume import SliceIndex, SliceSource
@@ -159,8 +159,7 @@ class ImageRecord:
 
     def masks_dtype(self) -> np.dtype:
         """Return the smallest unsigned type that holds every label ever written."""
-        highest = max((max(e.runs[2::3], default=0) for e in self._contents.events), default=0)
-        return np.min_scalar_type(highest)
+        return masks_dtype(self._contents.events)
 
     def restore(self, dtype: np.dtype) -> Restored:
         """Bring back every slice as it was when the record was closed, or its program ended.

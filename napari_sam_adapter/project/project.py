@@ -116,7 +116,7 @@ class Project:
     def folders_of(self, identity: ImageIdentity) -> list[Path]:
         """List the records of an image, one for each masks layer it had, the latest first."""
         own = [folder for folder, known in self.records() if known.digest == identity.digest]
-        return sorted(own, key=_last_change, reverse=True)
+        return sorted(own, key=last_change, reverse=True)
 
     def open_record(
         self,
@@ -196,7 +196,8 @@ def open_existing(folder: Path) -> Project:
     return Project(folder)
 
 
-def _last_change(record: Path) -> float:
+def last_change(record: Path) -> float:
+    """Tell when a record was written to last, in seconds; 0 for one without a journal."""
     try:
         return (record / JOURNAL).stat().st_mtime
     except OSError:

@@ -10,7 +10,7 @@ from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.image_record import JOURNAL
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.slice_history import FILLED
+from napari_sam_adapter.versions import maker_names
 
 
 def provenance_of(project: Project) -> dict[str, Any]:
@@ -33,8 +33,7 @@ def provenance_of(project: Project) -> dict[str, Any]:
         If a journal cannot be read.
     """
     versions, deleted = project.adapters.versions(), project.adapters.deleted()
-    names = {version.card.adapter_id: f"v{version.number}" for version in versions}
-    names |= {version.card.adapter_id: f"v{version.number} (deleted)" for version in deleted}
+    names = maker_names(versions, deleted)
     active = project.adapters.active
     images = []
     for folder, identity in project.records():
@@ -88,5 +87,4 @@ def _adapter(version: AdapterVersion, names: dict[str, str]) -> dict[str, Any]:
 def _name(adapter: str | None, names: dict[str, str]) -> str | None:
     if adapter is None:
         return None
-    known = {"": "the base model", FILLED: "interpolation", **names}
-    return known.get(adapter, f"adapter {adapter[:8]}")
+    return names.get(adapter, f"adapter {adapter[:8]}")

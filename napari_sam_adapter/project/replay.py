@@ -22,6 +22,11 @@ def by_slice(events: Iterable[Event]) -> dict[SliceIndex, list[Event]]:
     return dict(sorted_events)
 
 
+def masks_dtype(events: Iterable[Event]) -> np.dtype:
+    """Return the smallest unsigned type that holds every label ever written."""
+    return np.min_scalar_type(max((max(e.runs[2::3], default=0) for e in events), default=0))
+
+
 def replayed(
     events: Iterable[Event], slice_shape: tuple[int, int], dtype: np.dtype
 ) -> Iterator[tuple[SliceIndex, SliceHistory]]:

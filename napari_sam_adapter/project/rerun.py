@@ -19,7 +19,7 @@ from napari_sam_adapter.project.journal import JournalContents, read_journal
 from napari_sam_adapter.project.mask_files import mask_name, read_mask_file, write_mask
 from napari_sam_adapter.project.pixels import COPY
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.project.replay import replayed
+from napari_sam_adapter.project.replay import masks_dtype, replayed
 from napari_sam_adapter.project.run_folder import RunPart
 from napari_sam_adapter.project.run_request import marked_image
 from napari_sam_adapter.training.config import TrainingConfig
@@ -126,7 +126,7 @@ def _masks_again(record: _Record, folder: Path) -> Said:
             shutil.copyfile(record.folder / name, folder / name)
     last = {e.slice: e.n for e in record.contents.events if e.slice is not None and e.runs}
     alike = differ = 0
-    dtype = _dtype_of(record.contents)
+    dtype = masks_dtype(record.contents.events)
     for index, history in replayed(record.contents.events, record.slice_shape, dtype):
         write_mask(folder / MASKS / mask_name(index), last.get(index, 0), history.seen)
         there = read_mask_file(record.folder / MASKS / mask_name(index))
@@ -138,11 +138,6 @@ def _masks_again(record: _Record, folder: Path) -> Said:
         f"{record.identity.name}: {alike} slices are as in their mask files{more}"
         f"{''.join(f' {line}.' for line in record.contents.damaged)}."
     )
-
-
-def _dtype_of(contents: JournalContents) -> np.dtype:
-    highest = max((max(event.runs[2::3], default=0) for event in contents.events), default=0)
-    return np.min_scalar_type(highest)
 
 
 def _runs(records: list[_Record]) -> dict[str, _Run]:

@@ -13,11 +13,12 @@ from napari_sam_adapter.errors import SamAdapterError, StorageError
 from napari_sam_adapter.project.image_record import JOURNAL, ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.pixels import pixels_of
-from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.project.replay import replayed
+from napari_sam_adapter.project.project import Project, last_change
+from napari_sam_adapter.project.replay import masks_dtype, replayed
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
 from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.volume import SliceIndex
 
 
 def request_of(project: Project, run: RunFolder) -> RetrainRequest:
@@ -81,17 +82,20 @@ def with_other_images(
     """
     parts, images, missed = list(plan.parts), list(request.images), []
     own = ImageIdentity.read(project.folder / "images" / plan.parts[0].record)
-    done = {own.digest}
-    for _, identity in project.records():
-        kinds = ((one.is_colour, one.dtype) for one in (own, identity))
-        if identity.digest in done or len(set(kinds)) > 1:
+    latest: dict[str, tuple[Path, ImageIdentity]] = {}
+    for record, identity in project.records():
+        known = latest.get(identity.digest)
+        if known is None or last_change(record) > last_change(known[0]):
+            latest[identity.digest] = record, identity
+    latest.pop(own.digest, None)
+    for record, identity in latest.values():
+        if (identity.is_colour, identity.dtype) != (own.is_colour, own.dtype):
             continue
-        done.add(identity.digest)
-        latest = project.folders_of(identity)[0]
         try:
-            part = _ready_part(latest.name, project)
-            if part is not None:
-                images.append(marked_image(project, part))
+            part, masks = _ready_part(record, identity)
+            if masks:
+                source = pixels_of(record, identity)
+                images.append(MarkedImage(source, masks, identity.name, part.record))
                 parts.append(part)
         except SamAdapterError as error:
             missed.append(f"{identity.name} is left out: {error}")
@@ -102,21 +106,20 @@ def with_other_images(
     )
 
 
-def _ready_part(name: str, project: Project) -> RunPart | None:
-    """Return the corrected and accepted slices of a record; None where there are none."""
-    record = project.folder / "images" / name
-    identity, contents = ImageIdentity.read(record), read_journal(record / JOURNAL)
-    events = contents.events
-    highest = max((max(event.runs[2::3], default=0) for event in events), default=0)
-    dtype = np.min_scalar_type(highest)
+def _ready_part(
+    record: Path, identity: ImageIdentity
+) -> tuple[RunPart, dict[SliceIndex, np.ndarray]]:
+    """Return the corrected and accepted slices of a record, and their masks."""
+    events = read_journal(record / JOURNAL).events
+    dtype = masks_dtype(events)
     height, width = identity.shape[-2:]
     try:
-        slices = tuple(
-            index
+        masks = {
+            index: known.seen
             for index, known in replayed(events, (height, width), dtype)
             if known.accepted or known.corrected
-        )
+        }
     except ValueError as error:
         raise StorageError(f"its journal does not fit it ({error})") from error
     line = events[-1].n + 1 if events else 1
-    return RunPart(name, line, slices, dtype.str) if slices else None
+    return RunPart(record.name, line, tuple(masks), dtype.str), masks

@@ -131,6 +131,11 @@ class LayerBinding(QObject):
             )
         return np.asarray(self.labels.data[index])
 
+    def class_labels(self, index: SliceIndex, one_class: bool) -> np.ndarray:
+        """Copy the labels of a slice; where there is one class, any label is the object, 1."""
+        labels = self.labels_of(index)
+        return (labels != 0).astype(np.uint8) if one_class else labels.copy()
+
     def apply(self, prediction: SlicePredicted) -> None:
         """Write a prediction as one undoable edit that leaves the person's pixels alone.
 

@@ -9,8 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.widgets.small import let_shrink
-
-BASE_MODEL = "base model"
+from napari_sam_adapter.widgets.versions_panel import BASE_MODEL
 
 
 class ComparePanel(QWidget):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -13,7 +13,7 @@ from napari.layers import Labels, Layer
 from napari.utils import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations import READY
 from napari_sam_adapter.comparison import Change, change_map
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.metrics import mean_class_dice
@@ -100,12 +100,20 @@ class Comparing(QObject):
         self._other, self._is_chosen = number, True
         self.stop()
 
-    def other(self) -> AdapterVersion | None:
+    def other(self, versions: Sequence[AdapterVersion]) -> AdapterVersion | None:
         """Return what the version in use is compared with: as chosen, or what it was trained from.
 
-        None is the base model; where that is in use, the newest version is compared with it.
+        Parameters
+        ----------
+        versions : sequence of AdapterVersion
+            All there are.
+
+        Returns
+        -------
+        AdapterVersion or None
+            None is the base model; where that is in use, the newest version is compared with it.
         """
-        versions, active = self._session.store.versions(), self._session.active
+        active = self._session.active
         if self._is_chosen:
             return next((v for v in versions if v.number == self._other), None)
         if active is None:
@@ -154,7 +162,8 @@ class Comparing(QObject):
             self.said.emit(str(error), True)
 
     def _predict(self, binding: LayerBinding, index: SliceIndex, what: str) -> None:
-        session, other = self._session, self.other()
+        session = self._session
+        other = self.other(session.store.versions())
         if self._job is not None:
             return
         active = session.active
@@ -192,7 +201,7 @@ class Comparing(QObject):
         assert pair is not None
         binding = pair.binding
         truth = None
-        if binding.tracker.state(pair.index) in (SliceState.CORRECTED, SliceState.ACCEPTED):
+        if binding.tracker.state(pair.index) in READY:
             truth = binding.labels_of(pair.index)
         name, labels, sentence = self._content(pair, what, truth)
         if self._layer is None:

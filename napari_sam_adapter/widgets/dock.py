@@ -242,7 +242,9 @@ class SamAdapterDock(QWidget):
         versions = store.versions()
         active = self.controller.session.active
         self.versions_panel.show_versions(versions, active)
-        self.compare_panel.show_versions(versions, active, self.controller.comparing.other())
+        self.compare_panel.show_versions(
+            versions, active, self.controller.comparing.other(versions)
+        )
         self.project_panel.show_project(self.controller.session.project.folder)
         spec = base_model(self.controller.session.model().base)
         self.models_panel.show_base(spec.name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations import READY, SliceState
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.fill_between import fill_between
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _CORRECT_TWO = "Correct a slice before and one after those that are to be filled."
 WIDE_GAP = 5  # slices; in wider ones predictions were better (docs/results.md)
 _FILLABLE = (SliceState.UNTOUCHED, SliceState.PREDICTED)
-_KNOWN = (SliceState.CORRECTED, SliceState.ACCEPTED)
 
 
 class Filling(QObject):
@@ -85,7 +84,7 @@ class Filling(QObject):
             position: tracker.state(_at(here, axis, position))
             for position in range(binding.source.slider_shape[axis])
         }
-        mine = [position for position, state in states.items() if state in _KNOWN]
+        mine = [position for position, state in states.items() if state in READY]
         if len(mine) < 2:
             so_far = "One slice" if mine else "No slice"
             raise ImageError(
@@ -98,10 +97,10 @@ class Filling(QObject):
                 "Between the slices you have corrected or accepted none is open; nothing to fill."
             )
         one_class = len(self._session.classes) == 1
-        known = {}
-        for position in mine:
-            labels = binding.labels_of(_at(here, axis, position))
-            known[position] = (labels != 0).astype(np.uint8) if one_class else labels.copy()
+        known = {
+            position: binding.class_labels(_at(here, axis, position), one_class)
+            for position in mine
+        }
         return known, wanted
 
 

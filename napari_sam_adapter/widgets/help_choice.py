@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_sam_adapter.volume_help import VolumeHelp
 
 if TYPE_CHECKING:
@@ -56,10 +54,8 @@ def help_for(
     known = {}
     if choice.heed:
         wanted = set(indices)
-        for index in binding.tracker.ready():
-            if index not in wanted:
-                labels = binding.labels_of(index)
-                known[index] = (labels != 0).astype(np.uint8) if one_class else labels.copy()
+        ready = (index for index in binding.tracker.ready() if index not in wanted)
+        known = {index: binding.class_labels(index, one_class) for index in ready}
     z, y, x = (abs(float(size)) for size in binding.image.scale[-3:])
     return VolumeHelp(choice.smooth, tile, known, spacing=(z, y, x))
 

@@ -18,8 +18,8 @@ from typing import Any
 from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, QThreadPool, Signal
 
-from napari_sam_adapter.errors import SamAdapterError
-from napari_sam_adapter.widgets.trouble import sentence_of, show_trouble
+from napari_sam_adapter.errors import SamAdapterError, sentence_of
+from napari_sam_adapter.widgets.trouble import show_trouble
 
 LOGGER = logging.getLogger(__name__)
 

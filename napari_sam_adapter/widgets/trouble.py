@@ -11,7 +11,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
 
-from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.errors import sentence_of
 
 LOGGER = logging.getLogger(__name__)
 KEPT = (
@@ -78,11 +78,3 @@ def guarded(owner: QObject, act: Callable[..., Any]) -> Callable[..., None]:
             show_trouble(owner, sentence_of(error), traceback.format_exc())
 
     return guard
-
-
-def sentence_of(error: Exception) -> str:
-    """Say in a sentence what an error is."""
-    if isinstance(error, SamAdapterError):
-        return str(error)
-    first_line = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"An unexpected error happened: {type(error).__name__}: {first_line}"

@@ -88,6 +88,18 @@ def test_a_retraining_that_goes_on_is_not_offered_to_another_window(
     one.wait_for_training()
 
 
+def corrected_and_retrained(person, truth):
+    """Correct the first slice and retrain; return what the dock said."""
+    person.predict()
+    person.wait_for_record()
+    person.correct(0, truth.astype(np.uint8))
+    said = []
+    person.controller.said.connect(lambda sentence, problem: said.append(sentence))
+    person.retrain(minutes=0.1)
+    person.wait_for_training()
+    return said
+
+
 def test_what_was_corrected_in_other_images_of_the_project_is_learned_from_too(
     open_person, open_polyps, polyps, folder
 ):
@@ -98,23 +110,13 @@ def test_what_was_corrected_in_other_images_of_the_project_is_learned_from_too(
         first.correct(z, polyps.masks[z].astype(np.uint8))
     first.dock.shutdown()
     second = open_person(polyps.frames[4:], rgb=True)
-    second.predict()
-    second.wait_for_record()
-    second.correct(0, polyps.masks[4].astype(np.uint8))
-    said = []
-    second.controller.said.connect(lambda sentence, problem: said.append(sentence))
-    second.retrain(minutes=0.1)
-    second.wait_for_training()
+    said = corrected_and_retrained(second, polyps.masks[4])
     assert "Retraining on 1 slice here and 3 of another image of the project." in " ".join(said)
     card = second.controller.session.active.card
     assert len(card.training["trained_on"]) == 4
     # An image of another kind is of another task.
     grey = open_person(polyps.frames[..., 0])
-    grey.predict()
-    grey.wait_for_record()
-    grey.correct(0, polyps.masks[0].astype(np.uint8))
-    grey.retrain(minutes=0.1)
-    grey.wait_for_training()
+    corrected_and_retrained(grey, polyps.masks[0])
     assert grey.controller.session.active.card.training["n_slices"] == 1
     # Not if it is not wanted.
     second.dock.retrain_panel.advanced.others_box.setChecked(False)
@@ -134,12 +136,6 @@ def test_an_image_that_is_gone_is_named_and_the_rest_is_learned_from(
     (copy,) = first.controller.session.project.folder.glob("images/*/image.tif")
     copy.unlink()
     second = open_person(polyps.frames[4:], rgb=True)
-    second.predict()
-    second.wait_for_record()
-    second.correct(0, polyps.masks[4].astype(np.uint8))
-    said = []
-    second.controller.said.connect(lambda sentence, problem: said.append(sentence))
-    second.retrain(minutes=0.1)
-    second.wait_for_training()
+    said = corrected_and_retrained(second, polyps.masks[4])
     assert any("image is left out: " in sentence for sentence in said)
     assert second.controller.session.active.card.training["n_slices"] == 1
