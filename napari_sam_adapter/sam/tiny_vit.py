@@ -20,11 +20,15 @@ from dataclasses import dataclass
 import torch
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_sam_adapter.adapter.config import StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
-from napari_sam_adapter.sam.window_attention import WindowAttention
+from napari_sam_adapter.sam.tiny_vit_blocks import (
+    MBConv,
+    PatchMerging,
+    TinyViTBlock,
+    full_precision,
+)
 
 BATCH_NORM_EPS = 1e-5
 
@@ -46,72 +50,6 @@ class TinyViTConfig:
     stem_stride: int = 1
     mlp_ratio: int = 4
     embedding_width: int = 256
-
-
-class MBConv(nn.Module):
-    """Inverted bottleneck with a residual: 1x1 expand, 3x3 depthwise, 1x1 project."""
-
-    def __init__(self, width: int, expand: int) -> None:
-        super().__init__()
-        hidden = width * expand
-        self.conv1 = nn.Conv2d(width, hidden, 1)
-        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
-        self.conv3 = nn.Conv2d(hidden, width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, h, w) to the same shape."""
-        y = functional.gelu(self.conv1(x))
-        y = functional.gelu(self.conv2(y))
-        return functional.gelu(x + self.conv3(y))
-
-
-class PatchMerging(nn.Module):
-    """Change width and, with stride 2, halve the grid between two stages."""
-
-    def __init__(self, width: int, out_width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, out_width, 1)
-        self.conv2 = nn.Conv2d(out_width, out_width, 3, stride, 1, groups=out_width)
-        self.conv3 = nn.Conv2d(out_width, out_width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, h, w) to (B, out_width, h / stride, w / stride)."""
-        x = functional.gelu(self.conv1(x))
-        x = functional.gelu(self.conv2(x))
-        merged: Tensor = self.conv3(x)
-        return merged
-
-
-class Mlp(nn.Module):
-    """Pre-normalised two-layer perceptron."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (..., C) to (..., C)."""
-        mapped: Tensor = self.fc2(functional.gelu(self.fc1(self.norm(x))))
-        return mapped
-
-
-class TinyViTBlock(nn.Module):
-    """Window attention, a depthwise convolution across windows, and an MLP."""
-
-    def __init__(self, width: int, heads: int, window: int, mlp_ratio: int) -> None:
-        super().__init__()
-        self.attn = WindowAttention(width, heads, window)
-        self.local_conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        self.mlp = Mlp(width, width * mlp_ratio)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, h, w, C) to the same shape."""
-        x = x + self.attn(x)
-        x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        result: Tensor = x + self.mlp(x)
-        return result
 
 
 class ConvStage(nn.Module):
@@ -200,23 +138,19 @@ class TinyViT(nn.Module):
         -------
         Tensor, shape (B, 256, H / stride, W / stride)
         """
-        x = self.patch_embed.seq(images.contiguous(memory_format=torch.channels_last))
+        with full_precision(images):
+            x = self.patch_embed.seq(images.contiguous(memory_format=torch.channels_last))
+        features = x.permute(0, 2, 3, 1)
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, ConvStage | AttentionStage)
-            # Attention blocks speak channels-last; convolution blocks see the same memory permuted.
-            convolutional = number == 0
-            features = x.permute(0, 2, 3, 1)
             if adapter is not None:
                 adapter.enter_stage(number, features)
             for index, block in enumerate(layer.blocks):
                 if adapter is not None:
                     features = adapter.before_block(number, index, features)
-                if convolutional:
-                    features = block(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-                else:
-                    features = block(features)
-            x = layer.downsample(features.permute(0, 3, 1, 2))
-        embedding: Tensor = self.neck(x)
+                features = block(features)
+            features = layer.downsample(features)
+        embedding: Tensor = self.neck(features.permute(0, 3, 1, 2))
         return embedding
 
 

@@ -8,9 +8,101 @@ otherwise have 1764 tokens instead of 1024).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class WindowGroup:
+    """Windows of one size; a grid has up to four: whole ones, the last column, row and corner.
+
+    Attributes
+    ----------
+    rows, columns : int
+        Real tokens of each window.
+    first, last : int
+        Where their tokens are in `WindowOrder`.
+    """
+
+    rows: int
+    columns: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOrder:
+    """The tokens of a grid, window after window.
+
+    Attributes
+    ----------
+    order : Tensor of int64, shape (h * w,)
+        Which token of the grid (row by row) comes at each place.
+    inverse : Tensor of int64, shape (h * w,)
+        At which place each token of the grid comes.
+    groups : tuple of WindowGroup
+    """
+
+    order: Tensor
+    inverse: Tensor
+    groups: tuple[WindowGroup, ...]
+
+    @classmethod
+    def of(cls, height: int, width: int, window: int, device: torch.device) -> WindowOrder:
+        """Order the tokens of a grid of height x width."""
+        grid = torch.arange(height * width).view(height, width)
+        parts, groups, first = [], [], 0
+        for top, bottom in _parts(height, window):
+            for left, right in _parts(width, window):
+                rows, columns = min(bottom - top, window), min(right - left, window)
+                block = grid[top:bottom, left:right].reshape(
+                    (bottom - top) // rows, rows, (right - left) // columns, columns
+                )
+                part = block.transpose(1, 2).flatten()
+                parts.append(part)
+                groups.append(WindowGroup(rows, columns, first, first + len(part)))
+                first += len(part)
+        order = torch.cat(parts)
+        inverse = torch.empty_like(order)
+        inverse[order] = torch.arange(len(order))
+        return cls(order.to(device), inverse.to(device), tuple(groups))
+
+
+def _parts(side: int, window: int) -> list[tuple[int, int]]:
+    """Return the part of a side that whole windows fill, and the part that is left."""
+    whole = side - side % window
+    return [part for part in ((0, whole), (whole, side)) if part[0] < part[1]]
+
+
+@lru_cache(maxsize=32)
+def window_order(height: int, width: int, window: int, device: torch.device) -> WindowOrder:
+    """Return `WindowOrder.of`, worked out once."""
+    with torch.inference_mode(False):  # also for training, when a prediction asks first
+        return WindowOrder.of(height, width, window, device)
+
+
+class _Reordered(torch.autograd.Function):
+    """Tokens in another order; going back is the other order, not a sum over indices."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.inverse = inverse
+        return x.index_select(1, order)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0].index_select(1, ctx.inverse), None, None
+
+
+def reordered(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+    """Put the tokens (B, n, C) in another order, and their gradients back."""
+    result: Tensor = _Reordered.apply(x, order, inverse)
+    return result
 
 
 class WindowAttention(nn.Module):
@@ -30,87 +122,73 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
-        self._known: dict[tuple[object, ...], tuple[Tensor, Tensor | None]] = {}
+        self._known: dict[tuple[object, ...], Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, h, w, C) to the same shape."""
         batch, height, width, channels = x.shape
-        qkv = self.qkv(self.norm(x)).view(batch, height, width, self.heads, 3, -1)
-        columns = self._parts(width)
-        # Splits, not slices: their gradients are put together at once, not padded and added up.
-        bands = []
-        for band, rows in zip(
-            torch.split(qkv, self._parts(height), 1), self._windows(height), strict=True
-        ):
-            parts = zip(torch.split(band, columns, 2), self._windows(width), strict=True)
-            bands.append(torch.cat([self._attend(part, rows, cols) for part, cols in parts], 2))
-        y = torch.cat(bands, dim=1).reshape(batch, height, width, channels)
-        projected: Tensor = self.proj(y)
-        return projected
-
-    def _parts(self, side: int) -> list[int]:
-        """Return how much of a side lies in whole windows, and how much is left."""
-        rest = side % self.window
-        return [part for part in (side - rest, rest) if part]
-
-    def _windows(self, side: int) -> list[int]:
-        """Return the length of the windows in each of those parts."""
-        return [min(part, self.window) for part in self._parts(side)]
+        windows = window_order(height, width, self.window, x.device)
+        tokens = reordered(x.flatten(1, 2), windows.order, windows.inverse)
+        qkv = self.qkv(self.norm(tokens)).unflatten(2, (self.heads, 3, -1))
+        # Split, not sliced: the gradients are put together at once, not padded and added up.
+        parts = torch.split(qkv, [group.last - group.first for group in windows.groups], 1)
+        attended = [
+            self._attend(part, group.rows, group.columns)
+            for part, group in zip(parts, windows.groups, strict=True)
+        ]
+        y = self.proj(torch.cat(attended, 1) if len(attended) > 1 else attended[0])
+        y = reordered(y, windows.inverse, windows.order)
+        return y.view(batch, height, width, channels)
 
     def _attend(self, qkv: Tensor, rows: int, columns: int) -> Tensor:
-        """Map (B, h, w, heads, 3, d), windows of rows x columns, to (B, h, w, heads, d)."""
-        batch, height, width, heads, _, depth = qkv.shape
-        down, right, tokens = height // rows, width // columns, rows * columns
-        windows = qkv.reshape(batch, down, rows, right, columns, heads, 3, depth)
-        q, k, v = windows.permute(6, 0, 1, 3, 5, 2, 4, 7).reshape(3, -1, heads, tokens, depth)
-        bias, padding_bias = self._biases(rows, columns, q)
-        if padding_bias is None and (not torch.is_grad_enabled() or q.device.type != "cpu"):
-            y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        else:
+        """Map (B, n, heads, 3, d), the tokens of whole windows, to (B, n, C)."""
+        batch, n, heads, _, depth = qkv.shape
+        windows = qkv.reshape(-1, rows * columns, heads, 3, depth)
+        # (3, windows, heads, tokens, d)
+        q, k, v = windows.permute(3, 0, 2, 1, 4).unbind(0)
+        bias = self._bias(rows, columns, q)
+        if bias.shape[-1] > rows * columns:
+            padding_k, padding_v = self._padding_token(q)
+            k, v = torch.cat((k, padding_k), 2), torch.cat((v, padding_v), 2)
+        if torch.is_grad_enabled() and q.device.type == "cpu":
             # For windows this small, the fused kernel's backward takes most of a training step.
-            q = q * depth**-0.5
-            scores = q @ k.transpose(-2, -1) + bias
-            if padding_bias is None:
-                y = scores.softmax(-1).to(v.dtype) @ v
-            else:
-                padding_k, padding_v = self._padding_token(q)
-                padding = q @ padding_k + padding_bias
-                shares = torch.cat((scores, padding), dim=-1).softmax(-1).to(v.dtype)
-                real, padded = torch.split(shares, [tokens, 1], -1)
-                y = real @ v + padded * padding_v
-        y = y.reshape(batch, down, right, heads, rows, columns, depth)
-        return y.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, height, width, heads, depth)
+            scores = (q * depth**-0.5) @ k.transpose(-2, -1) + bias
+            y = scores.softmax(-1).to(v.dtype) @ v
+        else:
+            y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        together: Tensor = y.transpose(1, 2).reshape(batch, n, heads * depth)
+        return together
 
     def _padding_token(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return key (heads, d, 1) and value (heads, 1, d) of a token of zeros."""
+        """Return key and value of a token of zeros, as (windows, heads, 1, d)."""
         with torch.no_grad():
             _, key, value = self.qkv(self.norm.bias).view(self.heads, 3, -1).unbind(1)
-        return key[:, :, None].to(like.dtype), value[:, None].to(like.dtype)
+        shape = (len(like), self.heads, 1, -1)
+        key, value = (x[None, :, None].to(like.dtype).expand(shape) for x in (key, value))
+        return key, value
 
-    def _biases(self, rows: int, columns: int, like: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the biases of a window that holds rows x columns real tokens.
+    def _bias(self, rows: int, columns: int, like: Tensor) -> Tensor:
+        """Return the bias (1, heads, n, n) of windows with rows x columns = n real tokens.
 
-        Returns
-        -------
-        bias : Tensor, shape (1, heads, n, n)
-        padding_bias : Tensor, shape (1, heads, n, 1), or None
-            Of all padded tokens together, where the window has some.
+        Where windows are padded, it is (1, heads, n, n + 1): the last column is that of all padded
+        tokens together.
         """
         version = self.attention_biases._version  # loading weights changes it
         key = (rows, columns, like.dtype, like.device, version)
         if key not in self._known:
             # Also for training, whose backward pass may save them, when a prediction asks first.
             with torch.inference_mode(False), torch.no_grad():
-                self._known[key] = self._new_biases(rows, columns, like)
+                self._known[key] = self._new_bias(rows, columns, like)
         return self._known[key]
 
-    def _new_biases(self, rows: int, columns: int, like: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _new_bias(self, rows: int, columns: int, like: Tensor) -> Tensor:
         window, device = self.window, like.device
         at = torch.arange(window * window, device=device)
         row, column = at // window, at % window
         offset = (row[:, None] - row).abs() * window + (column[:, None] - column).abs()
         real = (row < rows) & (column < columns)
         bias = self.attention_biases.to(device)[:, offset][:, real]
-        padding = bias[:, :, ~real]
-        summed = padding.logsumexp(-1, keepdim=True)[None].to(like.dtype)
-        return bias[:, :, real][None].to(like.dtype), summed if padding.shape[-1] else None
+        kept, padding = bias[:, :, real], bias[:, :, ~real]
+        if padding.shape[-1]:
+            kept = torch.cat((kept, padding.logsumexp(-1, keepdim=True)), -1)
+        return kept[None].to(like.dtype)
