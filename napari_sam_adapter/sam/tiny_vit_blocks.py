@@ -98,7 +98,7 @@ class Mlp(nn.Module):
         """Return x + forward(x); may overwrite x (B, h, w, C) where no gradient is wanted."""
         rows = rows_of_strip(x, self.fc1.out_features)
         if rows >= x.shape[1]:
-            return x + self(x)
+            return torch.add(x, self(x))
         for top in range(0, x.shape[1], rows):
             strip = x[:, top : top + rows]
             strip.add_(self(strip))
