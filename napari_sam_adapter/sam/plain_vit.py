@@ -1,7 +1,8 @@
 """SAM's plain ViT encoders, wrapped around `segment_anything`'s own modules.
 
 The wrapper makes the two calls an adapter needs and lets the input be of any size that the patch
-size divides, square or not; every weight and every block is `segment_anything`'s.
+size divides, square or not; every weight is in `segment_anything`'s own modules. What a block
+computes is theirs too, in another order of work (`relative_attention`, `strips`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from segment_anything.modeling import ImageEncoderViT
+from segment_anything.modeling.image_encoder import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_sam_adapter.adapter.config import StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
+from napari_sam_adapter.sam.relative_attention import attend
+from napari_sam_adapter.sam.strips import add_in_strips
 
 PATCH_SIZE = 16
 PRETRAINED_GRID = 64  # SAM was trained at 1024 pixels
@@ -101,7 +105,7 @@ class PlainViT(nn.Module):
         for index, block in enumerate(self.vit.blocks):
             if adapter is not None:
                 x = adapter.before_block(0, index, x)
-            x = block(x)  # relative positions are interpolated to the grid by the block itself
+            x = block_of_vit(block, x)
         embedding: Tensor = self.vit.neck(x.permute(0, 3, 1, 2))
         return embedding
 
@@ -117,3 +121,18 @@ class PlainViT(nn.Module):
             align_corners=False,
         )
         return resized.permute(0, 2, 3, 1).to(embedding.dtype)
+
+
+def block_of_vit(block: Block, x: Tensor) -> Tensor:
+    """Compute what one of `segment_anything`'s blocks does, for less time and memory.
+
+    Parameters
+    ----------
+    block : Block
+    x : Tensor, shape (B, h, w, C)
+        Relative positions are interpolated where the grid is not the one of the weights.
+    """
+    x = x + attend(block.attn, block.norm1(x), block.window_size)
+    return add_in_strips(
+        x, lambda strip: block.mlp(block.norm2(strip)), block.mlp.lin1.out_features
+    )

@@ -1,8 +1,5 @@
 """The blocks of TinyViT, on channels-last features (B, h, w, C).
 
-Where no gradient is wanted on a CPU, wide hidden features are worked through in strips that stay in
-the processor's cache: the same numbers, without waiting for memory (``make bench``).
-
 Under bf16 autocast, attention and MLPs gain; the features that go from block to block, and what
 changes their width or grid, stay in fp32. Without that, five per cent of an embedding were noise;
 with it, less than two are, for a tenth of the time that bf16 saves (docs/performance.md).
@@ -14,11 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_sam_adapter.sam.strips import add_in_strips, rows_of_strip
 from napari_sam_adapter.sam.window_attention import WindowAttention
-
-# Hidden features of a strip, measured on 2 MiB of second-level cache per core: half or double of it
-# makes little difference, a tenth or ten times does.
-STRIP_BYTES = 4 * 1024 * 1024
 
 
 class MBConv(nn.Module):
@@ -94,16 +88,6 @@ class Mlp(nn.Module):
         mapped: Tensor = self.fc2(hidden)
         return mapped
 
-    def added(self, x: Tensor) -> Tensor:
-        """Return x + forward(x); may overwrite x (B, h, w, C) where no gradient is wanted."""
-        rows = rows_of_strip(x, self.fc1.out_features)
-        if rows >= x.shape[1]:
-            return torch.add(x, self(x))
-        for top in range(0, x.shape[1], rows):
-            strip = x[:, top : top + rows]
-            strip.add_(self(strip))
-        return x
-
 
 class TinyViTBlock(nn.Module):
     """Window attention, a depthwise convolution across windows, and an MLP."""
@@ -119,23 +103,12 @@ class TinyViTBlock(nn.Module):
         x = x + self.attn(x)
         with full_precision(x):
             x = convolved(self.local_conv, x.float())
-        mixed: Tensor = self.mlp.added(x)
-        return mixed
+        return add_in_strips(x, self.mlp, self.mlp.fc1.out_features)
 
 
 def full_precision(like: Tensor) -> torch.autocast:
     """Return the context in which autocast leaves features alone."""
     return torch.autocast(like.device.type, enabled=False)
-
-
-def rows_of_strip(x: Tensor, hidden: int) -> int:
-    """Return how many rows of features (B, h, w, C) to widen to ``hidden`` channels at a time.
-
-    All of them where a gradient is wanted, which keeps them anyway, or off the CPU.
-    """
-    if x.device.type != "cpu" or (torch.is_grad_enabled() and x.requires_grad):
-        return x.shape[1]
-    return max(1, STRIP_BYTES // (4 * x.shape[0] * x.shape[2] * hidden))
 
 
 def pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:

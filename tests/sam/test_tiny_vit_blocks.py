@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from napari_sam_adapter.sam import tiny_vit_blocks
+from napari_sam_adapter.sam import strips, tiny_vit_blocks
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.sam.tiny_vit_blocks import MBConv, Mlp, PatchMerging, TinyViTBlock
 
@@ -27,18 +27,19 @@ def test_strips_are_the_whole(name, rows, shape, monkeypatch):
     block = BLOCKS[name]().requires_grad_(False)
     x = features(*shape)
     expected = block(x.clone().requires_grad_()).detach()
-    monkeypatch.setattr(tiny_vit_blocks, "rows_of_strip", lambda *given: rows)
+    for module in (strips, tiny_vit_blocks):
+        monkeypatch.setattr(module, "rows_of_strip", lambda *given: rows)
     given = x.clone()
     found = block(given)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(given, x), "a block must not change what it is given"
 
 
-def test_an_mlp_adds_to_what_it_is_given_when_gradients_are_wanted():
+def test_gradients_go_through_what_is_added():
     torch.manual_seed(0)
     mlp = Mlp(8, 32).requires_grad_(False)
     x = features(4, 4).requires_grad_()
-    mlp.added(x).sum().backward()
+    strips.add_in_strips(x, mlp, 32).sum().backward()
     gradient, x.grad = x.grad.clone(), None
     (x + mlp(x)).sum().backward()
     torch.testing.assert_close(gradient, x.grad)
@@ -47,10 +48,10 @@ def test_an_mlp_adds_to_what_it_is_given_when_gradients_are_wanted():
 @pytest.mark.parametrize("wanted", [1, 7])
 def test_a_strip_of_one_row_is_the_least(wanted, monkeypatch):
     x = features(16, 16)
-    monkeypatch.setattr(tiny_vit_blocks, "STRIP_BYTES", 4 * 2 * 16 * 32 * wanted)
-    assert tiny_vit_blocks.rows_of_strip(x, 32) == wanted
-    assert tiny_vit_blocks.rows_of_strip(x, 10**9) == 1
-    assert tiny_vit_blocks.rows_of_strip(x.requires_grad_(), 32) == 16
+    monkeypatch.setattr(strips, "STRIP_BYTES", 4 * 2 * 16 * 32 * wanted)
+    assert strips.rows_of_strip(x, 32) == wanted
+    assert strips.rows_of_strip(x, 10**9) == 1
+    assert strips.rows_of_strip(x.requires_grad_(), 32) == 16
 
 
 def test_bf16_leaves_the_embedding_within_two_hundredths(polyps_image):
