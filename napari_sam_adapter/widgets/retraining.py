@@ -22,6 +22,7 @@ from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
@@ -75,7 +76,7 @@ class Retraining(QObject):
         super().__init__(parent)
         self._session, self._layers, self._recording = session, layers, recording
         self._binding: LayerBinding | None = None
-        self._noted: tuple[LayerBinding | None, str] | None = None
+        self._noted: tuple[Path, str] | None = None  # the record of the run, and its name
         self._run: RunFolder | None = None
         self._is_saved = False
         self._job: Job | None = None
@@ -119,7 +120,7 @@ class Retraining(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        self._noted = (self._layers.binding, plan.run)
+        self._noted = (project.folder / "images" / plan.parts[0].record, plan.run)
 
         def events() -> Iterator[object]:
             yield from self._session.retrain(request_of(project, run))
@@ -238,6 +239,7 @@ class Retraining(QObject):
         project, run = self._session.project, None
         if plan is not None:
             missed: list[str] = []
+            request.run = plan.run
             if others:
                 plan, request, missed = with_other_images(project, plan, request)
             # Without a place to write to it runs all the same; only, it cannot be resumed.
@@ -253,7 +255,7 @@ class Retraining(QObject):
         record = None if binding is None else self._recording.record_of(binding)
         if binding is not None and record is not None:
             record.note("training", begun.plan.described())
-            self._noted = (binding, begun.plan.run)
+            self._noted = (record.folder, begun.plan.run)
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
 
@@ -263,11 +265,13 @@ class Retraining(QObject):
         except SamAdapterError as error:
             self._on_failed(str(error))
             return
-        binding, run = self._noted or (None, "")
-        if binding is not None:
-            card = version.card
-            details = {"run": run, "adapter": card.adapter_id, "version": version.number}
-            self._recording.note(binding, "trained", details)
+        if self._noted is not None:
+            record, run = self._noted
+            adapter = version.card.adapter_id
+            details = {"run": run, "adapter": adapter, "version": version.number}
+            # Where another window has that image open, the adapter's card still names the run.
+            with contextlib.suppress(StorageError):
+                self._recording.note(record, "trained", details)
         self._is_saved = True
         if not version.verdict.promoted:
             self.said.emit(held_back(version, self._session.active_name), True)
