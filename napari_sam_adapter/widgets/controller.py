@@ -119,7 +119,7 @@ class DockController(QObject):
     def add_boxes(self) -> None:
         """Let the person draw boxes."""
         try:
-            self.session.check_prompts()
+            self.session.in_use.check_prompts()
             self.prompts.add_boxes()
             self.said.emit("Draw a box around each object, then predict the slice.", False)
         except SamAdapterError as error:
@@ -128,12 +128,12 @@ class DockController(QObject):
     def add_points(self) -> None:
         """Let the person set points; warn where they mean nothing to what predicts."""
         try:
-            self.session.check_prompts()
+            self.session.in_use.check_prompts()
             self.prompts.add_points()
-            if self.session.points_mean_something:
+            if self.session.in_use.points_mean_something:
                 self.said.emit("Click on the object or beside it, then predict the slice.", False)
                 return
-            name = base_model(self.session.model().base).short_name
+            name = base_model(self.session.in_use.reference.base).short_name
             self.said.emit(
                 f"{name} knows boxes only: points help little until an adapter is trained with "
                 "boxes and points. Add boxes, or retrain first.",
@@ -163,12 +163,12 @@ class DockController(QObject):
             self.said.emit(str(error), True)
             self.versions_changed.emit()
             return
-        name = self.session.active_name
+        name = self.session.in_use.name
         self.said.emit(f"{name[0].upper()}{name[1:]} predicts from now on.", False)
 
     def set_care(self, careful: bool) -> None:
         """Predict each slice together with its mirror image, or not."""
-        self.session.careful = careful
+        self.session.be_careful(careful)
 
     def choose_base(self, name: str) -> None:
         """Adapt another base model from now on; a file of the person's own is read first."""
@@ -189,7 +189,7 @@ class DockController(QObject):
         except SamAdapterError as error:
             self._on_base_refused(str(error))
             return
-        base = base_model(self.session.base)
+        base = base_model(self.session.in_use.base)
         if base.weights.is_here:
             self.said.emit(f"{base.short_name} is the base model from now on.", False)
         else:

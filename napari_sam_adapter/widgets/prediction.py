@@ -157,13 +157,13 @@ class Prediction(QObject):
         indices: Sequence[SliceIndex],
         prompts: Prompts = NO_PROMPTS,
     ) -> None:
-        name, wanted = self._session.active_name, len(indices)
-        model, source, predictor = self._session.model(), binding.source, self._session.predictor
+        in_use, wanted = self._session.in_use, len(indices)
+        name, model, n_classes = in_use.name, in_use.reference, in_use.n_classes
+        source, predictor = binding.source, self._session.predictor
         help_ = VolumeHelp()
         if not prompts:
             one_class = len(self._session.classes) == 1
             help_ = help_for(self._help_choice, binding, indices, one_class)
-        n_classes = self._session.n_classes
 
         def events(
             should_stop: Callable[[], bool],

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
+from napari_sam_adapter.next_version import adopt_saved, continue_from, train
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of, with_other_images
@@ -115,7 +116,7 @@ class Retraining(QObject):
         if plan is None:
             return
         try:
-            self._session.continue_from(plan.parent, plan.base)
+            continue_from(self._session, plan.parent, plan.base)
             run = self._run = RunFolder(project.folder, plan)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
@@ -123,7 +124,7 @@ class Retraining(QObject):
         self._noted = (project.folder / "images" / plan.parts[0].record, plan.run)
 
         def events() -> Iterator[object]:
-            yield from self._session.retrain(request_of(project, run))
+            yield from train(self._session, request_of(project, run))
 
         self._launch(events)
         self.said.emit("The retraining goes on where it stood. Go on working.", False)
@@ -217,13 +218,13 @@ class Retraining(QObject):
         record = None if binding is None else self._recording.record_of(binding)
         if binding is None or record is None:
             return None
-        active, conditions = self._session.active, request.conditions
+        active, conditions = self._session.in_use.version, request.conditions
         (own,) = request.images
         dtype = binding.labels.data.dtype.str
         return RunPlan(
             run=uuid.uuid4().hex,
             parts=(RunPart(record.folder.name, record.journal.last + 1, tuple(own.masks), dtype),),
-            base=self._session.model().base,
+            base=self._session.in_use.reference.base,
             parent="" if active is None else active.card.adapter_id,
             config=request.config.to_dict(),
             input_size=request.input_size,
@@ -247,7 +248,7 @@ class Retraining(QObject):
                 run = RunFolder(project.folder, plan)
                 request.checkpoint = run.checkpoint
             yield _Begun(plan, run, started(request.images), missed)
-        yield from self._session.retrain(request)
+        yield from train(self._session, request)
 
     def _on_begun(self, begun: _Begun) -> None:
         """Write down what is learned from, so that it can be explained."""
@@ -261,7 +262,7 @@ class Retraining(QObject):
 
     def _activate(self, saved: AdapterSaved) -> None:
         try:
-            version = self._session.adopt_saved(saved)
+            version = adopt_saved(self._session, saved)
         except SamAdapterError as error:
             self._on_failed(str(error))
             return
@@ -274,9 +275,9 @@ class Retraining(QObject):
                 self._recording.note(record, "trained", details)
         self._is_saved = True
         if not version.verdict.promoted:
-            self.said.emit(held_back(version, self._session.active_name), True)
+            self.said.emit(held_back(version, self._session.in_use.name), True)
             return
-        if not self._session.is_in_use(version):
+        if not self._session.in_use.is_version(version):
             self.said.emit(
                 f"v{version.number} is saved in {version.path.parent}, the folder this run was "
                 "started in. Choose that folder to use it.",

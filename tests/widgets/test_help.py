@@ -108,6 +108,6 @@ def test_the_engine_answers_with_logits(person):
     labels = person.labels.data[0].copy()
     image = person.controller.binding.source.read((0,))
     session = person.controller.session
-    logits, who = session.predictor.predict_logits(image, session.model())
+    logits, who = session.predictor.predict_logits(image, session.in_use.reference)
     assert np.array_equal(logits[0] > 0, labels != 0)
     assert who == ""

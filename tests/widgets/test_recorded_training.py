@@ -56,7 +56,7 @@ def resumed_and_stopped(person):
     person.wait(lambda: any(steps))
     person.dock.retrain_panel.button.click()  # it is Stop now
     person.wait_for_training()
-    return person.controller.session.active
+    return person.controller.session.in_use.version
 
 
 def deeds(record, *kinds):
@@ -166,17 +166,17 @@ def test_what_was_corrected_in_other_images_of_the_project_is_learned_from_too(
     second = open_person(polyps.frames[4:], rgb=True)
     said = corrected_and_retrained(second, polyps.masks[4])
     assert "Retraining on 1 slice here and 3 of another image of the project." in " ".join(said)
-    card = second.controller.session.active.card
+    card = second.controller.session.in_use.version.card
     assert len(card.training["trained_on"]) == 4
     # An image of another kind is of another task.
     grey = open_person(polyps.frames[..., 0])
     corrected_and_retrained(grey, polyps.masks[0])
-    assert grey.controller.session.active.card.training["n_slices"] == 1
+    assert grey.controller.session.in_use.version.card.training["n_slices"] == 1
     # Not if it is not wanted.
     second.dock.retrain_panel.advanced.others_box.setChecked(False)
     second.retrain(minutes=0.1)
     second.wait_for_training()
-    assert second.controller.session.active.card.training["n_slices"] == 1
+    assert second.controller.session.in_use.version.card.training["n_slices"] == 1
 
 
 def test_an_image_that_is_gone_is_named_and_the_rest_is_learned_from(
@@ -192,4 +192,4 @@ def test_an_image_that_is_gone_is_named_and_the_rest_is_learned_from(
     second = open_person(polyps.frames[4:], rgb=True)
     said = corrected_and_retrained(second, polyps.masks[4])
     assert any("image is left out: " in sentence for sentence in said)
-    assert second.controller.session.active.card.training["n_slices"] == 1
+    assert second.controller.session.in_use.version.card.training["n_slices"] == 1
