@@ -186,6 +186,7 @@ class Session:
         card = read_card(path)
         self._check_base(card, str(path))
         version = self.store.import_file(path)
+        self._names = {}
         self.activate(version.number)
         return version
 

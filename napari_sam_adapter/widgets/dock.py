@@ -241,7 +241,7 @@ class SamAdapterDock(QWidget):
         store = self.controller.session.store
         versions = store.versions()
         active = self.controller.session.in_use.version
-        self.versions_panel.show_versions(versions, active)
+        self.versions_panel.show_versions(versions, active, self.controller.session.adapter_name)
         self.compare_panel.show_versions(
             versions, active, self.controller.comparing.other(versions)
         )

@@ -107,6 +107,7 @@ def test_the_next_version_continues_from_the_one_in_use(corrected):
     first, second = person.controller.session.store.versions()
     assert second.card.parent_id == first.card.adapter_id
     assert person.controller.session.in_use.version.number == 2
+    assert "trained from v1" in person.dock.versions_panel.list.topLevelItem(0).toolTip(0)
 
 
 def test_training_killed_from_outside_is_reported_and_can_be_started_again(corrected):

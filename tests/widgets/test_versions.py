@@ -210,6 +210,7 @@ def test_versions_are_renamed_annotated_and_deleted_but_never_the_one_in_use(
     row = person.dock.versions_panel._item(1)
     assert "v1 flat polyps" in row.text(0)
     assert row.toolTip(0).endswith("from Ann")
+    assert "trained from the base model" in row.toolTip(0)
     yes = QMessageBox.StandardButton.Yes
     menu_of(person, 2, monkeypatch, QMessageBox_question=yes)["Delete v2…"].trigger()
     assert "v2 is in use" in person.message
