@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 from napari_sam_adapter.widgets.help_choice import HelpChoice
 
 TILES = (256, 512, 1024)
-SMOOTH_WIDTH = 126
+SMOOTH_WIDTH = 132
 
 
 class HelpPanel(QWidget):

@@ -114,6 +114,11 @@ class VersionsPanel(QWidget):
             self._add(version.number, _columns(version), details, in_use)
         self._add(None, (BASE_MODEL, "", "", ""), "Predicts without an adapter", in_use)
         rows = min(self.list.topLevelItemCount(), ROWS_SHOWN)
+        # Under another theme the header may be a little higher: no reason for a scroll bar.
+        fits = rows == self.list.topLevelItemCount()
+        policy = Qt.ScrollBarPolicy
+        bar = policy.ScrollBarAlwaysOff if fits else policy.ScrollBarAsNeeded
+        self.list.setVerticalScrollBarPolicy(bar)
         frame = self.list.header().sizeHint().height() + 2 * self.list.frameWidth() + 2
         self.list.setFixedHeight(ROW_HEIGHT * rows + frame)
 
