@@ -72,10 +72,17 @@ class AdapterVersion:
         """What its held-out slices say of it, against what it was trained from."""
         return verdict_of(self.card.training)
 
-    @property
-    def details(self) -> str:
-        """More about it, in lines: when it was made, the verdict, Dice per class, its note."""
+    def details(self, parent: str = "") -> str:
+        """More about it, in lines: what it was trained from, when, the verdict, classes, its note.
+
+        Parameters
+        ----------
+        parent : str
+            Name of what it was trained from, if that is known.
+        """
         lines = [self.label]
+        if parent:
+            lines.append(f"trained from {parent}")
         if self.made is not None:
             lines.append(f"made {self.made:%Y-%m-%d %H:%M}")
         if not self.verdict.promoted:

@@ -78,6 +78,8 @@ class RetrainRequest:
         For the first version; None are the base model's own.
     checkpoint : RunCheckpoint or None
         Where the run writes its state, and goes on from if there is one.
+    run : str
+        Its name in the journal, for the adapter's card; "" where nothing is recorded.
     """
 
     images: tuple[MarkedImage, ...]
@@ -86,6 +88,7 @@ class RetrainRequest:
     classes: Classes = field(default_factory=Classes)
     conditions: tuple[Condition, ...] | None = None
     checkpoint: RunCheckpoint | None = None
+    run: str = ""
 
     def samples(self) -> Iterator[TrainingSample]:
         """Read the slices of all images one by one.
@@ -118,6 +121,9 @@ class RetrainRequest:
         TrainingError
             If the conditions cannot be used.
         """
+        notes = {"image": ", ".join(image.name for image in self.images)}
+        if self.run:
+            notes["run"] = self.run
         return TrainingJob(
             samples=list(self.samples()),
             out=out,
@@ -130,7 +136,7 @@ class RetrainRequest:
             class_names=self.classes.names,
             class_colors=self.classes.colors,
             checkpoint=self.checkpoint,
-            notes={"image": ", ".join(image.name for image in self.images)},
+            notes=notes,
         )
 
     def _adapter_on(self, base: str) -> AdapterConfig | None:

@@ -6,6 +6,8 @@ model trained along one axis does not (docs/results.md).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from scipy import ndimage
 
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.tiling import EMPTY_LOGIT, PredictLogits
-from napari_sam_adapter.volume import value_range
+from napari_sam_adapter.volume import MINIMUM_SIDE, value_range
 
 # Beyond it a voxel is likelier a mistake in the unit than a voxel, and a slice would not fit.
 MAX_ANISOTROPY = 100.0
@@ -65,7 +67,7 @@ def predict_three_axes(
     total = np.zeros((n_classes, *shape), np.float16)
     shares = [np.zeros(size, np.float32) for size in shape]
     for axis in np.flatnonzero(parts):
-        height, width = np.delete(np.asarray(spacing, float), axis)
+        height, width = _without(spacing, axis)
         for position in range(shape[axis]):
             place: tuple[slice | int, ...] = (slice(None),) * int(axis) + (position,)
             image = np.asarray(volume[place])
@@ -81,17 +83,28 @@ def predict_three_axes(
     return total
 
 
+def bytes_needed(shape: Sequence[int], bytes_per_voxel: int, n_classes: int) -> int:
+    """Return the memory to predict a volume (Z, Y, X) that is read into memory for that."""
+    return math.prod(shape) * (bytes_per_voxel + 2 * n_classes)
+
+
 def _predict_square(
     image: np.ndarray, predict_logits: PredictLogits, spacing_yx: tuple[float, float]
 ) -> np.ndarray:
     """Predict a slice (Y, X) or (Y, X, 3) as if its pixels were square; logits (K, Y, X)."""
-    height, width = (
-        round(size * step / min(spacing_yx))
-        for size, step in zip(image.shape[:2], spacing_yx, strict=True)
-    )
-    square = _resampled(image, (height, width, *image.shape[2:]))
+    square = _resampled(image, (*_square(image.shape[:2], spacing_yx), *image.shape[2:]))
     logits = predict_logits(square)
     return _resampled(logits, (len(logits), *image.shape[:2]))
+
+
+def _square(shape_yx: Sequence[int], spacing_yx: Sequence[float]) -> tuple[int, ...]:
+    """Return the sides of a slice in pixels that are as large as the smaller side of its own."""
+    steps = zip(shape_yx, spacing_yx, strict=True)
+    return tuple(round(size * step / min(spacing_yx)) for size, step in steps)
+
+
+def _without(values: Sequence[Any], axis: int) -> list[Any]:
+    return [value for at, value in enumerate(values) if at != axis]
 
 
 def _resampled(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -121,3 +134,11 @@ def _check(
         )
     if not (all(np.isfinite(one) and one >= 0 for one in weights) and any(weights)):
         raise ImageError(f"Weights of the axes are 0 or more, and one is positive; got {weights}.")
+    for axis in np.flatnonzero(weights):
+        sides = _square(_without(shape[:3], axis), _without(spacing, axis))
+        if min(sides) < MINIMUM_SIDE:
+            raise ImageError(
+                f"The volume is too thin to be seen from all sides: slices across {'ZYX'[axis]} "
+                f"have {sides[0]} x {sides[1]} pixels, and at least {MINIMUM_SIDE} x "
+                f"{MINIMUM_SIDE} are needed."
+            )

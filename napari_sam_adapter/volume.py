@@ -54,6 +54,12 @@ class SliceSource:
         return self.shape[:-2]
 
     @property
+    def bytes_per_pixel(self) -> int:
+        """Memory of a pixel, all its colours included."""
+        colours = int(self._data.shape[-1]) if self.is_colour else 1
+        return colours * int(np.dtype(self._data.dtype).itemsize)
+
+    @property
     def n_slices(self) -> int:
         """Number of slices."""
         return int(np.prod(self.slider_shape, dtype=int))

@@ -35,7 +35,8 @@ class VolumeHelp:
     known : mapping of slice index to ndarray of int, shape (Y, X)
         Corrected labels: they are kept, and their neighbours heed them.
     three_axes : bool
-        Average the logits of the slices across all three axes. The volume is read into memory.
+        Average the logits of the slices across all three axes. The volume is read into memory: see
+        `three_axes.bytes_needed`.
     spacing : tuple of float
         Size of a voxel along Z, Y and X.
     """
@@ -122,12 +123,14 @@ class _Helped:
         self._source, self._help, self._n_classes = source, help_, n_classes
         self._predict_logits = predict_logits
         self._radius = kernel_radius(help_.smooth)
-        self._fused: tuple[SliceIndex, np.ndarray] | None = None
+        self._fused: tuple[SliceIndex, np.ndarray | ImageError] | None = None
+        self._should_stop: Callable[[], bool] = lambda: False
 
     def predict(
         self, run: Sequence[SliceIndex], should_stop: Callable[[], bool]
     ) -> Iterator[tuple[SliceIndex, np.ndarray | ImageError]]:
         """Predict slices whose last positions ascend."""
+        self._should_stop = should_stop
         if self._radius:
             yield from self._predict_smoothed(run, should_stop)
             return
@@ -137,6 +140,8 @@ class _Helped:
             try:
                 yield index, self._labels(index)
             except ImageError as error:
+                if should_stop():
+                    return
                 yield index, error
 
     def _predict_smoothed(
@@ -202,16 +207,28 @@ class _Helped:
         return np.asarray(logits + prior, np.float32)
 
     def _volume(self, line: SliceIndex) -> np.ndarray:
-        """Return the logits (K, Z, Y, X) of a volume, computed once."""
+        """Return the logits (K, Z, Y, X) of a volume, computed once, or fail for its one reason."""
         if self._fused is None or self._fused[0] != line:
-            self._fused = None
-            depth = self._source.slider_shape[-1]
-            volume = np.stack([self._source.read((*line, z)) for z in range(depth)])
-            fused = predict_three_axes(
-                volume, self._whole_or_tiled, self._n_classes, self._help.spacing
-            )
-            self._fused = line, fused
-        return self._fused[1]
+            self._fused = None  # a volume at a time
+            try:
+                self._fused = line, self._fuse(line)
+            except ImageError as error:
+                self._fused = line, error
+        found = self._fused[1]
+        if isinstance(found, ImageError):
+            raise found
+        return found
+
+    def _fuse(self, line: SliceIndex) -> np.ndarray:
+        depth, volume = self._source.slider_shape[-1], np.empty(0)
+        for z in range(depth):
+            if self._should_stop():
+                raise ImageError("Stopped while the volume was read.")
+            image = self._source.read((*line, z))
+            if z == 0:
+                volume = np.empty((depth, *image.shape), image.dtype)
+            volume[z] = image
+        return predict_three_axes(volume, self._whole_or_tiled, self._n_classes, self._help.spacing)
 
     def _whole_or_tiled(self, image: np.ndarray) -> np.ndarray:
         tile = self._help.tile

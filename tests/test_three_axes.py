@@ -106,3 +106,10 @@ def test_half_precision_and_integer_volumes_are_stretched_too(volume):
 def test_what_makes_no_sense_is_said_in_a_sentence(shape, spacing, weights, message):
     with pytest.raises(ImageError, match=message):
         predict_three_axes(np.zeros(shape), by_voxel, 1, spacing, weights)
+
+
+def test_a_thin_volume_is_refused_unless_its_slices_lie_far_apart():
+    thin = np.random.default_rng(2).normal(size=(3, 12, 12)).astype(np.float32)
+    with pytest.raises(ImageError, match="across Y have 3 x 12 pixels, and at least 8 x 8"):
+        predict_three_axes(thin, by_voxel, 2)
+    assert predict_three_axes(thin, by_voxel, 2, spacing=(3, 1, 1)).shape == (2, *thin.shape)

@@ -145,3 +145,32 @@ def test_nothing_is_read_after_a_stop():
         done.append(index)
     assert done == [(0,)]
     assert len(model.asked) == 1
+
+
+class Counted(SliceSource):
+    def __init__(self, volume):
+        super().__init__(volume, is_colour=False)
+        self.n_read = 0
+
+    def read(self, index):
+        self.n_read += 1
+        return super().read(index)
+
+
+def test_three_axes_stop_while_the_volume_is_read():
+    source, model = Counted(volume_of(*[1] * 10)), Model()
+    found = predict_helped(
+        source, [(0,), (1,)], model, 1, VolumeHelp(three_axes=True), lambda: source.n_read > 3
+    )
+    assert list(found) == []
+    assert source.n_read == 4
+    assert model.asked == []
+
+
+def test_what_keeps_a_volume_from_three_axes_is_found_out_once():
+    source, model = Counted(volume_of(1, 1, 1)), Model()
+    indices = list(source.indices())
+    found = dict(predict_helped(source, indices, model, 1, VolumeHelp(three_axes=True)))
+    assert all("too thin" in str(error) for error in found.values())
+    assert len(found) == source.n_read == 3
+    assert model.asked == []

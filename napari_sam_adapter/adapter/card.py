@@ -157,6 +157,7 @@ _TRAINING_TYPES: dict[str, type | tuple[type, ...]] = {
     "held_out_dice_after": _NUMBER,
     "held_out_dice_classes": dict,
     "confidence_pairs": dict,
+    "run": str,
 }
 
 

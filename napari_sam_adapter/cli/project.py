@@ -26,7 +26,8 @@ def show(folder: Folder, as_json: options.Json = False) -> None:
     """Show where every mask and every adapter comes from.
 
     For a slice: who predicted it, what was changed, how long that took, when it was accepted. For
-    an adapter: its parent, its slices and its scores.
+    an adapter: its parent, its slices and its scores; with --json also its settings, its curve,
+    the hash of its base model and those of every slice and mask it learned from.
 
     Example: [bold]napari-sam-adapter project show my-project[/]
     """

@@ -224,11 +224,12 @@ def predict_slices_helped(
     n_classes: int,
     help_: VolumeHelp,
     should_stop: Callable[[], bool],
+    on_predicted: Callable[[], None] = lambda: None,
 ) -> Iterator[SlicePredicted | SliceSkipped]:
     """Predict slices with the help of what lies around them, see `volume_help`.
 
-    ``should_stop`` is asked before each slice or tile that is sent to the process. Predictions have
-    no confidence, which was measured without help.
+    ``should_stop`` is asked before each slice or tile that is sent to the process, ``on_predicted``
+    is called after it. Predictions have no confidence, which was measured without help.
 
     Yields
     ------
@@ -246,6 +247,7 @@ def predict_slices_helped(
         if should_stop():
             raise _StoppedError
         logits, adapter_id = predictor.predict_logits(image, model)
+        on_predicted()
         return logits
 
     try:

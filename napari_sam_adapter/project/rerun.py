@@ -97,10 +97,10 @@ def rerun(
     for record in records:
         yield _masks_again(record, out / "images" / record.folder.name)
     again.adapters.folder.mkdir(parents=True, exist_ok=True)
-    runs = _runs(records)
-    versions = project.adapters.versions()
+    versions, deleted = project.adapters.versions(), project.adapters.deleted()
+    runs = _runs(records, [*versions, *deleted])
     # Others may have continued from a version that was deleted since.
-    deleted = [] if keep_adapters else project.adapters.deleted()
+    deleted = [] if keep_adapters else deleted
     deleted = [version for version in deleted if version.card.adapter_id in runs]
     versions = sorted([*versions, *deleted], key=lambda one: one.number)
     for version in versions:
@@ -140,15 +140,25 @@ def _masks_again(record: _Record, folder: Path) -> Said:
     )
 
 
-def _runs(records: list[_Record]) -> dict[str, _Run]:
-    """Return the run of each adapter id."""
-    found = {}
+def _runs(records: list[_Record], versions: list[AdapterVersion]) -> dict[str, _Run]:
+    """Return the run of each adapter id.
+
+    Its start is written in the journal of one image. That it made the adapter is written there, in
+    the journal of another image, or, where none could be written to, in the adapter's card alone.
+    """
+    starts, made = {}, {}
     for record in records:
-        starts = {e.details.get("run"): e for e in record.contents.events if e.do == "training"}
         for event in record.contents.events:
-            if event.do == "trained" and event.details.get("run") in starts:
-                found[str(event.details["adapter"])] = _Run(record, starts[event.details["run"]])
-    return found
+            if event.do == "training":
+                starts[event.details.get("run")] = _Run(record, event)
+            elif event.do == "trained":
+                made[str(event.details.get("adapter"))] = event.details.get("run")
+    made |= {
+        version.card.adapter_id: version.card.training["run"]
+        for version in versions
+        if "run" in version.card.training
+    }
+    return {adapter: starts[run] for adapter, run in made.items() if run in starts}
 
 
 def _trained_again(
@@ -182,7 +192,11 @@ def _trained_again(
         class_names=card.class_names,
         class_colors=card.class_colors,
         device=device,
-        notes={"image": run.record.identity.name, "replays": card.adapter_id},
+        notes={
+            "image": run.record.identity.name,
+            "replays": card.adapter_id,
+            "run": str(run.start.details["run"]),
+        },
     )
     for event in run_job(job):
         if isinstance(event, StepReport):

@@ -40,6 +40,7 @@ def request_of(project: Project, run: RunFolder) -> RetrainRequest:
         classes=Classes(plan.class_names, plan.class_colors),
         conditions=conditions,
         checkpoint=run.checkpoint,
+        run=plan.run,
     )
 
 

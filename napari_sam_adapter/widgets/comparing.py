@@ -113,7 +113,7 @@ class Comparing(QObject):
         AdapterVersion or None
             None is the base model; where that is in use, the newest version is compared with it.
         """
-        active = self._session.active
+        active = self._session.in_use.version
         if self._is_chosen:
             return next((v for v in versions if v.number == self._other), None)
         if active is None:
@@ -166,19 +166,20 @@ class Comparing(QObject):
         other = self.other(session.store.versions())
         if self._job is not None:
             return
-        active = session.active
-        if (active and active.number) == (other and other.number):
+        active = session.in_use
+        if active.with_version(other).name == active.name:
             raise ImageError(
                 "There is one model only: choose another version, or retrain, to compare two."
             )
-        models = [session.model_of(other), session.model_of(active)]
-        names = tuple("the base model" if v is None else f"v{v.number}" for v in (other, active))
+        compared = active.with_version(other), active
         predictor, source = session.predictor, binding.source
 
         def predict() -> Iterator[Any]:
             image = source.read(index)
-            before, after = (predictor.predict(index, image, model).labels for model in models)
-            yield _Pair(binding, index, (names[0], names[1]), before, after)
+            before, after = (
+                predictor.predict(index, image, one.reference).labels for one in compared
+            )
+            yield _Pair(binding, index, (compared[0].name, compared[1].name), before, after)
 
         job = Job(predict, "comparing two versions", lambda: None, self)
         job.event_reported.connect(lambda pair: self._on_predicted(pair, what))

@@ -10,8 +10,6 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import SamAdapterError
-from napari_sam_adapter.project.image_record import ImageIdentity
-from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.class_choice import ClassChoice
 from napari_sam_adapter.widgets.comparing import Comparing
@@ -20,9 +18,9 @@ from napari_sam_adapter.widgets.filling import Filling
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.next_slice import NextSliceFinder
+from napari_sam_adapter.widgets.opening import Opening
 from napari_sam_adapter.widgets.prediction import Prediction
 from napari_sam_adapter.widgets.prompt_layers import PromptLayers
-from napari_sam_adapter.widgets.readers import LayerData, layer_of
 from napari_sam_adapter.widgets.recording import Recording
 from napari_sam_adapter.widgets.retraining import Retraining
 
@@ -48,6 +46,7 @@ class DockController(QObject):
     next_slice : NextSliceFinder
     comparing : Comparing
     fetching : Fetching
+    opening : Opening
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
     engine_ready : Signal(str)
@@ -83,9 +82,9 @@ class DockController(QObject):
         self.retraining = Retraining(session, self.layers, self.recording, self)
         self.next_slice = NextSliceFinder(session, self.layers, self)
         self.fetching = Fetching(self)
+        self.opening = Opening(session, self.layers, self)
         self._engine_job: Job | None = None
         self._base_job: Job | None = None
-        self._image_job: Job | None = None
         self.layers.failed.connect(self._on_failed)
         self.recording.said.connect(self.said)
         self.prediction.said.connect(self.said)
@@ -94,6 +93,7 @@ class DockController(QObject):
         self.next_slice.said.connect(self.said)
         self.comparing.said.connect(self.said)
         self.fetching.said.connect(self.said)
+        self.opening.said.connect(self.said)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)
         session.classes_changed.connect(self.classes_changed.emit)
@@ -119,7 +119,7 @@ class DockController(QObject):
     def add_boxes(self) -> None:
         """Let the person draw boxes."""
         try:
-            self.session.check_prompts()
+            self.session.in_use.check_prompts()
             self.prompts.add_boxes()
             self.said.emit("Draw a box around each object, then predict the slice.", False)
         except SamAdapterError as error:
@@ -128,12 +128,12 @@ class DockController(QObject):
     def add_points(self) -> None:
         """Let the person set points; warn where they mean nothing to what predicts."""
         try:
-            self.session.check_prompts()
+            self.session.in_use.check_prompts()
             self.prompts.add_points()
-            if self.session.points_mean_something:
+            if self.session.in_use.points_mean_something:
                 self.said.emit("Click on the object or beside it, then predict the slice.", False)
                 return
-            name = base_model(self.session.model().base).short_name
+            name = base_model(self.session.in_use.reference.base).short_name
             self.said.emit(
                 f"{name} knows boxes only: points help little until an adapter is trained with "
                 "boxes and points. Add boxes, or retrain first.",
@@ -163,12 +163,12 @@ class DockController(QObject):
             self.said.emit(str(error), True)
             self.versions_changed.emit()
             return
-        name = self.session.active_name
+        name = self.session.in_use.name
         self.said.emit(f"{name[0].upper()}{name[1:]} predicts from now on.", False)
 
     def set_care(self, careful: bool) -> None:
         """Predict each slice together with its mirror image, or not."""
-        self.session.careful = careful
+        self.session.be_careful(careful)
 
     def choose_base(self, name: str) -> None:
         """Adapt another base model from now on; a file of the person's own is read first."""
@@ -189,7 +189,7 @@ class DockController(QObject):
         except SamAdapterError as error:
             self._on_base_refused(str(error))
             return
-        base = base_model(self.session.base)
+        base = base_model(self.session.in_use.base)
         if base.weights.is_here:
             self.said.emit(f"{base.short_name} is the base model from now on.", False)
         else:
@@ -221,32 +221,17 @@ class DockController(QObject):
             self.said.emit(str(error), True)
 
     def open_project(self, folder: Path) -> None:
-        """Keep masks and versions in another project from now on."""
-        self._try(
-            lambda: self.session.open_project(folder),
-            f"Masks and versions are kept in {folder} from now on.",
-        )
+        """Keep masks and versions in another project from now on.
 
-    def images(self) -> list[tuple[Path, str]]:
-        """List the records of the project and the names of their images."""
-        return [(folder, identity.name) for folder, identity in self.session.project.records()]
-
-    def open_image(self, record: Path) -> None:
-        """Open an image of the project; its masks come with it."""
-
-        def find() -> list[LayerData]:
-            identity = ImageIdentity.read(record)
-            return [layer_of(image_of(record, identity), identity.name)]
-
-        job = Job(find, "opening an image", lambda: None, self)
-        job.event_reported.connect(self._on_image_found)
-        job.failed.connect(self._on_failed)
-        self._image_job = job
-        job.start()
-
-    def _on_image_found(self, layer: LayerData) -> None:
-        data, properties, _ = layer
-        self.layers.viewer.add_image(data, **properties)
+        Where no image is open, the one of the project that was worked on last is opened.
+        """
+        try:
+            self.session.open_project(folder)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+            return
+        self.said.emit(f"Masks and versions are kept in {folder} from now on.", False)
+        self.opening.open_latest()
 
     def describe_version(self, number: int, name: str, note: str) -> None:
         """Keep a name and a note of a version."""

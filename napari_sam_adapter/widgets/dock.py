@@ -240,13 +240,13 @@ class SamAdapterDock(QWidget):
         """Show which versions there are, and what follows from the one in use."""
         store = self.controller.session.store
         versions = store.versions()
-        active = self.controller.session.active
-        self.versions_panel.show_versions(versions, active)
+        active = self.controller.session.in_use.version
+        self.versions_panel.show_versions(versions, active, self.controller.session.adapter_name)
         self.compare_panel.show_versions(
             versions, active, self.controller.comparing.other(versions)
         )
         self.project_panel.show_project(self.controller.session.project.folder)
-        spec = base_model(self.controller.session.model().base)
+        spec = base_model(self.controller.session.in_use.reference.base)
         self.models_panel.show_base(spec.name)
         size = None if active is None else active.card.input_size
         self.retrain_panel.show_input_sizes(spec.input_sizes, size)
@@ -265,7 +265,7 @@ class SamAdapterDock(QWidget):
     def _show_choices(self) -> None:
         session = self.controller.session
         self.predict_panel.show_choices(
-            session.knows_mirror_images, session.views > 1, len(session.classes) == 1
+            session.in_use.knows_mirror_images, session.in_use.views > 1, len(session.classes) == 1
         )
 
     def show_classes(self) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import psutil
+
+from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.three_axes import bytes_needed
 from napari_sam_adapter.volume_help import VolumeHelp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.volume import SliceIndex, SliceSource
     from napari_sam_adapter.widgets.binding import LayerBinding
 
 
@@ -26,11 +30,14 @@ class HelpChoice:
         Heed the corrected slices nearest to the one that is predicted.
     tile : int
         Side of tiles; 0 is the whole picture at once.
+    three_axes : bool
+        Average the slices across all three axes, where whole volumes are predicted.
     """
 
     smooth: float = 0.0
     heed: bool = False
     tile: int = 0
+    three_axes: bool = False
 
 
 def help_for(
@@ -57,12 +64,33 @@ def help_for(
         ready = (index for index in binding.tracker.ready() if index not in wanted)
         known = {index: binding.class_labels(index, one_class) for index in ready}
     z, y, x = (abs(float(size)) for size in binding.image.scale[-3:])
-    return VolumeHelp(choice.smooth, tile, known, spacing=(z, y, x))
+    return VolumeHelp(choice.smooth, tile, known, choice.three_axes, (z, y, x))
+
+
+def check_memory(source: SliceSource, n_classes: int) -> None:
+    """Refuse three axes where a volume does not fit into the memory that is free.
+
+    Raises
+    ------
+    ImageError
+        With what it takes and what there is.
+    """
+    shape = source.shape[-3:]
+    needed = bytes_needed(shape, source.bytes_per_pixel, n_classes)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        size = " x ".join(map(str, shape))
+        raise ImageError(
+            f"Three axes take {needed / 2**30:.1f} GiB of memory for a volume of {size} voxels, "
+            f"and {free / 2**30:.1f} GiB are free. Predict without them, or a part of the volume."
+        )
 
 
 def described(help_: VolumeHelp) -> str:
     """Say what helped, to follow who predicted."""
     parts = []
+    if help_.three_axes:
+        parts.append("along three axes")
     if help_.smooth:
         parts.append("smoothed across slices")
     if help_.known:

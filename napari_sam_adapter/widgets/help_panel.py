@@ -15,11 +15,11 @@ from qtpy.QtWidgets import (
 from napari_sam_adapter.widgets.help_choice import HelpChoice
 
 TILES = (256, 512, 1024)
-SMOOTH_WIDTH = 112
+SMOOTH_WIDTH = 132
 
 
 class HelpPanel(QWidget):
-    """Smooth across slices, heed corrected slices, tiles.
+    """Smooth across slices, heed corrected slices, three axes, tiles.
 
     Attributes
     ----------
@@ -46,6 +46,7 @@ class HelpPanel(QWidget):
         self.heed_box.setToolTip(
             "Let the corrected and accepted slices nearest to a slice say where objects are"
         )
+        self.axes_box = QCheckBox("Three axes")
         self.tile_box = QComboBox()
         self.tile_box.addItem("Whole picture", 0)
         for side in TILES:
@@ -62,9 +63,11 @@ class HelpPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
+        layout.addWidget(self.axes_box)
         layout.addWidget(self.tile_box)
         self.smooth_box.valueChanged.connect(self._announce)
         self.heed_box.toggled.connect(self._announce)
+        self.axes_box.toggled.connect(self._announce)
         self.tile_box.currentIndexChanged.connect(self._announce)
         self.show_image((), ())
 
@@ -72,8 +75,10 @@ class HelpPanel(QWidget):
         """Offer what an image has: neighbouring slices, or a picture larger than a tile."""
         is_volume = bool(slider_shape) and slider_shape[-1] > 1
         is_large = bool(slice_shape) and max(slice_shape) > TILES[1]
-        for widget in (self.smooth_box, self.heed_box):
+        for widget in (self.smooth_box, self.heed_box, self.axes_box):
             widget.setVisible(is_volume)
+        if is_volume:
+            self.axes_box.setToolTip(_about_three_axes(slider_shape[-1], *slice_shape))
         self.tile_box.setVisible(is_large)
         self.setVisible(is_volume or is_large)
 
@@ -82,5 +87,17 @@ class HelpPanel(QWidget):
             round(self.smooth_box.value(), 1),
             self.heed_box.isChecked(),
             int(self.tile_box.currentData()),
+            self.axes_box.isChecked(),
         )
         self.help_requested.emit(choice)
+
+
+def _about_three_axes(depth: int, height: int, width: int) -> str:
+    n_slices = depth + height + width
+    return (
+        "For Predict all: predict the slices across all three axes, and average. Only for a "
+        "version that was trained on slices of all three: one that knows a single direction gets "
+        "much worse. A cube takes three times as long, and the whole of it is read into memory; "
+        f"this volume has {n_slices} slices across its axes instead of {depth}. A single slice is "
+        "predicted without."
+    )

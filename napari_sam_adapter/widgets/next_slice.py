@@ -62,7 +62,7 @@ class NextSliceFinder(QObject):
 
     def learned_from(self) -> int:
         """Return how many slices the version in use has learned from, in this image and others."""
-        active = self._session.active
+        active = self._session.in_use.version
         return slices_learned_from(None if active is None else active.card.training)
 
     def _forget(self) -> None:

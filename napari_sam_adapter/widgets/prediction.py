@@ -19,7 +19,7 @@ from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.volume import connected_objects
 from napari_sam_adapter.volume_help import VolumeHelp
-from napari_sam_adapter.widgets.help_choice import HelpChoice, described, help_for
+from napari_sam_adapter.widgets.help_choice import HelpChoice, check_memory, described, help_for
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
@@ -46,12 +46,15 @@ class Deed:
         What runs, for napari's question before it closes.
     summary : callable
         Makes the sentence at the end from how many slices are done.
+    n_ahead : int
+        How many slices are predicted before the first one is written, if that is what takes time.
     """
 
     events: Callable[[Callable[[], bool]], Iterable[SlicePredicted | SliceSkipped]]
     n_wanted: int
     description: str
     summary: Callable[[int], str]
+    n_ahead: int = 0
 
 
 class Prediction(QObject):
@@ -67,6 +70,7 @@ class Prediction(QObject):
 
     said = Signal(str, bool)
     progressed = Signal(int, int)
+    _predicted_ahead = Signal()  # from the thread that predicts
 
     def __init__(
         self,
@@ -83,11 +87,12 @@ class Prediction(QObject):
         self._stop = self._failed = self._once_more = False
         # What training has said must stay readable when the slice in view is predicted after it.
         self._quiet = False
-        self._n_done = 0
+        self._n_done = self._n_ahead = 0
         self._skipped: list[str] = []
         self._number_objects = False
         self._help_choice = HelpChoice()
         self._least: tuple[float, SliceIndex] | None = None
+        self._predicted_ahead.connect(self._on_predicted_ahead)
 
     @property
     def is_running(self) -> bool:
@@ -132,7 +137,7 @@ class Prediction(QObject):
             if not wanted:
                 done = "corrected or accepted" if self._help_choice.heed else "accepted"
                 raise ImageError(f"Every slice is {done}; there is nothing to predict.")
-            self._start(binding, wanted)
+            self._start(binding, wanted, three_axes=self._help_choice.three_axes)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
 
@@ -156,14 +161,22 @@ class Prediction(QObject):
         binding: LayerBinding,
         indices: Sequence[SliceIndex],
         prompts: Prompts = NO_PROMPTS,
+        *,
+        three_axes: bool = False,
     ) -> None:
-        name, wanted = self._session.active_name, len(indices)
-        model, source, predictor = self._session.model(), binding.source, self._session.predictor
+        """Predict slices; a single one without three axes, which take a volume's time."""
+        in_use, wanted = self._session.in_use, len(indices)
+        name, model, n_classes = in_use.name, in_use.reference, in_use.n_classes
+        source, predictor = binding.source, self._session.predictor
         help_ = VolumeHelp()
         if not prompts:
             one_class = len(self._session.classes) == 1
-            help_ = help_for(self._help_choice, binding, indices, one_class)
-        n_classes = self._session.n_classes
+            choice = replace(self._help_choice, three_axes=three_axes)
+            help_ = help_for(choice, binding, indices, one_class)
+        n_ahead = 0
+        if help_.three_axes:
+            check_memory(source, n_classes)
+            n_ahead = len({index[:-1] for index in indices}) * sum(source.shape[-3:])
 
         def events(
             should_stop: Callable[[], bool],
@@ -171,7 +184,14 @@ class Prediction(QObject):
             if not help_:
                 return predict_slices(predictor, source, indices, model, should_stop, prompts)
             return predict_slices_helped(
-                predictor, source, indices, model, n_classes, help_, should_stop
+                predictor,
+                source,
+                indices,
+                model,
+                n_classes,
+                help_,
+                should_stop,
+                self._predicted_ahead.emit,
             )
 
         deed = Deed(
@@ -179,6 +199,7 @@ class Prediction(QObject):
             wanted,
             f"predicting {wanted} slices",
             lambda done: self._summary(binding, done, wanted, f"{name}{described(help_)}", prompts),
+            n_ahead,
         )
         self.start(binding, deed)
 
@@ -194,14 +215,21 @@ class Prediction(QObject):
             raise ImageError("Slices are being predicted or filled; wait for it, or cancel it.")
         self._stop = self._failed = self._quiet = False
         self._binding, self._deed, self._skipped, self._least = binding, deed, [], None
-        self._n_done = 0
+        self._n_done = self._n_ahead = 0
         job = Job(lambda: deed.events(lambda: self._stop), deed.description, self.cancel, self)
         job.event_reported.connect(self._on_slice_done)
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
         self._job = job
-        self.progressed.emit(0, deed.n_wanted)
+        self.progressed.emit(0, deed.n_ahead or deed.n_wanted)
         job.start()
+
+    def _on_predicted_ahead(self) -> None:
+        deed = self._deed
+        if deed is not None and deed.n_ahead:
+            # In tiles it is more of them, and slices without contrast are left out.
+            self._n_ahead = min(self._n_ahead + 1, deed.n_ahead)
+            self.progressed.emit(self._n_ahead, deed.n_ahead)
 
     def _on_slice_done(self, event: SlicePredicted | SliceSkipped) -> None:
         binding, deed = self._binding, self._deed
@@ -217,7 +245,8 @@ class Prediction(QObject):
         except ImageError as error:
             self._stop = True
             self._on_failed(str(error))
-        self.progressed.emit(self._n_done, deed.n_wanted)
+        if not deed.n_ahead:
+            self.progressed.emit(self._n_done, deed.n_wanted)
 
     def _apply(self, binding: LayerBinding, event: SlicePredicted) -> None:
         if event.confidence is not None:
@@ -243,7 +272,7 @@ class Prediction(QObject):
                 "done.",
                 True,
             )
-        elif done and not self._failed and not self._quiet:
+        elif (done or self._stop) and not self._failed and not self._quiet:
             self.said.emit(deed.summary(done), bool(self._skipped))
         if self._once_more:
             self._once_more = False

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QWidget
 
 from napari_sam_adapter.widgets.small import menu_button
 
+FILE_FILTER = "Images (*.tif *.tiff *.nii *.nii.gz *.dcm *.png *.jpg *.jpeg);;All files (*)"
 NO_IMAGES = "(nothing was worked on yet)"
 
 
@@ -22,12 +23,15 @@ class ProjectPanel(QWidget):
         Open the project in this folder, or begin one there.
     image_requested : Signal(Path)
         Open the image of this record.
+    file_requested : Signal(Path)
+        Open an image file without reading it into memory.
     images : callable
         Returns the records of the project and the names of their images.
     """
 
     folder_requested = Signal(object)
     image_requested = Signal(object)
+    file_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -38,6 +42,7 @@ class ProjectPanel(QWidget):
         self.images_menu = QMenu("Open an image of this project", menu)
         self.images_menu.aboutToShow.connect(self._list_images)
         menu.addMenu(self.images_menu)
+        menu.addAction("Open an image file, slice by slice…", self._ask_file)
         self.menu_button = menu_button(menu, "Open another project, or an image of this one")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -66,3 +71,8 @@ class ProjectPanel(QWidget):
         path = QFileDialog.getExistingDirectory(self, "Project folder")
         if path:
             self.folder_requested.emit(Path(path))
+
+    def _ask_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open an image slice by slice", "", FILE_FILTER)
+        if path:
+            self.file_requested.emit(Path(path))

@@ -86,11 +86,21 @@ class Recording(QObject):
         """Return where the changes of a masks layer are written; None where they are not."""
         return self._records.get(binding)
 
-    def note(self, binding: LayerBinding, do: str, details: Mapping[str, Any]) -> None:
-        """Write down something about a training run, if the masks layer is recorded."""
-        record = self._records.get(binding)
-        if record is not None:
-            record.note(do, details)
+    def note(self, folder: Path, do: str, details: Mapping[str, Any]) -> None:
+        """Write down something about a training run in a record, open here or not.
+
+        Raises
+        ------
+        StorageError
+            If the record is open in another window, is not there any more, or cannot be written.
+        """
+        for record in self._records.values():
+            if record.folder == folder:
+                record.note(do, details)
+                return
+        record = ImageRecord(folder, ImageIdentity.read(folder))
+        record.note(do, details)
+        record.close()
 
     def look(self) -> None:
         """Open the record of what is chosen now, unless that is done."""

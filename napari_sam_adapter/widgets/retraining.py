@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
+from napari_sam_adapter.next_version import adopt_saved, continue_from, train
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of, with_other_images
@@ -22,6 +23,7 @@ from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
@@ -75,7 +77,7 @@ class Retraining(QObject):
         super().__init__(parent)
         self._session, self._layers, self._recording = session, layers, recording
         self._binding: LayerBinding | None = None
-        self._noted: tuple[LayerBinding | None, str] | None = None
+        self._noted: tuple[Path, str] | None = None  # the record of the run, and its name
         self._run: RunFolder | None = None
         self._is_saved = False
         self._job: Job | None = None
@@ -114,15 +116,15 @@ class Retraining(QObject):
         if plan is None:
             return
         try:
-            self._session.continue_from(plan.parent, plan.base)
+            continue_from(self._session, plan.parent, plan.base)
             run = self._run = RunFolder(project.folder, plan)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        self._noted = (self._layers.binding, plan.run)
+        self._noted = (project.folder / "images" / plan.parts[0].record, plan.run)
 
         def events() -> Iterator[object]:
-            yield from self._session.retrain(request_of(project, run))
+            yield from train(self._session, request_of(project, run))
 
         self._launch(events)
         self.said.emit("The retraining goes on where it stood. Go on working.", False)
@@ -216,13 +218,13 @@ class Retraining(QObject):
         record = None if binding is None else self._recording.record_of(binding)
         if binding is None or record is None:
             return None
-        active, conditions = self._session.active, request.conditions
+        active, conditions = self._session.in_use.version, request.conditions
         (own,) = request.images
         dtype = binding.labels.data.dtype.str
         return RunPlan(
             run=uuid.uuid4().hex,
             parts=(RunPart(record.folder.name, record.journal.last + 1, tuple(own.masks), dtype),),
-            base=self._session.model().base,
+            base=self._session.in_use.reference.base,
             parent="" if active is None else active.card.adapter_id,
             config=request.config.to_dict(),
             input_size=request.input_size,
@@ -238,6 +240,7 @@ class Retraining(QObject):
         project, run = self._session.project, None
         if plan is not None:
             missed: list[str] = []
+            request.run = plan.run
             if others:
                 plan, request, missed = with_other_images(project, plan, request)
             # Without a place to write to it runs all the same; only, it cannot be resumed.
@@ -245,7 +248,7 @@ class Retraining(QObject):
                 run = RunFolder(project.folder, plan)
                 request.checkpoint = run.checkpoint
             yield _Begun(plan, run, started(request.images), missed)
-        yield from self._session.retrain(request)
+        yield from train(self._session, request)
 
     def _on_begun(self, begun: _Begun) -> None:
         """Write down what is learned from, so that it can be explained."""
@@ -253,26 +256,28 @@ class Retraining(QObject):
         record = None if binding is None else self._recording.record_of(binding)
         if binding is not None and record is not None:
             record.note("training", begun.plan.described())
-            self._noted = (binding, begun.plan.run)
+            self._noted = (record.folder, begun.plan.run)
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
 
     def _activate(self, saved: AdapterSaved) -> None:
         try:
-            version = self._session.adopt_saved(saved)
+            version = adopt_saved(self._session, saved)
         except SamAdapterError as error:
             self._on_failed(str(error))
             return
-        binding, run = self._noted or (None, "")
-        if binding is not None:
-            card = version.card
-            details = {"run": run, "adapter": card.adapter_id, "version": version.number}
-            self._recording.note(binding, "trained", details)
+        if self._noted is not None:
+            record, run = self._noted
+            adapter = version.card.adapter_id
+            details = {"run": run, "adapter": adapter, "version": version.number}
+            # Where another window has that image open, the adapter's card still names the run.
+            with contextlib.suppress(StorageError):
+                self._recording.note(record, "trained", details)
         self._is_saved = True
         if not version.verdict.promoted:
-            self.said.emit(held_back(version, self._session.active_name), True)
+            self.said.emit(held_back(version, self._session.in_use.name), True)
             return
-        if not self._session.is_in_use(version):
+        if not self._session.in_use.is_version(version):
             self.said.emit(
                 f"v{version.number} is saved in {version.path.parent}, the folder this run was "
                 "started in. Choose that folder to use it.",

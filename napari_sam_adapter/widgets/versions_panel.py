@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -92,16 +92,33 @@ class VersionsPanel(QWidget):
         layout.addLayout(side)
 
     def show_versions(
-        self, versions: Sequence[AdapterVersion], active: AdapterVersion | None
+        self,
+        versions: Sequence[AdapterVersion],
+        active: AdapterVersion | None,
+        name_of: Callable[[str], str],
     ) -> None:
-        """List versions, the newest first, and mark the one in use."""
+        """List versions, the newest first, and mark the one in use.
+
+        Parameters
+        ----------
+        versions : sequence of AdapterVersion
+        active : AdapterVersion or None
+        name_of : callable
+            Names the version of an adapter id.
+        """
         self._versions = {version.number: version for version in versions}
         self.list.clear()
         in_use = None if active is None else active.number
         for version in reversed(versions):
-            self._add(version.number, _columns(version), version.details, in_use)
+            details = version.details(name_of(version.card.parent_id))
+            self._add(version.number, _columns(version), details, in_use)
         self._add(None, (BASE_MODEL, "", "", ""), "Predicts without an adapter", in_use)
         rows = min(self.list.topLevelItemCount(), ROWS_SHOWN)
+        # Under another theme the header may be a little higher: no reason for a scroll bar.
+        fits = rows == self.list.topLevelItemCount()
+        policy = Qt.ScrollBarPolicy
+        bar = policy.ScrollBarAlwaysOff if fits else policy.ScrollBarAsNeeded
+        self.list.setVerticalScrollBarPolicy(bar)
         frame = self.list.header().sizeHint().height() + 2 * self.list.frameWidth() + 2
         self.list.setFixedHeight(ROW_HEIGHT * rows + frame)
 
@@ -173,7 +190,7 @@ class VersionsPanel(QWidget):
         answer = QMessageBox.question(
             self,
             f"Delete v{version.number}?",
-            f"{version.details}\n\nIts file is deleted for good. Masks that it predicted stay.",
+            f"{version.details()}\n\nIts file is deleted for good. Masks that it predicted stay.",
         )
         if answer == QMessageBox.StandardButton.Yes:
             self.delete_requested.emit(version.number)

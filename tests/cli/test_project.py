@@ -13,6 +13,7 @@ from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.rerun import rerun
 from napari_sam_adapter.project.run_folder import RunPart, RunPlan
@@ -105,6 +106,46 @@ def test_adapters_can_be_kept_where_the_images_are_gone(finished, tmp_path):
     list(rerun(Project(copy), tmp_path / "again", keep_adapters=True))
     kept = Project(tmp_path / "again").adapters.get(1)
     assert kept.card == Project(copy).adapters.get(1).card
+
+
+def add_image(project, name):
+    """Work on another image of a project, and close it."""
+    other = synthetic_polyps(1, (64, 64), seed=7)
+    identity = ImageIdentity.of(SliceSource(other.frames, is_colour=True), name)
+    return project.open_record(identity)
+
+
+def without_trained(journal):
+    """Return the line that says that a run made an adapter, and take it out of its journal."""
+    *others, trained = read_journal(journal).events
+    assert trained.do == "trained"
+    journal.write_bytes(b"".join(event.to_line(event.n) for event in others))
+    return trained
+
+
+def test_a_run_that_ended_while_another_image_was_open_is_replayed_too(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    (journal,) = copy.glob("images/*/journal.jsonl")
+    trained = without_trained(journal)
+    other = add_image(Project(copy), "another")
+    other.note("trained", trained.details)
+    other.close()
+    said = [one.sentence for one in rerun(Project(copy), tmp_path / "again", device="cpu")]
+    assert any("v1 was trained again" in sentence for sentence in said)
+
+
+def test_a_run_whose_end_nobody_could_write_down_is_known_by_the_card_of_its_adapter(
+    finished, tmp_path
+):
+    project = Project(finished / "project")
+    list(rerun(project, tmp_path / "again", device="cpu"))
+    again = Project(tmp_path / "again")
+    (journal,) = again.folder.glob("images/*/journal.jsonl")
+    without_trained(journal)
+    assert again.adapters.get(1).card.training["run"] == "r1"
+    said = [one.sentence for one in rerun(again, tmp_path / "once more", device="cpu")]
+    assert any("v1 was trained again" in sentence for sentence in said)
 
 
 def test_images_that_moved_are_asked_for_and_found(finished, tmp_path):

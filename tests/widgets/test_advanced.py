@@ -37,14 +37,14 @@ def test_chosen_conditions_go_into_the_adapter_and_later_versions_keep_them(corr
     person.retrain(gear="full", minutes=0.1)
     person.wait_for_training()
     chosen = (Condition("patch_embedding"), Condition("gradient", 0.5))
-    assert person.controller.session.active.card.adapter.conditions == chosen
+    assert person.controller.session.in_use.version.card.adapter.conditions == chosen
     assert advanced.weights["gradient"].value() == 0.5
     assert not any(check.isEnabled() for check in advanced.checks.values())
     assert "Start from the base model" in advanced.checks["gradient"].toolTip()
     person.retrain(gear="full", minutes=0.1)
     person.wait_for_training()
-    assert person.controller.session.active.number == 2
-    assert person.controller.session.active.card.adapter.conditions == chosen
+    assert person.controller.session.in_use.version.number == 2
+    assert person.controller.session.in_use.version.card.adapter.conditions == chosen
     person.dock.versions_panel.version_requested.emit(None)
     assert advanced.checks["gradient"].isEnabled()
     assert not advanced.checks["gradient"].isChecked()
@@ -71,7 +71,7 @@ def test_a_published_recipe_is_trained_with(corrected, advanced):
     advanced.recipe_box.setCurrentIndex(advanced.recipe_box.findData("shadow"))
     corrected.retrain(gear="quick", minutes=0.1)
     corrected.wait_for_training()
-    config = corrected.controller.session.active.card.training["config"]
+    config = corrected.controller.session.in_use.version.card.training["config"]
     assert config["loss"] == "balanced_bce"
     assert config["prompted_share"] == 0.0
     assert config["max_seconds"] == pytest.approx(6.0)
@@ -85,8 +85,8 @@ def test_slices_stay_as_they_lie_where_left_and_right_differ(corrected, advanced
     corrected.retrain(gear="quick", minutes=0.1)
     corrected.wait_for_training()
     session = corrected.controller.session
-    assert session.active.card.training["config"]["augmentation"] == "upright"
-    assert session.views == 1, "its mirror images mean nothing to it"
+    assert session.in_use.version.card.training["config"]["augmentation"] == "upright"
+    assert session.in_use.views == 1, "its mirror images mean nothing to it"
     assert advanced.upright_box.isChecked(), "the next version is trained likewise"
     corrected.dock.versions_panel.version_requested.emit(None)
     assert not advanced.upright_box.isChecked()

@@ -164,7 +164,7 @@ def test_broken_and_foreign_adapter_files_are_refused(person, tmp_path):
     text.write_text("not an adapter")
     person.dock.versions_panel.load_requested.emit(text)
     assert "not a readable safetensors file" in person.message
-    assert person.controller.session.active is None
+    assert person.controller.session.in_use.version is None
     person.dock.versions_panel.load_requested.emit(tmp_path / "missing.safetensors")
     assert "no adapter file" in person.message
 

@@ -122,7 +122,7 @@ def test_classes_are_learned_saved_shown_again_and_may_grow_but_not_shrink(two_c
     person = two_classes
     person.retrain(gear="quick", minutes=0.25)
     person.wait_for_training()
-    card = person.controller.session.active.card
+    card = person.controller.session.in_use.version.card
     assert card.class_names == ("left", "right")
     assert card.class_colors == PALETTE[:2]
     # Dice per class is told at once, and in the list of versions.
@@ -144,7 +144,7 @@ def test_classes_are_learned_saved_shown_again_and_may_grow_but_not_shrink(two_c
     person.paint(5, label=3)
     person.retrain(gear="quick", minutes=0.1)
     person.wait_for_training()
-    assert person.controller.session.active.card.class_names == ("left", "right", "class 3")
+    assert person.controller.session.in_use.version.card.class_names == ("left", "right", "class 3")
     # An older version brings its own classes.
     person.dock.versions_panel.version_requested.emit(1)
     assert names(panel) == ["left", "right"]
@@ -161,7 +161,7 @@ def test_a_label_that_is_no_class_is_named_and_nothing_is_lost(two_classes):
     person.retrain(gear="quick", minutes=0.1)
     person.wait_for_training()
     assert "is marked with label 9, but there are 2 classes: left, right" in person.message
-    assert person.controller.session.active is None
+    assert person.controller.session.in_use.version is None
     np.testing.assert_array_equal(person.labels.data, before)
 
 

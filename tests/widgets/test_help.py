@@ -1,8 +1,15 @@
 """Predicting with help from around a slice, in a real viewer."""
 
+import gc
+import time
+import weakref
+from types import SimpleNamespace
+
 import numpy as np
+import psutil
 import pytest
 
+from napari_sam_adapter import volume_help
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.engine.predictor import Predictor
 from napari_sam_adapter.widgets.help_choice import HelpChoice
@@ -10,7 +17,12 @@ from napari_sam_adapter.widgets.help_choice import HelpChoice
 
 def visible(person):
     panel = person.dock.help_panel
-    widgets = {"smooth": panel.smooth_box, "heed": panel.heed_box, "tile": panel.tile_box}
+    widgets = {
+        "smooth": panel.smooth_box,
+        "heed": panel.heed_box,
+        "axes": panel.axes_box,
+        "tile": panel.tile_box,
+    }
     return {name for name, one in widgets.items() if one.isVisibleTo(person.dock)}
 
 
@@ -18,9 +30,9 @@ def visible(person):
     ("shape", "offered"),
     [
         ((64, 64), set()),
-        ((3, 64, 64), {"smooth", "heed"}),
+        ((3, 64, 64), {"smooth", "heed", "axes"}),
         ((600, 64), {"tile"}),
-        ((3, 600, 64), {"smooth", "heed", "tile"}),
+        ((3, 600, 64), {"smooth", "heed", "axes", "tile"}),
     ],
 )
 def test_only_the_help_that_the_image_has_is_offered(open_person, shape, offered):
@@ -102,12 +114,100 @@ def test_cancel_leaves_a_large_picture_between_two_tiles(open_person, told, monk
     assert not person.labels.data.any()
 
 
+@pytest.fixture
+def cube(open_person, told):
+    """A volume of which the slices across Z say no, and those across the other axes yes."""
+    data = volume(*[0] * 12)
+    data[0, 0, :] = data[0, :, 0] = 200  # the first pixels of the slices across Y and X
+    data[0, 0, 0] = 0
+    person = open_person(data)
+    person.dock.help_panel.axes_box.click()
+    return person
+
+
+def test_three_axes_let_all_directions_have_their_say(cube, told):
+    seen = []
+    cube.controller.prediction.progressed.connect(lambda done, total: seen.append((done, total)))
+    cube.predict_all()
+    assert len(told) == 12 + 64 + 64
+    assert set(told) == {(64, 64), (12, 64)}
+    assert seen[0] == (0, 140)
+    assert seen[-2:] == [(140, 140), (0, 0)]
+    # Yes from Y and X outvotes no from Z; at the first row and column two say no.
+    assert cube.labels.data[:, 1:, 1:].all()
+    assert not cube.labels.data[:, 0, 0].any()
+    assert "12 slices predicted by the base model, along three axes." in cube.message
+
+
+def test_a_single_slice_is_predicted_without_three_axes(cube, told, monkeypatch):
+    asked = []
+    predict = Predictor.predict
+    monkeypatch.setattr(
+        Predictor, "predict", lambda self, *a, **o: asked.append(1) or predict(self, *a, **o)
+    )
+    cube.predict()
+    assert (len(asked), told) == (1, [])
+    assert "three axes" not in cube.message
+
+
+def test_the_tooltip_tells_what_three_axes_need_and_cost(cube):
+    tooltip = cube.dock.help_panel.axes_box.toolTip()
+    assert "trained on slices of all three" in tooltip
+    assert "three times as long" in tooltip
+    assert "140 slices across its axes instead of 12" in tooltip
+
+
+def test_cancel_ends_three_axes_at_once_and_lets_go_of_the_volume(cube, told, monkeypatch):
+    volumes = []
+    predict_along = volume_help.predict_three_axes
+
+    def remembering(voxels, *others):
+        volumes.append(weakref.ref(voxels))
+        return predict_along(voxels, *others)
+
+    monkeypatch.setattr(volume_help, "predict_three_axes", remembering)
+    predict_logits = Predictor.predict_logits
+
+    def slowly(self, image, model):
+        time.sleep(0.05)
+        return predict_logits(self, image, model)
+
+    monkeypatch.setattr(Predictor, "predict_logits", slowly)
+    panel = cube.dock.predict_panel
+    panel.all_button.click()
+    cube.wait(lambda: panel.progress.value() > 14)
+    panel.cancel_button.click()
+    n_asked = len(told)
+    cube.wait(lambda: not cube.controller.prediction.is_running)
+    assert len(told) <= n_asked + 2
+    assert not cube.labels.data.any()
+    assert "Cancelled: 0 of 12 slices were predicted by the base model" in cube.message
+    gc.collect()
+    assert [reference() for reference in volumes] == [None]
+
+
+def test_a_volume_that_does_not_fit_into_memory_is_refused_before_it_is_read(cube, monkeypatch):
+    memory = SimpleNamespace(available=1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    cube.predict_all()
+    assert "Three axes take 0.0 GiB of memory for a volume of 12 x 64 x 64 voxels" in cube.message
+    assert not cube.labels.data.any()
+
+
+def test_a_volume_too_thin_for_three_axes_is_told(open_person, told):
+    person = open_person(volume(0, 0, 0))
+    person.dock.help_panel.axes_box.click()
+    person.predict_all()
+    assert "The volume is too thin to be seen from all sides" in person.message
+    assert told == []
+
+
 def test_the_engine_answers_with_logits(person):
     """The same masks come from smoothing by nothing and from tiles that hold the slice."""
     person.predict()
     labels = person.labels.data[0].copy()
     image = person.controller.binding.source.read((0,))
     session = person.controller.session
-    logits, who = session.predictor.predict_logits(image, session.model())
+    logits, who = session.predictor.predict_logits(image, session.in_use.reference)
     assert np.array_equal(logits[0] > 0, labels != 0)
     assert who == ""

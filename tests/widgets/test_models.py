@@ -102,7 +102,7 @@ def test_predicting_without_the_weights_says_how_to_get_them(open_person, polyps
 def test_the_chosen_model_is_remembered_tomorrow(open_person, server, tmp_path):
     choose(open_person(project=tmp_path / "store"), "sam_vit_b")
     again = open_person(project=tmp_path / "store")
-    assert again.controller.session.base == "sam_vit_b"
+    assert again.controller.session.in_use.base == "sam_vit_b"
     assert again.dock.models_panel.base_box.currentData() == "sam_vit_b"
     sizes = [size for _, size in [(c, c) for c in again.dock.retrain_panel.size_box.choices]]
     assert 1024 in sizes
@@ -114,7 +114,7 @@ def test_a_weights_file_of_ones_own_predicts(open_person, polyps, tmp_path):
     person = open_person(polyps.frames, rgb=True)
     person.dock.models_panel.use_file(own)
     assert "Reading my_medsam.pth" in person.message  # its hash, beside the window
-    person.wait(lambda: person.controller.session.base == f"lite_medsam@{own}")
+    person.wait(lambda: person.controller.session.in_use.base == f"lite_medsam@{own}")
     person.predict()
     assert "Predicted by the base model" in person.message
 
@@ -127,9 +127,9 @@ def test_choosing_another_model_puts_the_adapter_aside(open_person, polyps, serv
     path = tmp_path / "a.safetensors"
     save_adapter(path, build_adapted_sam(ModelSettings.default("lite_medsam")), gear="full")
     person.dock.versions_panel.load_requested.emit(path)
-    assert person.controller.session.active is not None
+    assert person.controller.session.in_use.version is not None
     choose(person, "mobile_sam")
-    assert person.controller.session.active is None
+    assert person.controller.session.in_use.version is None
     person.controller.activate(1)
     assert person.dock.models_panel.base_box.currentData() == "lite_medsam"
 
@@ -137,5 +137,5 @@ def test_choosing_another_model_puts_the_adapter_aside(open_person, polyps, serv
 def test_a_weights_file_that_has_gone_leaves_the_base_model_as_it_is(person, tmp_path):
     person.dock.models_panel.use_file(tmp_path / "gone.pth")
     person.wait(lambda: "no file of weights" in person.message)
-    assert person.controller.session.base == "lite_medsam"
+    assert person.controller.session.in_use.base == "lite_medsam"
     assert person.dock.models_panel.base_box.currentData() == "lite_medsam"

@@ -7,6 +7,7 @@ from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QScrollArea
 
+from napari_sam_adapter.model_in_use import ModelInUse
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.log_dialog import LogDialog
 from napari_sam_adapter.widgets.trouble import TroubleDialog
@@ -67,7 +68,7 @@ def test_a_new_window_begins_as_preferred(preferences, make_napari_viewer):
     settings = dock.retrain_panel.settings()
     assert (settings.config.gear, settings.config.max_seconds) == ("quick", 240.0)
     assert not settings.learns_from_others
-    assert dock.controller.session.device == "cpu"
+    assert dock.controller.session.in_use.device == "cpu"
     dock.shutdown()
 
 
@@ -75,8 +76,7 @@ def test_an_error_of_the_program_is_a_sentence_with_details_to_copy(
     open_person, polyps, monkeypatch
 ):
     person = open_person(polyps.frames, rgb=True)
-    controller = person.controller
-    monkeypatch.setattr(type(controller.session), "model", lambda self: 1 / 0)
+    monkeypatch.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
     person.dock.predict_panel.slice_button.click()
     (dialog,) = open_dialogs(TroubleDialog)
     assert dialog.text() == "An unexpected error happened: ZeroDivisionError: division by zero"

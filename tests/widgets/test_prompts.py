@@ -124,9 +124,10 @@ def test_an_imported_adapter_takes_no_prompts_and_says_why(person, panel, monkey
     person.correct(0, polyps.masks[0])
     person.retrain(gear="quick", minutes=0.1)
     person.wait_for_training()
-    active = person.controller.session.active
+    active = person.controller.session.in_use.version
     imported = replace(active, card=replace(active.card, own_prompt_embedding=True))
-    monkeypatch.setattr(person.controller.session, "_active", imported)
+    session = person.controller.session
+    monkeypatch.setattr(session, "in_use", session.in_use.with_version(imported))
     for button in (panel.boxes_button, panel.points_button):
         button.click()
         assert "v1 comes from an original SAM-Adapter checkpoint" in person.message

@@ -1,8 +1,10 @@
 """A training run is written down, goes on after an interruption, and learns from all images."""
 
 import numpy as np
+import pytest
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 
@@ -44,6 +46,23 @@ def interrupted(open_polyps, polyps):
     return run
 
 
+def resumed_and_stopped(person):
+    """Resume the run that is offered, stop it, and wait for its version."""
+    person.dock.retrain_panel.unfinished.resume_button.click()
+    steps = []
+    person.controller.retraining.reported.connect(
+        lambda event: steps.append(getattr(event, "step", None))
+    )
+    person.wait(lambda: any(steps))
+    person.dock.retrain_panel.button.click()  # it is Stop now
+    person.wait_for_training()
+    return person.controller.session.in_use.version
+
+
+def deeds(record, *kinds):
+    return [event for event in read_journal(record / "journal.jsonl").events if event.do in kinds]
+
+
 def test_an_interrupted_retraining_can_be_resumed(open_polyps, polyps, folder):
     run = interrupted(open_polyps, polyps)
     again = open_polyps()
@@ -53,17 +72,52 @@ def test_an_interrupted_retraining_can_be_resumed(open_polyps, polyps, folder):
     again.controller.retraining.reported.connect(
         lambda event: steps.append(getattr(event, "step", None))
     )
-    row.resume_button.click()
-    again.wait(lambda: any(steps))
-    again.dock.retrain_panel.button.click()  # it is Stop now
-    again.wait_for_training()
+    version = resumed_and_stopped(again)
     first = next(step for step in steps if step is not None)
     assert first > 1  # it went on from the checkpoint
-    version = again.controller.session.active
     assert version is not None
     assert len(version.card.training["trained_on"]) == 2
     assert not run.exists()
     assert row.isHidden()
+
+
+@pytest.mark.parametrize("its_own_is_open_too", [False, True])
+def test_a_resumed_run_is_written_down_with_its_own_image_whatever_is_open(
+    open_polyps, open_person, polyps, folder, its_own_is_open_too
+):
+    interrupted(open_polyps, polyps)
+    (own,) = folder.glob("images/*")
+    other = open_person(polyps.frames[4:], rgb=True)
+    if its_own_is_open_too:
+        other.viewer.add_image(polyps.frames, name="frames", rgb=True)
+        other.dock.layers_panel.image_box.value = other.viewer.layers["frames"]
+        other.wait_for_record()
+        other.dock.layers_panel.image_box.value = other.viewer.layers["image"]
+    other.predict()
+    other.wait_for_record()
+    version = resumed_and_stopped(other)
+    other.dock.shutdown()
+    (start, end) = deeds(own, "training", "trained")
+    assert end.details == {
+        "run": start.details["run"],
+        "adapter": version.card.adapter_id,
+        "version": version.number,
+    }
+    (elsewhere,) = set(folder.glob("images/*")) - {own}
+    assert deeds(elsewhere, "training", "trained") == []
+
+
+def test_a_run_whose_image_another_window_has_open_ends_well_and_its_card_names_it(
+    open_polyps, open_person, polyps, folder
+):
+    run = interrupted(open_polyps, polyps)
+    (own,) = folder.glob("images/*")
+    other = open_person(polyps.frames[4:], rgb=True)
+    has_it_open = ImageRecord(own, ImageIdentity.read(own))
+    version = resumed_and_stopped(other)
+    has_it_open.close()
+    assert version.card.training["run"] == run.name
+    assert deeds(own, "trained") == []
 
 
 def test_an_interrupted_retraining_can_be_forgotten(open_polyps, polyps, folder):
@@ -112,17 +166,17 @@ def test_what_was_corrected_in_other_images_of_the_project_is_learned_from_too(
     second = open_person(polyps.frames[4:], rgb=True)
     said = corrected_and_retrained(second, polyps.masks[4])
     assert "Retraining on 1 slice here and 3 of another image of the project." in " ".join(said)
-    card = second.controller.session.active.card
+    card = second.controller.session.in_use.version.card
     assert len(card.training["trained_on"]) == 4
     # An image of another kind is of another task.
     grey = open_person(polyps.frames[..., 0])
     corrected_and_retrained(grey, polyps.masks[0])
-    assert grey.controller.session.active.card.training["n_slices"] == 1
+    assert grey.controller.session.in_use.version.card.training["n_slices"] == 1
     # Not if it is not wanted.
     second.dock.retrain_panel.advanced.others_box.setChecked(False)
     second.retrain(minutes=0.1)
     second.wait_for_training()
-    assert second.controller.session.active.card.training["n_slices"] == 1
+    assert second.controller.session.in_use.version.card.training["n_slices"] == 1
 
 
 def test_an_image_that_is_gone_is_named_and_the_rest_is_learned_from(
@@ -138,4 +192,4 @@ def test_an_image_that_is_gone_is_named_and_the_rest_is_learned_from(
     second = open_person(polyps.frames[4:], rgb=True)
     said = corrected_and_retrained(second, polyps.masks[4])
     assert any("image is left out: " in sentence for sentence in said)
-    assert second.controller.session.active.card.training["n_slices"] == 1
+    assert second.controller.session.in_use.version.card.training["n_slices"] == 1

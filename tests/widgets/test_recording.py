@@ -4,7 +4,6 @@ import json
 import time
 
 import numpy as np
-from PIL import Image
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.project.journal import read_journal
@@ -218,44 +217,6 @@ def test_an_image_without_a_file_is_kept_in_the_project(open_polyps, polyps, fol
     pixels = pixels_of(record, identity)
     assert pixels.is_colour
     assert np.array_equal(pixels.read((3,)), polyps.frames[3])
-
-
-def test_an_image_of_the_project_opens_with_its_masks(open_person, polyps, folder, tmp_path):
-    path = tmp_path / "frame.png"
-    Image.fromarray(polyps.frames[0]).save(path)
-    person = open_person()
-    person.viewer.open(str(path))
-    person.wait_for_record()
-    person.predict()
-    person.wait_for_record()
-    person.labels.paint((20, 20), 2)
-    wanted = person.labels.data.copy()
-    close(person)
-
-    again = open_person()
-    menu = again.dock.project_panel.images_menu
-    menu.aboutToShow.emit()
-    (action,) = menu.actions()
-    assert action.text() == "frame"
-    action.trigger()
-    again.wait(lambda: again.controller.binding is not None)
-    assert np.array_equal(again.labels.data, wanted)
-    assert len(journals(folder)) == 1
-
-
-def test_an_image_that_is_gone_is_named(open_person, polyps, folder, tmp_path):
-    path = tmp_path / "frame.png"
-    Image.fromarray(polyps.frames[0]).save(path)
-    person = open_person()
-    person.viewer.open(str(path))
-    person.wait_for_record()
-    person.predict()
-    person.wait_for_record()
-    close(person)
-    path.unlink()
-    again = open_person()
-    again.dock.project_panel.image_requested.emit(journals(folder)[0].parent)
-    again.wait(lambda: "frame is not at" in again.message)
 
 
 def test_the_dock_shows_what_each_round_cost(open_polyps, polyps):

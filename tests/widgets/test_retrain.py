@@ -46,11 +46,11 @@ def test_retraining_makes_a_version_that_predicts_better_and_leaves_no_process(c
     pid = person.controller.session.trainer.pid
     assert person.dock.retrain_panel.button.text() == "Stop"
     person.wait_for_training()
-    assert person.controller.session.active.number == 1
+    assert person.controller.session.in_use.version.number == 1
     row = person.dock.versions_panel.list.currentItem()
     assert [row.text(column) for column in (0, 1)] == ["● v1", "4"]
     # The slice in view was predicted anew, by the new version.
-    adapter_id = person.controller.session.active.card.adapter_id
+    adapter_id = person.controller.session.in_use.version.card.adapter_id
     person.wait(lambda: person.tracker.adapter_of((6,)) == adapter_id)
     after = dice(person.labels.data[6] > 0, polyps.masks[6] > 0)
     assert after > before + 0.1
@@ -92,7 +92,7 @@ def test_stop_keeps_the_best_state_as_a_version(corrected):
     person.dock.retrain_panel.button.click()
     assert not person.dock.retrain_panel.button.isEnabled()
     person.wait_for_training()
-    version = person.controller.session.active
+    version = person.controller.session.in_use.version
     assert version.number == 1
     assert version.card.training["ended"] == "stopped"
     load_adapter(version.path)
@@ -106,7 +106,8 @@ def test_the_next_version_continues_from_the_one_in_use(corrected):
         person.wait_for_training()
     first, second = person.controller.session.store.versions()
     assert second.card.parent_id == first.card.adapter_id
-    assert person.controller.session.active.number == 2
+    assert person.controller.session.in_use.version.number == 2
+    assert "trained from v1" in person.dock.versions_panel.list.topLevelItem(0).toolTip(0)
 
 
 def test_training_killed_from_outside_is_reported_and_can_be_started_again(corrected):
@@ -117,10 +118,10 @@ def test_training_killed_from_outside_is_reported_and_can_be_started_again(corre
     person.wait(lambda: not person.controller.retraining.is_running)
     assert "killed by signal 9" in person.message
     assert "The version in use has not changed" in person.message
-    assert person.controller.session.active is None
+    assert person.controller.session.in_use.version is None
     person.retrain(gear="quick", minutes=0.1)
     person.wait_for_training()
-    assert person.controller.session.active.number == 1
+    assert person.controller.session.in_use.version.number == 1
 
 
 def test_a_full_disk_is_reported_and_the_button_works_again(corrected):
@@ -131,7 +132,7 @@ def test_a_full_disk_is_reported_and_the_button_works_again(corrected):
     person.retrain(gear="quick", minutes=0.1)
     person.wait_for_training()
     assert "could not be written" in person.message
-    assert person.controller.session.active is None
+    assert person.controller.session.in_use.version is None
     assert person.dock.retrain_panel.button.text() == "Retrain"
     assert person.dock.retrain_panel.button.isEnabled()
 
@@ -155,7 +156,7 @@ def test_removing_the_layers_while_training_runs_still_makes_the_version(correct
     wait_until_training_steps(person)
     person.viewer.layers.clear()
     person.wait_for_training()
-    assert person.controller.session.active.number == 1
+    assert person.controller.session.in_use.version.number == 1
 
 
 def test_retraining_never_changes_what_the_person_corrected(corrected, polyps):
@@ -174,13 +175,13 @@ def test_the_next_version_keeps_the_input_size_or_takes_another(corrected):
     panel.size_box.value = 192
     person.retrain(gear="quick", minutes=0.1)
     person.wait_for_training()
-    assert person.controller.session.active.card.input_size == 192
+    assert person.controller.session.in_use.version.card.input_size == 192
     assert panel.size_box.value == 192
     panel.size_box.value = 128
     person.retrain(gear="quick", minutes=0.1)
     person.wait_for_training()
-    assert person.controller.session.active.card.input_size == 128
-    assert person.controller.session.active.number == 2
+    assert person.controller.session.in_use.version.card.input_size == 128
+    assert person.controller.session.in_use.version.number == 2
 
 
 def test_stop_at_once_is_heard(corrected):
@@ -212,4 +213,4 @@ def test_a_file_taken_in_while_training_runs_keeps_its_number(corrected, tmp_pat
     first, second = person.controller.session.store.versions()
     assert first.path.read_bytes() == path.read_bytes()
     assert second.card.gear == "quick"
-    assert person.controller.session.active.number == 2
+    assert person.controller.session.in_use.version.number == 2

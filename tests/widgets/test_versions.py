@@ -35,12 +35,12 @@ def test_an_adapter_file_is_taken_in_used_and_found_again_tomorrow(
 ):
     person = open_person(polyps.frames, rgb=True)
     person.dock.versions_panel.load_requested.emit(adapter_file)
-    assert person.controller.session.active.number == 1
+    assert person.controller.session.in_use.version.number == 1
     person.predict()
     assert "Predicted by v1" in person.message
     adapter_file.unlink()
     tomorrow = open_person(polyps.frames, rgb=True)
-    assert tomorrow.controller.session.active.number == 1
+    assert tomorrow.controller.session.in_use.version.number == 1
     assert tomorrow.dock.versions_panel.chosen == 1
 
 
@@ -48,10 +48,10 @@ def test_the_base_model_can_be_chosen_again_and_stays_chosen(open_person, polyps
     person = open_person(polyps.frames, rgb=True)
     person.dock.versions_panel.load_requested.emit(adapter_file)
     person.dock.versions_panel.choose(None)
-    assert person.controller.session.active is None
+    assert person.controller.session.in_use.version is None
     assert "The base model predicts" in person.message
     tomorrow = open_person(polyps.frames, rgb=True)
-    assert tomorrow.controller.session.active is None
+    assert tomorrow.controller.session.in_use.version is None
 
 
 def test_the_version_in_use_can_be_exported(open_person, polyps, adapter_file, tmp_path):
@@ -65,7 +65,7 @@ def test_the_version_in_use_can_be_exported(open_person, polyps, adapter_file, t
 def test_a_version_deleted_from_disk_is_reported(open_person, polyps, adapter_file):
     person = open_person(polyps.frames, rgb=True)
     person.dock.versions_panel.load_requested.emit(adapter_file)
-    person.controller.session.active.path.unlink()
+    person.controller.session.in_use.version.path.unlink()
     person.predict()
     assert "no adapter file" in person.message
 
@@ -83,7 +83,7 @@ def test_another_folder_has_its_own_versions(open_person, polyps, adapter_file, 
     person = open_person(polyps.frames, rgb=True)
     person.dock.versions_panel.load_requested.emit(adapter_file)
     person.dock.project_panel.folder_requested.emit(tmp_path / "second")
-    assert person.controller.session.active is None
+    assert person.controller.session.in_use.version is None
     assert person.dock.versions_panel.list.topLevelItemCount() == 1
 
 
@@ -98,9 +98,9 @@ def test_a_run_that_outlasts_a_change_of_folder_stays_in_the_folder_it_was_start
     second = tmp_path / "second"
     person.dock.project_panel.folder_requested.emit(second)
     person.dock.versions_panel.load_requested.emit(adapter_file)
-    in_use = session.active
+    in_use = session.in_use.version
     person.controller.retraining._on_event(AdapterSaved(made, read_card(made)))
-    assert session.active == in_use
+    assert session.in_use.version == in_use
     assert [v.path.parent for v in AdapterStore(first).versions()] == [first]
     assert str(first) in person.message
 
@@ -144,11 +144,11 @@ def test_mirror_images_are_offered_where_the_adapter_knows_them(
     person.dock.versions_panel.load_requested.emit(turned_adapter_file)
     assert box.isEnabled()
     assert box.isChecked()
-    assert session.model().views == 2
+    assert session.in_use.reference.views == 2
     person.predict()
     both = person.labels.data[0].copy()
     box.click()
-    assert session.model().views == 1
+    assert session.in_use.reference.views == 1
     person.predict()
     assert (person.labels.data[0] != both).any()
 
@@ -162,7 +162,7 @@ def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
         person.correct(position, polyps.masks[position].astype(np.uint8))
     person.retrain(gear="quick", minutes=0.2)
     person.wait_for_training()
-    first = person.controller.session.active
+    first = person.controller.session.in_use.version
     assert first is not None
     (held_out, *_), *_ = first.card.training["held_out_scores"]
     # From now on the background is the object, but not on the slice that is held out.
@@ -171,7 +171,7 @@ def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
             person.correct(position, 1 - polyps.masks[position].astype(np.uint8))
     person.retrain(gear="quick", minutes=0.2)
     person.wait_for_training()
-    assert person.controller.session.active.number == first.number
+    assert person.controller.session.in_use.version.number == first.number
     assert "v2 is held back, and v1 stays in use. Dice −0." in person.message
     assert f"Worse on {held_out}" in person.message
     versions = person.dock.versions_panel
@@ -180,10 +180,10 @@ def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
     assert row.text(2).startswith("held back, ")
     # The person may know better.
     versions.choose(2)
-    assert person.controller.session.active.number == 2
+    assert person.controller.session.in_use.version.number == 2
     # And back: a rollback is a click.
     versions.choose(1)
-    assert person.controller.session.active.number == 1
+    assert person.controller.session.in_use.version.number == 1
 
 
 def menu_of(person, number, monkeypatch, **answers):
@@ -210,6 +210,7 @@ def test_versions_are_renamed_annotated_and_deleted_but_never_the_one_in_use(
     row = person.dock.versions_panel._item(1)
     assert "v1 flat polyps" in row.text(0)
     assert row.toolTip(0).endswith("from Ann")
+    assert "trained from the base model" in row.toolTip(0)
     yes = QMessageBox.StandardButton.Yes
     menu_of(person, 2, monkeypatch, QMessageBox_question=yes)["Delete v2…"].trigger()
     assert "v2 is in use" in person.message

@@ -1,0 +1,90 @@
+"""From a training run to the next version: start it, go on with it, take over what it has made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from napari_sam_adapter.adapter_version import AdapterVersion
+from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.retrain_request import RetrainRequest
+from napari_sam_adapter.session import Session
+from napari_sam_adapter.training.events import TrainingEvent
+from napari_sam_adapter.training.job import AdapterSaved
+from napari_sam_adapter.versions import AdapterStore
+
+
+def train(session: Session, request: RetrainRequest) -> Iterator[TrainingEvent | AdapterSaved]:
+    """Train the next version; run it in a worker thread.
+
+    Yields
+    ------
+    TrainingEvent or AdapterSaved
+
+    Raises
+    ------
+    SamAdapterError
+        With a message for the person; the version in use is unchanged.
+    """
+    in_use = session.in_use
+    model, is_new = in_use.reference, in_use.version is None
+    out, device = session.store.working_path(), in_use.device
+    yield from session.trainer.run(lambda: request.job(model, is_new, out, device))
+
+
+def continue_from(session: Session, parent: str, base: str) -> None:
+    """Use what a run that is to go on had started from.
+
+    Parameters
+    ----------
+    session : Session
+    parent : str
+        Adapter id; "" is the base model.
+    base : str
+
+    Raises
+    ------
+    SamAdapterError
+        If it is not there any more.
+    """
+    version = session.in_use.version
+    if not parent:
+        if session.in_use.base != base:
+            session.choose_base(base)
+        if session.in_use.version is not None:
+            session.activate(None)
+    elif version is None or version.card.adapter_id != parent:
+        known = {v.card.adapter_id: v.number for v in session.store.versions()}
+        if parent not in known:
+            raise TrainingError(
+                "The version this run continued from is not in the project any more, so it "
+                "cannot go on. Discard it, and retrain."
+            )
+        session.activate(known[parent])
+
+
+def adopt_saved(session: Session, saved: AdapterSaved) -> AdapterVersion:
+    """Make what a training run has saved the next version of the folder it was started in.
+
+    It predicts from now on, unless its held-out slices hold it back (`promotion`), or the person
+    has chosen another folder since: versions of two folders share their numbers, and what is in use
+    belongs to the folder that is open.
+
+    Raises
+    ------
+    SamAdapterError
+        If it cannot be given a number, or the choice cannot be saved.
+    """
+    version = AdapterStore(saved.path.parent).adopt(saved.path)
+    if version.path.parent.resolve() != session.store.folder.resolve():
+        return version
+    if not version.verdict.promoted:
+        # What was in use by default would not be once there is a newer version.
+        used = session.in_use.version
+        session.activate(None if used is None else used.number)
+    else:
+        asked, learned = session.classes, version.card.class_names
+        session.activate(version.number)
+        # What the person has added while it was training is for the next run.
+        if asked.names[: len(learned)] == learned:
+            session.change_classes(lambda _: asked)
+    return version
