@@ -59,6 +59,20 @@ class Condition:
             )
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Cut:
+    """Where an encoder is cut in two: what lies before it is frozen in the ``late`` gear.
+
+    Attributes
+    ----------
+    stage, block : int
+        The first block after the cut.
+    """
+
+    stage: int
+    block: int
+
+
 DEFAULT_CONDITIONS = (Condition(PATCH_EMBEDDING), Condition(HIGH_FREQUENCY))
 
 
@@ -80,6 +94,9 @@ class AdapterConfig:
         How conditions that are images come to a stage's grid: by overlapping convolutions chained
         from stage to stage, each with a LayerNorm (SAM2-Adapter), or by one convolution over
         patches that do not overlap (SAM-Adapter).
+    forked_at : int or None
+        From this block on, the last adapted stage has copies of the layers that its blocks share,
+        so that training those leaves earlier blocks, and what is cached of them, as they are.
     """
 
     stages: tuple[int, ...] = (1, 2, 3)
@@ -87,6 +104,7 @@ class AdapterConfig:
     mask_ratio: float = 0.25
     conditions: tuple[Condition, ...] = DEFAULT_CONDITIONS
     image_tune: ImageTune = "overlapping"
+    forked_at: int | None = None
 
     def __post_init__(self) -> None:
         if not self.stages or list(self.stages) != sorted(set(self.stages)):
@@ -102,6 +120,8 @@ class AdapterConfig:
             raise ValueError(f"conditions must be named once each, and at least one, got {names}")
         if self.image_tune not in get_args(ImageTune):
             raise ValueError(f"image_tune must be overlapping or patches, got {self.image_tune!r}")
+        if self.forked_at is not None and self.forked_at < 1:
+            raise ValueError(f"forked_at must be a block after the first, got {self.forked_at}")
 
     @property
     def image_conditions(self) -> tuple[Condition, ...]:
@@ -129,6 +149,7 @@ class AdapterConfig:
                 Condition(str(one["name"]), float(one["weight"])) for one in values["conditions"]
             ),
             image_tune=values["image_tune"],
+            forked_at=values.get("forked_at"),  # files of before have none
         )
 
 

@@ -12,89 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.conditions import image_condition, n_channels
-from napari_sam_adapter.adapter.config import AdapterConfig, Condition, ImageTune, StageLayout
-
-
-class ImageTuneLayer(nn.Module):
-    """Bring a condition that is an image, or its features of the stage before, to a stage's grid.
-
-    Parameters
-    ----------
-    in_channels, bottleneck : int
-    stride : int
-        How much coarser this stage's grid is.
-    image_tune : {"overlapping", "patches"}
-        See `AdapterConfig`.
-    """
-
-    def __init__(
-        self, in_channels: int, bottleneck: int, stride: int, image_tune: ImageTune
-    ) -> None:
-        super().__init__()
-        overlapping = image_tune == "overlapping"
-        kernel = 2 * stride + 1 if overlapping else stride
-        padding = stride if overlapping else 0
-        self.conv = nn.Conv2d(in_channels, bottleneck, kernel, stride=stride, padding=padding)
-        self.norm: nn.Module = nn.LayerNorm(bottleneck) if overlapping else nn.Identity()
-        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out")
-        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, h_before, w_before) to (B, bottleneck, h, w)."""
-        x = self.conv(x).permute(0, 2, 3, 1)
-        tuned: Tensor = self.norm(x).permute(0, 3, 1, 2)
-        return tuned
-
-
-class StageAdapter(nn.Module):
-    """Prompts for the blocks of one stage: ``P_i = MLP_up(GELU(MLP_tune_i(F)))``.
-
-    Parameters
-    ----------
-    layout : StageLayout
-        The stage.
-    config : AdapterConfig
-    in_channels : mapping of str to int
-        Channels in which each image condition enters.
-    stride : int
-        How much coarser this stage is than what those channels come from.
-    """
-
-    def __init__(
-        self,
-        layout: StageLayout,
-        config: AdapterConfig,
-        in_channels: Mapping[str, int],
-        stride: int,
-    ) -> None:
-        super().__init__()
-        bottleneck = bottleneck_width(layout, config)
-        if config.patch_embedding_weight is not None:
-            self.patch_embedding_tune = nn.Linear(layout.width, bottleneck)
-        self.image_tune = nn.ModuleDict(
-            {
-                name: ImageTuneLayer(channels, bottleneck, stride, config.image_tune)
-                for name, channels in in_channels.items()
-            }
-        )
-        self.mlp_tune = nn.ModuleList(
-            nn.Linear(bottleneck, bottleneck) for _ in range(layout.depth)
-        )
-        self.mlp_up = nn.Linear(bottleneck, layout.width)
-        self._reset_parameters()
-
-    def _reset_parameters(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
-        # A zero up-projection makes step 0 the base model itself: never worse by accident.
-        nn.init.zeros_(self.mlp_up.weight)
-
-    def prompt(self, block: int, conditions: Tensor) -> Tensor:
-        """Return the prompt of one block, (B, h, w, width), from conditions (B, h, w, r)."""
-        prompt: Tensor = self.mlp_up(nn.functional.gelu(self.mlp_tune[block](conditions)))
-        return prompt
+from napari_sam_adapter.adapter.config import (
+    AdapterConfig,
+    Condition,
+    Cut,
+    StageLayout,
+)
+from napari_sam_adapter.adapter.stage import StageAdapter, bottleneck_width
 
 
 class Adapter(nn.Module):
@@ -138,23 +62,97 @@ class Adapter(nn.Module):
             self.stages[str(number)] = StageAdapter(layout[number], config, channels, relative)
             stride = layout[number].stride
             channels = dict.fromkeys(channels, bottleneck_width(layout[number], config))
+        self.late: StageAdapter | None = None
+        if config.forked_at is not None:
+            self._check_fork(layout[config.stages[-1]], config.forked_at)
+            channels = {name: n_channels(one) for name, one in self._image_conditions.items()}
+            stage = layout[config.stages[0]]
+            self.late = StageAdapter(stage, config, channels, stage.stride, config.forked_at)
+
+    def _check_fork(self, stage: StageLayout, block: int) -> None:
+        if len(self.config.stages) > 1:
+            raise ValueError(
+                "an adapter of several stages shares no layers between them, so it is not forked"
+            )
+        if block >= stage.depth:
+            raise ValueError(f"forked_at is {block}, but the stage has {stage.depth} blocks")
 
     def begin(self, images: Tensor) -> AdapterPass:
         """Start one forward pass over (B, 3, H, W) encoder inputs."""
-        image_terms: dict[int, Tensor] = {}
-        for condition in self.config.image_conditions:
-            x = self._image_conditions[condition.name](images)
+        maps = self.maps_before(images, Cut(0, 0))
+        return AdapterPass(self, self._image_terms(maps, Cut(0, 0)), Cut(0, 0))
+
+    def maps_before(self, images: Tensor, cut: Cut) -> dict[str, Tensor]:
+        """Return what the image conditions are where they enter the stage of a cut, by name.
+
+        What comes after the cut (`begin_after`) needs nothing else of the images.
+        """
+        maps = {}
+        for name, condition in self._image_conditions.items():
+            x = condition(images)
             for number in self.config.stages:
-                x = self.stage(number).image_tune[condition.name](x)
+                if number < cut.stage:
+                    x = self.stage(number).image_tune[name](x)
+            maps[name] = x
+        return maps
+
+    def begin_after(self, maps: Mapping[str, Tensor], cut: Cut) -> AdapterPass:
+        """Start the part of a forward pass that comes after a cut."""
+        return AdapterPass(self, self._image_terms(maps, cut), cut)
+
+    def _image_terms(self, maps: Mapping[str, Tensor], cut: Cut) -> dict[StageAdapter, Tensor]:
+        """Return the sum of the image conditions for each part that has prompts after a cut."""
+        terms: dict[StageAdapter, Tensor] = {}
+        for condition in self.config.image_conditions:
+            x = maps[condition.name]
+            for part in self.parts_after(cut):
+                entering = maps[condition.name] if part is self.late else x
+                x = part.image_tune[condition.name](entering)
                 term = weighted(condition, x.permute(0, 2, 3, 1))
-                image_terms[number] = term + image_terms[number] if number in image_terms else term
-        return AdapterPass(self, image_terms)
+                terms[part] = term + terms[part] if part in terms else term
+        return terms
 
     def stage(self, number: int) -> StageAdapter:
         """Return the adapter of one stage."""
         module = self.stages[str(number)]
         assert isinstance(module, StageAdapter)
         return module
+
+    def part_of(self, stage: int, block: int) -> StageAdapter:
+        """Return what gives the prompt of a block."""
+        if self.late is not None and block >= self.late.first_block:
+            return self.late
+        return self.stage(stage)
+
+    def parts_after(self, cut: Cut) -> list[StageAdapter]:
+        """Return what gives the prompts after a cut, from stage to stage; none of them before it.
+
+        Raises
+        ------
+        ValueError
+            If the cut lies within a stage and the adapter is not forked there.
+        """
+        late = [] if self.late is None else [self.late]
+        if not cut.block:
+            return [self.stage(n) for n in self.config.stages if n >= cut.stage] + late
+        if self.config.forked_at != cut.block:
+            raise ValueError(f"the adapter is not forked at block {cut.block}")
+        return late
+
+    def fork(self, forked: Adapter) -> None:
+        """Copy this adapter into one of the same shape that is forked, changing nothing else."""
+        own = self.state_dict()
+        late = forked.late
+        assert late is not None
+        prefix = f"stages.{self.config.stages[0]}."
+        copied = {}
+        for key in late.state_dict():
+            name, _, last = key.partition("mlp_tune.")
+            if last:
+                number, _, rest = last.partition(".")
+                name = f"mlp_tune.{int(number) + late.first_block}.{rest}"
+            copied[f"late.{key}"] = own[f"{prefix}{name}"]
+        forked.load_state_dict({**own, **copied}, strict=True)
 
 
 class AdapterPass:
@@ -164,36 +162,36 @@ class AdapterPass:
     each of its blocks. Features are channels-last, (B, h, w, width).
     """
 
-    def __init__(self, adapter: Adapter, image_terms: Mapping[int, Tensor]) -> None:
-        self._adapter = adapter
-        self._image_terms = image_terms
-        self._conditions: dict[int, Tensor] = {}
+    def __init__(
+        self, adapter: Adapter, image_terms: Mapping[StageAdapter, Tensor], cut: Cut
+    ) -> None:
+        self._adapter, self._image_terms = adapter, image_terms
+        self._parts = adapter.parts_after(cut)
+        self._conditions: dict[StageAdapter, Tensor] = {}
 
     def enter_stage(self, stage: int, features: Tensor) -> None:
         """Take the stage's own features as the patch-embedding condition and sum all of them."""
         config = self._adapter.config
         if stage not in config.stages:
             return
-        total = self._image_terms.get(stage)
         weight = config.patch_embedding_weight
-        if weight is not None:
-            embedded = self._adapter.stage(stage).patch_embedding_tune(features)
-            embedded = embedded if weight == 1.0 else weight * embedded
-            total = embedded if total is None else embedded + total
-        assert total is not None, "an adapter has at least one condition"
-        self._conditions[stage] = total
+        for part in (self._adapter.stage(stage), self._adapter.late):
+            if part is None or part not in self._parts:
+                continue
+            total = self._image_terms.get(part)
+            if weight is not None:
+                embedded = part.patch_embedding_tune(features)
+                embedded = embedded if weight == 1.0 else weight * embedded
+                total = embedded if total is None else embedded + total
+            assert total is not None, "an adapter has at least one condition"
+            self._conditions[part] = total
 
     def before_block(self, stage: int, block: int, x: Tensor) -> Tensor:
         """Return ``x`` plus the prompt of this block; ``x`` itself where no prompt is due."""
-        if stage not in self._conditions:
+        if stage not in self._adapter.config.stages:
             return x
-        prompt = self._adapter.stage(stage).prompt(block, self._conditions[stage])
-        return x + prompt.to(x.dtype)
-
-
-def bottleneck_width(layout: StageLayout, config: AdapterConfig) -> int:
-    """Return the width r in which a stage's conditions are summed."""
-    return max(1, layout.width // config.reduction)
+        part = self._adapter.part_of(stage, block)
+        return x + part.prompt(block, self._conditions[part]).to(x.dtype)
 
 
 def weighted(condition: Condition, x: Tensor) -> Tensor:
@@ -203,5 +201,5 @@ def weighted(condition: Condition, x: Tensor) -> Tensor:
 
 def has_zero_effect(adapter: Adapter) -> bool:
     """Tell whether every up-projection is zero, so that the encoder is still the base model's."""
-    ups = [adapter.stage(number).mlp_up for number in adapter.config.stages]
+    ups = [part.mlp_up for part in adapter.parts_after(Cut(0, 0))]
     return all(not torch.any(up.weight) and not torch.any(up.bias) for up in ups)

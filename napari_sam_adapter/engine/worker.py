@@ -9,20 +9,28 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.adapter.config import AdapterConfig
-from napari_sam_adapter.adapter.module import has_zero_effect
 from napari_sam_adapter.confidence import confidence
 from napari_sam_adapter.engine.protocol import Message
 from napari_sam_adapter.errors import EngineError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.devices import choose_device, uses_bfloat16
-from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image, for_prompts
+from napari_sam_adapter.sam.late import can_be_cut, encoder_key, prefix_key
+from napari_sam_adapter.sam.predict import (
+    ImageEmbedding,
+    ImagePrefix,
+    decode_masks,
+    encode_image,
+    encode_image_after,
+    encode_image_before,
+    for_prompts,
+)
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingFinished
@@ -33,10 +41,16 @@ from napari_sam_adapter.training.samples import TrainingSample
 MODELS_KEPT = 3
 # Enough for the slices at hand; more would make memory grow with the length of a volume.
 EMBEDDING_BYTES_KEPT = 64 * 1024 * 1024
+PREFIX_BYTES_KEPT = 128 * 1024 * 1024
 
 
-# A model, and its adapter's card; None for the base model.
-_Loaded = tuple[AdaptedSam, AdapterCard | None]
+class _Loaded(NamedTuple):
+    """A model, its adapter's card (None for the base model), and what tells its encoder's parts."""
+
+    model: AdaptedSam
+    card: AdapterCard | None
+    encoder: str
+    prefix: str | None
 
 
 class Worker:
@@ -55,6 +69,7 @@ class Worker:
         self._stop = stop
         self._models: OrderedDict[tuple[Any, ...], _Loaded] = OrderedDict()
         self._embeddings: OrderedDict[tuple[str, ...], ImageEmbedding] = OrderedDict()
+        self._prefixes: OrderedDict[tuple[str, ...], ImagePrefix] = OrderedDict()
 
     def handle(self, message: Message) -> None:
         """Answer one request.
@@ -77,10 +92,11 @@ class Worker:
     def _predict(self, message: Message) -> None:
         start = time.monotonic()
         values, image = message.values, message.arrays["image"]
-        model, card = self._model(values)
+        loaded = self._model(values)
+        model, card = loaded.model, loaded.card
         adapter_id = "" if card is None else card.adapter_id
         prompts = _prompts_from(message)
-        embedding = self._embedding(model, adapter_id, image, values["views"], prompts)
+        embedding = self._embedding(loaded, image, values["views"], prompts)
         prediction = decode_masks(model, embedding, prompts)
         # Confidence was measured without prompts; with them it would say something untrue.
         sure = None
@@ -118,31 +134,53 @@ class Worker:
                 model, card = build_adapted_sam(settings), None
             else:
                 model, card = load_adapter(Path(path), base=base)
-            self._models[key] = model.to_device(device).eval(), card
+            model.to_device(device).eval()
+            prefix = prefix_key(model) if can_be_cut(model) else None
+            self._models[key] = _Loaded(model, card, encoder_key(model), prefix)
             while len(self._models) > MODELS_KEPT:
                 self._models.popitem(last=False)
         self._models.move_to_end(key)
         return self._models[key]
 
     def _embedding(
-        self, model: AdaptedSam, adapter_id: str, image: np.ndarray, views: int, prompts: Prompts
+        self, loaded: _Loaded, image: np.ndarray, views: int, prompts: Prompts
     ) -> ImageEmbedding:
-        # Adapters that leave the encoder alone (quick gear) share the base model's embeddings.
-        encoder = "" if has_zero_effect(model.adapter) else adapter_id
+        model = loaded.model
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
         described = f"{image.dtype.str}{image.shape}"
-        size = f"{model.settings.input_size} x {views}"
-        key = (model.settings.base, size, encoder, described, digest)
+        settings = model.settings
+        form = f"{settings.input_format} x {views} {model.device}"
+        common = (settings.base, form, described, digest)
+        # By what the adapter does to the encoder, not by its name: versions of the quick gear share
+        # their parent's embeddings, those of the late gear what comes before the late part.
+        key = (*common, loaded.encoder)
         known = self._embeddings.get(key)
-        embedding = encode_image(model, image, views) if known is None else known
-        self._embeddings[key] = for_prompts(model, image, embedding, prompts)
+        if known is None:
+            known = self._encoded(loaded, common, image, views)
+        self._embeddings[key] = for_prompts(model, image, known, prompts)
         self._embeddings.move_to_end(key)
         self._forget_oldest()
         return self._embeddings[key]
 
+    def _encoded(
+        self, loaded: _Loaded, common: tuple[str, ...], image: np.ndarray, views: int
+    ) -> ImageEmbedding:
+        if loaded.prefix is None:
+            return encode_image(loaded.model, image, views)
+        key = (*common, loaded.prefix)
+        if key not in self._prefixes:
+            self._prefixes[key] = encode_image_before(loaded.model, image, views)
+        self._prefixes.move_to_end(key)
+        return encode_image_after(loaded.model, self._prefixes[key])
+
     def _forget_oldest(self) -> None:
         while self._embedding_bytes() > EMBEDDING_BYTES_KEPT and len(self._embeddings) > 1:
             self._embeddings.popitem(last=False)
+        while self._prefix_bytes() > PREFIX_BYTES_KEPT and len(self._prefixes) > 1:
+            self._prefixes.popitem(last=False)
+
+    def _prefix_bytes(self) -> int:
+        return sum(prefix.n_bytes for prefix in self._prefixes.values())
 
     def _embedding_bytes(self) -> int:
         held = [(e.features, e.base_features) for e in self._embeddings.values()]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor, nn
 
-from napari_sam_adapter.adapter.config import StageLayout
+from napari_sam_adapter.adapter.config import Cut, StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
 
 EMBEDDING_WIDTH = 256
@@ -20,8 +20,30 @@ class ImageEncoder(Protocol):
     def layout(self) -> tuple[StageLayout, ...]:
         """The stages as an adapter sees them."""
 
+    @property
+    def late_cut(self) -> Cut:
+        """Where the ``late`` gear begins."""
+
     def __call__(self, images: Tensor, adapter: AdapterPass | None = None) -> Tensor:
         """Encode (B, 3, S, S) into (B, 256, S / stride, S / stride)."""
+
+    def before(
+        self, images: Tensor, adapter: AdapterPass | None, cut: Cut
+    ) -> tuple[Tensor, Tensor]:
+        """Encode up to a cut.
+
+        Returns
+        -------
+        features : Tensor, shape (B, h, w, width)
+            That enter the first block after the cut.
+        entering : Tensor, shape (B, h, w, width)
+            That entered that block's stage.
+        """
+
+    def after(
+        self, features: Tensor, entering: Tensor, adapter: AdapterPass | None, cut: Cut
+    ) -> Tensor:
+        """Encode what `before` returned to the end: (B, 256, S / stride, S / stride)."""
 
 
 class BaseSam(nn.Module):
@@ -40,6 +62,11 @@ class BaseSam(nn.Module):
         self.mask_decoder = mask_decoder
         self.requires_grad_(False)
         self.eval()
+
+    @property
+    def encoder(self) -> ImageEncoder:
+        """The image encoder, as what it can do."""
+        return cast(ImageEncoder, self.image_encoder)
 
     def train(self, mode: bool = True) -> BaseSam:
         """Stay in evaluation mode: a frozen model has no training mode."""

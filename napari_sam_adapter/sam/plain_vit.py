@@ -15,7 +15,7 @@ from segment_anything.modeling.image_encoder import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_sam_adapter.adapter.config import StageLayout
+from napari_sam_adapter.adapter.config import Cut, StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
 from napari_sam_adapter.sam.relative_attention import attend
 from napari_sam_adapter.sam.strips import add_in_strips
@@ -92,22 +92,47 @@ class PlainViT(nn.Module):
         ValueError
             If a side is not divisible by the patch size.
         """
+        start = Cut(0, 0)
+        features, entering = self.before(images, adapter, start)
+        return self.after(features, entering, adapter, start)
+
+    @property
+    def late_cut(self) -> Cut:
+        """Where the ``late`` gear begins: at the last third of the blocks."""
+        return Cut(0, self.config.depth - self.config.depth // 3)
+
+    def before(
+        self, images: Tensor, adapter: AdapterPass | None, cut: Cut
+    ) -> tuple[Tensor, Tensor]:
+        """Encode up to a cut between two blocks; see `base.ImageEncoder`."""
         if images.shape[-2] % PATCH_SIZE or images.shape[-1] % PATCH_SIZE:
             raise ValueError(
                 f"the sides of the input must be divisible by {PATCH_SIZE}, got "
                 f"{images.shape[-2]} x {images.shape[-1]}"
             )
-        x = self.vit.patch_embed(images)  # (B, h, w, C)
+        # Before the position embedding, as in the published method: E knows what, not where.
+        entering: Tensor = self.vit.patch_embed(images)  # (B, h, w, C)
+        if adapter is not None and cut.block:
+            adapter.enter_stage(0, entering)
+        x = entering + self._position_embedding(entering)
+        return self._through(x, adapter, range(cut.block)), entering
+
+    def after(
+        self, features: Tensor, entering: Tensor, adapter: AdapterPass | None, cut: Cut
+    ) -> Tensor:
+        """Encode what comes after a cut; see `base.ImageEncoder`."""
         if adapter is not None:
-            # Before the position embedding, as in the published method: E knows what, not where.
-            adapter.enter_stage(0, x)
-        x = x + self._position_embedding(x)
-        for index, block in enumerate(self.vit.blocks):
-            if adapter is not None:
-                x = adapter.before_block(0, index, x)
-            x = block_of_vit(block, x)
+            adapter.enter_stage(0, entering)
+        x = self._through(features, adapter, range(cut.block, self.config.depth))
         embedding: Tensor = self.vit.neck(x.permute(0, 3, 1, 2))
         return embedding
+
+    def _through(self, x: Tensor, adapter: AdapterPass | None, blocks: range) -> Tensor:
+        for index in blocks:
+            if adapter is not None:
+                x = adapter.before_block(0, index, x)
+            x = block_of_vit(self.vit.blocks[index], x)
+        return x
 
     def _position_embedding(self, x: Tensor) -> Tensor:
         """Return the position embedding (1, h, w, C), interpolated where the grid is another."""

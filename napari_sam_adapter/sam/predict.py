@@ -20,6 +20,7 @@ from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.click_correction import heed_clicks
 from napari_sam_adapter.sam.devices import autocast
 from napari_sam_adapter.sam.input_format import InputGeometry
+from napari_sam_adapter.sam.late import Prefix, encode_after, encode_before
 from napari_sam_adapter.sam.preprocess import (
     at_input_size,
     encoder_input,
@@ -49,6 +50,27 @@ class ImageEmbedding:
     features: Tensor
     geometry: InputGeometry
     base_features: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePrefix:
+    """What the frozen part of the encoder makes of one slice; see `late`.
+
+    Attributes
+    ----------
+    views : tuple of Prefix
+        Of the slice, then of its further views.
+    geometry : InputGeometry
+        Of each of them.
+    """
+
+    views: tuple[Prefix, ...]
+    geometry: InputGeometry
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory it takes."""
+        return sum(view.n_bytes for view in self.views)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +140,28 @@ def encode_image(model: AdaptedSam, image: np.ndarray, views: int = 1) -> ImageE
     with torch.inference_mode(), autocast(model.device):
         features = [model.encode(mirrored(x, axes, geometry)) for axes in VIEWS[:views]]
     return ImageEmbedding(torch.cat(features).float(), geometry)
+
+
+def encode_image_before(model: AdaptedSam, image: np.ndarray, views: int = 1) -> ImagePrefix:
+    """Run the frozen part of the encoder on one slice, as `encode_image`.
+
+    Raises
+    ------
+    ImageError
+        If the slice cannot be used; see `preprocess.check_slice`.
+    """
+    x, geometry = encoder_input(image, model.settings.input_format)
+    x = x.to(model.device)
+    with torch.inference_mode(), autocast(model.device):
+        found = [encode_before(model, mirrored(x, axes, geometry)) for axes in VIEWS[:views]]
+    return ImagePrefix(tuple(found), geometry)
+
+
+def encode_image_after(model: AdaptedSam, prefix: ImagePrefix) -> ImageEmbedding:
+    """Run the rest of the encoder; both parts together are `encode_image`."""
+    with torch.inference_mode(), autocast(model.device):
+        features = [encode_after(model, view) for view in prefix.views]
+    return ImageEmbedding(torch.cat(features).float(), prefix.geometry)
 
 
 def for_prompts(

@@ -21,7 +21,7 @@ import torch
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
-from napari_sam_adapter.adapter.config import StageLayout
+from napari_sam_adapter.adapter.config import Cut, StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
 from napari_sam_adapter.sam.tiny_vit_blocks import (
     MBConv,
@@ -124,6 +124,11 @@ class TinyViT(nn.Module):
             )
         )
 
+    @property
+    def late_cut(self) -> Cut:
+        """Where the ``late`` gear begins: at the last stage, a seventh of a full step's work."""
+        return Cut(len(self.layers) - 1, 0)
+
     def forward(self, images: Tensor, adapter: AdapterPass | None = None) -> Tensor:
         """Encode images, adding the adapter's prompts before each block.
 
@@ -138,10 +143,33 @@ class TinyViT(nn.Module):
         -------
         Tensor, shape (B, 256, H / stride, W / stride)
         """
+        start = Cut(0, 0)
+        features, entering = self.before(images, adapter, start)
+        return self.after(features, entering, adapter, start)
+
+    def before(
+        self, images: Tensor, adapter: AdapterPass | None, cut: Cut
+    ) -> tuple[Tensor, Tensor]:
+        """Encode up to a cut between two stages; see `base.ImageEncoder`."""
+        if cut.block:
+            raise ValueError("a TinyViT is cut between stages")
         with full_precision(images):
             x = self.patch_embed.seq(images.contiguous(memory_format=torch.channels_last))
-        features = x.permute(0, 2, 3, 1)
-        for number, layer in enumerate(self.layers):
+        features = self._through(x.permute(0, 2, 3, 1), adapter, range(cut.stage))
+        return features, features
+
+    def after(
+        self, features: Tensor, entering: Tensor, adapter: AdapterPass | None, cut: Cut
+    ) -> Tensor:
+        """Encode what comes after a cut; see `base.ImageEncoder`."""
+        del entering  # a stage begins here, with these features
+        features = self._through(features, adapter, range(cut.stage, len(self.layers)))
+        embedding: Tensor = self.neck(features.permute(0, 3, 1, 2))
+        return embedding
+
+    def _through(self, features: Tensor, adapter: AdapterPass | None, stages: range) -> Tensor:
+        for number in stages:
+            layer = self.layers[number]
             assert isinstance(layer, ConvStage | AttentionStage)
             if adapter is not None:
                 adapter.enter_stage(number, features)
@@ -150,8 +178,7 @@ class TinyViT(nn.Module):
                     features = adapter.before_block(number, index, features)
                 features = block(features)
             features = layer.downsample(features)
-        embedding: Tensor = self.neck(features.permute(0, 3, 1, 2))
-        return embedding
+        return features
 
 
 def fold_batch_norms(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

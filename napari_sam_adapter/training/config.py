@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-Gear = Literal["quick", "full"]
+Gear = Literal["quick", "late", "full"]
 GEARS: tuple[Gear, ...] = get_args(Gear)
 Loss = Literal["bce_iou", "balanced_bce"]
 Augmentation = Literal["views", "upright", "flip", "none"]
@@ -19,9 +19,10 @@ class TrainingConfig:
 
     Attributes
     ----------
-    gear : {"quick", "full"}
-        ``quick`` trains the mask decoder on cached image embeddings; ``full`` trains the adapter
-        and the mask decoder through the encoder.
+    gear : {"quick", "late", "full"}
+        ``quick`` trains the mask decoder on cached image embeddings; ``late`` also the adapter of
+        the encoder's last part, on cached features that enter it; ``full`` trains the adapter and
+        the mask decoder through the encoder.
     max_seconds : float
         Time after which training ends. The learning rate follows the share of it that has passed,
         so that the run always ends with a small rate, on any machine. May be infinite where

@@ -18,6 +18,7 @@ from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.base import EMBEDDING_WIDTH
 from napari_sam_adapter.sam.devices import autocast
 from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
+from napari_sam_adapter.sam.late import Prefix, encode_after, encode_before
 from napari_sam_adapter.sam.preprocess import pixel_values, resize
 from napari_sam_adapter.training.augment import View, apply_view, draw_view, orientations
 from napari_sam_adapter.training.config import Augmentation, TrainingConfig
@@ -25,6 +26,7 @@ from napari_sam_adapter.training.samples import TrainingSample, class_masks
 from napari_sam_adapter.volume import check_slice
 
 CACHE_BYTES = 1024**3
+LATE_VIEWS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +181,50 @@ class EmbeddingFeed(Feed):
         return self._cache[key]
 
 
+class LateFeed(Feed):
+    """Encode the late part from what was computed once of the frozen one (the late gear).
+
+    Each slice has several random views, of which a new one is rendered at every second visit until
+    all are there.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._cache: dict[tuple[int, int], tuple[Prefix, Tensor, InputGeometry]] = {}
+        self._n_views = 1 if self.augmentation == "none" else LATE_VIEWS
+
+    def at(self, position: int) -> Fed:
+        """Return what comes at a position."""
+        index, visit, rng = self._turn(position)
+        seen = min(visit // 2 + 1, self._n_views)
+        is_new = visit % 2 == 0 and visit // 2 < self._n_views
+        prefix, target, geometry = self._encoded(
+            index, seen - 1 if is_new else int(rng.integers(seen))
+        )
+        with autocast(self.model.device):
+            embedding = encode_after(self.model, prefix)
+        return Fed(embedding, target, geometry, self.samples[index].name, rng)
+
+    def _encoded(self, index: int, number: int) -> tuple[Prefix, Tensor, InputGeometry]:
+        key = (index, number)
+        if key not in self._cache:
+            drawn = draw_view(
+                np.random.default_rng([self.seed, 3, index, number]), self.augmentation
+            )
+            image, target, geometry = self._render(index, drawn if number else View())
+            with autocast(self.model.device):
+                prefix = encode_before(self.model, image)
+            if not self._cache:  # all are of one size
+                per_slice = CACHE_BYTES // (prefix.n_bytes * len(self.samples))
+                self._n_views = max(1, min(self._n_views, per_slice))
+            self._cache[key] = prefix, target, geometry
+        return self._cache[key]
+
+
 def feed_for(model: AdaptedSam, samples: Sequence[TrainingSample], config: TrainingConfig) -> Feed:
     """Return the feed of a configuration's gear."""
-    feed = EmbeddingFeed if config.gear == "quick" else ImageFeed
-    return feed(model, samples, config.seed, config.augmentation)
+    feeds: dict[str, type[Feed]] = {"quick": EmbeddingFeed, "late": LateFeed, "full": ImageFeed}
+    return feeds[config.gear](model, samples, config.seed, config.augmentation)
 
 
 def _embedding_bytes(model: AdaptedSam) -> int:

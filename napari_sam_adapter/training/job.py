@@ -96,6 +96,7 @@ def run_job(
     import torch
 
     from napari_sam_adapter.sam.checkpoint import save_adapter
+    from napari_sam_adapter.sam.late import prepare_late
     from napari_sam_adapter.training.allocator import keep_freed_memory
     from napari_sam_adapter.training.held_out import (
         SLICES_TO_TRUST,
@@ -111,6 +112,8 @@ def run_job(
     check_writable(job.out)
     model, parent = starting_model(job)
     history = History.of(parent)
+    if job.config.gear == "late":
+        prepare_late(model)
     model.to_device(device)
     start = f"{model.settings} {'' if parent is None else parent.adapter_id}"
     options = RunOptions(history, should_stop, workers, job.checkpoint, start)

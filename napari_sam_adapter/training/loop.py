@@ -16,7 +16,14 @@ from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import uses_bfloat16
-from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image
+from napari_sam_adapter.sam.predict import (
+    ImageEmbedding,
+    ImagePrefix,
+    decode_masks,
+    encode_image,
+    encode_image_after,
+    encode_image_before,
+)
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
     HeldOutScore,
@@ -137,6 +144,7 @@ class _Run:
         feed = feed_for(model, self._training, config)
         self._stepper = Stepper(model, feed, config, self._workers)
         self._held_out_embeddings: dict[int, ImageEmbedding] = {}
+        self._held_out_prefixes: dict[int, ImagePrefix] = {}
         self._start = self._checkpoint_time = time.monotonic()
         n_batches = self._workers.count * self._workers.accumulation
         self._total_steps = config.total_steps(len(self._training), n_batches)
@@ -212,16 +220,26 @@ class _Run:
         scores, start = [0.0] * len(self._held_out), time.monotonic()
         for index in range(self._workers.rank, len(self._held_out), self._workers.count):
             sample = self._held_out[index]
-            embedding = self._held_out_embeddings.get(index)
-            if embedding is None:
-                embedding = encode_image(self._model, sample.image)
-            if self._config.gear == "quick":
-                self._held_out_embeddings[index] = embedding
+            embedding = self._held_out_embedding(index, sample.image)
             labels = decode_masks(self._model, embedding).labels
             scores[index] = mean_class_dice(labels, sample.labels, self._model.settings.n_classes)
         *scores, seconds = self._workers.sums(*scores, time.monotonic() - start)
         self._scoring_seconds = seconds / self._workers.count
         return tuple(scores)
+
+    def _held_out_embedding(self, index: int, image: np.ndarray) -> ImageEmbedding:
+        """Encode a held-out slice, computing once what the gear does not change."""
+        known, gear = self._held_out_embeddings.get(index), self._config.gear
+        if known is not None:
+            return known
+        if gear == "late":
+            if index not in self._held_out_prefixes:
+                self._held_out_prefixes[index] = encode_image_before(self._model, image)
+            return encode_image_after(self._model, self._held_out_prefixes[index])
+        embedding = encode_image(self._model, image)
+        if gear == "quick":
+            self._held_out_embeddings[index] = embedding
+        return embedding
 
     def _finish(self, reason: str) -> TrainingFinished:
         step = self._stepper.step

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from napari_sam_adapter.adapter.config import Cut
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import autocast
 from napari_sam_adapter.sam.input_format import InputGeometry
@@ -150,14 +151,16 @@ def learning_rate_share(progress: float, warmup_share: float) -> float:
 
 
 def _optimizer(model: AdaptedSam, config: TrainingConfig) -> torch.optim.AdamW:
-    full = config.gear == "full"
     decoder = model.decoder_parameters()
     for parameter in decoder:
         parameter.requires_grad_(True)
-    model.adapter.requires_grad_(full)
+    model.adapter.requires_grad_(False)
     groups = [{"params": decoder, "peak": config.decoder_learning_rate}]
-    if full:
-        adapter = list(model.adapter.parameters())
+    if config.gear != "quick":
+        cut = Cut(0, 0) if config.gear == "full" else model.base.encoder.late_cut
+        adapter = [p for part in model.adapter.parts_after(cut) for p in part.parameters()]
+        for parameter in adapter:
+            parameter.requires_grad_(True)
         groups.append({"params": adapter, "peak": config.adapter_learning_rate})
     # One pass over the weights instead of a dozen; Apple's GPUs have no such kernel for all types.
     fused = model.device.type in ("cpu", "cuda")

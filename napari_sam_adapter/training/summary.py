@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_sam_adapter.training.config import GEARS
 from napari_sam_adapter.training.events import (
     StepReport,
     TrainingEvent,
@@ -55,7 +56,8 @@ class Curve:
 
 def gear_of(gear: str, parent: AdapterCard | None) -> str:
     """Name the deepest gear in the adapter's history: after ``full``, the encoder is adapted."""
-    return "full" if parent is not None and parent.gear == "full" else gear
+    gears = [gear] if parent is None or parent.gear not in GEARS else [gear, parent.gear]
+    return max(gears, key=list[str](GEARS).index)
 
 
 def new_classes(model: AdaptedSam, parent: AdapterCard | None) -> list[str]:

@@ -75,7 +75,7 @@ def test_a_flat_image_has_no_texture_and_no_edge(name):
 def total(adapter: Adapter, images: torch.Tensor, features: torch.Tensor, stage: int):
     during_pass = adapter.begin(images)
     during_pass.enter_stage(stage, features)
-    return during_pass._conditions[stage]
+    return during_pass._conditions[adapter.stage(stage)]
 
 
 def test_the_conditions_are_summed_with_their_weights():

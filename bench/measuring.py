@@ -1,0 +1,142 @@
+"""Time variants of the same work against each other, and take memory in fresh processes.
+
+Computing seconds (of all threads, system time included) tell variants apart also on a machine that
+does other work; the time on the clock is printed beside them. Rounds go through all variants in
+turn, so that a busy moment hits all of them; the first round is thrown away, the least counts.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The least of all rounds, in seconds."""
+
+    cpu: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table.
+
+    Attributes
+    ----------
+    name : str
+    value : float or None
+        None where it could not be measured; ``note`` says why.
+    pass_ : float
+        What it must reach.
+    goal : float
+    smaller : bool
+        Whether less is better.
+    note : str
+        What was measured, in words.
+    """
+
+    name: str
+    value: float | None
+    pass_: float
+    goal: float
+    smaller: bool = False
+    note: str = ""
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether it passes; None where it was not measured."""
+        if self.value is None:
+            return None
+        return self.value <= self.pass_ if self.smaller else self.value >= self.pass_
+
+    def described(self) -> dict[str, Any]:
+        """Return the row as JSON has it."""
+        value = None if self.value is None else round(self.value, 4)
+        return {
+            "name": self.name,
+            "value": value,
+            "pass": self.pass_,
+            "goal": self.goal,
+            "ok": self.ok,
+        }
+
+
+class NotEqualError(Exception):
+    """A variant computes something else, so its speed means nothing."""
+
+
+def check_equal(name: str, found: Any, expected: Any, limit: float) -> float:
+    """Return the rms of found - expected relative to expected's.
+
+    Raises
+    ------
+    NotEqualError
+        If it is above the limit.
+    """
+    found, expected = found.float(), expected.float()
+    error = float((found - expected).pow(2).mean().sqrt() / expected.pow(2).mean().sqrt())
+    say(f"  {name}: relative rms {error:.1e} (limit {limit:.0e})")
+    if not error <= limit:
+        raise NotEqualError(f"{name} is off by a relative rms of {error:.1e}, above {limit:.0e}")
+    return error
+
+
+def interleaved(variants: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str, Timing]:
+    """Time variants in turn; see the module."""
+    best = {name: (float("inf"), float("inf")) for name in variants}
+    for number in range(rounds + 1):
+        for name, run in variants.items():
+            cpu, wall = _cpu_seconds(), time.perf_counter()
+            run()
+            took = _cpu_seconds() - cpu, time.perf_counter() - wall
+            if number:
+                best[name] = min(best[name][0], took[0]), min(best[name][1], took[1])
+    for name, (cpu, wall) in best.items():
+        say(f"  {name}: {cpu:.3f} CPU s, {wall:.3f} s")
+    return {name: Timing(*least) for name, least in best.items()}
+
+
+def in_fresh_process(module: str, *arguments: str, timeout: float = 900) -> str:
+    """Run ``python -m module arguments`` and return what it printed last."""
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+    ended = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    if ended.returncode:
+        raise RuntimeError(f"{module} {' '.join(arguments)} failed:\n{ended.stderr[-2000:]}")
+    return ended.stdout.strip().splitlines()[-1]
+
+
+def peak_memory() -> float:
+    """Return the peak memory of this process so far, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # there, ru_maxrss also remembers the process that started this one
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return float(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024 if sys.platform != "darwin" else peak / 1024**2
+
+
+def say(text: str) -> None:
+    """Tell on the terminal how far the measurement is."""
+    print(text, flush=True)
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
