@@ -39,6 +39,16 @@ def summary(version: AdapterVersion) -> str:
     return f"v{version.number} {how}. {score}"
 
 
+def goes_on(version: AdapterVersion, gear: str) -> str:
+    """Say that a run is followed by one in the next gear."""
+    return f"{summary(version)} Going on with the gear {gear}; press Stop when it is good enough."
+
+
+def gains_no_more(version: AdapterVersion) -> str:
+    """Say that no further gear follows, as the last one gained nothing."""
+    return f"{summary(version)} That is no gain, so training ends here."
+
+
 def held_back(version: AdapterVersion, in_use: str) -> str:
     """Say why a version is held back, and what can be done."""
     return (

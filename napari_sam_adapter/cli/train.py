@@ -44,10 +44,14 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
         str, typer.Option(help=f"Recipe: {', '.join(PRESETS)}; options given override it.")
     ] = "interactive",
     gear: Annotated[
-        str | None, typer.Option(help="quick: mask decoder only; full: adapter and decoder.")
+        str | None,
+        typer.Option(
+            help="quick: mask decoder only; late: also the adapter of the encoder's last part; "
+            "full: the whole adapter and the decoder."
+        ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Time to train; 1.5 for quick, 3 for full.")
+        float | None, typer.Option(help="Time to train; 1.5 for quick, 2 for late, 3 for full.")
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Train this many steps instead, however long they take.")

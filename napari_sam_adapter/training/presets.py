@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from napari_sam_adapter.training.config import Loss, TrainingConfig
+from napari_sam_adapter.training.config import Gear, Loss, TrainingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class Preset:
 
 # How long our own recipe is trained where nothing else is said; measured in docs/results.md.
 USUAL_MINUTES: dict[str, float] = {"quick": 1.5, "late": 2.0, "full": 3.0}
+
+# The gears that Retrain walks up by itself, and the share of the time that each gets.
+WALK: tuple[tuple[Gear, float], ...] = (("quick", 0.15), ("late", 0.45), ("full", 0.4))
+# A gear that gains less than this on the held-out slices is the last one.
+LEAST_GAIN = 0.002
 
 PAPER = "Chen et al., SAM-Adapter, arXiv:2304.09148, section 4, and the reference code's configs"
 

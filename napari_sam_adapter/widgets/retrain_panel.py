@@ -16,15 +16,18 @@ from napari_sam_adapter.training.events import (
     TrainingStarted,
     ValidationReport,
 )
-from napari_sam_adapter.training.presets import USUAL_MINUTES
+from napari_sam_adapter.training.presets import USUAL_MINUTES, WALK
 from napari_sam_adapter.widgets.advanced_settings import AdvancedSettings
 from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.small import let_shrink
 from napari_sam_adapter.widgets.training_curve import TrainingCurve
 
+AUTO = "auto"
 GEAR_CHOICES = [
-    ("full: adapter and decoder", "full"),
+    ("auto: one gear after the other", AUTO),
     ("quick: mask decoder only", "quick"),
+    ("late: and the last adapters", "late"),
+    ("full: all adapters and decoder", "full"),
 ]
 SUITED_SIZE = "as suits the slices"
 INPUT_SIZE = (
@@ -46,12 +49,15 @@ class RetrainSettings:
         Weights by name; None where the version in use has them already.
     learns_from_others : bool
         Whether slices of the project's other images are learned from, too.
+    next : RetrainSettings or None
+        What is to follow where this run has gained something.
     """
 
     config: TrainingConfig
     input_size: int | None
     conditions: Mapping[str, float] | None
     learns_from_others: bool = True
+    next: RetrainSettings | None = None
 
 
 class RetrainPanel(QWidget):
@@ -78,16 +84,19 @@ class RetrainPanel(QWidget):
         self.gear_box = ComboBox(
             label="Gear",
             choices=GEAR_CHOICES,
-            value="full",
-            tooltip="full learns more from the same slices; quick is enough for small changes.",
+            value=AUTO,
+            tooltip="auto begins with quick and goes on to late and full while that gains "
+            "something; each makes a version that you can use at once. late and full learn more "
+            "from the same slices; quick is enough for small changes.",
         )
         self.minutes_box = FloatSpinBox(
             label="Minutes",
-            value=USUAL_MINUTES["quick"],
+            value=USUAL_MINUTES["late"],
             min=0.1,
             max=240.0,
             step=0.5,
-            tooltip="How long to train. Stop at any time; the best state so far is kept.",
+            tooltip="How long to train, all gears together. Stop at any time; the best state so "
+            "far is kept.",
         )
         self.size_box = ComboBox(label="Input", choices=[], tooltip=INPUT_SIZE)
         boxes = [self.gear_box, self.minutes_box, self.size_box]
@@ -144,10 +153,17 @@ class RetrainPanel(QWidget):
 
     def settings(self) -> RetrainSettings:
         """Return the settings as they stand."""
-        gear, minutes = self.gear_box.value, float(self.minutes_box.value)
-        config = replace(self.advanced.recipe, gear=gear, max_seconds=60.0 * minutes)
+        gear, seconds = self.gear_box.value, 60.0 * float(self.minutes_box.value)
         others = self.advanced.others_box.isChecked()
-        return RetrainSettings(config, self.size_box.value, self.advanced.conditions, others)
+        walk = WALK if gear == AUTO else ((gear, 1.0),)
+        settings = None
+        for one, share in reversed(walk):
+            config = replace(self.advanced.recipe, gear=one, max_seconds=share * seconds)
+            settings = RetrainSettings(
+                config, self.size_box.value, self.advanced.conditions, others, settings
+            )
+        assert settings is not None
+        return settings
 
     def request(self) -> None:
         """Ask for retraining with the settings as they stand, as the button does."""

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
 from napari_sam_adapter.next_version import adopt_saved, continue_from, train
-from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan, unfinished_runs
+from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of, with_other_images
-from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
-from napari_sam_adapter.retrain_words import held_back, started, summary
+from napari_sam_adapter.retrain_words import gains_no_more, goes_on, held_back, started, summary
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
+from napari_sam_adapter.training.presets import LEAST_GAIN
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.run_start import plan_for, request_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from napari_sam_adapter.adapter_version import AdapterVersion
+    from napari_sam_adapter.retrain_request import RetrainRequest
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -82,6 +83,7 @@ class Retraining(QObject):
         self._is_saved = False
         self._job: Job | None = None
         self._trouble = ""
+        self._next: RetrainSettings | None = None
         self.log: RunLog | None = None
 
     @property
@@ -89,19 +91,30 @@ class Retraining(QObject):
         """Whether a run goes on."""
         return self._job is not None
 
-    def start(self, settings: RetrainSettings) -> None:
-        """Train the next version on the corrected and accepted slices."""
+    def start(self, settings: RetrainSettings, *, is_next_gear: bool = False) -> None:
+        """Train the next version on the corrected and accepted slices.
+
+        Parameters
+        ----------
+        settings : RetrainSettings
+        is_next_gear : bool
+            Whether the run follows another one, of which the person has just read.
+        """
+        self._next = None
         try:
             if self._job is not None:
                 raise TrainingError("A training run is going on already.")
-            request = self._request(settings)
+            request = request_for(self._layers.binding, self._recording, self._session, settings)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        plan, others = self._plan(request), settings.learns_from_others
-        self._binding, self._noted = self._layers.binding, None
+        binding, others = self._layers.binding, settings.learns_from_others
+        plan = plan_for(binding, self._recording, self._session, request)
+        self._binding, self._noted = binding, None
         self._launch(lambda: self._events(request, plan, others))
-        self.said.emit(started(request.images), False)
+        self._next = settings.next
+        if not is_next_gear:
+            self.said.emit(started(request.images), False)
 
     def unfinished(self) -> RunPlan | None:
         """Return the run that a closed or killed window has left behind, if there is one."""
@@ -160,45 +173,10 @@ class Retraining(QObject):
         self._session.trainer.kill()
 
     def stop(self) -> None:
-        """Ask the run to end; the best state so far becomes the new version."""
+        """Ask the run to end; the best state so far becomes the new version, and none follows."""
+        self._next = None
         self._session.trainer.stop()
         self.said.emit("Stopping after this step; the best state so far is kept.", False)
-
-    def _request(self, settings: RetrainSettings) -> RetrainRequest:
-        binding = self._layers.binding
-        if binding is None or not binding.is_alive:
-            raise TrainingError(
-                "There is nothing to train on yet: predict a slice, correct its mask or accept it, "
-                "then retrain."
-            )
-        masks = binding.masks_to_train_on()
-        if not masks:
-            raise TrainingError(
-                "No slice is corrected or accepted yet. Paint on a mask, or accept a slice that "
-                "needs no change, then retrain."
-            )
-        if not any(mask.any() for mask in masks.values()):
-            raise TrainingError(
-                "All masks to train on are empty. Correct at least one slice that shows the object."
-            )
-        weights = settings.conditions
-        conditions = None
-        try:
-            if weights is not None:
-                conditions = tuple(Condition(name, weight) for name, weight in weights.items())
-        except ValueError as error:
-            raise TrainingError(f"The conditions cannot be used: {error}.") from error
-        record = self._recording.record_of(binding)
-        name = key = binding.image.name
-        if record is not None:
-            name, key = record.identity.name, record.folder.name
-        return RetrainRequest(
-            images=(MarkedImage(binding.source, masks, name, key),),
-            config=settings.config,
-            input_size=settings.input_size,
-            classes=self._session.classes,
-            conditions=conditions,
-        )
 
     def _on_event(self, event: Any) -> None:
         if isinstance(event, _Begun):
@@ -211,27 +189,6 @@ class Retraining(QObject):
             self._trouble = event.message
         if isinstance(event, AdapterSaved):
             self._activate(event)
-
-    def _plan(self, request: RetrainRequest) -> RunPlan | None:
-        """Describe the run, on the masks of this moment; None where nothing is recorded."""
-        binding = self._layers.binding
-        record = None if binding is None else self._recording.record_of(binding)
-        if binding is None or record is None:
-            return None
-        active, conditions = self._session.in_use.version, request.conditions
-        (own,) = request.images
-        dtype = binding.labels.data.dtype.str
-        return RunPlan(
-            run=uuid.uuid4().hex,
-            parts=(RunPart(record.folder.name, record.journal.last + 1, tuple(own.masks), dtype),),
-            base=self._session.in_use.reference.base,
-            parent="" if active is None else active.card.adapter_id,
-            config=request.config.to_dict(),
-            input_size=request.input_size,
-            class_names=request.classes.names,
-            class_colors=request.classes.colors,
-            conditions=None if conditions is None else {c.name: c.weight for c in conditions},
-        )
 
     def _events(
         self, request: RetrainRequest, plan: RunPlan | None, others: bool
@@ -275,20 +232,35 @@ class Retraining(QObject):
                 self._recording.note(record, "trained", details)
         self._is_saved = True
         if not version.verdict.promoted:
+            self._next = None
             self.said.emit(held_back(version, self._session.in_use.name), True)
             return
         if not self._session.in_use.is_version(version):
+            self._next = None
             self.said.emit(
                 f"v{version.number} is saved in {version.path.parent}, the folder this run was "
                 "started in. Choose that folder to use it.",
                 True,
             )
             return
-        said = " ".join(filter(None, (summary(version), self._trouble)))
+        said = " ".join(filter(None, (self._summary(version), self._trouble)))
         self.said.emit(said, bool(self._trouble))
         self.version_made.emit()
 
+    def _summary(self, version: AdapterVersion) -> str:
+        """Sum up the run, and decide whether the next gear follows."""
+        if self._next is None:
+            return summary(version)
+        # Without held-out slices nothing tells when to end, but the person.
+        training = version.card.training
+        before, after = training["held_out_dice_before"], training["held_out_dice_after"]
+        if before is not None and after - before < LEAST_GAIN:
+            self._next = None
+            return gains_no_more(version)
+        return goes_on(version, self._next.config.gear)
+
     def _on_failed(self, message: str) -> None:
+        self._next = None
         if self.log is not None:
             self.log.write(message)
         self.said.emit(f"{message} The version in use has not changed.", True)
@@ -305,4 +277,14 @@ class Retraining(QObject):
                 run.finish()
             else:
                 run.leave()
+        following, self._next = self._next, None
         self.changed.emit(False)
+        if following is not None and self._is_saved:
+            self._go_on(following)
+
+    def _go_on(self, settings: RetrainSettings) -> None:
+        """Start the next gear, on the corrections as they are by now."""
+        binding = self._layers.binding
+        if binding is not self._binding or binding is None or not binding.is_alive:
+            return  # another image is open now
+        self.start(replace(settings, input_size=None), is_next_gear=True)

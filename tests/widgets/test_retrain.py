@@ -13,6 +13,7 @@ from napari_sam_adapter.metrics import dice
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
 from napari_sam_adapter.versions import AdapterStore
+from napari_sam_adapter.widgets import retraining
 
 
 @pytest.fixture
@@ -214,3 +215,48 @@ def test_a_file_taken_in_while_training_runs_keeps_its_number(corrected, tmp_pat
     assert first.path.read_bytes() == path.read_bytes()
     assert second.card.gear == "quick"
     assert person.controller.session.in_use.version.number == 2
+
+
+def gears_of(person) -> list[str]:
+    versions = person.controller.session.store.versions()
+    by_number = sorted(versions, key=lambda version: version.number)
+    return [version.card.training["gear_of_this_run"] for version in by_number]
+
+
+def wait_for_versions(person, count: int):
+    person.wait(lambda: len(person.controller.session.store.versions()) >= count)
+    person.wait_for_training()
+
+
+def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkeypatch):
+    monkeypatch.setattr(retraining, "LEAST_GAIN", -2.0)
+    said = []
+    corrected.controller.said.connect(lambda sentence, problem: said.append(sentence))
+    corrected.retrain(gear="auto", minutes=0.3)
+    wait_for_versions(corrected, 3)
+    assert gears_of(corrected) == ["quick", "late", "full"]
+    assert sum("Going on with the gear late" in sentence for sentence in said) == 1
+    assert sum("Going on with the gear full" in sentence for sentence in said) == 1
+    versions = {v.number: v for v in corrected.controller.session.store.versions()}
+    assert versions[3].card.parent_id == versions[2].card.adapter_id
+
+
+def test_a_gear_that_gains_nothing_is_the_last(corrected, monkeypatch):
+    monkeypatch.setattr(retraining, "LEAST_GAIN", 2.0)
+    corrected.retrain(gear="auto", minutes=0.2)
+    wait_for_versions(corrected, 1)
+    corrected.settle()
+    assert gears_of(corrected) == ["quick"]
+    assert "no gain, so training ends here" in corrected.message
+    assert corrected.dock.retrain_panel.button.text() == "Retrain"
+
+
+def test_stop_ends_all_gears(corrected, monkeypatch):
+    monkeypatch.setattr(retraining, "LEAST_GAIN", -2.0)
+    corrected.retrain(gear="auto", minutes=30)
+    wait_until_training_steps(corrected)
+    corrected.dock.retrain_panel.button.click()
+    wait_for_versions(corrected, 1)
+    corrected.settle()
+    assert gears_of(corrected) == ["quick"]
+    assert "best state before you stopped" in corrected.message

@@ -1,0 +1,91 @@
+"""What a retraining starts with: the corrections of this moment, and the plan kept of them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from napari_sam_adapter.adapter.config import Condition
+from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.project.run_folder import RunPart, RunPlan
+from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.widgets.binding import LayerBinding
+    from napari_sam_adapter.widgets.recording import Recording
+    from napari_sam_adapter.widgets.retrain_panel import RetrainSettings
+
+
+def request_for(
+    binding: LayerBinding | None,
+    recording: Recording,
+    session: Session,
+    settings: RetrainSettings,
+) -> RetrainRequest:
+    """Ask for a run on what is corrected and accepted.
+
+    Raises
+    ------
+    TrainingError
+        If there is nothing to learn from, or the conditions cannot be used.
+    """
+    if binding is None or not binding.is_alive:
+        raise TrainingError(
+            "There is nothing to train on yet: predict a slice, correct its mask or accept it, "
+            "then retrain."
+        )
+    masks = binding.masks_to_train_on()
+    if not masks:
+        raise TrainingError(
+            "No slice is corrected or accepted yet. Paint on a mask, or accept a slice that "
+            "needs no change, then retrain."
+        )
+    if not any(mask.any() for mask in masks.values()):
+        raise TrainingError(
+            "All masks to train on are empty. Correct at least one slice that shows the object."
+        )
+    weights = settings.conditions
+    conditions = None
+    try:
+        if weights is not None:
+            conditions = tuple(Condition(name, weight) for name, weight in weights.items())
+    except ValueError as error:
+        raise TrainingError(f"The conditions cannot be used: {error}.") from error
+    record = recording.record_of(binding)
+    name = key = binding.image.name
+    if record is not None:
+        name, key = record.identity.name, record.folder.name
+    return RetrainRequest(
+        images=(MarkedImage(binding.source, masks, name, key),),
+        config=settings.config,
+        input_size=settings.input_size,
+        classes=session.classes,
+        conditions=conditions,
+    )
+
+
+def plan_for(
+    binding: LayerBinding | None,
+    recording: Recording,
+    session: Session,
+    request: RetrainRequest,
+) -> RunPlan | None:
+    """Describe the run, on the masks of this moment; None where nothing is recorded."""
+    record = None if binding is None else recording.record_of(binding)
+    if binding is None or record is None:
+        return None
+    active, conditions = session.in_use.version, request.conditions
+    (own,) = request.images
+    dtype = binding.labels.data.dtype.str
+    return RunPlan(
+        run=uuid.uuid4().hex,
+        parts=(RunPart(record.folder.name, record.journal.last + 1, tuple(own.masks), dtype),),
+        base=session.in_use.reference.base,
+        parent="" if active is None else active.card.adapter_id,
+        config=request.config.to_dict(),
+        input_size=request.input_size,
+        class_names=request.classes.names,
+        class_colors=request.classes.colors,
+        conditions=None if conditions is None else {c.name: c.weight for c in conditions},
+    )
