@@ -5,20 +5,23 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from napari_sam_adapter.adapter.card import read_card
+from napari_sam_adapter.ahead import ahead
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import errors, output, progress_bar
 from napari_sam_adapter.cli.predicted_stack import PredictedStack, help_for
 from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.export import export_masks, mask_suffix
-from napari_sam_adapter.data.files import list_images, open_noted
+from napari_sam_adapter.data.files import list_images
 from napari_sam_adapter.data.opening import file_stem
 from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.file_prediction import predict_files
 from napari_sam_adapter.storage import write_atomically
 from napari_sam_adapter.volume import MINIMUM_SIDE
 from napari_sam_adapter.volume_help import VolumeHelp
@@ -107,35 +110,38 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
             "--confidence holds for slices that are predicted one by one: leave out --smooth, "
             "--three-axes, --tile and --corrected."
         )
-    sam = options.load_model(adapter, model, device)
-    views = options.views_for(sam, adapter, views)
     card = None if adapter is None else read_card(adapter)
     if confidence is not None and card is None:
         raise ImageError("--confidence needs --adapter: a base model does not know the task.")
+    sam = options.load_model(adapter, model, device)
+    views = options.views_for(sam, adapter, views)
+    names = sam.settings.class_names
     skipped, sure = 0, []
     with progress_bar() as progress:
         task = progress.add_task("Predicting", total=len(targets))
-        for source, target in targets:
-            image = open_noted(source)
-            stack = PredictedStack(
-                sam,
-                image,
-                views,
-                instances,
-                help_for(image, asked, sam.settings.class_names, corrected),
-                lambda share: progress.advance(task, share),
-            )
-            export_masks(target, stack.masks, image.geometry, sam.settings.class_names)
-            if instances and sam.settings.n_classes > 1:
-                table = out / f"{file_stem(source)}.csv"
-                _write_table(table, ("slice", "object", "class", "pixels"), stack.objects)
-            found = stack.expected_dice
-            skipped += stack.n_skipped
-            if card is not None:
-                calibration = calibration_of(card.training, views)
-                sure += [
-                    (calibration(r), source.name, z) for z, r in enumerate(found) if r is not None
-                ]
+        stream_of = partial(
+            predict_files,
+            sam,
+            [source for source, _ in targets],
+            views,
+            lambda image: help_for(image, asked, names, corrected),
+            lambda share: progress.advance(task, share),
+        )
+        with ahead(stream_of) as stream:
+            for source, target in targets:
+                stack = PredictedStack(stream, names, instances)
+                export_masks(target, stack.masks, stack.geometry, names)
+                if instances and len(names) > 1:
+                    table = out / f"{file_stem(source)}.csv"
+                    _write_table(table, ("slice", "object", "class", "pixels"), stack.objects)
+                skipped += stack.n_skipped
+                if card is not None:
+                    calibration = calibration_of(card.training, views)
+                    sure += [
+                        (calibration(r), source.name, z)
+                        for z, r in enumerate(stack.expected_dice)
+                        if r is not None
+                    ]
     output.print(f"Wrote {len(targets)} mask file{'s'[: len(targets) != 1]} to {out}.")
     if confidence is not None:
         _write_confidences(confidence, sorted(sure))
