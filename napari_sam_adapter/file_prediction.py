@@ -19,11 +19,13 @@ from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.opening import open_image
 from napari_sam_adapter.data.slices_ahead import SlicesAhead
 from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.sam.registry import DEFAULT_MODEL
 from napari_sam_adapter.volume import SliceIndex, SliceSource, value_range
 from napari_sam_adapter.volume_help import VolumeHelp, predict_helped
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
+    from napari_sam_adapter.sam.predict import MaskPrediction
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +63,25 @@ class PredictedSlice:
     index: SliceIndex
     labels: np.ndarray | None
     expected_dice: float | None
+
+
+def load_model(adapter: Path | None, model: str | None, device: str) -> AdaptedSam:
+    """Load an adapter on its base, or the base model alone, on a device.
+
+    Raises
+    ------
+    SamAdapterError
+        If the adapter, the model or the device cannot be used.
+    """
+    from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+    from napari_sam_adapter.sam.checkpoint import load_adapter
+    from napari_sam_adapter.sam.devices import choose_device
+
+    chosen = choose_device(device)
+    if adapter is None:
+        settings = ModelSettings.default(model or DEFAULT_MODEL)
+        return build_adapted_sam(settings).to_device(chosen)
+    return load_adapter(adapter, base=model)[0].to_device(chosen)
 
 
 def predict_files(
@@ -133,22 +154,51 @@ def source_of(image: PlacedImage) -> SliceSource:
 
 
 def predict_one(
-    sam: AdaptedSam, source: SliceSource, index: SliceIndex, views: int, *, is_one_of_many: bool
+    sam: AdaptedSam,
+    source: SliceSource,
+    index: SliceIndex,
+    views: int,
+    *,
+    is_one_of_many: bool,
+    tile: int | None = None,
 ) -> PredictedSlice:
-    """Predict a slice by itself.
+    """Predict a slice by itself, in tiles of a side if it is larger than that.
 
     Raises
     ------
     ImageError
         If it cannot be read or used, except that one of many may be without contrast.
     """
+    if tile is None:
+        image = source.read(index)
+        if is_one_of_many and value_range(image) is None:
+            return PredictedSlice(index, None, None)
+        prediction = _predict_masks(sam, image, views)
+        return PredictedSlice(index, prediction.labels, prediction.expected_dice)
+
+    def predict_logits(image: np.ndarray) -> np.ndarray:
+        return _predict_masks(sam, image, views).logits()
+
+    help_ = VolumeHelp(tile=tile)
+    ((_, labels),) = predict_helped(source, [index], predict_logits, sam.settings.n_classes, help_)
+    return _of_help(source, index, labels, is_one_of_many)
+
+
+def _of_help(
+    source: SliceSource, index: SliceIndex, labels: np.ndarray | ImageError, is_one_of_many: bool
+) -> PredictedSlice:
+    """Raise why there are no labels, unless it is that one slice of many has no contrast."""
+    if not isinstance(labels, ImageError):
+        return PredictedSlice(index, labels, None)
+    if is_one_of_many and value_range(source.read(index)) is None:
+        return PredictedSlice(index, None, None)
+    raise labels
+
+
+def _predict_masks(sam: AdaptedSam, image: np.ndarray, views: int) -> MaskPrediction:
     from napari_sam_adapter.sam.predict import predict_masks
 
-    image = source.read(index)
-    if is_one_of_many and value_range(image) is None:
-        return PredictedSlice(index, None, None)
-    prediction = predict_masks(sam, image, views=views)
-    return PredictedSlice(index, prediction.labels, prediction.expected_dice)
+    return predict_masks(sam, image, views=views)
 
 
 class _StoppedError(Exception):
@@ -203,18 +253,11 @@ class _FileRun:
         found = predict_helped(source, indices, self._predict_logits, n_classes, self._help)
         for index, labels in found:
             self._heed_stop()
-            if not isinstance(labels, ImageError):
-                yield PredictedSlice(index, labels, None)
-            elif len(indices) > 1 and value_range(source.read(index)) is None:
-                yield PredictedSlice(index, None, None)
-            else:
-                raise labels
+            yield _of_help(source, index, labels, len(indices) > 1)
 
     def _predict_logits(self, image: np.ndarray) -> np.ndarray:
-        from napari_sam_adapter.sam.predict import predict_masks
-
         self._heed_stop()
-        logits = predict_masks(self._sam, image, views=self._views).logits()
+        logits = _predict_masks(self._sam, image, self._views).logits()
         if self._help.three_axes:
             self._on_progress(1 / self.n_predicted)
         return logits

@@ -15,13 +15,13 @@ from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.ahead import ahead
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import errors, output, progress_bar
-from napari_sam_adapter.cli.predicted_stack import PredictedStack, help_for
+from napari_sam_adapter.cli.predicted_stack import PredictedStack
+from napari_sam_adapter.cli.streams import Asked, predictions
 from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.export import export_masks, mask_suffix
 from napari_sam_adapter.data.files import list_images
 from napari_sam_adapter.data.opening import file_stem
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.file_prediction import predict_files
 from napari_sam_adapter.storage import write_atomically
 from napari_sam_adapter.volume import MINIMUM_SIDE
 from napari_sam_adapter.volume_help import VolumeHelp
@@ -85,6 +85,23 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
             show_default=False,
         ),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Predict on the workers of a Dask cluster, like tcp://10.0.0.1:8786. They read "
+            "the images themselves where they can; see docs/cluster.md.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Predict in this many processes on this machine, which share its cores.",
+            show_default=False,
+        ),
+    ] = None,
     corrected: Annotated[
         Path | None,
         typer.Option(
@@ -102,10 +119,10 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
     Example: [bold]napari-sam-adapter predict frames/ --out masks --adapter polyps.safetensors[/]
     """
     targets = _targets(inputs, out)
-    asked = VolumeHelp(smooth=smooth, tile=tile, three_axes=three_axes)
+    help_ = VolumeHelp(smooth=smooth, tile=tile, three_axes=three_axes)
     if corrected is not None and len(targets) != 1:
         raise ImageError(f"--corrected is for a single volume, and there are {len(targets)}.")
-    if confidence is not None and (asked or corrected is not None):
+    if confidence is not None and (help_ or corrected is not None):
         raise ImageError(
             "--confidence holds for slices that are predicted one by one: leave out --smooth, "
             "--three-axes, --tile and --corrected."
@@ -113,32 +130,24 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
     card = None if adapter is None else read_card(adapter)
     if confidence is not None and card is None:
         raise ImageError("--confidence needs --adapter: a base model does not know the task.")
-    sam = options.load_model(adapter, model, device)
-    views = options.views_for(sam, adapter, views)
-    names = sam.settings.class_names
+    asked = Asked(adapter, model, device, views, help_, corrected, scheduler, workers)
     skipped, sure = 0, []
-    with progress_bar() as progress:
+    with predictions(asked) as source, progress_bar() as progress:
         task = progress.add_task("Predicting", total=len(targets))
-        stream_of = partial(
-            predict_files,
-            sam,
-            [source for source, _ in targets],
-            views,
-            lambda image: help_for(image, asked, names, corrected),
-            lambda share: progress.advance(task, share),
-        )
+        sources = [path for path, _ in targets]
+        stream_of = partial(source.of_files, sources, lambda share: progress.advance(task, share))
         with ahead(stream_of) as stream:
-            for source, target in targets:
-                stack = PredictedStack(stream, names, instances)
-                export_masks(target, stack.masks, stack.geometry, names)
-                if instances and len(names) > 1:
-                    table = out / f"{file_stem(source)}.csv"
+            for path, target in targets:
+                stack = PredictedStack(stream, source.class_names, instances)
+                export_masks(target, stack.masks, stack.geometry, source.class_names)
+                if instances and len(source.class_names) > 1:
+                    table = out / f"{file_stem(path)}.csv"
                     _write_table(table, ("slice", "object", "class", "pixels"), stack.objects)
                 skipped += stack.n_skipped
                 if card is not None:
-                    calibration = calibration_of(card.training, views)
+                    calibration = calibration_of(card.training, source.views)
                     sure += [
-                        (calibration(r), source.name, z)
+                        (calibration(r), path.name, z)
                         for z, r in enumerate(stack.expected_dice)
                         if r is not None
                     ]
