@@ -52,7 +52,7 @@ def connected(scheduler: str | None, n_workers: int | None) -> Iterator[Any]:
             client = distributed.Client(scheduler, timeout=REACH_SECONDS, set_as_default=False)
         except Exception as error:
             raise ClusterError(
-                f"No Dask scheduler answers at {scheduler} within {REACH_SECONDS} seconds. "
+                f"No Dask scheduler answers at '{scheduler}' within {REACH_SECONDS} seconds. "
                 "Expected the address that 'dask scheduler' prints, like tcp://10.0.0.1:8786; "
                 "check that it runs, and that this machine reaches it."
             ) from error
@@ -68,31 +68,41 @@ def connected(scheduler: str | None, n_workers: int | None) -> Iterator[Any]:
 
 
 def _knock(scheduler: str) -> None:
-    """See whether anybody listens. A `Client` that reaches nobody complains when it is deleted.
+    """See whether a scheduler listens. A `Client` that meets another program waits for ever.
 
     Raises
     ------
     OSError or ValueError
-        If nobody does.
+        If none does.
     """
     from distributed.comm import get_address_host_port, parse_address
+    from distributed.comm.registry import get_backend
 
     protocol, _ = parse_address(scheduler)
-    if protocol in ("tcp", "tls"):
-        socket.create_connection(get_address_host_port(scheduler), REACH_SECONDS).close()
+    get_backend(protocol)  # or it is unknown
+    if protocol != "tcp":
+        return
+    with socket.create_connection(get_address_host_port(scheduler), REACH_SECONDS) as connection:
+        connection.settimeout(REACH_SECONDS)
+        # Dask speaks first, without being asked, and tells its Python.
+        if b"python" not in connection.recv(4096):
+            raise OSError("another program listens there")
 
 
 @contextmanager
 def _local(distributed: Any, n_workers: int) -> Iterator[str]:
-    # No page about the cluster is served, so that no port is opened but those between processes.
+    levels = [(handler, handler.level) for handler in logging.getLogger().handlers]
+    # Its page is served to this machine only, at a port of the system's choice.
     with distributed.LocalCluster(
         n_workers=n_workers,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         memory_limit=0,
         silence_logs=logging.CRITICAL,
     ) as cluster:
+        for handler, level in levels:  # it silences everybody's logs
+            handler.setLevel(level)
         yield cluster.scheduler_address
 
 

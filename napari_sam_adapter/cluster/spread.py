@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_sam_adapter.ahead import LOOK_AROUND_SECONDS
 from napari_sam_adapter.cluster.connection import large_tasks_are_meant
 from napari_sam_adapter.cluster.task import (
     PixelsNeeded,
@@ -28,7 +27,9 @@ from napari_sam_adapter.file_prediction import OpenedFile, PredictedSlice, sourc
 
 _log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 0.01
 ASK_SECONDS = 2.0
+TAKE_SECONDS = 30.0
 WORKERLESS_SECONDS = 60.0
 
 
@@ -197,9 +198,13 @@ class _Spread:
     def _waited_for(self, future: Any, where: str) -> PredictedSlice | PixelsNeeded:
         """Look around while waiting: for Ctrl+C, and whether any worker is left."""
         while not self._should_stop():
-            with contextlib.suppress(TimeoutError):
-                found: PredictedSlice | PixelsNeeded = future.result(timeout=LOOK_AROUND_SECONDS)
-                return found
+            if future.status != "pending":
+                # The worker that has it may die all the same; so there is a time limit. A short
+                # one, in place of looking at the status, would confuse Dask 2026.8.
+                with contextlib.suppress(TimeoutError):
+                    found: PredictedSlice | PixelsNeeded = future.result(timeout=TAKE_SECONDS)
+                    return found
+            time.sleep(LOOK_SECONDS)
             self._n_tasks()
             if time.monotonic() - self._seen_at > WORKERLESS_SECONDS:
                 raise ClusterError(

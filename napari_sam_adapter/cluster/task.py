@@ -206,7 +206,7 @@ def _image_here(path: Path, digest: str) -> PlacedImage:
 def _model_here(model: SharedModel) -> AdaptedSam:
     with _lock:
         try:
-            return _loaded(model)
+            return _loaded(replace(model, views=1, tile=None))
         except SamAdapterError as error:
             from distributed import get_worker
 
@@ -215,7 +215,7 @@ def _model_here(model: SharedModel) -> AdaptedSam:
 
 @lru_cache(maxsize=1)
 def _loaded(model: SharedModel) -> AdaptedSam:
-    """Load the model once per process."""
+    """Load the model once per process; views and tiles make no other one of it."""
     from napari_sam_adapter.sam.devices import decide_bfloat16
 
     trouble = trouble_with(model)
