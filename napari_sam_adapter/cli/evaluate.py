@@ -18,6 +18,7 @@ from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.errors import EvaluationError
 from napari_sam_adapter.evaluation import Evaluation, ImageScore, evaluate_pairs
+from napari_sam_adapter.file_prediction import load_model
 from napari_sam_adapter.metrics import saliency, surface
 from napari_sam_adapter.metrics.bootstrap import MeanInterval
 from napari_sam_adapter.metrics.protocol import protocol_named
@@ -94,7 +95,7 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
     if wanted and not surface.is_installed():
         raise EvaluationError(f"Surfaces are measured by MONAI, which is not installed: {INSTALL}")
     pairs = pair_by_stem(images, masks)
-    sam = options.load_model(adapter, model, device)
+    sam = load_model(adapter, model, device)
     views = options.views_for(sam, adapter, views)
     scoring = replace(scoring, class_names=sam.settings.class_names, views=views)
     scores = []

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_sam_adapter.adapter.card import read_card
-from napari_sam_adapter.sam.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -40,25 +39,6 @@ Views = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-
-
-def load_model(adapter: Path | None, model: str | None, device: str) -> AdaptedSam:
-    """Load an adapter on its base, or the base model alone, on a device.
-
-    Raises
-    ------
-    SamAdapterError
-        If the adapter, the model or the device cannot be used.
-    """
-    from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
-    from napari_sam_adapter.sam.checkpoint import load_adapter
-    from napari_sam_adapter.sam.devices import choose_device
-
-    chosen = choose_device(device)
-    if adapter is None:
-        settings = ModelSettings.default(model or DEFAULT_MODEL)
-        return build_adapted_sam(settings).to_device(chosen)
-    return load_adapter(adapter, base=model)[0].to_device(chosen)
 
 
 def views_for(sam: AdaptedSam, adapter: Path | None, wanted: int | None) -> int:

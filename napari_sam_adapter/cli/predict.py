@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from napari_sam_adapter.adapter.card import read_card
+from napari_sam_adapter.ahead import ahead
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import errors, output, progress_bar
-from napari_sam_adapter.cli.predicted_stack import PredictedStack, help_for
+from napari_sam_adapter.cli.predicted_stack import PredictedStack
+from napari_sam_adapter.cli.streams import Asked, predictions
 from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.export import export_masks, mask_suffix
-from napari_sam_adapter.data.files import list_images, open_noted
+from napari_sam_adapter.data.files import list_images
 from napari_sam_adapter.data.opening import file_stem
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import write_atomically
@@ -82,6 +85,23 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
             show_default=False,
         ),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Predict on the workers of a Dask cluster, like tcp://10.0.0.1:8786. They read "
+            "the images themselves where they can; see docs/cluster.md.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Predict in this many processes on this machine, which share its cores.",
+            show_default=False,
+        ),
+    ] = None,
     corrected: Annotated[
         Path | None,
         typer.Option(
@@ -99,43 +119,38 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
     Example: [bold]napari-sam-adapter predict frames/ --out masks --adapter polyps.safetensors[/]
     """
     targets = _targets(inputs, out)
-    asked = VolumeHelp(smooth=smooth, tile=tile, three_axes=three_axes)
+    help_ = VolumeHelp(smooth=smooth, tile=tile, three_axes=three_axes)
     if corrected is not None and len(targets) != 1:
         raise ImageError(f"--corrected is for a single volume, and there are {len(targets)}.")
-    if confidence is not None and (asked or corrected is not None):
+    if confidence is not None and (help_ or corrected is not None):
         raise ImageError(
             "--confidence holds for slices that are predicted one by one: leave out --smooth, "
             "--three-axes, --tile and --corrected."
         )
-    sam = options.load_model(adapter, model, device)
-    views = options.views_for(sam, adapter, views)
     card = None if adapter is None else read_card(adapter)
     if confidence is not None and card is None:
         raise ImageError("--confidence needs --adapter: a base model does not know the task.")
+    asked = Asked(adapter, model, device, views, help_, corrected, scheduler, workers)
     skipped, sure = 0, []
-    with progress_bar() as progress:
+    with predictions(asked) as source, progress_bar() as progress:
         task = progress.add_task("Predicting", total=len(targets))
-        for source, target in targets:
-            image = open_noted(source)
-            stack = PredictedStack(
-                sam,
-                image,
-                views,
-                instances,
-                help_for(image, asked, sam.settings.class_names, corrected),
-                lambda share: progress.advance(task, share),
-            )
-            export_masks(target, stack.masks, image.geometry, sam.settings.class_names)
-            if instances and sam.settings.n_classes > 1:
-                table = out / f"{file_stem(source)}.csv"
-                _write_table(table, ("slice", "object", "class", "pixels"), stack.objects)
-            found = stack.expected_dice
-            skipped += stack.n_skipped
-            if card is not None:
-                calibration = calibration_of(card.training, views)
-                sure += [
-                    (calibration(r), source.name, z) for z, r in enumerate(found) if r is not None
-                ]
+        sources = [path for path, _ in targets]
+        stream_of = partial(source.of_files, sources, lambda share: progress.advance(task, share))
+        with ahead(stream_of) as stream:
+            for path, target in targets:
+                stack = PredictedStack(stream, source.class_names, instances)
+                export_masks(target, stack.masks, stack.geometry, source.class_names)
+                if instances and len(source.class_names) > 1:
+                    table = out / f"{file_stem(path)}.csv"
+                    _write_table(table, ("slice", "object", "class", "pixels"), stack.objects)
+                skipped += stack.n_skipped
+                if card is not None:
+                    calibration = calibration_of(card.training, source.views)
+                    sure += [
+                        (calibration(r), path.name, z)
+                        for z, r in enumerate(stack.expected_dice)
+                        if r is not None
+                    ]
     output.print(f"Wrote {len(targets)} mask file{'s'[: len(targets) != 1]} to {out}.")
     if confidence is not None:
         _write_confidences(confidence, sorted(sure))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import pyqtgraph
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_sam_adapter.project.effort import Effort
-from napari_sam_adapter.widgets.training_curve import AXIS_COLOUR
+from napari_sam_adapter.widgets.training_curve import AXIS_COLOUR, empty_plot
 
 BAR_COLOUR = "#009e73"
 HEIGHT = 90
@@ -16,29 +16,21 @@ Rounds = Sequence[tuple[int, Effort]]
 
 
 class EffortPlot(QWidget):
-    """A bar per round and a sentence; hidden until there is something to show."""
+    """A bar per round and a sentence; hidden until there is something to show.
+
+    The plot is made for the second round, as one bar compares with nothing.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rounds: Rounds = ()
         self.summary = QLabel()
         self.summary.setWordWrap(True)
-        self._plot = pyqtgraph.PlotWidget(background=None)
-        self._plot.setFixedHeight(HEIGHT)
-        self._plot.setMenuEnabled(False)
-        self._plot.setMouseEnabled(False, False)
-        self._plot.hideButtons()
-        for name in ("left", "bottom"):
-            axis = self._plot.getAxis(name)
-            axis.setPen(AXIS_COLOUR)
-            axis.setTextPen(AXIS_COLOUR)
-        self._plot.setLabel("left", "s / slice", color=AXIS_COLOUR)
-        self._bars = pyqtgraph.BarGraphItem(x=[], height=[], width=0.7, brush=BAR_COLOUR, pen=None)
-        self._plot.addItem(self._bars)
+        self._plot: Any = None
+        self._bars: Any = None
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.summary)
-        layout.addWidget(self._plot)
         self.show_rounds(())
 
     def show_rounds(self, rounds: Rounds) -> None:
@@ -51,16 +43,32 @@ class EffortPlot(QWidget):
         """
         self.rounds = tuple(rounds)
         self.setVisible(bool(rounds))
-        self._plot.setVisible(len(rounds) > 1)  # a single bar compares with nothing
+        if self._plot is not None:
+            self._plot.setVisible(len(rounds) > 1)
         if not rounds:
             return
+        self.summary.setText(_sentence(rounds))
+        self.summary.setToolTip("\n".join(_line(n, one) for n, one in enumerate(rounds, 1)))
+        if len(rounds) > 1:
+            self._show_bars(rounds)
+
+    def _show_bars(self, rounds: Rounds) -> None:
+        if self._plot is None:
+            self._make_plot()
         numbers = list(range(1, len(rounds) + 1))
         seconds = [effort.seconds / count for count, effort in rounds]
         self._bars.setOpts(x=numbers, height=seconds)
         self._plot.getAxis("bottom").setTicks([[(n, f"round {n}") for n in numbers]])
         self._plot.setYRange(0, max(*seconds, 1.0), padding=0.05)
-        self.summary.setText(_sentence(rounds))
-        self.summary.setToolTip("\n".join(_line(n, one) for n, one in enumerate(rounds, 1)))
+
+    def _make_plot(self) -> None:
+        from pyqtgraph import BarGraphItem
+
+        self._plot = empty_plot(HEIGHT)
+        self._plot.setLabel("left", "s / slice", color=AXIS_COLOUR)
+        self._bars = BarGraphItem(x=[], height=[], width=0.7, brush=BAR_COLOUR, pen=None)
+        self._plot.addItem(self._bars)
+        self.layout().addWidget(self._plot)
 
 
 def _sentence(rounds: Rounds) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pyqtgraph
+from typing import Any
+
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 LOSS_COLOUR = "#56b4e9"
@@ -15,42 +16,16 @@ HIGHEST_SHOWN = 2.0
 
 
 class TrainingCurve(QWidget):
-    """A small plot; loss and Dice share one axis, both are easiest to read from 0 to 1."""
+    """A small plot; loss and Dice share one axis, both are easiest to read from 0 to 1.
+
+    The plot is made for the first run: its library is half of what opening the dock would cost.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        # Neither black nor white: transparent, so that it fits the light and the dark theme.
-        self._plot = pyqtgraph.PlotWidget(background=None)
-        self._plot.setStyleSheet("background: transparent; border: none;")
-        self._plot.setFixedHeight(HEIGHT)
-        self._plot.setMenuEnabled(False)
-        self._plot.setMouseEnabled(False, False)
-        self._plot.hideButtons()
-        for name in ("left", "bottom"):
-            axis = self._plot.getAxis(name)
-            axis.setPen(AXIS_COLOUR)
-            axis.setTextPen(AXIS_COLOUR)
-        self._plot.getAxis("bottom").enableAutoSIPrefix(False)
-        self._plot.setLabel("bottom", "step", color=AXIS_COLOUR)
-        self._plot.setYRange(0.0, HIGHEST_SHOWN, padding=0.0)
-        self._plot.setLimits(xMin=0)
-        # Above the plot, where it hides nothing.
-        self._plot.setTitle(
-            f'<span style="color: {LOSS_COLOUR}">loss</span> &nbsp; '
-            f'<span style="color: {DICE_COLOUR}">● held-out Dice</span>',
-            size="9pt",
-        )
-        self._loss = self._plot.plot(pen=pyqtgraph.mkPen(LOSS_COLOUR, width=2))
-        self._dice = self._plot.plot(
-            pen=pyqtgraph.mkPen(DICE_COLOUR, width=1),
-            symbol="o",
-            symbolSize=6,
-            symbolBrush=DICE_COLOUR,
-            symbolPen=None,
-        )
+        self._lines: tuple[Any, Any] | None = None
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._plot)
         self.losses: list[tuple[int, float]] = []
         self.dices: list[tuple[int, float]] = []
 
@@ -58,8 +33,8 @@ class TrainingCurve(QWidget):
         """Forget the last run."""
         self.losses.clear()
         self.dices.clear()
-        self._loss.setData([], [])
-        self._dice.setData([], [])
+        for line in self._drawn():
+            line.setData([], [])
 
     def add_loss(self, step: int, loss: float) -> None:
         """Add a step's loss, smoothed: single slices differ much from each other."""
@@ -69,9 +44,53 @@ class TrainingCurve(QWidget):
             weight = min(SMOOTHING, 1.0 - 1.0 / (len(self.losses) + 1))
             smoothed = weight * self.losses[-1][1] + (1.0 - weight) * loss
         self.losses.append((step, smoothed))
-        self._loss.setData(*zip(*self.losses, strict=True))
+        self._drawn()[0].setData(*zip(*self.losses, strict=True))
 
     def add_dice(self, step: int, dice: float) -> None:
         """Add a score of the held-out slices."""
         self.dices.append((step, dice))
-        self._dice.setData(*zip(*self.dices, strict=True))
+        self._drawn()[1].setData(*zip(*self.dices, strict=True))
+
+    def _drawn(self) -> tuple[Any, Any]:
+        """Return the lines of loss and Dice, in the plot that they are made with."""
+        if self._lines is None:
+            plot = empty_plot(HEIGHT)
+            self._lines = _lines_in(plot)
+            self.layout().addWidget(plot)
+        return self._lines
+
+
+def empty_plot(height: int) -> Any:
+    """Return a plot without menu and mouse, in colours that fit the light and the dark theme."""
+    import pyqtgraph
+
+    plot = pyqtgraph.PlotWidget(background=None)
+    plot.setFixedHeight(height)
+    plot.setMenuEnabled(False)
+    plot.setMouseEnabled(False, False)
+    plot.hideButtons()
+    for name in ("left", "bottom"):
+        axis = plot.getAxis(name)
+        axis.setPen(AXIS_COLOUR)
+        axis.setTextPen(AXIS_COLOUR)
+    return plot
+
+
+def _lines_in(plot: Any) -> tuple[Any, Any]:
+    from pyqtgraph import mkPen
+
+    # Neither black nor white: transparent, so that it fits the light and the dark theme.
+    plot.setStyleSheet("background: transparent; border: none;")
+    plot.getAxis("bottom").enableAutoSIPrefix(False)
+    plot.setLabel("bottom", "step", color=AXIS_COLOUR)
+    plot.setYRange(0.0, HIGHEST_SHOWN, padding=0.0)
+    plot.setLimits(xMin=0)
+    # Above the plot, where it hides nothing.
+    plot.setTitle(
+        f'<span style="color: {LOSS_COLOUR}">loss</span> &nbsp; '
+        f'<span style="color: {DICE_COLOUR}">● held-out Dice</span>',
+        size="9pt",
+    )
+    dots = {"symbol": "o", "symbolSize": 6, "symbolBrush": DICE_COLOUR, "symbolPen": None}
+    loss = plot.plot(pen=mkPen(LOSS_COLOUR, width=2))
+    return loss, plot.plot(pen=mkPen(DICE_COLOUR, width=1), **dots)

@@ -122,3 +122,19 @@ def test_an_error_keeps_every_name_as_it_is(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["predict", str(tmp_path / name), "--out", str(tmp_path)])
     assert name in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_read_is_named_and_leaves_no_mask(where, capsys):
+    pages = np.random.default_rng(0).integers(0, 255, (5, 40, 40), dtype=np.uint8)
+    tifffile.imwrite(where / "scan.tif", pages, compression="zlib")
+    with tifffile.TiffFile(where / "scan.tif") as file:
+        start = file.pages[3].dataoffsets[0]
+    with (where / "scan.tif").open("r+b") as stream:
+        stream.seek(start)
+        stream.write(bytes(16))
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "scan.tif", "--out", "out"])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "scan.tif, slice 3, could not be read" in line
+    assert list((where / "out").iterdir()) == []

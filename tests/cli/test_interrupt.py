@@ -1,4 +1,4 @@
-"""Ctrl+C while training keeps what was learnt."""
+"""Ctrl+C while training keeps what was learnt, and while predicting leaves no half file."""
 
 import os
 import re
@@ -9,11 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.sam.checkpoint import load_adapter
+
+# Made to believe in a terminal, rich shows the progress bar.
+TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "200"}
 
 
 def wait_for(process: subprocess.Popen, pattern: bytes, seconds: float) -> bytes:
@@ -42,12 +47,10 @@ def test_ctrl_c_while_training_keeps_a_loadable_adapter(tmp_path: Path):
     out = tmp_path / "adapter.safetensors"
     command = [sys.executable, "-m", "napari_sam_adapter", "train", "--gear", "quick"]
     command += ["--images", "images", "--masks", "masks", "--out", str(out), "--minutes", "10"]
-    # Made to believe in a terminal, rich shows the progress bar with the loss of each step.
-    terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "200"}
     process = subprocess.Popen(
         command,
         cwd=tmp_path,
-        env={**os.environ, **terminal},
+        env={**os.environ, **TERMINAL},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -64,3 +67,32 @@ def test_ctrl_c_while_training_keeps_a_loadable_adapter(tmp_path: Path):
     assert card.training["ended"] == "stopped"
     assert card.training["steps"] >= 1
     assert [path.name for path in tmp_path.glob("*adapter*")] == [out.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process alone")
+def test_ctrl_c_while_predicting_ends_soon_and_leaves_no_half_file(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 255, (20, 64, 64), dtype=np.uint8)
+    for name in ("first", "second"):
+        slices = noise if name == "first" else np.tile(noise, (50, 1, 1))
+        tifffile.imwrite(tmp_path / f"{name}.tif", slices)
+    command = [sys.executable, "-m", "napari_sam_adapter", "predict", "first.tif", "second.tif"]
+    process = subprocess.Popen(
+        [*command, "--out", "out"],
+        cwd=tmp_path,
+        env={**os.environ, **TERMINAL},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        wait_for(process, rb"Predicting", seconds=90)
+        end = time.monotonic() + 90
+        while not list(tmp_path.glob("out/.second.tif.*")) and time.monotonic() < end:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode not in (0, -signal.SIGKILL)
+    assert b"Traceback" not in errors
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["first.tif"]
+    assert tifffile.imread(tmp_path / "out" / "first.tif").shape == noise.shape

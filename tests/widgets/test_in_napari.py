@@ -1,5 +1,7 @@
 """The plugin as napari sees it: manifest, menus, palette, samples."""
 
+import sys
+
 import numpy as np
 import pytest
 from npe2 import PluginManager, PluginManifest
@@ -20,6 +22,12 @@ def viewer(make_napari_viewer):
     if NAME not in manager:
         manager.register(PluginManifest.from_distribution(NAME))
     return make_napari_viewer()
+
+
+def test_the_dock_opens_without_what_is_needed_only_later(open_person, polyps, monkeypatch):
+    for name in ("pyqtgraph", "requests", "accelerate", "distributed", "nibabel"):
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails
+    assert open_person(polyps.frames, rgb=True).dock.is_open
 
 
 def close_dock(dock, qtbot):

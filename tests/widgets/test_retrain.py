@@ -241,8 +241,10 @@ def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkey
     assert versions[3].card.parent_id == versions[2].card.adapter_id
 
 
-def test_a_gear_that_gains_nothing_is_the_last(corrected, monkeypatch):
+def test_a_gear_that_gains_nothing_is_the_last(corrected, polyps, monkeypatch):
     monkeypatch.setattr(retraining, "LEAST_GAIN", 2.0)
+    for position in (4, 5):  # so that one is held out, to score the gears on
+        corrected.correct(position, polyps.masks[position])
     corrected.retrain(gear="auto", minutes=0.2)
     wait_for_versions(corrected, 1)
     corrected.settle()
