@@ -193,6 +193,7 @@ def _seed(fold: Fold) -> int:
 
 METHODS: dict[str, Callable[[Task, Fold, Path], Scores]] = {
     "full": adapter("full"),
+    "late": adapter("late"),
     "quick": adapter("quick"),
     "unet": unet,
     "box": base_box,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -185,40 +186,49 @@ class LateFeed(Feed):
     """Encode the late part from what was computed once of the frozen one (the late gear).
 
     Each slice has several random views, of which a new one is rendered at every second visit until
-    all are there.
+    all are there. Slices for which there is no room are seen in a new view each time.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._cache: dict[tuple[int, int], tuple[Prefix, Tensor, InputGeometry]] = {}
-        self._n_views = 1 if self.augmentation == "none" else LATE_VIEWS
 
     def at(self, position: int) -> Fed:
         """Return what comes at a position."""
         index, visit, rng = self._turn(position)
-        seen = min(visit // 2 + 1, self._n_views)
-        is_new = visit % 2 == 0 and visit // 2 < self._n_views
-        prefix, target, geometry = self._encoded(
-            index, seen - 1 if is_new else int(rng.integers(seen))
-        )
+        n_views = self._n_views
+        if not n_views:
+            prefix, target, geometry = self._encode(index, draw_view(rng, self.augmentation))
+        else:
+            seen = min(visit // 2 + 1, n_views)
+            is_new = visit % 2 == 0 and visit // 2 < n_views
+            number = seen - 1 if is_new else int(rng.integers(seen))
+            prefix, target, geometry = self._known(index, number)
         with autocast(self.model.device):
             embedding = encode_after(self.model, prefix)
         return Fed(embedding, target, geometry, self.samples[index].name, rng)
 
-    def _encoded(self, index: int, number: int) -> tuple[Prefix, Tensor, InputGeometry]:
+    def _known(self, index: int, number: int) -> tuple[Prefix, Tensor, InputGeometry]:
         key = (index, number)
-        if key not in self._cache:
-            drawn = draw_view(
-                np.random.default_rng([self.seed, 3, index, number]), self.augmentation
-            )
-            image, target, geometry = self._render(index, drawn if number else View())
-            with autocast(self.model.device):
-                prefix = encode_before(self.model, image)
-            if not self._cache:  # all are of one size
-                per_slice = CACHE_BYTES // (prefix.n_bytes * len(self.samples))
-                self._n_views = max(1, min(self._n_views, per_slice))
-            self._cache[key] = prefix, target, geometry
+        if key in self._cache:
+            return self._cache[key]
+        drawn = np.random.default_rng([self.seed, 3, index, number])
+        view = draw_view(drawn, self.augmentation) if number else View()
+        self._cache[key] = self._encode(index, view)
         return self._cache[key]
+
+    @cached_property
+    def _n_views(self) -> int:
+        """How many views of each slice there is room for; all take as much as one of the first."""
+        prefix, target, _ = self._encode(0, View())
+        size = prefix.n_bytes + target.numel() * target.element_size()
+        wanted = 1 if self.augmentation == "none" else LATE_VIEWS
+        return min(wanted, CACHE_BYTES // (size * len(self.samples)))
+
+    def _encode(self, index: int, view: View) -> tuple[Prefix, Tensor, InputGeometry]:
+        image, target, geometry = self._render(index, view)
+        with autocast(self.model.device):
+            return encode_before(self.model, image), target, geometry
 
 
 def feed_for(model: AdaptedSam, samples: Sequence[TrainingSample], config: TrainingConfig) -> Feed:

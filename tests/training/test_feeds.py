@@ -12,7 +12,7 @@ from napari_sam_adapter.sam.input_format import InputFormat
 from napari_sam_adapter.sam.preprocess import encoder_input
 from napari_sam_adapter.training import feeds
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view
-from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed, PreparedSample
+from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed, LateFeed, PreparedSample
 from napari_sam_adapter.training.samples import TrainingSample
 
 
@@ -73,7 +73,7 @@ def test_slices_beyond_the_memory_set_aside_are_prepared_when_they_come(
     assert not short._prepared
 
 
-@pytest.mark.parametrize("feed", [ImageFeed, EmbeddingFeed])
+@pytest.mark.parametrize("feed", [ImageFeed, LateFeed, EmbeddingFeed])
 def test_every_slice_comes_once_before_any_comes_again(small_sam, feed):
     # A view may turn and crop a slice, but keeps its aspect ratio: that tells which one it is.
     shapes = [(64, 64), (64, 48), (64, 32), (64, 16)]
@@ -115,6 +115,33 @@ def test_the_quick_feed_turns_slices_only_where_they_may_be(
         torch.testing.assert_close(seen[0], seen[1].flip(-1))
 
 
+@pytest.mark.parametrize("room", [None, 0])
+def test_the_late_feed_depends_on_the_position_alone(small_sam, samples, monkeypatch, room):
+    if room is not None:
+        monkeypatch.setattr(feeds, "CACHE_BYTES", room)
+    with torch.no_grad():
+        feed = LateFeed(small_sam, samples[:3], 0)
+        expected = [feed.at(i).embedding for i in range(24)]
+        again = LateFeed(small_sam, samples[:3], 0)
+        for position in (23, 4, 0, 11):
+            assert torch.equal(again.at(position).embedding, expected[position])
+    assert bool(feed._cache) == (room is None)
+
+
+def test_the_late_feed_encodes_no_view_twice(small_sam, samples, monkeypatch):
+    encode, count = feeds.encode_before, itertools.count()
+
+    def counted(*given):
+        next(count)
+        return encode(*given)
+
+    monkeypatch.setattr(feeds, "encode_before", counted)
+    feed = LateFeed(small_sam, samples[:2], 0)
+    for position in range(80):
+        feed.at(position)
+    assert 2 * feeds.LATE_VIEWS < next(count) <= 2 * feeds.LATE_VIEWS + 1  # one to see its size
+
+
 def test_the_full_feed_shows_another_view_of_a_slice_each_time(small_sam, samples):
     feed = ImageFeed(small_sam, samples[:1], 0)
     with torch.no_grad():
@@ -122,15 +149,16 @@ def test_the_full_feed_shows_another_view_of_a_slice_each_time(small_sam, sample
     assert not any(torch.equal(one, other) for one, other in itertools.combinations(seen, 2))
 
 
-def test_the_quick_feed_carries_no_gradient_and_the_full_one_does(small_sam, samples):
+def test_the_quick_feed_carries_no_gradient_and_the_others_do(small_sam, samples):
     small_sam.requires_grad_(True)
     features = [
-        feed(small_sam, samples[:1], 0).at(0).embedding for feed in (EmbeddingFeed, ImageFeed)
+        feed(small_sam, samples[:1], 0).at(0).embedding
+        for feed in (EmbeddingFeed, LateFeed, ImageFeed)
     ]
-    assert [x.requires_grad for x in features] == [False, True]
+    assert [x.requires_grad for x in features] == [False, True, True]
 
 
-@pytest.mark.parametrize("feed", [ImageFeed, EmbeddingFeed])
+@pytest.mark.parametrize("feed", [ImageFeed, LateFeed, EmbeddingFeed])
 def test_the_encoder_runs_in_half_precision_where_that_is_faster(
     small_sam, samples, feed, monkeypatch
 ):
@@ -141,10 +169,10 @@ def test_the_encoder_runs_in_half_precision_where_that_is_faster(
     hook = layer.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
     feed(small_sam, samples[:1], 0).at(0)
     hook.remove()
-    assert seen == [torch.bfloat16]
+    assert set(seen) == {torch.bfloat16}
 
 
-@pytest.mark.parametrize("feed", [ImageFeed, EmbeddingFeed])
+@pytest.mark.parametrize("feed", [ImageFeed, LateFeed, EmbeddingFeed])
 def test_what_comes_depends_on_the_position_alone(small_sam, samples, feed):
     """Whoever begins in the middle, after a crash or as one of several processes, sees the same."""
     with torch.no_grad():
