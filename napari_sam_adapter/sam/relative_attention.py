@@ -16,8 +16,9 @@ from torch.utils.checkpoint import checkpoint
 
 from napari_sam_adapter.sam.window_attention import WindowGroup, reordered, window_order
 
-# Scores that are held at once. Four times as much is no faster, and memory is the user's.
-PIECE_BYTES = 16 * 1024 * 1024
+# Scores that are held at once. On a CPU four times as much is no faster, and memory is the user's;
+# a GPU wants large pieces of work.
+PIECE_BYTES = {"cpu": 16 * 1024**2, "other": 512 * 1024**2}
 
 
 def attend(module: Attention, x: Tensor, window: int) -> Tensor:
@@ -74,9 +75,10 @@ def _attend_group(
         k, v = _padded(k, bias_k, side), _padded(v, bias_v, side)
     k, v = k.flatten(2, 3), v.flatten(2, 3)
     needs_grad = torch.is_grad_enabled() and qkv.requires_grad
+    limit = PIECE_BYTES["cpu" if q.device.type == "cpu" else "other"]
     per_row = q.element_size() * module.num_heads * columns * k.shape[2]
-    rows_at_once = max(1, min(rows, PIECE_BYTES // per_row))
-    windows_at_once = max(1, PIECE_BYTES // (per_row * rows))
+    rows_at_once = max(1, min(rows, limit // per_row))
+    windows_at_once = max(1, limit // (per_row * rows))
     pieces = []
     for first in range(0, len(q), windows_at_once):
         chosen = slice(first, first + windows_at_once)

@@ -14,7 +14,8 @@ def keep_freed_memory() -> bool:
 
     glibc maps large buffers anew each time and gives them back when freed, so the kernel clears
     their pages again at every step of a training: a step of the full gear took a seventh less
-    without that (docs/results.md). The process keeps the memory it needed most, until it ends.
+    without that (docs/results.md), a forward pass of an encoder a tenth. The process keeps the
+    memory it needed most, until it ends.
 
     Returns
     -------
