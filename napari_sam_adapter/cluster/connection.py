@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import pydoc
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -92,18 +94,33 @@ def _knock(scheduler: str) -> None:
 @contextmanager
 def _local(distributed: Any, n_workers: int) -> Iterator[str]:
     levels = [(handler, handler.level) for handler in logging.getLogger().handlers]
-    # Its page is served to this machine only, at a port of the system's choice.
-    with distributed.LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address="127.0.0.1:0",
-        memory_limit=0,
-        silence_logs=logging.CRITICAL,
-    ) as cluster:
+    with _deaf_to_ctrl_c():
+        # Its page is served to this machine only, at a port of the system's choice.
+        started = distributed.LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+    with started as cluster:
         for handler, level in levels:  # it silences everybody's logs
             handler.setLevel(level)
         yield cluster.scheduler_address
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Start processes that leave Ctrl+C in the terminal to this one, which then ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def check_workers(client: Any, model: SharedModel) -> None:

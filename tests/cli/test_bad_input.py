@@ -58,7 +58,7 @@ EVALUATE = "evaluate --images images --masks masks"
         (f"{EVALUATE} --spacing 1,0", "must be a positive number, got 1,0"),
         (f"{EVALUATE} --surface-tolerance -1", "must be a distance of 0 or more, got -1"),
         (f"{EVALUATE} --surface --protocol paper", "distances mean nothing"),
-        (f"{TRAIN} --gear turbo", "gear must be one of quick, full, got 'turbo'"),
+        (f"{TRAIN} --gear turbo", "gear must be one of quick, late, full, got 'turbo'"),
         (f"{TRAIN} --model sam3", "no base model named 'sam3'"),
         (f"{TRAIN} --init broken.safetensors", "broken.safetensors is not a readable"),
         (f"{TRAIN} --input-size 100", "192, 224, 256, not 100"),

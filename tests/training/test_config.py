@@ -15,7 +15,7 @@ def test_a_configuration_survives_json():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"gear": "turbo"}, "gear must be one of quick, full, got 'turbo'"),
+        ({"gear": "turbo"}, "gear must be one of quick, late, full, got 'turbo'"),
         ({"max_seconds": 0.0}, "must be positive"),
         ({"max_seconds": -1.0}, "must be positive"),
         ({"max_seconds": float("nan")}, "must be positive"),
