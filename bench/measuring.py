@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+NO_BF16 = "not measured: this processor is no faster in bf16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,15 @@ class Row:
         }
 
 
-class NotEqualError(Exception):
+class CannotRunError(Exception):
+    """Something cannot be measured on this machine; the text says why."""
+
+
+class FailedError(Exception):
+    """What was to be measured went wrong, and the run with it."""
+
+
+class NotEqualError(FailedError):
     """A variant computes something else, so its speed means nothing."""
 
 
@@ -95,9 +107,9 @@ def interleaved(variants: Mapping[str, Callable[[], Any]], rounds: int = 5) -> d
     best = {name: (float("inf"), float("inf")) for name in variants}
     for number in range(rounds + 1):
         for name, run in variants.items():
-            cpu, wall = _cpu_seconds(), time.perf_counter()
+            cpu, wall = cpu_seconds(), time.perf_counter()
             run()
-            took = _cpu_seconds() - cpu, time.perf_counter() - wall
+            took = cpu_seconds() - cpu, time.perf_counter() - wall
             if number:
                 best[name] = min(best[name][0], took[0]), min(best[name][1], took[1])
     for name, (cpu, wall) in best.items():
@@ -105,21 +117,57 @@ def interleaved(variants: Mapping[str, Callable[[], Any]], rounds: int = 5) -> d
     return {name: Timing(*least) for name, least in best.items()}
 
 
-def in_fresh_process(module: str, *arguments: str, timeout: float = 900) -> str:
-    """Run ``python -m module arguments`` and return what it printed last."""
+def in_fresh_process(
+    module: str, *arguments: str, timeout: float = 900, window: bool = False
+) -> str:
+    """Run ``python -m module arguments`` and return what it printed last.
+
+    Parameters
+    ----------
+    module : str
+    arguments : str
+    timeout : float
+        Seconds.
+    window : bool
+        Whether it opens one: without a display, it gets a virtual one.
+
+    Raises
+    ------
+    CannotRunError
+        If there is no display to be had.
+    FailedError
+        With the end of what it said, if it failed or took too long.
+    """
     root = Path(__file__).parents[1]
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
-    ended = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    if ended.returncode:
-        raise RuntimeError(f"{module} {' '.join(arguments)} failed:\n{ended.stderr[-2000:]}")
-    return ended.stdout.strip().splitlines()[-1]
+    command = [*(_display() if window else ()), sys.executable, "-m", module, *arguments]
+    with tempfile.TemporaryDirectory() as home:
+        try:
+            ended = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                cwd=root,
+                env={**os.environ, "PYTHONPATH": path, "NAPARI_SAM_ADAPTER_HOME": home},
+            )
+        except subprocess.TimeoutExpired:
+            raise FailedError(f"{module} took longer than {timeout:.0f} s") from None
+    if ended.returncode or not ended.stdout.strip():
+        said = f"{ended.stdout}\n{ended.stderr}"[-2000:]
+        raise FailedError(f"{module} {' '.join(arguments)} failed:\n{said}")
+    *before, last = ended.stdout.strip().splitlines()
+    for line in before:
+        say(line)
+    return last
+
+
+def _display() -> Sequence[str]:
+    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY"):
+        return ()
+    if shutil.which("xvfb-run") is None:
+        raise CannotRunError("there is no display, and no xvfb-run to make one")
+    return ("xvfb-run", "-a", "-s", "-screen 0 1600x1000x24")
 
 
 def peak_memory() -> float:
@@ -137,6 +185,7 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
+    """Return the computing time of this process so far, of all threads."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime

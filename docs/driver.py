@@ -14,7 +14,7 @@ import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication, QScrollArea
 
-from napari_sam_adapter.demo import synthetic_demo_data
+from napari_sam_adapter.demo import DemoData, synthetic_demo_data
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets.dock import STARTING, SamAdapterDock
@@ -24,21 +24,22 @@ TIMEOUT_S = 900
 
 
 class Driver:
-    """A viewer with synthetic frames, their truth, and the dock, in a folder of its own."""
+    """A viewer with frames (synthetic ones), their truth, and the dock, in a folder of its own."""
 
     def __init__(
         self,
         n_frames: int = 24,
         size: tuple[int, int] = (1400, 880),
         folder: tempfile.TemporaryDirectory[str] | None = None,
+        data: DemoData | None = None,
     ) -> None:
         self._folder = folder or tempfile.TemporaryDirectory()
-        self._n_frames, self._size = n_frames, size
+        self._n_frames, self._size, self._data = n_frames, size, data
         self.project = Path(self._folder.name) / "polyps"
         self.viewer = napari.Viewer()
         self.application = QApplication.instance()
         self.viewer.window._qt_window.resize(*size)
-        data = synthetic_demo_data(n_frames)
+        data = data or synthetic_demo_data(n_frames)
         add_demo_layers(self.viewer, data)
         self.truth = np.stack(list(data.masks)).astype(np.uint8)
         self.dock = SamAdapterDock(self.viewer, Session(Project(self.project)))
@@ -113,7 +114,7 @@ class Driver:
         self.dock.shutdown()
         self.finish_training()
         self.viewer.close()
-        driver = Driver(self._n_frames, self._size, self._folder)
+        driver = Driver(self._n_frames, self._size, self._folder, self._data)
         driver.wait(lambda: not driver.dock.controller.recording.is_busy)
         return driver
 
