@@ -20,16 +20,16 @@ def main() -> None:
     output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     requests: queue.Queue[Message] = queue.Queue()
-    stop = threading.Event()
+    stop, give_way = threading.Event(), threading.Event()
     reader = threading.Thread(
-        target=_read_requests, args=(sys.stdin.buffer, requests, stop), daemon=True
+        target=_read_requests, args=(sys.stdin.buffer, requests, stop, give_way), daemon=True
     )
     reader.start()
     from napari_sam_adapter.engine.worker import Worker
     from napari_sam_adapter.training.allocator import keep_freed_memory
 
     keep_freed_memory()
-    worker = Worker(lambda message: write_message(output, message), stop)
+    worker = Worker(lambda message: write_message(output, message), stop, give_way)
     while True:
         message = requests.get()
         try:
@@ -58,13 +58,20 @@ def _error(message: str, details: str = "") -> Message:
 
 
 def _read_requests(
-    stream: IO[bytes], requests: queue.Queue[Message], stop: threading.Event
+    stream: IO[bytes],
+    requests: queue.Queue[Message],
+    stop: threading.Event,
+    give_way: threading.Event,
 ) -> None:
-    """Read ahead, so that ``stop`` is heard while training runs."""
+    """Read ahead, so that ``stop`` is heard while training runs, ``give_way`` while encoding."""
     while (message := read_message(stream)) is not None:
         if message.kind == "stop":
             stop.set()
+        elif message.kind == "give_way":
+            give_way.set()
         else:
+            if message.kind == "encode":
+                give_way.clear()  # what was said before was meant for an earlier slice
             requests.put(message)
     # The window is gone or wants us gone: nothing we still compute has a reader.
     os._exit(0)

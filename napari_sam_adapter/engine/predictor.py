@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class SlicePredicted:
     seconds : float
     prompts : Prompts
         What it was predicted from besides the image.
+    cached : bool
+        Whether the process had encoded the slice before.
     """
 
     index: SliceIndex
@@ -64,6 +67,7 @@ class SlicePredicted:
     confidence: float | None
     seconds: float
     prompts: Prompts = NO_PROMPTS
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,10 @@ class Predictor:
         self._process: EngineProcess | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        # How many wait for the lock or an answer, and the process that encodes ahead just now.
+        self._n_asking = 0
+        self._count_lock = threading.Lock()
+        self._encoding: EngineProcess | None = None
 
     def start(self) -> dict[str, str]:
         """Start the process ahead of the first prediction.
@@ -90,7 +98,7 @@ class Predictor:
         dict
             ``device`` and ``precision``.
         """
-        with self._lock:
+        with self._asking():
             process = self._running()
             process.send("hello")
             return dict(process.receive().values)
@@ -130,6 +138,37 @@ class Predictor:
         reply = self._ask(image, model, NO_PROMPTS, logits=True)
         return reply.arrays["logits"], str(reply.values["adapter_id"])
 
+    def encode_ahead(self, image: np.ndarray, model: ModelReference) -> bool:
+        """Encode a slice that may be asked for next, so that its prediction takes less time.
+
+        It gives way: it does nothing where something else is asked for, and ends after the view at
+        hand when something is asked for meanwhile.
+
+        Returns
+        -------
+        bool
+            Whether the slice is encoded now.
+
+        Raises
+        ------
+        EngineError
+            If it cannot be encoded.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._is_wanted():
+                return False
+            process = self._running()
+            process.send("encode", _values_of(model), {"image": image})
+            self._encoding = process
+            if self._is_wanted():  # since the look above; later ones see that it is encoding
+                process.send("give_way")
+            return bool(process.receive().values["done"])
+        finally:
+            self._encoding = None
+            self._lock.release()
+
     def close(self) -> None:
         """End the process; safe from any thread, also while a prediction waits."""
         self._closed.set()
@@ -140,14 +179,7 @@ class Predictor:
     def _ask(
         self, image: np.ndarray, model: ModelReference, prompts: Prompts, *, logits: bool = False
     ) -> Message:
-        values: dict[str, Any] = {
-            "base": model.base,
-            "adapter": None if model.adapter is None else str(model.adapter),
-            "input_size": model.input_size,
-            "device": model.device,
-            "views": model.views,
-            "logits": logits,
-        }
+        values = _values_of(model) | {"logits": logits}
         arrays = {"image": image}
         if prompts:
             values["class_index"] = prompts.class_index
@@ -156,10 +188,29 @@ class Predictor:
                 "points": prompts.points,
                 "is_object": prompts.is_object,
             }
-        with self._lock:
+        with self._asking():
             process = self._running()
             process.send("predict", values, arrays)
             return process.receive()
+
+    def _is_wanted(self) -> bool:
+        return self._n_asking > 0
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Have the process to oneself; a slice that is encoded ahead is not waited for."""
+        with self._count_lock:
+            self._n_asking += 1
+        try:
+            encoding = self._encoding
+            if encoding is not None:
+                with contextlib.suppress(EngineError):  # it has died, and is restarted below
+                    encoding.send("give_way")
+            with self._lock:
+                yield
+        finally:
+            with self._count_lock:
+                self._n_asking -= 1
 
     def _running(self) -> EngineProcess:
         if self._closed.is_set():
@@ -171,6 +222,16 @@ class Predictor:
             if self._closed.is_set():  # while it was being started
                 self._process.kill()
         return self._process
+
+
+def _values_of(model: ModelReference) -> dict[str, Any]:
+    return {
+        "base": model.base,
+        "adapter": None if model.adapter is None else str(model.adapter),
+        "input_size": model.input_size,
+        "device": model.device,
+        "views": model.views,
+    }
 
 
 def predict_slices(

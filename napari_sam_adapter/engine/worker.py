@@ -23,6 +23,7 @@ from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.devices import choose_device, uses_bfloat16
 from napari_sam_adapter.sam.late import can_be_cut, encoder_key, prefix_key
 from napari_sam_adapter.sam.predict import (
+    BeforeView,
     ImageEmbedding,
     ImagePrefix,
     decode_masks,
@@ -30,6 +31,7 @@ from napari_sam_adapter.sam.predict import (
     encode_image_after,
     encode_image_before,
     for_prompts,
+    go_on,
 )
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.training.config import TrainingConfig
@@ -53,6 +55,10 @@ class _Loaded(NamedTuple):
     prefix: str | None
 
 
+class _GaveWayError(Exception):
+    """Leave a slice that is encoded ahead: the window waits for something else."""
+
+
 class Worker:
     """Handles requests, keeping models and image embeddings between them.
 
@@ -62,11 +68,19 @@ class Worker:
         Sends a message to the window.
     stop : Event
         Set when the window asks a training run to end.
+    give_way : Event, optional
+        Set when the window waits for something else than the slice that is encoded ahead.
     """
 
-    def __init__(self, send: Callable[[Message], None], stop: threading.Event) -> None:
+    def __init__(
+        self,
+        send: Callable[[Message], None],
+        stop: threading.Event,
+        give_way: threading.Event | None = None,
+    ) -> None:
         self._send = send
         self._stop = stop
+        self._give_way = give_way or threading.Event()
         self._models: OrderedDict[tuple[Any, ...], _Loaded] = OrderedDict()
         self._embeddings: OrderedDict[tuple[str, ...], ImageEmbedding] = OrderedDict()
         self._prefixes: OrderedDict[tuple[str, ...], ImagePrefix] = OrderedDict()
@@ -79,7 +93,12 @@ class Worker:
         SamAdapterError
             With a message for the person.
         """
-        handlers = {"hello": self._hello, "predict": self._predict, "train": self._train}
+        handlers = {
+            "hello": self._hello,
+            "predict": self._predict,
+            "encode": self._encode,
+            "train": self._train,
+        }
         if message.kind not in handlers:
             raise EngineError(f"unknown request {message.kind!r}")
         handlers[message.kind](message)
@@ -96,7 +115,7 @@ class Worker:
         model, card = loaded.model, loaded.card
         adapter_id = "" if card is None else card.adapter_id
         prompts = _prompts_from(message)
-        embedding = self._embedding(loaded, image, values["views"], prompts)
+        embedding, cached = self._embedding(loaded, image, values["views"], prompts)
         prediction = decode_masks(model, embedding, prompts)
         # Confidence was measured without prompts; with them it would say something untrue.
         sure = None
@@ -106,11 +125,28 @@ class Worker:
             "adapter_id": adapter_id,
             "confidence": sure,
             "seconds": time.monotonic() - start,
+            "cached": cached,
         }
         wanted = {"labels": prediction.labels}
         if values.get("logits"):
             wanted = {"logits": prediction.logits()}
         self._send(Message("prediction", reply, wanted))
+
+    def _encode(self, message: Message) -> None:
+        """Encode a slice that may be asked for next, unless something is asked for now."""
+        values, image = message.values, message.arrays["image"]
+        try:
+            self._check_way()
+            loaded = self._model(values)
+            self._embedding(loaded, image, values["views"], NO_PROMPTS, self._check_way)
+        except _GaveWayError:
+            self._send(Message("encoded", {"done": False}))
+        else:
+            self._send(Message("encoded", {"done": True}))
+
+    def _check_way(self) -> None:
+        if self._give_way.is_set():
+            raise _GaveWayError
 
     def _train(self, message: Message) -> None:
         job = _job_from(message)
@@ -143,8 +179,14 @@ class Worker:
         return self._models[key]
 
     def _embedding(
-        self, loaded: _Loaded, image: np.ndarray, views: int, prompts: Prompts
-    ) -> ImageEmbedding:
+        self,
+        loaded: _Loaded,
+        image: np.ndarray,
+        views: int,
+        prompts: Prompts,
+        before_view: BeforeView = go_on,
+    ) -> tuple[ImageEmbedding, bool]:
+        """Return the embedding of a slice, and whether it was there already."""
         model = loaded.model
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
         described = f"{image.dtype.str}{image.shape}"
@@ -155,21 +197,27 @@ class Worker:
         # their parent's embeddings, those of the late gear what comes before the late part.
         key = (*common, loaded.encoder)
         known = self._embeddings.get(key)
+        cached = known is not None
         if known is None:
-            known = self._encoded(loaded, common, image, views)
+            known = self._encoded(loaded, common, image, views, before_view)
         self._embeddings[key] = for_prompts(model, image, known, prompts)
         self._embeddings.move_to_end(key)
         self._forget_oldest()
-        return self._embeddings[key]
+        return self._embeddings[key], cached
 
     def _encoded(
-        self, loaded: _Loaded, common: tuple[str, ...], image: np.ndarray, views: int
+        self,
+        loaded: _Loaded,
+        common: tuple[str, ...],
+        image: np.ndarray,
+        views: int,
+        before_view: BeforeView,
     ) -> ImageEmbedding:
         if loaded.prefix is None:
-            return encode_image(loaded.model, image, views)
+            return encode_image(loaded.model, image, views, before_view)
         key = (*common, loaded.prefix)
         if key not in self._prefixes:
-            self._prefixes[key] = encode_image_before(loaded.model, image, views)
+            self._prefixes[key] = encode_image_before(loaded.model, image, views, before_view)
         self._prefixes.move_to_end(key)
         return encode_image_after(loaded.model, self._prefixes[key])
 

@@ -7,6 +7,7 @@ better than the answer to the slice alone (docs/results.md). These are the *view
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -119,7 +120,16 @@ class MaskPrediction:
         return probabilities
 
 
-def encode_image(model: AdaptedSam, image: np.ndarray, views: int = 1) -> ImageEmbedding:
+BeforeView = Callable[[], None]
+
+
+def go_on() -> None:
+    """Go on with the next view, whatever else there is to do."""
+
+
+def encode_image(
+    model: AdaptedSam, image: np.ndarray, views: int = 1, before_view: BeforeView = go_on
+) -> ImageEmbedding:
     """Run the adapted image encoder on one slice.
 
     Parameters
@@ -128,6 +138,8 @@ def encode_image(model: AdaptedSam, image: np.ndarray, views: int = 1) -> ImageE
     image : ndarray, shape (Y, X) or (Y, X, 3)
     views : int
         How many views to encode, 1 to 4; the time grows with them.
+    before_view : callable
+        Called before each view; what it raises ends the work.
 
     Raises
     ------
@@ -138,11 +150,16 @@ def encode_image(model: AdaptedSam, image: np.ndarray, views: int = 1) -> ImageE
     x = x.to(model.device)
     # One after the other: a batch of large inputs takes memory, and on a CPU saves no time.
     with torch.inference_mode(), autocast(model.device):
-        features = [model.encode(mirrored(x, axes, geometry)) for axes in VIEWS[:views]]
+        features = []
+        for axes in VIEWS[:views]:
+            before_view()
+            features.append(model.encode(mirrored(x, axes, geometry)))
     return ImageEmbedding(torch.cat(features).float(), geometry)
 
 
-def encode_image_before(model: AdaptedSam, image: np.ndarray, views: int = 1) -> ImagePrefix:
+def encode_image_before(
+    model: AdaptedSam, image: np.ndarray, views: int = 1, before_view: BeforeView = go_on
+) -> ImagePrefix:
     """Run the frozen part of the encoder on one slice, as `encode_image`.
 
     Raises
@@ -153,7 +170,10 @@ def encode_image_before(model: AdaptedSam, image: np.ndarray, views: int = 1) ->
     x, geometry = encoder_input(image, model.settings.input_format)
     x = x.to(model.device)
     with torch.inference_mode(), autocast(model.device):
-        found = [encode_before(model, mirrored(x, axes, geometry)) for axes in VIEWS[:views]]
+        found = []
+        for axes in VIEWS[:views]:
+            before_view()
+            found.append(encode_before(model, mirrored(x, axes, geometry)))
     return ImagePrefix(tuple(found), geometry)
 
 

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.widgets.ahead_of_slider import AheadOfSlider
 from napari_sam_adapter.widgets.class_choice import ClassChoice
 from napari_sam_adapter.widgets.comparing import Comparing
 from napari_sam_adapter.widgets.fetching import Fetching
@@ -47,6 +48,7 @@ class DockController(QObject):
     comparing : Comparing
     fetching : Fetching
     opening : Opening
+    ahead : AheadOfSlider
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
     engine_ready : Signal(str)
@@ -83,6 +85,9 @@ class DockController(QObject):
         self.next_slice = NextSliceFinder(session, self.layers, self)
         self.fetching = Fetching(self)
         self.opening = Opening(session, self.layers, self)
+        self.ahead = AheadOfSlider(
+            session, self.layers, self.next_slice.suggested, self._leaves_time, self
+        )
         self._engine_job: Job | None = None
         self._base_job: Job | None = None
         self.layers.failed.connect(self._on_failed)
@@ -253,6 +258,7 @@ class DockController(QObject):
 
         It also runs after Qt has destroyed the dock, so it emits nothing.
         """
+        self.ahead.close()
         self.prediction.cancel()
         self.fetching.cancel()
         self.comparing.close()
@@ -265,6 +271,11 @@ class DockController(QObject):
         self.classes.close()
         self.prompts.close()
         self.layers.close()
+
+    def _leaves_time(self) -> bool:
+        """Whether nothing computes that a slice encoded ahead could slow down."""
+        jobs = (self.prediction, self.retraining, self.comparing)
+        return not any(job.is_running for job in jobs) and not self.prediction.predicts_parts
 
     def _try(self, act: Callable[[], object], done: str) -> None:
         """Act, and say that it is done or why not."""

@@ -8,7 +8,9 @@ generator's own ``should_stop``.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -108,6 +110,40 @@ class Job(QObject):
     def _on_finished(self) -> None:
         QThreadPool.globalInstance().reserveThread()
         self.finished.emit()
+
+
+class QuietJob(QObject):
+    """A background job that nobody asked for: closing napari does not ask whether to stop it.
+
+    Parameters
+    ----------
+    act : callable
+        Called in a thread of its own. What it raises goes to the log.
+
+    Attributes
+    ----------
+    finished : Signal(object)
+        What it returned; None if it raised.
+    """
+
+    finished = Signal(object)
+
+    def __init__(self, act: Callable[[], Any], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._act = act
+
+    def start(self) -> None:
+        """Start the thread; it does not keep Python from ending."""
+        threading.Thread(target=self._run, name="quiet job", daemon=True).start()
+
+    def _run(self) -> None:
+        found = None
+        try:
+            found = self._act()
+        except Exception:
+            LOGGER.info("a background job nobody asked for failed", exc_info=True)
+        with contextlib.suppress(RuntimeError):  # Qt has deleted it with its dock
+            self.finished.emit(found)
 
 
 def _guarded(holder: list[Callable[[], Iterable[Any]]]) -> Iterator[Any]:

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import ImageError, SamAdapterError
-from napari_sam_adapter.next_slice import next_slice, slices_learned_from, uncertainty_of, why
+from napari_sam_adapter.next_slice import (
+    NextSlice,
+    next_slice,
+    slices_learned_from,
+    uncertainty_of,
+    why,
+)
 
 if TYPE_CHECKING:
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
+
+# Of each slice to each one taught: more of them would take the window longer than a blink.
+DISTANCES_AT_A_GLANCE = 20_000
 
 
 class NextSliceFinder(QObject):
@@ -43,13 +53,10 @@ class NextSliceFinder(QObject):
         try:
             binding = self._layers.need()
             binding.check_known()
-            unsure = uncertainty_of(binding.tracker, binding.source.indices())
-            taught = binding.tracker.ready()
-            learned = max(len(taught), self.learned_from())
-            found = next_slice(unsure, taught, passed=self._shown, learned_from=learned)
+            found = self._find(binding)
             if found is None and self._shown:
                 self._shown.clear()
-                found = next_slice(unsure, taught, learned_from=learned)
+                found = self._find(binding)
             if found is None:
                 raise ImageError("Every slice is corrected or accepted; there is none left to do.")
         except SamAdapterError as error:
@@ -59,6 +66,23 @@ class NextSliceFinder(QObject):
         binding.show(found.index)
         name = binding.source.describe(found.index)
         self.said.emit(f"{name[0].upper()}{name[1:]}: {why(found)}.", False)
+
+    def suggested(self) -> SliceIndex | None:
+        """Return where `go` would go now; None where it is not known at a glance."""
+        binding = self._layers.binding
+        if binding is None or not binding.is_alive:
+            return None
+        n_distances = binding.source.n_slices * (1 + len(binding.tracker.ready()))
+        if n_distances > DISTANCES_AT_A_GLANCE:
+            return None
+        found = self._find(binding)
+        return None if found is None else found.index
+
+    def _find(self, binding: LayerBinding) -> NextSlice | None:
+        unsure = uncertainty_of(binding.tracker, binding.source.indices())
+        taught = binding.tracker.ready()
+        learned = max(len(taught), self.learned_from())
+        return next_slice(unsure, taught, passed=self._shown, learned_from=learned)
 
     def learned_from(self) -> int:
         """Return how many slices the version in use has learned from, in this image and others."""

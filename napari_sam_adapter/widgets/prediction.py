@@ -99,6 +99,11 @@ class Prediction(QObject):
         """Whether slices are being predicted."""
         return self._job is not None
 
+    @property
+    def predicts_parts(self) -> bool:
+        """Whether slices are predicted in tiles, so that encoding them whole is of no use."""
+        return self._help_choice.tile > 0
+
     def number_objects(self, wanted: bool) -> None:
         """Give each connected object of a predicted slice a label of its own, or not."""
         self._number_objects = wanted

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +71,27 @@ def test_an_error_is_a_sentence_and_the_process_goes_on(predictor, stack):
     with pytest.raises(EngineError, match="no base model named 'nope'"):
         predictor.predict((0,), stack.frames[0], ModelReference("nope"))
     assert predictor.predict((0,), stack.frames[0], BASE).labels.shape == (96, 96)
+
+
+def test_a_slice_encoded_ahead_gives_way_to_a_prediction(predictor, stack):
+    predictor.predict((0,), stack.frames[0], BASE)
+    large = np.tile(stack.frames[1], (3, 3, 1))
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(predictor.encode_ahead, large, replace(BASE, views=4))
+        while predictor._encoding is None and not ahead.done():
+            time.sleep(0.001)
+        found = predictor.predict((2,), stack.frames[2], BASE)
+        assert ahead.result() is False
+    assert not found.cached
+    assert found.labels.shape == (96, 96)
+    assert predictor.encode_ahead(stack.frames[3], BASE)
+    assert predictor.predict((3,), stack.frames[3], BASE).cached
+
+
+def test_nothing_is_encoded_ahead_while_a_prediction_is_waited_for(predictor, stack):
+    predictor.start()
+    with predictor._lock:
+        assert predictor.encode_ahead(stack.frames[3], BASE) is False
 
 
 def test_a_prediction_process_that_was_killed_is_replaced(predictor, stack):

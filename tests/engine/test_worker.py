@@ -10,6 +10,7 @@ from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine import worker as worker_module
 from napari_sam_adapter.engine.protocol import Message
 from napari_sam_adapter.engine.worker import Worker
+from napari_sam_adapter.sam import predict as predict_module
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
 
@@ -113,3 +114,42 @@ def test_memory_for_encoded_slices_has_a_bound(adapters, image, monkeypatch):
     for shift in range(3):
         predicted(sent, worker, np.roll(image, shift, 0), adapters["late"])
     assert len(worker._prefixes) == len(worker._embeddings) == 1
+
+
+def encode(worker: Worker, image, path) -> None:
+    values = {"base": "lite_medsam", "adapter": str(path), "device": "cpu", "views": 2}
+    worker.handle(Message("encode", values, {"image": image}))
+
+
+def test_a_slice_encoded_ahead_is_predicted_without_encoding_it_again(adapters, image, counted):
+    sent, worker = new_worker()
+    encode(worker, image, adapters["late"])
+    assert (sent[-1].kind, sent[-1].values) == ("encoded", {"done": True})
+    counted.update(dict.fromkeys(counted, 0))
+    found = predicted(sent, worker, image, adapters["late"])
+    assert sent[-1].values["cached"]
+    assert counted == dict.fromkeys(counted, 0)
+    fresh_sent, fresh = new_worker()
+    np.testing.assert_array_equal(found, predicted(fresh_sent, fresh, image, adapters["late"]))
+    assert not fresh_sent[-1].values["cached"]
+
+
+def test_encoding_ahead_ends_between_two_views_when_the_window_wants_something(
+    adapters, image, monkeypatch
+):
+    sent, give_way = [], threading.Event()
+    worker = Worker(sent.append, threading.Event(), give_way)
+    n_views = 0
+
+    def encode_one_view(*given):
+        nonlocal n_views
+        n_views += 1
+        give_way.set()  # meanwhile
+        return original(*given)
+
+    original = predict_module.encode_before
+    monkeypatch.setattr(predict_module, "encode_before", encode_one_view)
+    encode(worker, image, adapters["late"])
+    assert (sent[-1].values, n_views) == ({"done": False}, 1)
+    encode(worker, image, adapters["late"])
+    assert n_views == 1, "it was told already, and begins nothing"

@@ -120,14 +120,16 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
     """Return a function that opens a viewer with the dock."""
     docks = []
 
-    def open_one(image=None, *, project=None, show=False, **layer):
+    def open_one(image=None, *, project=None, show=False, own_predictor=None, **layer):
         viewer = make_napari_viewer(show=show)
         if image is not None:
             viewer.add_image(image, name="image", **layer)
             # napari opens a stack in its middle.
             viewer.dims.current_step = (0,) * viewer.dims.ndim
         session = Session(
-            Project(project or tmp_path / "project"), device="cpu", predictor=predictor
+            Project(project or tmp_path / "project"),
+            device="cpu",
+            predictor=own_predictor or predictor,
         )
         dock = SamAdapterDock(viewer, session)
         viewer.window.add_dock_widget(dock, name="SAM Adapter")
@@ -143,6 +145,7 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
                 not dock.controller.prediction.is_running
                 and not dock.controller.retraining.is_running
                 and not dock.controller.recording.is_busy
+                and not dock.controller.ahead.is_running
             ),
             timeout=TIMEOUT_MS,
         )
