@@ -52,7 +52,7 @@ LINES = (
         0.10,
         True,
     ),
-    Line("learning", "refresh of a seen slice after late, of a full forward", 0.45, 0.30, True),
+    Line("steps", "refresh of a seen slice after late, of a full forward", 0.45, 0.30, True),
     Line("window", "event-loop gap in the window while training, p99, ms", 50.0, 20.0, True),
     Line("window", "event-loop gap in the window while training, worst, ms", 100.0, 40.0, True),
     Line("window", "prediction while training, one core each, slow-down", 2.2, 1.8, True),
