@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from napari_sam_adapter.adapter.config import Cut
+from napari_sam_adapter.adapter.config import AdapterConfig, Cut
 from napari_sam_adapter.adapter.module import Adapter, has_zero_effect
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def encoder_key(model: AdaptedSam) -> str:
     """Return a digest of what the adapter does to the encoder; empty where it does nothing."""
     if has_zero_effect(model.adapter):
         return ""
-    return _digest(model.adapter.state_dict().items())
+    return _digest(model.adapter.config, model.adapter.state_dict().items())
 
 
 def prefix_key(model: AdaptedSam) -> str:
@@ -114,11 +114,13 @@ def prefix_key(model: AdaptedSam) -> str:
     late = {id(p) for part in adapter.parts_after(cut) for p in part.parameters()}
     names = [name for name, p in adapter.named_parameters() if id(p) not in late]
     state = adapter.state_dict()
-    return _digest((name, state[name]) for name in names)
+    # A fork does not change what comes before it.
+    return _digest(replace(adapter.config, forked_at=None), ((n, state[n]) for n in names))
 
 
-def _digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def _digest(config: AdapterConfig, tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """Return a digest of weights and of what else decides what they do: conditions and the like."""
+    digest = hashlib.blake2b(repr(config).encode(), digest_size=16)
     for name, tensor in tensors:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -1,11 +1,15 @@
 """An encoder cut in two computes what it computes whole; what comes late changes nothing before."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
-from napari_sam_adapter.adapter.config import AdapterConfig, Cut
+from napari_sam_adapter.adapter.config import AdapterConfig, Condition, Cut
 from napari_sam_adapter.adapter.module import Adapter
+from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.late import encoder_key, prefix_key
 from napari_sam_adapter.sam.plain_vit import PlainViT, PlainViTConfig
 from napari_sam_adapter.sam.tiny_vit import TinyViT, TinyViTConfig
 
@@ -115,3 +119,23 @@ def test_an_adapter_that_is_not_forked_cannot_be_cut_within_a_stage():
 def test_a_fork_lies_within_the_stage(block):
     with pytest.raises(ValueError, match="has 6 blocks"):
         make("plain", block)
+
+
+@pytest.mark.parametrize("key", [encoder_key, prefix_key])
+def test_encoders_are_told_apart_by_weights_and_by_conditions(key):
+    def model(weight: float, change: float = 0.0, stage: int = 1):
+        conditions = (Condition("patch_embedding"), Condition("high_frequency", weight))
+        settings = ModelSettings.default("lite_medsam", 112)
+        made = build_adapted_sam(
+            settings.with_changes(adapter=replace(settings.adapter, conditions=conditions))
+        )
+        randomised(made.adapter, 1)
+        with torch.no_grad():
+            made.adapter.stage(stage).mlp_up.bias.add_(change)
+        return made
+
+    assert key(model(1.0)) == key(model(1.0))
+    assert key(model(1.0)) != key(model(2.0))
+    assert key(model(1.0)) != key(model(1.0, change=0.1))
+    late = key(model(1.0, change=0.1, stage=3))
+    assert (late == key(model(1.0))) == (key is prefix_key)
