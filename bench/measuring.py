@@ -156,7 +156,7 @@ def in_fresh_process(
     if ended.returncode or not ended.stdout.strip():
         said = f"{ended.stdout}\n{ended.stderr}"[-2000:]
         raise FailedError(f"{module} {' '.join(arguments)} failed:\n{said}")
-    *before, last = ended.stdout.strip().splitlines()
+    *before, last = ended.stdout.rstrip().splitlines()
     for line in before:
         say(line)
     return last
