@@ -94,7 +94,7 @@ def lite_medsam() -> Setting:
     return Setting(
         "LiteMedSAM",
         model,
-        stock_lite_medsam().requires_grad_(False),
+        stock_lite_medsam().image_encoder.requires_grad_(False),
         tiny_vit_embedding,
         picture(256),
         _mask(256),

@@ -16,6 +16,7 @@ from napari_sam_adapter.widgets.class_choice import ClassChoice
 from napari_sam_adapter.widgets.comparing import Comparing
 from napari_sam_adapter.widgets.fetching import Fetching
 from napari_sam_adapter.widgets.filling import Filling
+from napari_sam_adapter.widgets.image_list import ImageList
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.next_slice import NextSliceFinder
@@ -49,6 +50,7 @@ class DockController(QObject):
     fetching : Fetching
     opening : Opening
     ahead : AheadOfSlider
+    images : ImageList
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
     engine_ready : Signal(str)
@@ -84,7 +86,8 @@ class DockController(QObject):
         self.retraining = Retraining(session, self.layers, self.recording, self)
         self.next_slice = NextSliceFinder(session, self.layers, self)
         self.fetching = Fetching(self)
-        self.opening = Opening(session, self.layers, self)
+        self.opening = Opening(session, self.layers, self.recording, self)
+        self.images = ImageList(session, self.layers, self.recording, self)
         self.ahead = AheadOfSlider(
             session, self.layers, self.next_slice.suggested, self._leaves_time, self
         )
@@ -262,6 +265,7 @@ class DockController(QObject):
         self.prediction.cancel()
         self.fetching.cancel()
         self.comparing.close()
+        self.images.close()
         self.retraining.leave()
         self.session.close()
         self.recording.close()

@@ -62,6 +62,10 @@ class LayersPanel(QWidget):
         for layer in viewer.layers:
             layer.events.name.connect(self._on_renamed)
 
+    def choose_image(self, image: Image) -> None:
+        """Work on an image, with its masks layer if it has one."""
+        self.image_box.value = image
+
     def choose_labels(self, labels: Labels) -> None:
         """Show a masks layer as the chosen one."""
         self._refresh()

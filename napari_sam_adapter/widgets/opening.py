@@ -6,22 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.layers import Image
 from napari.layers._source import layer_source
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.opening import file_stem, open_image
+from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_record import ImageIdentity
-from napari_sam_adapter.project.pixels import image_of
+from napari_sam_adapter.project.pixels import COPY, image_of
 from napari_sam_adapter.project.project import last_change
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.prompt_layers import prompt_layers_of
 from napari_sam_adapter.widgets.readers import layer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_sam_adapter.session import Session
+    from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
+    from napari_sam_adapter.widgets.recording import Recording
 
 PLUGIN = "napari-sam-adapter"
 
@@ -31,6 +36,7 @@ class _Found:
     image: PlacedImage
     name: str
     path: Path | None = None
+    record: Path | None = None
 
 
 class Opening(QObject):
@@ -40,33 +46,51 @@ class Opening(QObject):
     ----------
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
+    opened : Signal(object)
+        The image layer to work on now.
     """
 
     said = Signal(str, bool)
+    opened = Signal(object)
 
     def __init__(
-        self, session: Session, layers: LayerChoice, parent: QObject | None = None
+        self,
+        session: Session,
+        layers: LayerChoice,
+        recording: Recording,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session, self._layers = session, layers
+        self._session, self._layers, self._recording = session, layers, recording
         self._job: Job | None = None
-
-    def images(self) -> list[tuple[Path, str]]:
-        """List the records of the project and the names of their images."""
-        return [(folder, identity.name) for folder, identity in self._session.project.records()]
 
     def open_latest(self) -> None:
         """Where no image is open, open the one of the project that was worked on last."""
-        records = [record for record, _ in self.images()]
+        records = [record for record, _ in self._session.project.records()]
         if records and self._layers.image is None:
             self.open_record(max(records, key=last_change))
 
     def open_record(self, record: Path) -> None:
-        """Open an image of the project; its masks come with it."""
+        """Open an image of the project with the masks of this record, as a file is opened.
+
+        Where the image is in the viewer already, its layers are brought to the front instead.
+        """
+        try:
+            identity = ImageIdentity.read(record)
+        except StorageError as error:
+            self.said.emit(str(error), True)
+            return
+        binding = self._recording.binding_of(record)
+        image = binding.image if binding else self._recording.image_known_as(identity)
+        if image is not None:
+            self._bring_to_front(image, record, binding)
+            return
 
         def find() -> list[_Found]:
-            identity = ImageIdentity.read(record)
-            return [_Found(image_of(record, identity), identity.name)]
+            found = image_of(record, identity)
+            is_copy = identity.source is None or (record / COPY).exists()
+            path = None if is_copy else Path(str(identity.source))
+            return [_Found(found, identity.name, path, record)]
 
         self._open(find)
 
@@ -84,11 +108,35 @@ class Opening(QObject):
         self._job = job
         job.start()
 
+    def _bring_to_front(self, image: Image, record: Path, binding: LayerBinding | None) -> None:
+        layers = self._layers.viewer.layers
+        own = [image, *prompt_layers_of(image)]
+        if binding is not None:
+            own.insert(1, binding.labels)
+        for layer in own:
+            if layer in layers:
+                layers.move(layers.index(layer), len(layers))
+                layer.visible = True
+        self.opened.emit(image)
+        if binding is not None:
+            self._layers.choose(image, binding.labels)
+            layers.selection.active = binding.labels
+            self.said.emit(f"{image.name} is open already, and in front now.", False)
+        else:
+            self._recording.expect(image, record)
+            self._layers.choose(image, None)
+            self._recording.look()
+
     def _on_found(self, found: _Found) -> None:
         data, properties, _ = layer_of(found.image, found.name)
         path = None if found.path is None else str(found.path)
         # As for what napari opens itself: by its path an image is found again tomorrow.
         with layer_source(path=path, reader_plugin=PLUGIN):
-            self._layers.viewer.add_image(data, **properties)
+            image = Image(data, **properties)
+        if found.record is not None:
+            self._recording.expect(image, found.record)
+        self._layers.viewer.add_layer(image)
+        # The dock goes on with the image it has until another one is chosen.
+        self.opened.emit(image)
         if found.image.notes:
             self.said.emit(" ".join(found.image.notes), True)

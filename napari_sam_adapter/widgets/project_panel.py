@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QWidget
 
+from napari_sam_adapter.widgets.images_menu import ImagesMenu
 from napari_sam_adapter.widgets.small import menu_button
 
 FILE_FILTER = "Images (*.tif *.tiff *.nii *.nii.gz *.dcm *.png *.jpg *.jpeg);;All files (*)"
-NO_IMAGES = "(nothing was worked on yet)"
 
 
 class ProjectPanel(QWidget):
@@ -23,24 +22,26 @@ class ProjectPanel(QWidget):
         Open the project in this folder, or begin one there.
     image_requested : Signal(Path)
         Open the image of this record.
+    images_requested : Signal()
+        The menu of images opens: list them.
     file_requested : Signal(Path)
         Open an image file without reading it into memory.
-    images : callable
-        Returns the records of the project and the names of their images.
+    images_menu : ImagesMenu
     """
 
     folder_requested = Signal(object)
     image_requested = Signal(object)
+    images_requested = Signal()
     file_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.images: Callable[[], list[tuple[Path, str]]] = list
         self.name = QLabel()
         menu = QMenu(self)
         menu.addAction("Open another project folder…", self._ask_folder)
-        self.images_menu = QMenu("Open an image of this project", menu)
-        self.images_menu.aboutToShow.connect(self._list_images)
+        self.images_menu = ImagesMenu(menu)
+        self.images_menu.aboutToShow.connect(self.images_requested)
+        self.images_menu.image_requested.connect(self.image_requested)
         menu.addMenu(self.images_menu)
         menu.addAction("Open an image file, slice by slice…", self._ask_file)
         self.menu_button = menu_button(menu, "Open another project, or an image of this one")
@@ -56,16 +57,6 @@ class ProjectPanel(QWidget):
             f"{folder}\nEvery stroke, prediction and version is kept there; opening an image again "
             "brings its masks back."
         )
-
-    def _list_images(self) -> None:
-        self.images_menu.clear()
-        found = self.images()
-        for record, name in found:
-            self.images_menu.addAction(
-                name, lambda checked=False, record=record: self.image_requested.emit(record)
-            )
-        if not found:
-            self.images_menu.addAction(NO_IMAGES).setEnabled(False)
 
     def _ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Project folder")

@@ -211,6 +211,11 @@ def is_prompt_layer(layer: Layer) -> bool:
     return layer in _IMAGES
 
 
+def prompt_layers_of(image: Image) -> list[Layer]:
+    """Return the layers of boxes and points that are about an image."""
+    return [layer for layer, about in _IMAGES.items() if about() is image]
+
+
 def _seen(layer: Layer, vertices: np.ndarray, image: Image, index: SliceIndex) -> np.ndarray:
     """Bring vertices of a layer, (n, its axes), to an image's pixels, (n, the image's axes).
 

@@ -68,6 +68,9 @@ class Recording(QObject):
         self._refused: set[LayerBinding] = set()
         # Whoever deletes a masks layer wants to be rid of it, until the image is opened again.
         self._dismissed: WeakKeyDictionary[Image, set[Path]] = WeakKeyDictionary()
+        # Images that were opened for the sake of one record, and what each is known by.
+        self._expected: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
+        self._digests: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         self._looked_at: tuple[Image, LayerBinding | None] | None = None
         self._job: Job | None = None
         self._is_open = True
@@ -85,6 +88,23 @@ class Recording(QObject):
     def record_of(self, binding: LayerBinding) -> ImageRecord | None:
         """Return where the changes of a masks layer are written; None where they are not."""
         return self._records.get(binding)
+
+    def binding_of(self, folder: Path) -> LayerBinding | None:
+        """Return the layers whose changes are written to a record; None where there are none."""
+        alive = (one for one, record in self._records.items() if record.folder == folder)
+        return next((binding for binding in alive if binding.is_alive), None)
+
+    def image_known_as(self, identity: ImageIdentity) -> Image | None:
+        """Return the layer of an image that has, or had, masks here; None where there is none."""
+        for image, digest in self._digests.items():
+            if digest == identity.digest and image in self._viewer.layers:
+                return image
+        return None
+
+    def expect(self, image: Image, folder: Path) -> None:
+        """Let an image without masks get those of this record next, and of no other."""
+        self._expected[image] = folder
+        self._dismissed.get(image, set()).discard(folder)
 
     def note(self, folder: Path, do: str, details: Mapping[str, Any]) -> None:
         """Write down something about a training run in a record, open here or not.
@@ -116,7 +136,8 @@ class Recording(QObject):
         name, path, pixels = image.name, image.source.path, image.data
         project = self._session.project
         besides = self._folders() | self._dismissed.get(image, set())
-        wanted = None if binding is None else _FOLDERS.get(binding.labels)
+        expected = self._expected.pop(image, None) if binding is None else None
+        wanted = expected if binding is None else _FOLDERS.get(binding.labels)
 
         def open_record() -> Iterable[_Opened]:
             identity = ImageIdentity.of(source, name, None if path is None else str(path))
@@ -172,6 +193,7 @@ class Recording(QObject):
             self._on_refused(binding, str(error))
             return
         self._records[binding] = record
+        self._digests[image] = record.identity.digest
         n_back = _bring_back(binding, restored)
         _FOLDERS[binding.labels] = record.folder
         _state_what_differs(binding, record, restored)
@@ -209,6 +231,7 @@ class Recording(QObject):
             _FOLDERS.pop(binding.labels, None)
         self._refused.clear()
         self._dismissed.clear()
+        self._expected.clear()
         self.look()
 
     def _on_layer_closed(self, binding: LayerBinding) -> None:

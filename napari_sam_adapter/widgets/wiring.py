@@ -40,6 +40,7 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
         (dock.compare_panel.blink_requested, comparing.blink),
         (dock.compare_panel.map_requested, comparing.show_map),
         (dock.project_panel.folder_requested, controller.open_project),
+        (dock.project_panel.images_requested, controller.images.look),
         (dock.project_panel.image_requested, controller.opening.open_record),
         (dock.project_panel.file_requested, controller.opening.open_file),
         (dock.predict_panel.slice_requested, prediction.predict_slice),
@@ -72,7 +73,9 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller = dock.controller
     layers, retraining = controller.layers, controller.retraining
     dock.layers_panel.labels_of = layers.labels_of
-    dock.project_panel.images = controller.opening.images
+    controller.images.listed.connect(dock.project_panel.images_menu.show_images)
+    controller.images.looked.connect(dock.project_panel.images_menu.show_image)
+    controller.opening.opened.connect(dock.layers_panel.choose_image)
     controller.said.connect(dock.on_said)
     controller.engine_ready.connect(dock.on_engine_ready)
     controller.versions_changed.connect(dock.show_versions)

@@ -17,29 +17,6 @@ def records(folder):
     return [record for record, _ in Project(folder).records()]
 
 
-def test_an_image_of_the_project_opens_with_its_masks(open_person, polyps, folder, tmp_path):
-    path = tmp_path / "frame.png"
-    Image.fromarray(polyps.frames[0]).save(path)
-    person = open_person()
-    person.viewer.open(str(path))
-    person.wait_for_record()
-    person.predict()
-    person.wait_for_record()
-    person.labels.paint((20, 20), 2)
-    wanted = person.labels.data.copy()
-    close(person)
-
-    again = open_person()
-    menu = again.dock.project_panel.images_menu
-    menu.aboutToShow.emit()
-    (action,) = menu.actions()
-    assert action.text() == "frame"
-    action.trigger()
-    again.wait(lambda: again.controller.binding is not None)
-    assert np.array_equal(again.labels.data, wanted)
-    assert len(records(folder)) == 1
-
-
 def test_opening_a_project_brings_back_the_image_that_was_worked_on_last(
     open_person, polyps, folder, tmp_path
 ):
