@@ -145,6 +145,8 @@ def test_of_several_masks_of_one_image_those_that_are_chosen_come_back(open_pers
     older = work_on(person, files[0], 30)
     person.viewer.add_labels(np.zeros_like(older), name="others")
     person.dock.layers_panel.labels_box.value = person.viewer.layers["others"]
+    person.wait(lambda: person.controller.binding.labels.name == "others")
+    person.wait(lambda: len(list(folder.glob("images/*/image.json"))) == 2)
     person.wait_for_record()
     person.labels.paint((70, 70), 4)
     person.settle()
