@@ -5,6 +5,7 @@ The brush is simulated: `correct` paints what the ground truth says, as one undo
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_sam_adapter.demo import DemoData, synthetic_demo_data
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets.dock import STARTING, SamAdapterDock
 from napari_sam_adapter.widgets.launch import add_demo_layers
@@ -33,6 +35,8 @@ class Driver:
         folder: tempfile.TemporaryDirectory[str] | None = None,
         data: DemoData | None = None,
     ) -> None:
+        # What is shown and measured must not depend on what an earlier run has left.
+        os.environ[FOLDER_VARIABLE] = "off"
         self._folder = folder or tempfile.TemporaryDirectory()
         self._n_frames, self._size, self._data = n_frames, size, data
         self.project = Path(self._folder.name) / "polyps"

@@ -24,17 +24,18 @@ from napari_sam_adapter.metrics.scores import Scoring
 from napari_sam_adapter.prompted import PromptProtocol, click_through, decode_prompted
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import load_adapter
+from napari_sam_adapter.sam.encode import VIEWS, encode_image
 from napari_sam_adapter.sam.input_format import InputFormat
-from napari_sam_adapter.sam.predict import VIEWS, encode_image, mean_of_views
+from napari_sam_adapter.sam.predict import mean_of_views
 from napari_sam_adapter.sam.preprocess import encoder_input, logits_at_original_size, mirrored
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.training import loop
 from napari_sam_adapter.training.augment import apply_view, draw_view
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingFinished
-from napari_sam_adapter.training.feeds import PreparedSample
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
 from napari_sam_adapter.training.loss import mask_loss
+from napari_sam_adapter.training.prepared_sample import PreparedSample
 from napari_sam_adapter.training.step import learning_rate_share
 
 BASE = "lite_medsam"

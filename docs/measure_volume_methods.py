@@ -22,7 +22,8 @@ from napari_sam_adapter.fill_between import fill_between
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.checkpoint import load_adapter
-from napari_sam_adapter.sam.predict import decode_masks, encode_image, for_prompts
+from napari_sam_adapter.sam.encode import encode_image, for_prompts
+from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.sam.preprocess import logits_at_original_size
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.three_axes import predict_three_axes

@@ -197,7 +197,8 @@ def predict_for_scoring(
     model: AdaptedSam, image: np.ndarray, truth: np.ndarray, scoring: Scoring
 ) -> MaskPrediction:
     """Predict one slice at the size it is compared at, with the prompts that are asked for."""
-    from napari_sam_adapter.sam.predict import decode_masks, encode_image
+    from napari_sam_adapter.sam.encode import encode_image
+    from napari_sam_adapter.sam.predict import decode_masks
 
     embedding = encode_image(model, image, scoring.views)
     if scoring.protocol.at_network_size:

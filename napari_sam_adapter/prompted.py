@@ -15,7 +15,8 @@ from napari_sam_adapter.training.simulated_prompts import object_boxes
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
-    from napari_sam_adapter.sam.predict import ImageEmbedding, MaskPrediction
+    from napari_sam_adapter.sam.encode import ImageEmbedding
+    from napari_sam_adapter.sam.predict import MaskPrediction
 
 MAX_CLICKS = 20
 
@@ -78,7 +79,8 @@ def decode_prompted(
     EvaluationError
         If the model knows several classes.
     """
-    from napari_sam_adapter.sam.predict import decode_masks, for_prompts
+    from napari_sam_adapter.sam.encode import for_prompts
+    from napari_sam_adapter.sam.predict import decode_masks
 
     if model.settings.n_classes > 1:
         raise EvaluationError("Prompts are scored for adapters of one class only.")

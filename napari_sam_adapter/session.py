@@ -156,6 +156,10 @@ class Session:
         """Average views of a slice in each prediction, or not."""
         self.in_use = replace(self.in_use, careful=careful)
 
+    def keep_on_disk(self, n_bytes: int) -> None:
+        """Let both processes keep so much of what they encode on the disk; 0 keeps none there."""
+        self.predictor.disk_bytes = self.trainer.disk_bytes = n_bytes
+
     def open_project(self, folder: Path) -> None:
         """Continue with another project, today and tomorrow.
 

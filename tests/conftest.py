@@ -10,6 +10,7 @@ import torch
 
 from napari_sam_adapter.data.synthetic import SyntheticStack, synthetic_polyps
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE
 from napari_sam_adapter.training.samples import TrainingSample
@@ -23,10 +24,11 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_models_folder(tmp_path_factory):
-    """Keep out of the models folder of whoever runs the tests."""
+def _own_folders(tmp_path_factory):
+    """Keep out of the folders of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(MODELS_VARIABLE, str(tmp_path_factory.mktemp("models")))
+        patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("features")))
         yield
 
 

@@ -79,9 +79,16 @@ class SliceSkipped:
 
 
 class Predictor:
-    """Owner of the prediction process. Its methods block; call them from a worker thread."""
+    """Owner of the prediction process. Its methods block; call them from a worker thread.
+
+    Attributes
+    ----------
+    disk_bytes : int
+        How much encoded slices may take on the disk (`sam.feature_files`); 0 keeps none there.
+    """
 
     def __init__(self) -> None:
+        self.disk_bytes = 0
         self._process: EngineProcess | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -160,7 +167,7 @@ class Predictor:
             if self._is_wanted():
                 return False
             process = self._running()
-            process.send("encode", _values_of(model), {"image": image})
+            process.send("encode", self._values_of(model), {"image": image})
             self._encoding = process
             if self._is_wanted():  # since the look above; later ones see that it is encoding
                 process.send("give_way")
@@ -179,7 +186,7 @@ class Predictor:
     def _ask(
         self, image: np.ndarray, model: ModelReference, prompts: Prompts, *, logits: bool = False
     ) -> Message:
-        values = _values_of(model) | {"logits": logits}
+        values = self._values_of(model) | {"logits": logits}
         arrays = {"image": image}
         if prompts:
             values["class_index"] = prompts.class_index
@@ -192,6 +199,16 @@ class Predictor:
             process = self._running()
             process.send("predict", values, arrays)
             return process.receive()
+
+    def _values_of(self, model: ModelReference) -> dict[str, Any]:
+        return {
+            "base": model.base,
+            "adapter": None if model.adapter is None else str(model.adapter),
+            "input_size": model.input_size,
+            "device": model.device,
+            "views": model.views,
+            "disk_bytes": self.disk_bytes,
+        }
 
     def _is_wanted(self) -> bool:
         return self._n_asking > 0
@@ -222,16 +239,6 @@ class Predictor:
             if self._closed.is_set():  # while it was being started
                 self._process.kill()
         return self._process
-
-
-def _values_of(model: ModelReference) -> dict[str, Any]:
-    return {
-        "base": model.base,
-        "adapter": None if model.adapter is None else str(model.adapter),
-        "input_size": model.input_size,
-        "device": model.device,
-        "views": model.views,
-    }
 
 
 def predict_slices(

@@ -37,9 +37,12 @@ class Trainer:
     ----------
     last_log : str
         What the process of the last run wrote for people.
+    disk_bytes : int
+        How much encoded slices may take on the disk (`sam.feature_files`); 0 keeps none there.
     """
 
     def __init__(self) -> None:
+        self.disk_bytes = 0
         self._process: TrainingProcess | None = None
         self.last_log = ""
         self._stop_requested, self._closed = threading.Event(), threading.Event()
@@ -76,7 +79,7 @@ class Trainer:
         job = make_job()
         if self._stop_requested.is_set():
             raise TrainingError("Training was stopped before its first step; nothing changed.")
-        self._process = TrainingProcess(job)
+        self._process = TrainingProcess(job, disk_bytes=self.disk_bytes)
         if self._stop_requested.is_set():  # while the process was being started
             self._process.stop()
         if self._closed.is_set():
@@ -114,10 +117,12 @@ class TrainingProcess:
     ----------
     job : TrainingJob
         Its samples are sent to the child; the child writes the adapter file.
+    disk_bytes : int
+        See `Trainer`.
     """
 
-    def __init__(self, job: TrainingJob) -> None:
-        self._job = job
+    def __init__(self, job: TrainingJob, *, disk_bytes: int = 0) -> None:
+        self._job, self._disk_bytes = job, disk_bytes
         self._process = EngineProcess("training", low_priority=True)
 
     @property
@@ -188,6 +193,7 @@ class TrainingProcess:
             "device": job.device,
             "notes": dict(job.notes),
             "checkpoint": _described(job.checkpoint),
+            "disk_bytes": self._disk_bytes,
         }
         self._process.send("train", values, arrays)
 

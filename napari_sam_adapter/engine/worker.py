@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections import OrderedDict
@@ -10,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.adapter.config import AdapterConfig
@@ -21,18 +18,10 @@ from napari_sam_adapter.errors import EngineError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.devices import choose_device, uses_bfloat16
-from napari_sam_adapter.sam.late import can_be_cut, encoder_key, prefix_key
-from napari_sam_adapter.sam.predict import (
-    BeforeView,
-    ImageEmbedding,
-    ImagePrefix,
-    decode_masks,
-    encode_image,
-    encode_image_after,
-    encode_image_before,
-    for_prompts,
-    go_on,
-)
+from napari_sam_adapter.sam.encode import Encoder
+from napari_sam_adapter.sam.feature_cache import FeatureCache
+from napari_sam_adapter.sam.feature_files import FeatureFiles, open_feature_files
+from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingFinished
@@ -47,12 +36,11 @@ PREFIX_BYTES_KEPT = 128 * 1024 * 1024
 
 
 class _Loaded(NamedTuple):
-    """A model, its adapter's card (None for the base model), and what tells its encoder's parts."""
+    """A model, its adapter's card (None for the base model), and its encoder."""
 
     model: AdaptedSam
     card: AdapterCard | None
-    encoder: str
-    prefix: str | None
+    encoder: Encoder
 
 
 class _GaveWayError(Exception):
@@ -82,8 +70,11 @@ class Worker:
         self._stop = stop
         self._give_way = give_way or threading.Event()
         self._models: OrderedDict[tuple[Any, ...], _Loaded] = OrderedDict()
-        self._embeddings: OrderedDict[tuple[str, ...], ImageEmbedding] = OrderedDict()
-        self._prefixes: OrderedDict[tuple[str, ...], ImagePrefix] = OrderedDict()
+        # By what an adapter does to the encoder, not by its name: versions of the quick gear share
+        # their parent's embeddings, those of the late gear what comes before the late part.
+        self._cache = FeatureCache({"embedding": EMBEDDING_BYTES_KEPT, "prefix": PREFIX_BYTES_KEPT})
+        self._disk_bytes = 0
+        self._open_files: FeatureFiles | None = None
 
     def handle(self, message: Message) -> None:
         """Answer one request.
@@ -115,7 +106,9 @@ class Worker:
         model, card = loaded.model, loaded.card
         adapter_id = "" if card is None else card.adapter_id
         prompts = _prompts_from(message)
-        embedding, cached = self._embedding(loaded, image, values["views"], prompts)
+        self._cache.files = self._files(values)
+        embedding = loaded.encoder.image(image, values["views"])
+        embedding = loaded.encoder.for_prompts(image, embedding, prompts)
         prediction = decode_masks(model, embedding, prompts)
         # Confidence was measured without prompts; with them it would say something untrue.
         sure = None
@@ -125,7 +118,7 @@ class Worker:
             "adapter_id": adapter_id,
             "confidence": sure,
             "seconds": time.monotonic() - start,
-            "cached": cached,
+            "cached": embedding.is_known,
         }
         wanted = {"labels": prediction.labels}
         if values.get("logits"):
@@ -138,7 +131,8 @@ class Worker:
         try:
             self._check_way()
             loaded = self._model(values)
-            self._embedding(loaded, image, values["views"], NO_PROMPTS, self._check_way)
+            self._cache.files = self._files(values)
+            loaded.encoder.image(image, values["views"], self._check_way)
         except _GaveWayError:
             self._send(Message("encoded", {"done": False}))
         else:
@@ -150,7 +144,9 @@ class Worker:
 
     def _train(self, message: Message) -> None:
         job = _job_from(message)
-        for event in run_job(job, should_stop=self._stop.is_set):
+        # The run keeps in memory what it needs again.
+        cache = FeatureCache(files=self._files(message.values))
+        for event in run_job(job, should_stop=self._stop.is_set, cache=cache):
             if isinstance(event, AdapterSaved):
                 values = {"path": str(event.path), "adapter_id": event.card.adapter_id}
                 self._send(Message("saved", values))
@@ -171,68 +167,19 @@ class Worker:
             else:
                 model, card = load_adapter(Path(path), base=base)
             model.to_device(device).eval()
-            prefix = prefix_key(model) if can_be_cut(model) else None
-            self._models[key] = _Loaded(model, card, encoder_key(model), prefix)
+            encoder = Encoder(model, self._cache, keeps_prefixes=True)
+            self._models[key] = _Loaded(model, card, encoder)
             while len(self._models) > MODELS_KEPT:
                 self._models.popitem(last=False)
         self._models.move_to_end(key)
         return self._models[key]
 
-    def _embedding(
-        self,
-        loaded: _Loaded,
-        image: np.ndarray,
-        views: int,
-        prompts: Prompts,
-        before_view: BeforeView = go_on,
-    ) -> tuple[ImageEmbedding, bool]:
-        """Return the embedding of a slice, and whether it was there already."""
-        model = loaded.model
-        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
-        described = f"{image.dtype.str}{image.shape}"
-        settings = model.settings
-        form = f"{settings.input_format} x {views} {model.device}"
-        common = (settings.base, form, described, digest)
-        # By what the adapter does to the encoder, not by its name: versions of the quick gear share
-        # their parent's embeddings, those of the late gear what comes before the late part.
-        key = (*common, loaded.encoder)
-        known = self._embeddings.get(key)
-        cached = known is not None
-        if known is None:
-            known = self._encoded(loaded, common, image, views, before_view)
-        self._embeddings[key] = for_prompts(model, image, known, prompts)
-        self._embeddings.move_to_end(key)
-        self._forget_oldest()
-        return self._embeddings[key], cached
-
-    def _encoded(
-        self,
-        loaded: _Loaded,
-        common: tuple[str, ...],
-        image: np.ndarray,
-        views: int,
-        before_view: BeforeView,
-    ) -> ImageEmbedding:
-        if loaded.prefix is None:
-            return encode_image(loaded.model, image, views, before_view)
-        key = (*common, loaded.prefix)
-        if key not in self._prefixes:
-            self._prefixes[key] = encode_image_before(loaded.model, image, views, before_view)
-        self._prefixes.move_to_end(key)
-        return encode_image_after(loaded.model, self._prefixes[key])
-
-    def _forget_oldest(self) -> None:
-        while self._embedding_bytes() > EMBEDDING_BYTES_KEPT and len(self._embeddings) > 1:
-            self._embeddings.popitem(last=False)
-        while self._prefix_bytes() > PREFIX_BYTES_KEPT and len(self._prefixes) > 1:
-            self._prefixes.popitem(last=False)
-
-    def _prefix_bytes(self) -> int:
-        return sum(prefix.n_bytes for prefix in self._prefixes.values())
-
-    def _embedding_bytes(self) -> int:
-        held = [(e.features, e.base_features) for e in self._embeddings.values()]
-        return sum(x.numel() * x.element_size() for pair in held for x in pair if x is not None)
+    def _files(self, values: Any) -> FeatureFiles | None:
+        """Return the features on the disk with the bound of a request, which rarely changes."""
+        n_bytes = int(values.get("disk_bytes", 0))
+        if n_bytes != self._disk_bytes:
+            self._disk_bytes, self._open_files = n_bytes, open_feature_files(n_bytes)
+        return self._open_files
 
 
 def _stamp(path: str | None) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ for every step and every version that is trained so, and is computed once per sl
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ from napari_sam_adapter.adapter.module import Adapter, has_zero_effect
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
+
+MAP = "map."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,35 @@ class Prefix:
     @property
     def n_bytes(self) -> int:
         """Memory it takes."""
-        tensors = {id(x): x for x in (self.features, self.entering, *self.maps.values())}
-        return sum(x.numel() * x.element_size() for x in tensors.values())
+        return sum(x.numel() * x.element_size() for x in self.tensors().values())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all tensors by name, each once."""
+        found = {"features": self.features}
+        if self.entering is not self.features:
+            found["entering"] = self.entering
+        return found | {f"{MAP}{name}": x for name, x in self.maps.items()}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Prefix:
+        """Put together what `tensors` returned.
+
+        Raises
+        ------
+        KeyError
+            If the features are missing.
+        """
+        features = tensors["features"]
+        maps = {k.removeprefix(MAP): x for k, x in tensors.items() if k.startswith(MAP)}
+        return cls(features, tensors.get("entering", features), maps)
+
+    def fits(self, model: AdaptedSam) -> bool:
+        """Tell whether it has the shapes of a model's own prefixes of one slice."""
+        layout = model.base.encoder.layout[model.base.encoder.late_cut.stage]
+        side = model.settings.input_size // layout.stride
+        cells = {x.shape for x in (self.features, self.entering)}
+        names = {condition.name for condition in model.adapter.config.image_conditions}
+        return cells == {(1, side, side, layout.width)} and set(self.maps) == names
 
 
 def encode_before(model: AdaptedSam, images: Tensor) -> Prefix:

@@ -1,77 +1,33 @@
-"""Predict masks: slice in, logits and mask at the slice's own size out.
-
-An adapter trained on mirrored slices answers to a slice's mirror images, too, and their mean is
-better than the answer to the slice alone (docs/results.md). These are the *views* of a slice.
-"""
+"""Predict masks: slice in, logits and mask at the slice's own size out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam_adapter.adapter.module import has_zero_effect
 from napari_sam_adapter.confidence import expected_dice
 from napari_sam_adapter.errors import PromptError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.click_correction import heed_clicks
 from napari_sam_adapter.sam.devices import autocast
+from napari_sam_adapter.sam.encode import (
+    VIEWS,
+    ImageEmbedding,
+    answered_by_base,
+    encode_image,
+    for_prompts,
+)
 from napari_sam_adapter.sam.input_format import InputGeometry
-from napari_sam_adapter.sam.late import Prefix, encode_after, encode_before
 from napari_sam_adapter.sam.preprocess import (
     at_input_size,
-    encoder_input,
     logits_at_original_size,
     mirrored,
 )
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
-
-# The axes along which each view is mirrored. The first is the slice as it is.
-VIEWS: tuple[tuple[int, ...], ...] = ((), (-2, -1), (-2,), (-1,))
-
-
-@dataclass(frozen=True, slots=True)
-class ImageEmbedding:
-    """What the encoder makes of one slice.
-
-    Attributes
-    ----------
-    features : Tensor, shape (V, 256, h, w)
-        Of the slice, then of its further views.
-    geometry : InputGeometry
-        Of each of them.
-    base_features : Tensor, shape (1, 256, h, w), or None
-        What the base model alone makes of the slice, where it is needed (`for_prompts`).
-    """
-
-    features: Tensor
-    geometry: InputGeometry
-    base_features: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePrefix:
-    """What the frozen part of the encoder makes of one slice; see `late`.
-
-    Attributes
-    ----------
-    views : tuple of Prefix
-        Of the slice, then of its further views.
-    geometry : InputGeometry
-        Of each of them.
-    """
-
-    views: tuple[Prefix, ...]
-    geometry: InputGeometry
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory it takes."""
-        return sum(view.n_bytes for view in self.views)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,90 +74,6 @@ class MaskPrediction:
         """Return the probability of each class at the slice's own size, float32 (K, Y, X)."""
         probabilities: np.ndarray = torch.from_numpy(self.logits()).sigmoid().numpy()
         return probabilities
-
-
-BeforeView = Callable[[], None]
-
-
-def go_on() -> None:
-    """Go on with the next view, whatever else there is to do."""
-
-
-def encode_image(
-    model: AdaptedSam, image: np.ndarray, views: int = 1, before_view: BeforeView = go_on
-) -> ImageEmbedding:
-    """Run the adapted image encoder on one slice.
-
-    Parameters
-    ----------
-    model : AdaptedSam
-    image : ndarray, shape (Y, X) or (Y, X, 3)
-    views : int
-        How many views to encode, 1 to 4; the time grows with them.
-    before_view : callable
-        Called before each view; what it raises ends the work.
-
-    Raises
-    ------
-    ImageError
-        If the slice cannot be used; see `preprocess.check_slice`.
-    """
-    x, geometry = encoder_input(image, model.settings.input_format)
-    x = x.to(model.device)
-    # One after the other: a batch of large inputs takes memory, and on a CPU saves no time.
-    with torch.inference_mode(), autocast(model.device):
-        features = []
-        for axes in VIEWS[:views]:
-            before_view()
-            features.append(model.encode(mirrored(x, axes, geometry)))
-    return ImageEmbedding(torch.cat(features).float(), geometry)
-
-
-def encode_image_before(
-    model: AdaptedSam, image: np.ndarray, views: int = 1, before_view: BeforeView = go_on
-) -> ImagePrefix:
-    """Run the frozen part of the encoder on one slice, as `encode_image`.
-
-    Raises
-    ------
-    ImageError
-        If the slice cannot be used; see `preprocess.check_slice`.
-    """
-    x, geometry = encoder_input(image, model.settings.input_format)
-    x = x.to(model.device)
-    with torch.inference_mode(), autocast(model.device):
-        found = []
-        for axes in VIEWS[:views]:
-            before_view()
-            found.append(encode_before(model, mirrored(x, axes, geometry)))
-    return ImagePrefix(tuple(found), geometry)
-
-
-def encode_image_after(model: AdaptedSam, prefix: ImagePrefix) -> ImageEmbedding:
-    """Run the rest of the encoder; both parts together are `encode_image`."""
-    with torch.inference_mode(), autocast(model.device):
-        features = [encode_after(model, view) for view in prefix.views]
-    return ImageEmbedding(torch.cat(features).float(), prefix.geometry)
-
-
-def for_prompts(
-    model: AdaptedSam, image: np.ndarray, embedding: ImageEmbedding, prompts: Prompts
-) -> ImageEmbedding:
-    """Return an embedding that can answer to prompts, encoding the slice by the base if need be."""
-    if not answered_by_base(model, prompts) or embedding.base_features is not None:
-        return embedding
-    if has_zero_effect(model.adapter):
-        return replace(embedding, base_features=embedding.features[:1])
-    x, _ = encoder_input(image, model.settings.input_format)
-    with torch.inference_mode(), autocast(model.device):
-        features = model.encode_by_base(x.to(model.device)).float()
-    return replace(embedding, base_features=features)
-
-
-def answered_by_base(model: AdaptedSam, prompts: Prompts) -> bool:
-    """Tell whether the base model answers to these prompts; it does to boxes alone."""
-    by_base = model.settings.box_answers == "base"
-    return by_base and len(prompts.boxes) > 0 and not len(prompts.points)
 
 
 def decode_masks(

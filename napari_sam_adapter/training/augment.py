@@ -41,6 +41,14 @@ class View:
     brightness: float = 0.0
     gamma: float = 1.0
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it shows all of the slice as it is, turned or mirrored at most.
+
+        Only such a view comes again: in the next run, and in predictions.
+        """
+        return self == View(orientation=self.orientation)
+
 
 def draw_view(rng: np.random.Generator, augmentation: Augmentation = "views") -> View:
     """Draw a random view: flips, quarter turns, a crop half of the time, brightness, contrast.
@@ -99,6 +107,35 @@ def apply_view(
     values = standardised(values, input_format.normalisation)
     side = input_format.size
     return pad_to_square(values, side), pad_to_square(target, side), geometry
+
+
+def turned(
+    image: Tensor, target: Tensor, orientation: int, geometry: InputGeometry
+) -> tuple[Tensor, Tensor, InputGeometry]:
+    """Turn what lies in a padded square, its padding left at the bottom and the right.
+
+    Parameters
+    ----------
+    image : Tensor, shape (1, 3, S, S)
+        Of `preprocess.encoder_input`; turned by orientation 2 it is the second of `encode.VIEWS`.
+    target : Tensor, shape (1, K, h, w)
+        Without padding.
+    orientation : int
+        See `View`.
+    geometry : InputGeometry
+        How the slice lies in the square.
+
+    Returns
+    -------
+    image, target, geometry
+        As `apply_view`.
+    """
+    side, content = geometry.input_size, geometry.content_hw
+    image = pad_to_square(_orient(image[..., : content[0], : content[1]], orientation), side)
+    target = pad_to_square(_orient(target, orientation), side)
+    if orientation % 2:
+        geometry = InputGeometry(geometry.original_hw[::-1], content[::-1], side)
+    return image, target, geometry
 
 
 def _orient(x: Tensor, orientation: int) -> Tensor:

@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.base import EMBEDDING_WIDTH
 from napari_sam_adapter.sam.devices import autocast
-from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
+from napari_sam_adapter.sam.encode import Encoder
+from napari_sam_adapter.sam.feature_cache import FeatureCache
+from napari_sam_adapter.sam.input_format import InputGeometry
 from napari_sam_adapter.sam.late import Prefix, encode_after, encode_before
-from napari_sam_adapter.sam.preprocess import pixel_values, resize
-from napari_sam_adapter.training.augment import View, apply_view, draw_view, orientations
+from napari_sam_adapter.training.augment import View, draw_view, orientations
 from napari_sam_adapter.training.config import Augmentation, TrainingConfig
-from napari_sam_adapter.training.samples import TrainingSample, class_masks
+from napari_sam_adapter.training.prepared_sample import PreparedSample
+from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.volume import check_slice
 
 CACHE_BYTES = 1024**3
@@ -58,22 +59,6 @@ class Fed:
         return found
 
 
-class PreparedSample:
-    """A sample as tensors, at up to twice the input size so that crops keep their detail."""
-
-    def __init__(self, sample: TrainingSample, n_classes: int, input_format: InputFormat) -> None:
-        x = pixel_values(sample.image, input_format.normalisation)
-        y = torch.from_numpy(class_masks(sample.labels, n_classes).astype(np.float32))[None]
-        side = min(2 * input_format.size, max(sample.labels.shape))
-        size = InputGeometry.fit(sample.slice_shape, side).content_hw
-        self.image, self.target = resize(x, size), resize(y, size)
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory it takes."""
-        return sum(x.numel() * x.element_size() for x in (self.image, self.target))
-
-
 @dataclass(eq=False)
 class Feed:
     """Slices in a random order, each once before any comes again.
@@ -85,6 +70,8 @@ class Feed:
     seed : int
     augmentation : {"views", "upright", "flip", "none"}
         See `TrainingConfig`.
+    cache : FeatureCache, optional
+        Where features of earlier runs and of predictions are; what is fed is the same without it.
 
     Raises
     ------
@@ -96,6 +83,7 @@ class Feed:
     samples: Sequence[TrainingSample]
     seed: int
     augmentation: Augmentation = "views"
+    cache: FeatureCache | None = None
 
     def __post_init__(self) -> None:
         self._prepared: dict[int, PreparedSample] = {}
@@ -129,8 +117,7 @@ class Feed:
 
     def _render(self, index: int, view: View) -> tuple[Tensor, Tensor, InputGeometry]:
         """Return the encoder's input, the target and the geometry of a view, on the device."""
-        sample, input_format = self._sample(index), self.model.settings.input_format
-        image, target, geometry = apply_view(sample.image, sample.target, view, input_format)
+        image, target, geometry = self._sample(index).render(view)
         device = self.model.device
         return image.to(device), target.to(device), geometry
 
@@ -156,6 +143,7 @@ class EmbeddingFeed(Feed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._encoder = Encoder(self.model, self.cache)
         self._orientations = orientations(self.augmentation)
         self._cache: dict[tuple[int, int], tuple[Tensor, Tensor, InputGeometry]] = {}
         per_slice = CACHE_BYTES // (_embedding_bytes(self.model) * max(1, len(self.samples)))
@@ -177,8 +165,7 @@ class EmbeddingFeed(Feed):
         key = (index, orientation)
         if key not in self._cache:
             image, target, geometry = self._render(index, View(orientation=orientation))
-            with torch.no_grad(), autocast(self.model.device):
-                self._cache[key] = self.model.encode(image).float(), target, geometry
+            self._cache[key] = self._encoder.embedding(image), target, geometry
         return self._cache[key]
 
 
@@ -191,6 +178,7 @@ class LateFeed(Feed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._encoder = Encoder(self.model, self.cache)
         self._cache: dict[tuple[int, int], tuple[Prefix, Tensor, InputGeometry]] = {}
 
     def at(self, position: int) -> Fed:
@@ -227,14 +215,21 @@ class LateFeed(Feed):
 
     def _encode(self, index: int, view: View) -> tuple[Prefix, Tensor, InputGeometry]:
         image, target, geometry = self._render(index, view)
+        if view.is_repeatable:
+            return self._encoder.prefix(image), target, geometry
         with autocast(self.model.device):
             return encode_before(self.model, image), target, geometry
 
 
-def feed_for(model: AdaptedSam, samples: Sequence[TrainingSample], config: TrainingConfig) -> Feed:
+def feed_for(
+    model: AdaptedSam,
+    samples: Sequence[TrainingSample],
+    config: TrainingConfig,
+    cache: FeatureCache | None = None,
+) -> Feed:
     """Return the feed of a configuration's gear."""
     feeds: dict[str, type[Feed]] = {"quick": EmbeddingFeed, "late": LateFeed, "full": ImageFeed}
-    return feeds[config.gear](model, samples, config.seed, config.augmentation)
+    return feeds[config.gear](model, samples, config.seed, config.augmentation, cache)
 
 
 def _embedding_bytes(model: AdaptedSam) -> int:

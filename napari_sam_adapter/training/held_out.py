@@ -10,7 +10,9 @@ import numpy as np
 
 from napari_sam_adapter.metrics import dice, mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam, BoxAnswers
-from napari_sam_adapter.sam.predict import ImageEmbedding, decode_masks, encode_image, for_prompts
+from napari_sam_adapter.sam.encode import Encoder, ImageEmbedding
+from napari_sam_adapter.sam.feature_cache import FeatureCache
+from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.sam.prompts import Prompts
 from napari_sam_adapter.training.samples import TrainingSample, class_masks
 from napari_sam_adapter.training.simulated_prompts import object_boxes
@@ -24,7 +26,10 @@ BOXES_GIVEN = 16  # of a slice's objects, the largest first; all boxes are decod
 
 
 def report_held_out(
-    model: AdaptedSam, held_out: Sequence[TrainingSample], views: int
+    model: AdaptedSam,
+    held_out: Sequence[TrainingSample],
+    views: int,
+    cache: FeatureCache | None = None,
 ) -> dict[str, Any]:
     """Predict held-out slices once more, with the state that is kept.
 
@@ -35,6 +40,8 @@ def report_held_out(
         The first 16 are looked at.
     views : int
         How many views predictions of this adapter average.
+    cache : FeatureCache, optional
+        Where features of predictions are.
 
     Returns
     -------
@@ -45,12 +52,13 @@ def report_held_out(
         `confidence`. ``box_dice``: mean Dice of the adapter's and of the base model's answer to the
         exact boxes of the objects, and of how many slices; for `box_answers_of`.
     """
+    encoder = Encoder(model, cache)
     names, n_classes = model.settings.class_names, model.settings.n_classes
     pairs: dict[str, list[list[float]]] = {str(n): [] for n in sorted({1, views})}
     found: dict[str, list[float]] = {name: [] for name in names}
     boxed: dict[BoxAnswers, list[float]] = {"adapter": [], "base": []}
     for sample in held_out[:SLICES_LOOKED_AT]:
-        embedding = encode_image(model, sample.image, views)
+        embedding = encoder.image(sample.image, views)
         predictions = {
             n: decode_masks(model, replace(embedding, features=embedding.features[: int(n)]))
             for n in pairs
@@ -63,7 +71,7 @@ def report_held_out(
         for name, mask, truth in zip(names, *masks, strict=True):
             if mask.any() or truth.any():
                 found[name].append(dice(mask, truth))
-        _score_boxes(model, sample, embedding, boxed)
+        _score_boxes(model, encoder, sample, embedding, boxed)
     n_slices = sum(sample.shows_object for sample in held_out[:SLICES_LOOKED_AT])
     means = {str(who): round(float(np.mean(d)), 4) if d else None for who, d in boxed.items()}
     classes = {name: round(float(np.mean(d)), 4) for name, d in found.items() if d}
@@ -83,6 +91,7 @@ def box_answers_of(report: Mapping[str, Any]) -> BoxAnswers:
 
 def _score_boxes(
     model: AdaptedSam,
+    encoder: Encoder,
     sample: TrainingSample,
     embedding: ImageEmbedding,
     found: Mapping[BoxAnswers, list[float]],
@@ -96,7 +105,7 @@ def _score_boxes(
         for k, mask in enumerate(class_masks(sample.labels, before.n_classes)):
             if mask.any():
                 prompts = Prompts(object_boxes(mask)[:BOXES_GIVEN], class_index=k)
-                embedding = for_prompts(model, sample.image, embedding, prompts)
+                embedding = encoder.for_prompts(sample.image, embedding, prompts)
                 answer = decode_masks(model, embedding, prompts).labels
                 scores.append(dice(class_masks(answer, before.n_classes)[k], mask))
     model.settings = before

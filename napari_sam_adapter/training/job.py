@@ -21,6 +21,7 @@ from napari_sam_adapter.training.samples import History, TrainingSample
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
+    from napari_sam_adapter.sam.feature_cache import FeatureCache
     from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 
 
@@ -78,9 +79,20 @@ class AdapterSaved:
 
 
 def run_job(
-    job: TrainingJob, *, should_stop: Callable[[], bool] = lambda: False
+    job: TrainingJob,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    cache: FeatureCache | None = None,
 ) -> Iterator[TrainingEvent | AdapterSaved]:
     """Run a training job.
+
+    Parameters
+    ----------
+    job : TrainingJob
+    should_stop : callable
+        Asked before each step.
+    cache : FeatureCache, optional
+        Where features of earlier runs and of predictions are; the result is the same without it.
 
     Yields
     ------
@@ -116,7 +128,7 @@ def run_job(
         prepare_late(model)
     model.to_device(device)
     start = f"{model.settings} {'' if parent is None else parent.adapter_id}"
-    options = RunOptions(history, should_stop, workers, job.checkpoint, start)
+    options = RunOptions(history, should_stop, workers, job.checkpoint, start, cache)
     finished: TrainingFinished | None = None
     curve = Curve()
     try:
@@ -142,7 +154,7 @@ def run_job(
     if finished.reason == "stopped":  # whoever pressed Stop wants the version, not its last digits
         held_out = held_out[:SLICES_TO_TRUST]
     views = model.spec.views if job.config.augmentation == "views" else 1
-    report = report_held_out(model, held_out, views)
+    report = report_held_out(model, held_out, views, cache)
     model.settings = model.settings.with_changes(box_answers=box_answers_of(report))
     card = save_adapter(
         job.out,

@@ -15,15 +15,12 @@ from torch import Tensor
 from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
-from napari_sam_adapter.sam.devices import uses_bfloat16
-from napari_sam_adapter.sam.predict import (
-    ImageEmbedding,
-    ImagePrefix,
-    decode_masks,
-    encode_image,
-    encode_image_after,
-    encode_image_before,
-)
+from napari_sam_adapter.sam.devices import autocast, uses_bfloat16
+from napari_sam_adapter.sam.encode import Encoder, ImageEmbedding, encode_image
+from napari_sam_adapter.sam.feature_cache import FeatureCache
+from napari_sam_adapter.sam.input_format import InputGeometry
+from napari_sam_adapter.sam.late import Prefix, encode_after
+from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
     HeldOutScore,
@@ -75,6 +72,8 @@ class RunOptions:
         Where the run writes its state to continue from.
     started_from : str
         Describes the model, so that the run of another one is not continued.
+    cache : FeatureCache or None
+        Where features of earlier runs and of predictions are.
     """
 
     history: History = NO_HISTORY
@@ -82,6 +81,7 @@ class RunOptions:
     workers: Workers = ALONE
     checkpoint: RunCheckpoint | None = None
     started_from: str = ""
+    cache: FeatureCache | None = None
 
 
 def train_adapter(
@@ -141,10 +141,11 @@ class _Run:
         torch.manual_seed(config.seed)
         split = split_samples(samples, rng, history=options.history)
         self._training, self._held_out, self._leaks = split.training, split.held_out, split.leaks
-        feed = feed_for(model, self._training, config)
+        feed = feed_for(model, self._training, config, options.cache)
         self._stepper = Stepper(model, feed, config, self._workers)
+        self._encoder = Encoder(model, options.cache)
         self._held_out_embeddings: dict[int, ImageEmbedding] = {}
-        self._held_out_prefixes: dict[int, ImagePrefix] = {}
+        self._held_out_prefixes: dict[int, tuple[Prefix, InputGeometry]] = {}
         self._start = self._checkpoint_time = time.monotonic()
         n_batches = self._workers.count * self._workers.accumulation
         self._total_steps = config.total_steps(len(self._training), n_batches)
@@ -234,12 +235,15 @@ class _Run:
             return known
         if gear == "late":
             if index not in self._held_out_prefixes:
-                self._held_out_prefixes[index] = encode_image_before(self._model, image)
-            return encode_image_after(self._model, self._held_out_prefixes[index])
-        embedding = encode_image(self._model, image)
-        if gear == "quick":
-            self._held_out_embeddings[index] = embedding
-        return embedding
+                x, geometry = self._encoder.input_of(image)
+                self._held_out_prefixes[index] = self._encoder.prefix(x), geometry
+            prefix, geometry = self._held_out_prefixes[index]
+            with torch.inference_mode(), autocast(self._model.device):
+                return ImageEmbedding(encode_after(self._model, prefix).float(), geometry)
+        if gear == "full":
+            return encode_image(self._model, image)
+        self._held_out_embeddings[index] = self._encoder.image(image)
+        return self._held_out_embeddings[index]
 
     def _finish(self, reason: str) -> TrainingFinished:
         step = self._stepper.step

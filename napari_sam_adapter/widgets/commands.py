@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import napari
+from napari.utils.notifications import show_info
+
+from napari_sam_adapter.sam.feature_files import delete_feature_files
 
 if TYPE_CHECKING:
     from napari_sam_adapter.widgets.dock import SamAdapterDock
@@ -45,6 +48,11 @@ def fill_between(viewer: napari.Viewer) -> None:
 def retrain(viewer: napari.Viewer) -> None:
     """Retrain on the corrected and accepted slices."""
     open_dock(viewer).retrain_panel.request()
+
+
+def delete_encoded() -> None:
+    """Delete what is kept of encoded slices for the next time."""
+    show_info(f"{delete_feature_files()} files of encoded slices were deleted.")
 
 
 def blink(viewer: napari.Viewer) -> None:

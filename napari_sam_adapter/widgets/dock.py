@@ -24,6 +24,7 @@ from napari_sam_adapter.widgets.compare_panel import ComparePanel
 from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.correct_panel import CorrectPanel
 from napari_sam_adapter.widgets.effort_plot import EffortPlot
+from napari_sam_adapter.widgets.features_on_disk import FeaturesOnDisk
 from napari_sam_adapter.widgets.help_panel import HelpPanel
 from napari_sam_adapter.widgets.keys import Action, Keys
 from napari_sam_adapter.widgets.layers_panel import LayersPanel
@@ -73,6 +74,7 @@ class SamAdapterDock(QWidget):
             Project(default_folder()), device=preference("computing", "device") or "auto"
         )
         self.controller = DockController(viewer, session, self)
+        self.features_on_disk = FeaturesOnDisk(session)
         self.project_panel = ProjectPanel()
         self.layers_panel = LayersPanel(viewer)
         self.models_panel = ModelsPanel()
@@ -149,6 +151,7 @@ class SamAdapterDock(QWidget):
             self._window = None
         self.layers_panel.stop_listening()
         self.keys.close()
+        self.features_on_disk.close()
         self.controller.close()
         atexit.unregister(self.controller.session.close)
 

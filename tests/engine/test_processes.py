@@ -18,6 +18,7 @@ from napari_sam_adapter.engine.predictor import ModelReference, Predictor, predi
 from napari_sam_adapter.engine.trainer import TrainingProcess
 from napari_sam_adapter.errors import EngineError, ImageError
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport, TrainingFinished, TrainingStarted
@@ -132,6 +133,30 @@ def test_a_training_process_reports_stops_and_saves(job):
     assert kinds[-2:] == [TrainingFinished, AdapterSaved]
     assert job.out.is_file()
     assert is_gone(process.pid)
+
+
+def test_the_training_process_reads_what_the_prediction_process_wrote(
+    stack, job, tmp_path, monkeypatch
+):
+    folder = tmp_path / "features"
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    job = replace(job, input_size=112, config=TrainingConfig(gear="quick", max_steps=4))
+    predictor = Predictor()
+    predictor.disk_bytes = 1024**3
+    for position, frame in enumerate(stack.frames):
+        predictor.predict((position,), frame, replace(BASE, input_size=112))
+    predictor.close()
+    written = set(folder.iterdir())
+    assert len(written) == 2 * len(stack.frames), "embeddings, and what enters the late part"
+    for path in written:
+        os.utime(path, (1000, 1000))
+    *_, saved = TrainingProcess(job, disk_bytes=1024**3).events()
+    assert isinstance(saved, AdapterSaved)
+    # The first four steps show the four slices as they are.
+    assert set(folder.iterdir()) == written, "nothing was encoded"
+    read = [path for path in written if path.stat().st_mtime > 1000]
+    assert len(read) == len(stack.frames)
 
 
 def test_a_killed_training_process_is_an_error_and_leaves_no_file(job):

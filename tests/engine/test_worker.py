@@ -1,20 +1,24 @@
 """What the computing process keeps between predictions: equal results, for less work."""
 
+import math
 import threading
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine import worker as worker_module
 from napari_sam_adapter.engine.protocol import Message
 from napari_sam_adapter.engine.worker import Worker
-from napari_sam_adapter.sam import predict as predict_module
-from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam import encode as encode_module
+from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
+from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
+from napari_sam_adapter.training.config import TrainingConfig
 
-SIZE = 112
+SIZE, VIEWS = 112, 2
 
 
 @pytest.fixture
@@ -49,14 +53,17 @@ def adapters(tmp_path):
     return paths
 
 
-def predicted(worker_sent: list[Message], worker: Worker, image, path) -> np.ndarray:
+def predicted(
+    worker_sent: list[Message], worker: Worker, image, path, disk_bytes: int = 0
+) -> np.ndarray:
     values = {
         "base": "lite_medsam",
         "adapter": None if path is None else str(path),
         "input_size": SIZE,
         "device": "cpu",
-        "views": 2,
+        "views": VIEWS,
         "logits": True,
+        "disk_bytes": disk_bytes,
     }
     worker.handle(Message("predict", values, {"image": image}))
     return worker_sent[-1].arrays["logits"]
@@ -64,15 +71,15 @@ def predicted(worker_sent: list[Message], worker: Worker, image, path) -> np.nda
 
 @pytest.fixture
 def counted(monkeypatch) -> dict[str, int]:
-    counts = {"encode_image_before": 0, "encode_image_after": 0}
+    counts = {"encode_before": 0, "encode_after": 0}
     for name in counts:
-        original = getattr(worker_module, name)
+        original = getattr(encode_module, name)
 
         def count(*given, _original=original, _name=name):
             counts[_name] += 1
             return _original(*given)
 
-        monkeypatch.setattr(worker_module, name, count)
+        monkeypatch.setattr(encode_module, name, count)
     return counts
 
 
@@ -92,7 +99,7 @@ def test_a_slice_seen_before_is_encoded_as_far_as_the_new_version_differs(
     old = predicted(sent, worker, image, adapters[parent])
     counted.update(dict.fromkeys(counted, 0))
     found = predicted(sent, worker, image, adapters[gear])
-    assert counted == {"encode_image_before": before, "encode_image_after": after}
+    assert counted == {"encode_before": VIEWS * before, "encode_after": VIEWS * after}
     assert not np.allclose(found, old, atol=1e-3)
     np.testing.assert_array_equal(found, predicted(*new_worker(), image, adapters[gear]))
 
@@ -101,7 +108,7 @@ def test_another_image_of_the_same_size_is_not_taken_for_the_first(adapters, ima
     sent, worker = new_worker()
     predicted(sent, worker, image, adapters["late"])
     other = predicted(sent, worker, image[::-1].copy(), adapters["late"])
-    assert counted["encode_image_before"] == 2
+    assert counted["encode_before"] == 2 * VIEWS
     np.testing.assert_array_equal(
         other, predicted(*new_worker(), image[::-1].copy(), adapters["late"])
     )
@@ -113,11 +120,14 @@ def test_memory_for_encoded_slices_has_a_bound(adapters, image, monkeypatch):
     sent, worker = new_worker()
     for shift in range(3):
         predicted(sent, worker, np.roll(image, shift, 0), adapters["late"])
-    assert len(worker._prefixes) == len(worker._embeddings) == 1
+    assert {kind: len(kept) for kind, kept in worker._cache.memory.items()} == {
+        "embedding": 1,
+        "prefix": 1,
+    }
 
 
 def encode(worker: Worker, image, path) -> None:
-    values = {"base": "lite_medsam", "adapter": str(path), "device": "cpu", "views": 2}
+    values = {"base": "lite_medsam", "adapter": str(path), "device": "cpu", "views": VIEWS}
     worker.handle(Message("encode", values, {"image": image}))
 
 
@@ -147,9 +157,127 @@ def test_encoding_ahead_ends_between_two_views_when_the_window_wants_something(
         give_way.set()  # meanwhile
         return original(*given)
 
-    original = predict_module.encode_before
-    monkeypatch.setattr(predict_module, "encode_before", encode_one_view)
+    original = encode_module.encode_before
+    monkeypatch.setattr(encode_module, "encode_before", encode_one_view)
     encode(worker, image, adapters["late"])
     assert (sent[-1].values, n_views) == ({"done": False}, 1)
     encode(worker, image, adapters["late"])
     assert n_views == 1, "it was told already, and begins nothing"
+
+
+DISK = 1024**3
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch):
+    """Return the folder on the disk, where nothing is yet."""
+    folder = tmp_path / "features"
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    return folder
+
+
+def test_a_new_process_finds_what_an_earlier_one_has_encoded(adapters, image, counted, disk):
+    expected = predicted(*new_worker(), image, adapters["late"], DISK)
+    assert len(list(disk.iterdir())) == 2 * VIEWS
+    counted.update(dict.fromkeys(counted, 0))
+    sent, worker = new_worker()
+    found = predicted(sent, worker, image, adapters["late"], DISK)
+    np.testing.assert_array_equal(found, expected)
+    assert sent[-1].values["cached"]
+    assert counted == dict.fromkeys(counted, 0)
+
+
+def test_nothing_is_on_the_disk_unless_it_is_asked_for(adapters, image, counted, disk):
+    sent, worker = new_worker()
+    predicted(sent, worker, image, adapters["late"])
+    assert not disk.exists()
+    predicted(sent, worker, image[::-1].copy(), adapters["late"], DISK)
+    n_files = len(list(disk.iterdir()))
+    predicted(sent, worker, image[:, ::-1].copy(), adapters["late"])
+    assert len(list(disk.iterdir())) == n_files == 2 * VIEWS
+
+
+def train_message(frames, masks, out, init, gear: str, disk_bytes: int) -> Message:
+    config = TrainingConfig(gear=gear, max_seconds=math.inf, max_steps=3)
+    values = {
+        "names": [(f"slice {i}", "") for i in range(len(frames))],
+        "out": str(out),
+        "config": config.to_dict(),
+        "base": "lite_medsam",
+        "init": str(init),
+        "input_size": None,
+        "adapter": None,
+        "class_names": None,
+        "class_colors": [],
+        "device": "cpu",
+        "notes": {},
+        "checkpoint": None,
+        "disk_bytes": disk_bytes,
+    }
+    arrays = {f"image{i}": frame for i, frame in enumerate(frames)}
+    arrays |= {f"labels{i}": mask for i, mask in enumerate(masks)}
+    return Message("train", values, arrays)
+
+
+@pytest.fixture
+def slices():
+    stack = synthetic_polyps(7, (64, 64), seed=5)
+    return list(stack.frames), [mask.astype(np.uint8) for mask in stack.masks]
+
+
+@pytest.fixture
+def n_encoded(monkeypatch) -> list[int]:
+    """Count how often an encoder computes, all of it or its frozen part."""
+    count = [0]
+    for owner, name in ((AdaptedSam, "encode"), (encode_module, "encode_before")):
+        original = getattr(owner, name)
+
+        def counted(*given, _original=original):
+            count[0] += 1
+            return _original(*given)
+
+        monkeypatch.setattr(owner, name, counted)
+    return count
+
+
+@pytest.mark.parametrize("gear", ["quick", "late"])
+def test_training_takes_from_the_disk_what_predictions_have_encoded(
+    adapters, slices, disk, tmp_path, n_encoded, gear
+):
+    """And ends with the same adapter as one that computes all by itself."""
+
+    def trained(name: str, disk_bytes: int) -> tuple[dict, int]:
+        n_encoded[0] = 0
+        _, worker = new_worker()
+        out = tmp_path / f"{name}.safetensors"
+        worker.handle(train_message(*slices, out, adapters["parent"], gear, disk_bytes))
+        return load_file(out), n_encoded[0]
+
+    plain, n_plain = trained("plain", 0)
+    sent, window = new_worker()
+    for frame in slices[0]:
+        predicted(sent, window, frame, adapters["parent"], DISK)
+    shared, n_shared = trained("shared", DISK)
+    again, n_again = trained("again", DISK)
+    for name, tensor in plain.items():
+        assert torch.equal(tensor, shared[name]), name
+        assert torch.equal(tensor, again[name]), name
+    # In the first three steps each slice is as it is: all that are learned from or held out had
+    # been predicted. After the late gear, the held-out one is encoded by the new version.
+    assert n_plain > 3
+    assert n_shared == (1 if gear == "late" else 0) * VIEWS
+    assert n_again <= n_shared
+
+
+def test_a_version_that_was_trained_since_gets_no_features_of_its_parent(
+    adapters, slices, disk, tmp_path
+):
+    frame = slices[0][0]
+    sent, worker = new_worker()
+    old = predicted(sent, worker, frame, adapters["parent"], DISK)
+    for gear in ("quick", "late", "full"):
+        out = tmp_path / f"trained {gear}.safetensors"
+        new_worker()[1].handle(train_message(*slices, out, adapters["parent"], gear, DISK))
+        found = predicted(sent, worker, frame, out, DISK)
+        np.testing.assert_array_equal(found, predicted(*new_worker(), frame, out))
+        assert not np.array_equal(found, old)

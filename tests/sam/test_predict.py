@@ -5,7 +5,8 @@ import pytest
 
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.sam.predict import decode_masks, encode_image, predict_masks
+from napari_sam_adapter.sam.encode import encode_image
+from napari_sam_adapter.sam.predict import decode_masks, predict_masks
 from napari_sam_adapter.sam.prompts import Prompts
 
 

@@ -8,8 +8,9 @@ import torch
 
 from napari_sam_adapter.errors import PromptError
 from napari_sam_adapter.metrics import dice
+from napari_sam_adapter.sam.encode import encode_image
 from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
-from napari_sam_adapter.sam.predict import decode_masks, encode_image, predict_masks
+from napari_sam_adapter.sam.predict import decode_masks, predict_masks
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, NOT_A_POINT, Prompts
 
 

@@ -7,18 +7,22 @@ import pytest
 import torch
 
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.sam import devices
+from napari_sam_adapter.sam import devices, late
+from napari_sam_adapter.sam import encode as encode_module
+from napari_sam_adapter.sam.encode import VIEWS
+from napari_sam_adapter.sam.feature_cache import FeatureCache
+from napari_sam_adapter.sam.feature_files import FeatureFiles
 from napari_sam_adapter.sam.input_format import InputFormat
-from napari_sam_adapter.sam.preprocess import encoder_input
+from napari_sam_adapter.sam.preprocess import encoder_input, mirrored
 from napari_sam_adapter.training import feeds
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view
-from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed, LateFeed, PreparedSample
+from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed, LateFeed
+from napari_sam_adapter.training.prepared_sample import PreparedSample
 from napari_sam_adapter.training.samples import TrainingSample
 
 
 def plain_view(sample: TrainingSample, size: int):
-    prepared = PreparedSample(sample, 1, InputFormat(size))
-    return apply_view(prepared.image, prepared.target, View(), InputFormat(size))
+    return PreparedSample(sample, 1, InputFormat(size)).render(View())
 
 
 def smooth(*shape: int) -> np.ndarray:
@@ -33,11 +37,34 @@ def test_training_sees_a_slice_as_prediction_does(shape):
     mask = smooth(*shape[:2]) > 0.3
     seen, target, geometry = plain_view(TrainingSample(image, mask, "s"), 64)
     expected, expected_geometry = encoder_input(image, InputFormat(64))
-    assert geometry.content_hw == expected_geometry.content_hw
-    # Training scales in two steps so that crops keep their detail, hence the tolerance.
-    torch.testing.assert_close(seen, expected, atol=0.03, rtol=0)
+    assert geometry == expected_geometry
+    assert torch.equal(seen, expected)
     covered = encoder_input(mask.astype(np.float32), InputFormat(64))[0][:, :1]
     assert (target - covered).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("input_format", [InputFormat(64), InputFormat(64, "imagenet", "squash")])
+@pytest.mark.parametrize("shape", [(64, 64), (40, 90), (200, 120, 3)])
+def test_a_slice_mirrored_in_training_is_the_view_that_prediction_averages(shape, input_format):
+    image, mask = smooth(*shape), smooth(*shape[:2]) > 0.3
+    prepared = PreparedSample(TrainingSample(image, mask, "s"), 1, input_format)
+    x, geometry = encoder_input(image, input_format)
+    for orientation, axes in {0: VIEWS[0], 2: VIEWS[1], 6: VIEWS[2], 4: VIEWS[3]}.items():
+        seen, target, seen_geometry = prepared.render(View(orientation))
+        assert torch.equal(seen, mirrored(x, axes, geometry)), orientation
+        assert seen_geometry == geometry
+        assert torch.equal(target, mirrored(prepared.render(View())[1], axes, geometry))
+
+
+@pytest.mark.parametrize("orientation", range(N_ORIENTATIONS))
+def test_a_view_that_comes_again_shows_what_random_ones_show(orientation):
+    sample = TrainingSample(smooth(64, 40), smooth(64, 40) > 0.3, "s")
+    prepared = PreparedSample(sample, 1, InputFormat(64))
+    again = prepared.render(View(orientation))
+    once = apply_view(prepared.image, prepared.target, View(orientation), InputFormat(64))
+    for one, other in zip(again[:2], once[:2], strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    assert again[2] == once[2]
 
 
 def test_a_thin_line_is_not_lost_from_the_target():
@@ -129,13 +156,14 @@ def test_the_late_feed_depends_on_the_position_alone(small_sam, samples, monkeyp
 
 
 def test_the_late_feed_encodes_no_view_twice(small_sam, samples, monkeypatch):
-    encode, count = feeds.encode_before, itertools.count()
+    encode, count = late.encode_before, itertools.count()
 
     def counted(*given):
         next(count)
         return encode(*given)
 
     monkeypatch.setattr(feeds, "encode_before", counted)
+    monkeypatch.setattr(encode_module, "encode_before", counted)
     feed = LateFeed(small_sam, samples[:2], 0)
     for position in range(80):
         feed.at(position)
@@ -156,6 +184,48 @@ def test_the_quick_feed_carries_no_gradient_and_the_others_do(small_sam, samples
         for feed in (EmbeddingFeed, LateFeed, ImageFeed)
     ]
     assert [x.requires_grad for x in features] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("feed", "per_slice", "kept"),
+    [(EmbeddingFeed, N_ORIENTATIONS, N_ORIENTATIONS), (LateFeed, feeds.LATE_VIEWS, 1)],
+)
+def test_what_is_fed_is_the_same_with_a_cache_and_encoded_once(
+    tuned_sam, samples, tmp_path, monkeypatch, feed, per_slice, kept
+):
+    """Random crops are encoded in each run, whatever comes again is not."""
+    count = itertools.count()
+    whole, before = tuned_sam.encode, late.encode_before
+
+    def counted(compute):
+        def call(*given):
+            next(count)
+            return compute(*given)
+
+        return call
+
+    monkeypatch.setattr(tuned_sam, "encode", counted(whole))
+    for module in (feeds, encode_module):
+        monkeypatch.setattr(module, "encode_before", counted(before))
+
+    def fed(cache) -> tuple[list[torch.Tensor], int]:
+        start = next(count)
+        one = feed(tuned_sam, samples[:2], 0, cache=cache)
+        with torch.no_grad():
+            found = [one.at(position).embedding for position in range(60)]
+        return found, next(count) - start - 1
+
+    files = FeatureFiles(tmp_path, 1024**3)
+    expected, plain = fed(None)
+    cold, at_first = fed(FeatureCache(files=files))
+    warm, later = fed(FeatureCache(files=files))
+    for one, other, third in zip(expected, cold, warm, strict=True):
+        assert torch.equal(one, other)
+        assert torch.equal(one, third)
+    assert plain == at_first + (feed is LateFeed)  # one more, to see its size
+    assert at_first - later == 2 * kept
+    assert len(list(tmp_path.iterdir())) == 2 * kept
+    assert later == 2 * (per_slice - kept)
 
 
 @pytest.mark.parametrize("feed", [ImageFeed, LateFeed, EmbeddingFeed])

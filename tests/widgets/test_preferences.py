@@ -8,6 +8,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_sam_adapter.model_in_use import ModelInUse
+from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
+from napari_sam_adapter.widgets.commands import delete_encoded
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.log_dialog import LogDialog
 from napari_sam_adapter.widgets.trouble import TroubleDialog
@@ -70,6 +72,36 @@ def test_a_new_window_begins_as_preferred(preferences, make_napari_viewer):
     assert not settings.learns_from_others
     assert dock.controller.session.in_use.device == "cpu"
     dock.shutdown()
+
+
+def test_encoded_slices_may_take_so_much_of_the_disk_as_is_preferred(
+    preferences, make_napari_viewer, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "features"))
+    folder = tmp_path / "features"
+    folder.mkdir()
+
+    def leave_one() -> None:
+        (folder / f"{'ab' * 20}.safetensors").write_bytes(b"of an earlier day")
+
+    leave_one()
+    dock = SamAdapterDock(make_napari_viewer())
+    session = dock.controller.session
+    processes = (session.predictor, session.trainer)
+    assert [one.disk_bytes for one in processes] == [2 * 1024**3] * 2
+    preferences.computing.disk_gigabytes = 0.5
+    assert [one.disk_bytes for one in processes] == [1024**3 // 2] * 2
+    assert len(list(folder.iterdir())) == 1
+    preferences.computing.disk_gigabytes = 0
+    assert [one.disk_bytes for one in processes] == [0, 0]
+    assert list(folder.iterdir()) == []
+    preferences.computing.disk_gigabytes = 1
+    leave_one()
+    delete_encoded()
+    assert list(folder.iterdir()) == []
+    dock.shutdown()
+    preferences.computing.disk_gigabytes = 3
+    assert session.predictor.disk_bytes == 1024**3, "it follows no longer"
 
 
 def test_an_error_of_the_program_is_a_sentence_with_details_to_copy(

@@ -1,0 +1,228 @@
+"""Encode slices: in several views, and nothing twice that is in a cache.
+
+An adapter trained on mirrored slices answers to a slice's mirror images, too, and the mean of the
+answers is better than the answer to the slice alone (docs/results.md). These are the *views* of a
+slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_sam_adapter.adapter.config import BUILT_IN_CONDITIONS
+from napari_sam_adapter.adapter.module import has_zero_effect
+from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.base import EMBEDDING_WIDTH
+from napari_sam_adapter.sam.devices import autocast
+from napari_sam_adapter.sam.feature_cache import FeatureCache, Features, Kind, feature_key
+from napari_sam_adapter.sam.input_format import InputGeometry
+from napari_sam_adapter.sam.late import (
+    Prefix,
+    can_be_cut,
+    encode_after,
+    encode_before,
+    encoder_key,
+    prefix_key,
+)
+from napari_sam_adapter.sam.preprocess import encoder_input, mirrored
+from napari_sam_adapter.sam.prompts import Prompts
+
+# The axes along which each view is mirrored. The first is the slice as it is.
+VIEWS: tuple[tuple[int, ...], ...] = ((), (-2, -1), (-2,), (-1,))
+
+BeforeView = Callable[[], None]
+
+
+def go_on() -> None:
+    """Go on with the next view, whatever else there is to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEmbedding:
+    """What the encoder makes of one slice.
+
+    Attributes
+    ----------
+    features : Tensor, shape (V, 256, h, w)
+        Of the slice, then of its further views.
+    geometry : InputGeometry
+        Of each of them.
+    base_features : Tensor, shape (1, 256, h, w), or None
+        What the base model alone makes of the slice, where it is needed (`for_prompts`).
+    is_known : bool
+        Whether all views were in a cache.
+    """
+
+    features: Tensor
+    geometry: InputGeometry
+    base_features: Tensor | None = None
+    is_known: bool = False
+
+
+class Encoder:
+    """The image encoder of a model as it is now.
+
+    Parameters
+    ----------
+    model : AdaptedSam
+        While this object is in use, its adapter stays as it is; the part after the encoder's
+        `late_cut` may change if only `prefix` is asked for.
+    cache : FeatureCache, optional
+        Results are equal, bit by bit, whatever is in it.
+    keeps_prefixes : bool
+        Keep what enters the late part, too: after the ``late`` gear, only that part is computed.
+    """
+
+    def __init__(
+        self, model: AdaptedSam, cache: FeatureCache | None = None, *, keeps_prefixes: bool = False
+    ) -> None:
+        self._model, self._cache = model, cache
+        self._keeps_prefixes = cache is not None and keeps_prefixes and can_be_cut(model)
+        # Once, not for each slice: the digest reads all weights of the adapter.
+        self._adapter = "" if cache is None else encoder_key(model)
+        self._adapter_before = prefix_key(model) if cache is not None and can_be_cut(model) else ""
+        # What a condition of somebody else computes may be another thing tomorrow.
+        names = {condition.name for condition in model.adapter.config.conditions}
+        self._lasts = names <= set(BUILT_IN_CONDITIONS)
+
+    def embedding(self, x: Tensor) -> Tensor:
+        """Map one input (1, 3, S, S) to its image embedding (1, 256, h, w), float32, frozen."""
+        return self._embedding(x)[0]
+
+    def prefix(self, x: Tensor) -> Prefix:
+        """Map one input (1, 3, S, S) to what enters the late part.
+
+        Raises
+        ------
+        ValueError
+            If the model cannot be cut.
+        """
+        key = self._key("prefix", x, self._adapter_before)
+        known = self._find("prefix", key)
+        if known is not None and "features" in known:
+            prefix = Prefix.of(known)
+            if prefix.fits(self._model):
+                return prefix
+        with torch.no_grad(), autocast(self._model.device):
+            prefix = encode_before(self._model, x.contiguous())
+        self._add("prefix", key, prefix.tensors())
+        return prefix
+
+    def image(
+        self, image: np.ndarray, views: int = 1, before_view: BeforeView = go_on
+    ) -> ImageEmbedding:
+        """Encode a slice; see `encode_image`."""
+        x, geometry = self.input_of(image)
+        features, known = [], []
+        # One after the other: a batch of large inputs takes memory, and on a CPU saves no time.
+        for axes in VIEWS[:views]:
+            before_view()
+            embedding, is_known = self._embedding(mirrored(x, axes, geometry))
+            features.append(embedding)
+            known.append(is_known)
+        return ImageEmbedding(torch.cat(features), geometry, is_known=all(known))
+
+    def input_of(self, image: np.ndarray) -> tuple[Tensor, InputGeometry]:
+        """Return a slice as the model's input, on its device, as `preprocess.encoder_input`."""
+        x, geometry = encoder_input(image, self._model.settings.input_format)
+        return x.to(self._model.device), geometry
+
+    def for_prompts(
+        self, image: np.ndarray, embedding: ImageEmbedding, prompts: Prompts
+    ) -> ImageEmbedding:
+        """Return an embedding that can answer to prompts; see `for_prompts`."""
+        if not answered_by_base(self._model, prompts) or embedding.base_features is not None:
+            return embedding
+        if has_zero_effect(self._model.adapter):
+            return replace(embedding, base_features=embedding.features[:1])
+        x, _ = self.input_of(image)
+        key = self._key("embedding", x, "")
+        features = self._known_embedding(key)
+        if features is None:
+            with torch.no_grad(), autocast(self._model.device):
+                features = self._model.encode_by_base(x.contiguous()).float()
+            self._add("embedding", key, {"features": features})
+        return replace(embedding, base_features=features)
+
+    def _embedding(self, x: Tensor) -> tuple[Tensor, bool]:
+        """Return the embedding of an input, and whether it was known."""
+        key = self._key("embedding", x, self._adapter)
+        features = self._known_embedding(key)
+        if features is not None:
+            return features, True
+        prefix = self.prefix(x) if self._keeps_prefixes else None
+        with torch.no_grad(), autocast(self._model.device):
+            if prefix is None:
+                features = self._model.encode(x.contiguous()).float()
+            else:
+                features = encode_after(self._model, prefix).float()
+        self._add("embedding", key, {"features": features})
+        return features, False
+
+    def _known_embedding(self, key: str) -> Tensor | None:
+        known = self._find("embedding", key)
+        features = None if known is None else known.get("features")
+        side = self._model.base.prompt_encoder.image_embedding_size
+        if features is None or features.shape != (1, EMBEDDING_WIDTH, *side):
+            return None
+        return features
+
+    def _find(self, kind: Kind, key: str) -> Features | None:
+        if self._cache is None:
+            return None
+        known = self._cache.find(kind, key, in_files=self._lasts)
+        if known is None:
+            return None
+        return {name: x.to(self._model.device) for name, x in known.items()}
+
+    def _add(self, kind: Kind, key: str, features: Features) -> None:
+        if self._cache is not None:
+            self._cache.add(kind, key, features, in_files=self._lasts)
+
+    def _key(self, kind: Kind, x: Tensor, adapter: str) -> str:
+        return "" if self._cache is None else feature_key(kind, x, self._base_sha256, adapter)
+
+    @cached_property
+    def _base_sha256(self) -> str:
+        return self._model.spec.weights.sha256
+
+
+def encode_image(
+    model: AdaptedSam, image: np.ndarray, views: int = 1, before_view: BeforeView = go_on
+) -> ImageEmbedding:
+    """Run the adapted image encoder on one slice.
+
+    Parameters
+    ----------
+    model : AdaptedSam
+    image : ndarray, shape (Y, X) or (Y, X, 3)
+    views : int
+        How many views to encode, 1 to 4; the time grows with them.
+    before_view : callable
+        Called before each view; what it raises ends the work.
+
+    Raises
+    ------
+    ImageError
+        If the slice cannot be used; see `preprocess.check_slice`.
+    """
+    return Encoder(model).image(image, views, before_view)
+
+
+def for_prompts(
+    model: AdaptedSam, image: np.ndarray, embedding: ImageEmbedding, prompts: Prompts
+) -> ImageEmbedding:
+    """Return an embedding that can answer to prompts, encoding the slice by the base if need be."""
+    return Encoder(model).for_prompts(image, embedding, prompts)
+
+
+def answered_by_base(model: AdaptedSam, prompts: Prompts) -> bool:
+    """Tell whether the base model answers to these prompts; it does to boxes alone."""
+    by_base = model.settings.box_answers == "base"
+    return by_base and len(prompts.boxes) > 0 and not len(prompts.points)
