@@ -97,7 +97,6 @@ def test_points_change_the_prompt_free_answer(tuned_sam, slice_and_mask):
 
 
 def test_prompts_for_one_class_leave_the_others_alone(lite_medsam, slice_and_mask):
-
     settings = lite_medsam.settings.with_changes(class_names=("polyp", "tool"))
     model = AdaptedSam(lite_medsam.base, settings)
     embedding = encode_image(model, slice_and_mask[0])
