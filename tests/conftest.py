@@ -40,13 +40,13 @@ def lite_medsam() -> AdaptedSam:
 
 @pytest.fixture
 def fresh_sam() -> AdaptedSam:
-    """Return a 128 pixel model for one test to change."""
-    return build_adapted_sam(ModelSettings.default(LITE_MEDSAM.name, 128))
+    """Return a model of the smallest size there is, for one test to change."""
+    return build_adapted_sam(ModelSettings.default(LITE_MEDSAM.name, LITE_MEDSAM.input_sizes[0]))
 
 
 @pytest.fixture
 def tuned_sam(fresh_sam: AdaptedSam) -> AdaptedSam:
-    """Return a 128 pixel model whose adapter and decoder are no longer the base's."""
+    """Return a small model whose adapter and decoder are no longer the base's."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in fresh_sam.parameters():

@@ -17,9 +17,11 @@ def numbers(n, made):
     return make
 
 
-def settled(made):
-    """Return how many items were made when no more are."""
-    n = -1
+def settled(made, expected):
+    """Wait until as many items were made as are expected; return how many when no more are."""
+    n, end = -1, time.monotonic() + 600
+    while len(made) < expected and time.monotonic() < end:
+        time.sleep(0.01)
     while n != len(made):
         n = len(made)
         time.sleep(0.3)
@@ -49,7 +51,7 @@ def test_no_more_are_made_ahead_than_may_wait():
     made = []
     with ahead(numbers(50, made), depth=3) as items:
         next(items)
-        assert settled(made) == 1 + 3 + 1
+        assert settled(made, 1 + 3 + 1) == 1 + 3 + 1
 
 
 def test_an_error_comes_after_all_items_before_it():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from napari_sam_adapter.errors import WeightsError
 from napari_sam_adapter.sam.base import BaseSam, build_mask_decoder, build_prompt_encoder
+from napari_sam_adapter.sam.other_methods import other_method
 from napari_sam_adapter.sam.plain_vit import (
     PRETRAINED_GRID,
     VIT_B,
@@ -116,7 +117,17 @@ def build_base(architecture: str, path: Path, sha256: str, input_size: int) -> B
 
 
 def _check_architecture(architecture: str, state: State, path: Path) -> None:
-    """Refuse the published weights of another model in words, not by a list of tensors."""
+    """Refuse the weights of another model or method in words, not by a list of tensors."""
+    method = other_method(state)
+    if any(".prompt_generator." in key for key in state):
+        method = (
+            "the original SAM-Adapter, which becomes an adapter by 'napari-sam-adapter adapters "
+            "import FILE --out ADAPTER'"
+        )
+    if method:
+        raise WeightsError(
+            f"{path} is no base model {architecture!r}: it looks like a checkpoint of {method}."
+        )
     try:
         found = architecture_of(state)
     except WeightsError:

@@ -26,6 +26,7 @@ from napari_sam_adapter.errors import CheckpointError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings
 from napari_sam_adapter.sam.build import ARCHITECTURES, assemble
 from napari_sam_adapter.sam.checkpoint import check_shapes, save_adapter
+from napari_sam_adapter.sam.other_methods import other_method
 from napari_sam_adapter.sam.plain_vit import PATCH_SIZE, VIT_B, VIT_H, VIT_L
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.sam.weights import flat_state, read_plain
@@ -42,15 +43,6 @@ _RENAMED = (
     ("pe_layer.", "prompt_embedding.pe_layer."),
     ("no_mask_embed.", "prompt_embedding.no_mask_embed."),
     ("mask_decoder.", "mask_decoder."),
-)
-# Other methods, by what only their checkpoints hold.
-_OTHER_METHODS = (
-    ("image_encoder.trunk.", "SAM2-Adapter"),
-    ("sam_mask_decoder.", "SAM 2"),
-    ("linear_a_q", "SAMed (LoRA)"),
-    ("lora", "a LoRA of SAM"),
-    ("_Adapter.", "Medical SAM Adapter"),
-    ("Adapter_", "Medical SAM Adapter"),
 )
 
 
@@ -267,9 +259,8 @@ def _shape(state: State, key: str, path: Path) -> tuple[int, ...]:
 
 
 def _looks_like(state: State) -> str:
-    for mark, method in _OTHER_METHODS:
-        if any(mark in key for key in state):
-            return f"It looks like a checkpoint of {method}, whose adapters work in another way."
+    if method := other_method(state):
+        return f"It looks like a checkpoint of {method}, whose adapters work in another way."
     if any(key.startswith("prompt_encoder.") for key in state):
         return (
             "It looks like a plain SAM checkpoint without an adapter: use it as a base model, "

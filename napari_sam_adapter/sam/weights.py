@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +44,14 @@ def read_plain(path: Path) -> Any:
     WeightsError
         If it cannot be read, or holds anything else; nothing in it is executed.
     """
-    # The one place that calls torch.load; weights_only refuses pickled code.
+    # The one place that calls torch.load; weights_only refuses pickled code. Its reader fails with
+    # whatever error comes first where a file is no pickle at all.
     try:
         return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except Exception as error:
+        reason = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
         raise WeightsError(
-            f"{path} does not hold plain tensors and was not loaded: {reason}"
+            f"{path} does not hold plain tensors and was not loaded ({reason})."
         ) from error
 
 

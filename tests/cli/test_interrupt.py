@@ -55,9 +55,9 @@ def test_ctrl_c_while_training_keeps_a_loadable_adapter(tmp_path: Path):
         stderr=subprocess.PIPE,
     )
     try:
-        wait_for(process, rb"loss \d", seconds=90)
+        wait_for(process, rb"loss \d", seconds=600)
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=600)
     finally:
         process.kill()
     assert process.returncode == 0, errors
@@ -84,12 +84,12 @@ def test_ctrl_c_while_predicting_ends_soon_and_leaves_no_half_file(tmp_path: Pat
         stderr=subprocess.PIPE,
     )
     try:
-        wait_for(process, rb"Predicting", seconds=90)
-        end = time.monotonic() + 90
+        wait_for(process, rb"Predicting", seconds=600)
+        end = time.monotonic() + 600
         while not list(tmp_path.glob("out/.second.tif.*")) and time.monotonic() < end:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=600)
     finally:
         process.kill()
     assert process.returncode not in (0, -signal.SIGKILL)

@@ -13,7 +13,7 @@ pytest.importorskip("distributed")
 def cluster():
     """Return a client of two workers."""
     with connected(None, 2) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=600)
         yield client
 
 

@@ -83,11 +83,11 @@ def test_ctrl_c_ends_the_workers_and_leaves_no_half_file(tmp_path, noise):
         start_new_session=True,
     )
     try:
-        wait_for(process, rb"Predicting", seconds=90)
+        wait_for(process, rb"Predicting", seconds=600)
         until(lambda: list(tmp_path.glob("out/.long.tif.*")))
         assert len(processes_with(mark)) >= 3
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=600)
     finally:
         process.kill()
     assert process.returncode not in (0, -signal.SIGKILL)
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_the_workers_and_leaves_no_half_file(tmp_path, noise):
     until(lambda: not processes_with(mark))
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=600):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

@@ -53,7 +53,8 @@ def assert_same(found, expected):
     assert [one.index for one in found] == [one.index for one in expected]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.labels, other.labels)
-        assert one.expected_dice == other.expected_dice
+        # To the last bit, sums depend on where arrays lie in memory.
+        assert one.expected_dice == pytest.approx(other.expected_dice, rel=1e-6)
 
 
 def here(sam, *paths, tile=None):
@@ -93,7 +94,7 @@ def test_each_worker_loads_the_model_once_and_takes_its_share_of_the_cores(clust
 
 def test_a_worker_that_is_killed_costs_only_its_slice(base, sam, stack):
     with connected(None, 2) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=600)
         first, _ = pids = list(client.run(os.getpid).values())
         found = []
         for item in predict_files_on(client, base, [stack]):

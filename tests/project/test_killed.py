@@ -14,7 +14,7 @@ def test_work_killed_at_200_random_moments_comes_back_to_the_last_line(tmp_path)
         [sys.executable, "-m", "tests.project.killed", str(tmp_path), "200"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=3000,
     )
     assert result.returncode == 0, result.stderr
     lines = int(re.match(r"(\d+) lines", result.stdout)[1])

@@ -114,6 +114,23 @@ def test_a_file_of_another_architecture_is_named(own_mobile_sam):
         build_adapted_sam(ModelSettings.default(f"sam_vit_b@{own_mobile_sam}"))
 
 
+@pytest.mark.parametrize(
+    ("tensor", "method"),
+    [
+        ("image_encoder.trunk.blocks.0.norm1.weight", "SAM2-Adapter"),
+        ("image_encoder.blocks.0.attn.qkv.linear_a_q.weight", "SAMed"),
+        ("image_encoder.blocks.0.MLP_Adapter.D_fc1.weight", "Medical SAM Adapter"),
+        ("image_encoder.prompt_generator.shared_mlp.bias", "original SAM-Adapter.*adapters import"),
+    ],
+)
+def test_a_checkpoint_of_another_method_is_no_base_model_and_named(tmp_path, tensor, method):
+    path = tmp_path / "theirs.pth"
+    patches = torch.zeros(768, 3, 16, 16)  # as ViT-B's own
+    torch.save({tensor: torch.zeros(2), "image_encoder.patch_embed.proj.weight": patches}, path)
+    with pytest.raises(WeightsError, match=f"looks like a checkpoint of .*{method}"):
+        base_model(f"sam_vit_b@{path}").build(448)
+
+
 def test_a_missing_file_of_ones_own_is_named(tmp_path):
     with pytest.raises(WeightsError, match=r"no file of weights at .*nowhere\.pth"):
         base_model(f"sam_vit_b@{tmp_path / 'nowhere.pth'}")

@@ -59,6 +59,13 @@ def test_anything_but_a_flat_table_of_tensors_is_refused(tmp_path, content):
         load_state_dict(path, sha256)
 
 
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x02}q\x00.", b"PK\x03\x04 cut short"])
+def test_a_file_that_is_none_of_torchs_is_refused_in_words(tmp_path, content):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"does not hold (plain tensors|a flat table)"):
+        load_state_dict(tmp_path / "w.pth", hashlib.sha256(content).hexdigest())
+
+
 def test_pickled_code_is_refused_and_not_executed(tmp_path):
     target = tmp_path / "executed"
     path, sha256 = saved(tmp_path / "w.pth", {"a": Malicious(target)})

@@ -86,7 +86,8 @@ def test_the_quick_gear_leaves_the_adapter_unchanged(small_sam, samples):
 
 @by_gear
 def test_the_loss_falls_on_one_repeated_slice(small_sam, samples, gear):
-    events = run(small_sam, samples[:1], config(gear, 24, decoder_learning_rate=1e-3))
+    settings = config(gear, 24, decoder_learning_rate=1e-3, prompted_share=0.0)
+    events = run(small_sam, samples[:1], settings)
     losses = [event.loss for event in events if isinstance(event, StepReport)]
     assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:6])
 
@@ -123,12 +124,21 @@ def test_events_come_in_order(small_sam, samples, gear):
     assert any(isinstance(event, ValidationReport) for event in between)
 
 
-def test_a_run_ends_when_its_time_is_over(small_sam, samples):
-    settings = TrainingConfig(gear="quick", max_seconds=0.5)
-    finished = run(small_sam, samples[:2], settings)[-1]
+def test_a_run_ends_when_its_time_is_over(small_sam, samples, monkeypatch):
+    """Each look at the clock finds it a second later."""
+    clock = itertools.count()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    *events, finished = run(small_sam, samples[:2], TrainingConfig(gear="quick", max_seconds=5))
     assert finished.reason == "completed"
-    assert finished.steps >= 1
-    assert 0.5 <= finished.seconds < 5
+    steps = [event.seconds for event in events if isinstance(event, StepReport)]
+    assert len(steps) == finished.steps >= 1
+    assert steps[-1] >= 4, "none is left out"
+    assert finished.seconds <= 7, "and none follows"
+
+
+def step_without_training(stepper: step.Stepper, progress: float) -> float:
+    stepper.step += 1
+    return 0.5
 
 
 @pytest.mark.parametrize(("scoring_seconds", "expected"), [(0.1, 9), (2.0, 3), (30.0, 2)])
@@ -147,7 +157,7 @@ def test_slow_scoring_is_done_less_often(
 
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(loop, "decode_masks", taking(scoring_seconds, loop.decode_masks))
-    monkeypatch.setattr(loop.Stepper, "take", taking(0.5, loop.Stepper.take))
+    monkeypatch.setattr(loop.Stepper, "take", taking(0.5, step_without_training))
     events = run(small_sam, samples, TrainingConfig(gear="quick", max_seconds=40))
     at = [event for event in events if isinstance(event, ValidationReport)]
     assert len(at) == expected, "the first, with what it starts from, is always there"
@@ -182,7 +192,7 @@ def test_the_latest_state_is_kept_that_is_about_as_good_as_the_best(
         return (score,)
 
     monkeypatch.setattr(loop._Run, "_score_held_out", scripted_score)
-    *events, finished = run(small_sam, samples, config("quick", 16))
+    *events, finished = run(small_sam, samples, config("quick", 16, prompted_share=0.0))
     assert finished.held_out_before == scores[0]
     assert finished.held_out_after == kept
     last_kept = [e for e in events if isinstance(e, ValidationReport) and e.is_kept][-1]

@@ -19,7 +19,7 @@ from napari_sam_adapter.training.workers import PRECISION_VARIABLE, AcceleratedW
 
 # Each rank trains the same way as the command does, and writes down its own weights.
 SCRIPT = """
-import sys, torch
+import math, sys, torch
 from pathlib import Path
 from safetensors.torch import save_file
 from napari_sam_adapter.data.stacks import read_slices
@@ -38,7 +38,9 @@ workers, device = start_workers("cpu")
 pairs = pair_by_stem(root / "images", root / "masks")
 samples = [TrainingSample(*one) for one in read_slices(pairs)]
 model = build_adapted_sam(ModelSettings.default("lite_medsam", 112))
-config = TrainingConfig(gear=sys.argv[4], max_seconds=600, max_steps=3, batch_size=batch)
+# By steps alone: else the learning rate would follow the clock.
+limits = {"max_seconds": math.inf, "max_steps": 3}
+config = TrainingConfig(gear=sys.argv[4], batch_size=batch, **limits)
 # A disk of its own for each process: only the first one's holds the checkpoint.
 checkpoint = RunCheckpoint(out / f"rank{workers.rank}.checkpoint", 2, sys.argv[5] == "resume")
 options = RunOptions(workers=workers, checkpoint=checkpoint)

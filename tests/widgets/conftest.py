@@ -1,15 +1,24 @@
 """A real viewer with the dock, real weights and a real prediction process."""
 
+import gc
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predictor import Predictor
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 
-TIMEOUT_MS = 90_000
+# Waiting ends when what is waited for has happened; this is only for a test that hangs.
+TIMEOUT_MS = 600_000
+# A second or so: shorter than the box offers, where it does not matter what is learned.
+MOMENT = 0.02
 
 
 class SharedPredictor(Predictor):
@@ -34,9 +43,24 @@ def polyps():
     return synthetic_polyps(8, (96, 96), seed=3)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _imported_modules_are_no_garbage():
+    """Spare the collections of garbage, three for each viewer, the modules that stay anyway."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_SAM_ADAPTER_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def wait(qtbot):
+    """Return a function that waits until a condition holds, however slow the machine is."""
+    return lambda condition: qtbot.waitUntil(condition, timeout=TIMEOUT_MS)
 
 
 class Person:
@@ -105,10 +129,21 @@ class Person:
         self.labels.data_setitem((planes, rows, columns), truth[rows, columns])
         self.settle()
 
-    def retrain(self, *, gear="quick", minutes=0.1):
-        self.dock.retrain_panel.gear_box.value = gear
-        self.dock.retrain_panel.minutes_box.value = minutes
+    def retrain(self, *, gear="quick", minutes=MOMENT):
+        panel = self.dock.retrain_panel
+        panel.gear_box.value = gear
+        panel.minutes_box.min = min(minutes, panel.minutes_box.min)
+        panel.minutes_box.value = minutes
+        panel.button.click()
+
+    def begin_training(self, *, gear="quick"):
+        """Begin a run that ends only when it is told to, and wait until it takes steps."""
+        self.retrain(gear=gear, minutes=30)
+        self.wait(lambda: len(self.dock.retrain_panel.curve.losses) >= 2)
+
+    def stop_training(self):
         self.dock.retrain_panel.button.click()
+        self.wait_for_training()
 
     def wait_for_training(self):
         self.wait(lambda: not self.controller.retraining.is_running)
@@ -155,6 +190,37 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
 def person(open_person, polyps):
     """A person who has opened a stack of synthetic frames."""
     return open_person(polyps.frames, rgb=True)
+
+
+@pytest.fixture(scope="session")
+def adapter_bytes() -> Callable[..., bytes]:
+    """Return a function that makes an adapter file's content, once for each training summary."""
+    made: dict[str, bytes] = {}
+
+    def make(folder: Path, **training: object) -> bytes:
+        if repr(training) not in made:
+            model = build_adapted_sam(ModelSettings.default("lite_medsam"))
+            save_adapter(folder / "made.safetensors", model, gear="full", training=training)
+            made[repr(training)] = (folder / "made.safetensors").read_bytes()
+        return made[repr(training)]
+
+    return make
+
+
+@pytest.fixture
+def adapter_file(tmp_path, adapter_bytes) -> Path:
+    """Return an adapter of the base model that changes nothing."""
+    path = tmp_path / "from-a-colleague.safetensors"
+    path.write_bytes(adapter_bytes(tmp_path))
+    return path
+
+
+@pytest.fixture
+def turned_adapter_file(tmp_path, adapter_bytes) -> Path:
+    """Return an adapter that was trained on turned and mirrored slices."""
+    path = tmp_path / "turned.safetensors"
+    path.write_bytes(adapter_bytes(tmp_path, config={"augmentation": "views"}))
+    return path
 
 
 @pytest.fixture

@@ -34,14 +34,14 @@ def test_chosen_conditions_go_into_the_adapter_and_later_versions_keep_them(corr
     advanced.checks["high_frequency"].click()
     advanced.checks["gradient"].click()
     advanced.weights["gradient"].setValue(0.5)
-    person.retrain(gear="full", minutes=0.1)
+    person.retrain(gear="full")
     person.wait_for_training()
     chosen = (Condition("patch_embedding"), Condition("gradient", 0.5))
     assert person.controller.session.in_use.version.card.adapter.conditions == chosen
     assert advanced.weights["gradient"].value() == 0.5
     assert not any(check.isEnabled() for check in advanced.checks.values())
     assert "Start from the base model" in advanced.checks["gradient"].toolTip()
-    person.retrain(gear="full", minutes=0.1)
+    person.retrain(gear="full")
     person.wait_for_training()
     assert person.controller.session.in_use.version.number == 2
     assert person.controller.session.in_use.version.card.adapter.conditions == chosen
@@ -69,12 +69,12 @@ def test_an_adapter_that_sees_nothing_is_refused_in_words(corrected, advanced):
 
 def test_a_published_recipe_is_trained_with(corrected, advanced):
     advanced.recipe_box.setCurrentIndex(advanced.recipe_box.findData("shadow"))
-    corrected.retrain(gear="quick", minutes=0.1)
+    corrected.retrain(minutes=0.05)
     corrected.wait_for_training()
     config = corrected.controller.session.in_use.version.card.training["config"]
     assert config["loss"] == "balanced_bce"
     assert config["prompted_share"] == 0.0
-    assert config["max_seconds"] == pytest.approx(6.0)
+    assert config["max_seconds"] == pytest.approx(3.0)
     # Points were not practised.
     corrected.dock.prompts_panel.points_button.click()
     assert "knows boxes only" in corrected.message
@@ -82,7 +82,7 @@ def test_a_published_recipe_is_trained_with(corrected, advanced):
 
 def test_slices_stay_as_they_lie_where_left_and_right_differ(corrected, advanced):
     advanced.upright_box.click()
-    corrected.retrain(gear="quick", minutes=0.1)
+    corrected.retrain()
     corrected.wait_for_training()
     session = corrected.controller.session
     assert session.in_use.version.card.training["config"]["augmentation"] == "upright"

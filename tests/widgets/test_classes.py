@@ -120,7 +120,7 @@ def test_the_persons_own_features_stay(person, panel):
 
 def test_classes_are_learned_saved_shown_again_and_may_grow_but_not_shrink(two_classes, panel):
     person = two_classes
-    person.retrain(gear="quick", minutes=0.25)
+    person.retrain(minutes=0.1)
     person.wait_for_training()
     card = person.controller.session.in_use.version.card
     assert card.class_names == ("left", "right")
@@ -142,7 +142,7 @@ def test_classes_are_learned_saved_shown_again_and_may_grow_but_not_shrink(two_c
     # More: the next version learns the third.
     panel.add_button.click()
     person.paint(5, label=3)
-    person.retrain(gear="quick", minutes=0.1)
+    person.retrain()
     person.wait_for_training()
     assert person.controller.session.in_use.version.card.class_names == ("left", "right", "class 3")
     # An older version brings its own classes.
@@ -158,7 +158,7 @@ def test_a_label_that_is_no_class_is_named_and_nothing_is_lost(two_classes):
     person = two_classes
     person.paint(0, row=3, column=3, label=9)
     before = person.labels.data.copy()
-    person.retrain(gear="quick", minutes=0.1)
+    person.retrain()
     person.wait_for_training()
     assert "is marked with label 9, but there are 2 classes: left, right" in person.message
     assert person.controller.session.in_use.version is None
@@ -166,7 +166,7 @@ def test_a_label_that_is_no_class_is_named_and_nothing_is_lost(two_classes):
 
 
 def test_a_new_dock_shows_the_classes_of_the_version_in_use(two_classes, open_person, tmp_path):
-    two_classes.retrain(gear="quick", minutes=0.1)
+    two_classes.retrain()
     two_classes.wait_for_training()
     again = open_person(project=tmp_path / "project")
     assert names(again.dock.classes_panel) == ["left", "right"]

@@ -30,16 +30,16 @@ def test_the_dock_opens_without_what_is_needed_only_later(open_person, polyps, m
     assert open_person(polyps.frames, rgb=True).dock.is_open
 
 
-def close_dock(dock, qtbot):
-    qtbot.waitUntil(lambda: "Starting" not in dock.message.text(), timeout=60_000)
+def close_dock(dock, wait):
+    wait(lambda: "Starting" not in dock.message.text())
     dock.shutdown()
 
 
-def test_the_dock_opens_from_the_plugins_menu_command(viewer, qtbot):
+def test_the_dock_opens_from_the_plugins_menu_command(viewer, wait):
     dock = commands.open_dock(viewer)
     assert isinstance(dock, SamAdapterDock)
     assert commands.open_dock(viewer) is dock
-    close_dock(dock, qtbot)
+    close_dock(dock, wait)
 
 
 def test_the_dock_stands_in_the_layers_segment_menu(viewer):
@@ -85,7 +85,7 @@ def press_x(person):
 
 
 def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
-    open_person, polyps, qtbot
+    open_person, polyps, qtbot, wait
 ):
     person = open_person(polyps.frames, rgb=True)
     person.predict()
@@ -105,14 +105,14 @@ def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
     dock.layers_panel.labels_box.value = labels
     assert person.tracker.ready() == [(0,)]
     assert person.tracker.adapter_of((0,)) == ""
-    close_dock(dock, qtbot)
+    close_dock(dock, wait)
 
 
 def test_the_x_of_the_dock_lets_a_training_run_finish(open_person, polyps):
     person = open_person(polyps.frames, rgb=True)
     person.predict()
     person.correct(0, polyps.masks[0])
-    person.retrain(gear="quick", minutes=0.1)
+    person.retrain()
     press_x(person)
     assert person.dock.is_open
     person.wait(lambda: not person.dock.is_open)
@@ -132,5 +132,4 @@ def test_closing_napari_while_training_runs_asks(open_person, polyps, monkeypatc
     assert person.viewer.window._qt_window.isVisible()
     assert person.controller.retraining.is_running
     person.wait(lambda: len(person.dock.retrain_panel.curve.losses) >= 1)
-    person.dock.retrain_panel.button.click()
-    person.wait_for_training()
+    person.stop_training()

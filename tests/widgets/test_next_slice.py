@@ -67,7 +67,7 @@ def test_a_version_just_trained_is_asked_and_the_dock_says_how_sure_it_is(person
     person.predict_all()
     for z in (1, 6):
         person.correct(z, polyps.masks[z])
-    person.retrain(gear="quick", minutes=0.1)
+    person.retrain()
     person.wait_for_training()
     person.predict_all()
     assert person.controller.next_slice.learned_from() == 2

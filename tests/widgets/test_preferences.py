@@ -140,7 +140,7 @@ def test_the_log_of_a_training_run_can_be_read_and_is_kept_in_the_project(open_p
     person.correct(0, polyps.masks[0].astype(np.uint8))
     panel = person.dock.retrain_panel
     assert panel.log_button.isHidden()
-    person.retrain(minutes=0.1)
+    person.retrain()
     person.wait_for_training()
     panel.log_button.click()
     (dialog,) = open_dialogs(LogDialog)

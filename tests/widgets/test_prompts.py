@@ -108,7 +108,7 @@ def test_a_model_that_knows_boxes_only_says_so_until_it_is_trained(person, panel
     assert "lite_medsam knows boxes only: points help little" in person.message
     person.predict()
     person.correct(0, polyps.masks[0])
-    person.retrain(gear="quick", minutes=0.1)
+    person.retrain()
     person.wait_for_training()
     panel.points_button.click()
     assert person.message.startswith("Click on the object")
@@ -119,11 +119,10 @@ def test_a_model_that_knows_boxes_only_says_so_until_it_is_trained(person, panel
     assert "confidence" not in person.message, "it was calibrated without prompts"
 
 
-def test_an_imported_adapter_takes_no_prompts_and_says_why(person, panel, monkeypatch, polyps):
-    person.predict()
-    person.correct(0, polyps.masks[0])
-    person.retrain(gear="quick", minutes=0.1)
-    person.wait_for_training()
+def test_an_imported_adapter_takes_no_prompts_and_says_why(
+    person, panel, monkeypatch, adapter_file
+):
+    person.dock.versions_panel.load_requested.emit(adapter_file)
     active = person.controller.session.in_use.version
     imported = replace(active, card=replace(active.card, own_prompt_embedding=True))
     session = person.controller.session

@@ -136,10 +136,10 @@ def test_a_retraining_that_goes_on_is_not_offered_to_another_window(
     one.predict()
     one.wait_for_record()
     one.correct(0, polyps.masks[0].astype(np.uint8))
-    one.retrain(minutes=0.2)
+    one.begin_training()
     two = open_person(polyps.frames[:3], rgb=True)
     assert two.dock.retrain_panel.unfinished.isHidden()
-    one.wait_for_training()
+    one.stop_training()
 
 
 def corrected_and_retrained(person, truth):
@@ -149,7 +149,7 @@ def corrected_and_retrained(person, truth):
     person.correct(0, truth.astype(np.uint8))
     said = []
     person.controller.said.connect(lambda sentence, problem: said.append(sentence))
-    person.retrain(minutes=0.1)
+    person.retrain()
     person.wait_for_training()
     return said
 
@@ -174,7 +174,7 @@ def test_what_was_corrected_in_other_images_of_the_project_is_learned_from_too(
     assert grey.controller.session.in_use.version.card.training["n_slices"] == 1
     # Not if it is not wanted.
     second.dock.retrain_panel.advanced.others_box.setChecked(False)
-    second.retrain(minutes=0.1)
+    second.retrain()
     second.wait_for_training()
     assert second.controller.session.in_use.version.card.training["n_slices"] == 1
 

@@ -3,31 +3,11 @@
 import shutil
 
 import numpy as np
-import pytest
 from qtpy.QtWidgets import QMessageBox
 
 from napari_sam_adapter.adapter.card import read_card
-from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
-from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.versions import AdapterStore
-
-
-@pytest.fixture
-def adapter_file(tmp_path):
-    path = tmp_path / "from-a-colleague.safetensors"
-    save_adapter(path, build_adapted_sam(ModelSettings.default("lite_medsam")), gear="full")
-    return path
-
-
-@pytest.fixture
-def turned_adapter_file(tmp_path):
-    """Return an adapter that was trained on turned and mirrored slices."""
-    path = tmp_path / "turned.safetensors"
-    training = {"config": {"augmentation": "views"}}
-    model = build_adapted_sam(ModelSettings.default("lite_medsam"))
-    save_adapter(path, model, gear="full", training=training)
-    return path
 
 
 def test_an_adapter_file_is_taken_in_used_and_found_again_tomorrow(
