@@ -96,9 +96,7 @@ def test_the_neighbour_ahead_comes_before_the_one_behind(open_watched, frames, w
     assert watcher.slices_ahead(frames) == [1, 0, 2, 4]
 
 
-def test_moving_quickly_through_the_stack_sends_nothing(
-    open_watched, frames, watcher, monkeypatch
-):
+def test_moving_quickly_through_the_stack_sends_nothing(open_watched, frames, watcher, monkeypatch):
     person = open_watched(frames)
     person.predict()
     rest(person)
