@@ -24,9 +24,9 @@ class TrainingConfig:
         the encoder's last part, on cached features that enter it; ``full`` trains the adapter and
         the mask decoder through the encoder.
     max_seconds : float
-        Time after which training ends. The learning rate follows the share of it that has passed,
-        so that the run always ends with a small rate, on any machine. May be infinite where
-        another limit is given.
+        Time after which training ends, from the first step on. The learning rate follows the share
+        of it that has passed, so that the run always ends with a small rate, on any machine. May be
+        infinite where another limit is given.
     max_steps : int or None
         Number of steps after which training ends, whichever comes first. With ``max_seconds`` out
         of reach, runs of equal seed and steps are alike on one machine.

@@ -165,9 +165,12 @@ class _Run:
         device = self._model.device
         precision = "bf16" if uses_bfloat16(device) else "fp32"
         yield TrainingStarted(len(self._training), len(self._held_out), str(device), precision)
-        if not self._resumed() and self._held_out:
-            self._scores_before = self._score_held_out()
-            yield ValidationReport(0, _mean(self._scores_before), is_kept=False)
+        if not self._resumed():
+            if self._held_out:
+                self._scores_before = self._score_held_out()
+                yield ValidationReport(0, _mean(self._scores_before), is_kept=False)
+            # Large models on many slices are scored for longer than a short run is to take.
+            self._start = self._checkpoint_time = time.monotonic()
         reason = "completed"
         while True:
             stop = self._look_at_the_clock()

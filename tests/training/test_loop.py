@@ -163,6 +163,27 @@ def test_slow_scoring_is_done_less_often(
     assert len(at) == expected, "the first, with what it starts from, is always there"
 
 
+def test_time_to_train_begins_when_what_it_starts_from_is_scored(small_sam, samples, monkeypatch):
+    now = 0.0
+
+    def slowly(*arguments, **named):
+        nonlocal now
+        now += 60.0
+        return decode_masks(*arguments, **named)
+
+    def step(stepper, progress):
+        nonlocal now
+        now += 0.5
+        return step_without_training(stepper, progress)
+
+    decode_masks = loop.decode_masks
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(loop, "decode_masks", slowly)
+    monkeypatch.setattr(loop.Stepper, "take", step)
+    finished = run(small_sam, samples, TrainingConfig(gear="quick", max_seconds=2))[-1]
+    assert finished.steps > 0
+
+
 @by_gear
 def test_the_model_ends_with_the_state_that_is_kept(small_sam, forked, samples, gear):
     finished = run(small_sam, samples, config(gear, 3))[-1]
