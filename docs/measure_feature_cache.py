@@ -79,7 +79,8 @@ def main() -> None:
             "what a quick run encodes of a slice, all orientations",
             {"no cache": feed(None), "from the disk": feed(on_disk)},
         )
-        print(f"{files.size() / 1e6 / N_SLICES / 8:.2f} MB on the disk for a view's embedding")
+        sizes = [path.stat().st_size / 1e6 for path in files.folder.iterdir()]
+        print(f"files of {min(sizes):.2f} MB (embedding) to {max(sizes):.2f} MB (prefix)")
 
 
 def show(what: str, variants: dict[str, Callable[[int], float]]) -> None:
