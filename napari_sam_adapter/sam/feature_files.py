@@ -80,12 +80,13 @@ class FeatureFiles:
         path = self._path(key)
         try:
             features = _unpacked(path.read_bytes(), key)
-            os.utime(path)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             _log.debug("%s is computed again: %s", path, error)
             return None
+        with contextlib.suppress(OSError):  # it is used where it may not be touched, too
+            os.utime(path)
         return features
 
     def write(self, key: str, features: Mapping[str, Tensor]) -> None:
