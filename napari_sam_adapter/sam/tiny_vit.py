@@ -27,6 +27,7 @@ from napari_sam_adapter.sam.tiny_vit_blocks import (
     MBConv,
     PatchMerging,
     TinyViTBlock,
+    convolved,
     full_precision,
 )
 
@@ -92,6 +93,20 @@ class PatchEmbedding(nn.Module):
             nn.Conv2d(width // 2, width, kernel, stride, kernel // 2),
         )
 
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (B, 3, H, W) to the features (B, h, w, C) that enter the first stage.
+
+        They lie in memory as their shape says. Where they did not, all strips of the first stage
+        inherited the other layout and were copied several times each.
+        """
+        first, gelu, second = self.seq
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(second, nn.Conv2d)
+        with full_precision(images):
+            x = images.permute(0, 2, 3, 1).contiguous()
+            # PyTorch cannot always tell the layout of a single image by its strides.
+            return convolved(second, gelu(convolved(first, x))).contiguous()
+
 
 class TinyViT(nn.Module):
     """The encoder: (B, 3, H, W) images to (B, 256, H / stride, W / stride) image embeddings."""
@@ -153,9 +168,7 @@ class TinyViT(nn.Module):
         """Encode up to a cut between two stages; see `base.ImageEncoder`."""
         if cut.block:
             raise ValueError("a TinyViT is cut between stages")
-        with full_precision(images):
-            x = self.patch_embed.seq(images.contiguous(memory_format=torch.channels_last))
-        features = self._through(x.permute(0, 2, 3, 1), adapter, range(cut.stage))
+        features = self._through(self.patch_embed(images), adapter, range(cut.stage))
         return features, features
 
     def after(

@@ -118,6 +118,8 @@ def pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 def convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """Apply a convolution to (B, h, w, C)."""
+    if conv.kernel_size == conv.stride == (1, 1):
+        return pointwise(conv, x)
     result: Tensor = conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
     return result
 

@@ -105,6 +105,27 @@ def test_the_layout_follows_the_strides_of_another_tiny_vit():
     assert encoder(torch.zeros(1, 3, 64, 96)).shape == (1, 256, 4, 6)
 
 
+@pytest.mark.parametrize(
+    "config", [TinyViTConfig(), TinyViTConfig(stem_kernel=3, stem_stride=2)], ids=["1x1", "3x3"]
+)
+def test_features_of_every_stage_lie_in_memory_as_their_shape_says(config, image):
+    encoder = TinyViT(config).eval()
+    seen = []
+    for layer in encoder.layers:
+        layer.blocks[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.inference_mode():
+        encoder(image)
+    assert [x.is_contiguous() for x in seen] == [True] * len(config.widths)
+
+
+def test_the_stem_equals_its_convolutions(image):
+    for config in (TinyViTConfig(), TinyViTConfig(stem_kernel=3, stem_stride=2)):
+        stem = TinyViT(config).patch_embed
+        with torch.no_grad():
+            expected = stem.seq(image).permute(0, 2, 3, 1)
+            assert relative_error(stem(image), expected) < TOLERANCE
+
+
 def test_the_grid_need_not_fill_whole_windows(ours):
     assert ours.image_encoder(torch.rand(1, 3, 36, 52)).shape == (1, 256, 9, 13)
 
