@@ -116,7 +116,15 @@ class Project:
         return found
 
     def folders_of(self, identity: ImageIdentity) -> list[Path]:
-        """List the records of an image, one for each masks layer it had, the latest first."""
+        """List the records of an image, one for each masks layer it had, the latest first.
+
+        Raises
+        ------
+        StorageError
+            If one of them is damaged or a newer program's: another one must not take its place.
+        """
+        for path in (self.folder / "images").glob(f"*-{identity.digest[:10]}*/{IMAGE_FILE}"):
+            ImageIdentity.read(path.parent)
         own = [folder for folder, known in self.records() if known.digest == identity.digest]
         return sorted(own, key=last_change, reverse=True)
 
