@@ -55,7 +55,7 @@ def new_points(image: Image, points: Sequence[Point] = ()) -> Points:
 
 
 def boxes_in(layer: Shapes, image: Image) -> tuple[Box, ...]:
-    """Return the shapes of a layer, in an image's pixels."""
+    """Return the shapes of a layer, in an image's pixels; none that is nowhere."""
     if not layer.data:
         return ()
     positions = _positions(layer, np.concatenate(layer.data), image)
@@ -63,13 +63,15 @@ def boxes_in(layer: Shapes, image: Image) -> tuple[Box, ...]:
     return tuple(
         (str(kind), positions[end - len(corners) : end])
         for kind, corners, end in zip(layer.shape_type, layer.data, ends, strict=True)
+        if np.isfinite(corners).all() and len(corners) > 1
     )
 
 
 def points_in(layer: Points, image: Image) -> tuple[Point, ...]:
-    """Return the points of a layer, in an image's pixels, with what they mark."""
+    """Return the points of a layer, in an image's pixels, with what they mark; as `boxes_in`."""
     kinds = ["object" if is_object else "background" for is_object in marks_object(layer)]
-    return tuple(zip(_positions(layer, layer.data, image), kinds, strict=True))
+    positions = zip(_positions(layer, layer.data, image), kinds, strict=True)
+    return tuple(point for point in positions if np.isfinite(point[0]).all())
 
 
 def marks_object(layer: Points) -> np.ndarray:

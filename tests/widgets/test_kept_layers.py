@@ -253,6 +253,15 @@ def test_ones_own_flat_boxes_come_back_in_every_slice(open_polyps):
     np.testing.assert_allclose(prompts.boxes, [[10, 20, 50, 60]])
 
 
+def test_a_point_that_is_nowhere_harms_no_other(open_polyps, folder):
+    person = open_polyps()
+    draw(person)
+    layer(person, "points").data = np.array([(0, 20, 30), (3, np.nan, 6)])
+    wait_until_kept(person, folder, 2, 1)
+    close(person)
+    assert open_polyps().message == "Restored 2 boxes and 1 point."
+
+
 @pytest.fixture
 def stack(polyps, tmp_path):
     path = tmp_path / "stack.tif"
