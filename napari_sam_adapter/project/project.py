@@ -1,7 +1,8 @@
 """A project: a folder that holds adapters, and a record of every image that was worked on in it.
 
 ``project.json`` says what it is; ``adapters/`` is an `AdapterStore`; ``images/`` holds a folder per
-masks layer of an image, see `ImageRecord`. docs/project-format.md describes it to the last key.
+masks layer of an image, see `ImageRecord`; ``layers/`` a file per image with what else was drawn on
+it, see `LayersFile`. docs/project-format.md describes it to the last key.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from pathlib import Path
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import now
+from napari_sam_adapter.project.image_layers import LayersFile, layers_path
 from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, ImageIdentity, ImageRecord
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.versions import AdapterStore
 
-PROJECT_FILE = "project.json"
+PROJECT_FILE, LAYERS = "project.json", "layers"
 _KIND = "napari-sam-adapter project"
 _BARE = re.compile(r"adapter-\d{4,}\.safetensors|active\.json")
 
@@ -114,7 +116,15 @@ class Project:
         return found
 
     def folders_of(self, identity: ImageIdentity) -> list[Path]:
-        """List the records of an image, one for each masks layer it had, the latest first."""
+        """List the records of an image, one for each masks layer it had, the latest first.
+
+        Raises
+        ------
+        StorageError
+            If one of them is damaged or a newer program's: another one must not take its place.
+        """
+        for path in (self.folder / "images").glob(f"*-{identity.digest[:10]}*/{IMAGE_FILE}"):
+            ImageIdentity.read(path.parent)
         own = [folder for folder, known in self.records() if known.digest == identity.digest]
         return sorted(own, key=last_change, reverse=True)
 
@@ -143,6 +153,23 @@ class Project:
         self.create()
         free = [folder for folder in self.folders_of(identity) if folder not in besides]
         return ImageRecord(free[0] if free else self._new_folder(identity), identity, told)
+
+    def has_layers(self, identity: ImageIdentity) -> bool:
+        """Whether boxes, points or voxel sizes of an image are kept here."""
+        return layers_path(self.folder / LAYERS, identity.digest).exists()
+
+    def open_layers(
+        self, identity: ImageIdentity, told: Callable[[str], None] = lambda sentence: None
+    ) -> LayersFile:
+        """Open the file of an image's boxes, points and voxel sizes, see `LayersFile`.
+
+        Raises
+        ------
+        StorageError
+            If it is open elsewhere, or cannot be read or written.
+        """
+        self.create()
+        return LayersFile(self.folder / LAYERS, identity.digest, identity.name, told)
 
     def _new_folder(self, identity: ImageIdentity) -> Path:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", identity.name).strip("-").lower()[:40] or "image"

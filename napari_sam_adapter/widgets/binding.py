@@ -17,6 +17,7 @@ from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.edits import edited_slices
+from napari_sam_adapter.widgets.readers import GEOMETRY
 
 if TYPE_CHECKING:
     import napari
@@ -277,12 +278,13 @@ def check_labels(labels: Labels, source: SliceSource) -> None:
 def new_labels_layer(
     viewer: napari.Viewer, image: Image, dtype: np.dtype | type = np.uint8
 ) -> Labels:
-    """Add an empty masks layer that lies on an image exactly."""
+    """Add an empty masks layer that lies on an image exactly, also when it is saved."""
     source = source_of(image)
     labels = Labels(
         np.zeros(source.shape, dtype),
         name=f"{image.name} masks",
         opacity=0.5,
+        metadata={key: image.metadata[key] for key in (GEOMETRY,) if key in image.metadata},
         **placement_of(image),
     )
     viewer.add_layer(labels)

@@ -18,6 +18,7 @@ from napari_sam_adapter.widgets.fetching import Fetching
 from napari_sam_adapter.widgets.filling import Filling
 from napari_sam_adapter.widgets.image_list import ImageList
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.kept_layers import KeptLayers
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.next_slice import NextSliceFinder
 from napari_sam_adapter.widgets.opening import Opening
@@ -42,6 +43,7 @@ class DockController(QObject):
     recording : Recording
     classes : ClassChoice
     prompts : PromptLayers
+    kept : KeptLayers
     prediction : Prediction
     filling : Filling
     retraining : Retraining
@@ -75,6 +77,7 @@ class DockController(QObject):
         self.recording = Recording(viewer, session, self.layers, self)
         self.classes = ClassChoice(session, self.layers, self)
         self.prompts = PromptLayers(viewer, self.layers, self)
+        self.kept = KeptLayers(viewer, session, self.recording, self.prompts, self)
         self.prediction = Prediction(
             session,
             self.layers,
@@ -95,6 +98,7 @@ class DockController(QObject):
         self._base_job: Job | None = None
         self.layers.failed.connect(self._on_failed)
         self.recording.said.connect(self.said)
+        self.kept.said.connect(self.said)
         self.prediction.said.connect(self.said)
         self.filling.said.connect(self.said)
         self.retraining.said.connect(self.said)
@@ -268,6 +272,7 @@ class DockController(QObject):
         self.images.close()
         self.retraining.leave()
         self.session.close()
+        self.kept.close()
         self.recording.close()
         self.session.project_changed.disconnect()
         self.session.active_changed.disconnect()

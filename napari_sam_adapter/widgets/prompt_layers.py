@@ -13,7 +13,15 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import ImageError, PromptError
 from napari_sam_adapter.sam.prompts import Prompts
-from napari_sam_adapter.widgets.binding import placement_of, source_of
+from napari_sam_adapter.widgets.drawn import (
+    POINT_COLORS,
+    Box,
+    Point,
+    marks_object,
+    new_boxes,
+    new_points,
+    seen,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -22,8 +30,6 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
-BOX_COLOR = "#f0e442"
-POINT_COLORS = {"object": "#56b4e9", "background": "#d55e00"}
 SMALLEST_BOX = 1.0
 # Which image a layer is about outlives the dock: it may be closed and opened again.
 _IMAGES: WeakKeyDictionary[Layer, weakref.ref[Image]] = WeakKeyDictionary()
@@ -67,14 +73,7 @@ class PromptLayers(QObject):
         image = self._image()
         layer = self._selected(Shapes, image) or self._find(Shapes, image)
         if layer is None:
-            layer = Shapes(
-                ndim=image.ndim,
-                name=f"{image.name} boxes",
-                face_color="transparent",
-                edge_color=BOX_COLOR,
-                edge_width=max(1.0, max(source_of(image).slice_shape) / 300),
-                **placement_of(image),
-            )
+            layer = new_boxes(image)
             self._add(layer, image)
         self._viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
@@ -96,17 +95,7 @@ class PromptLayers(QObject):
             layer.feature_defaults = {"kind": "object"}
             layer.face_color, layer.face_color_cycle = "kind", POINT_COLORS
         if layer is None:
-            layer = Points(
-                ndim=image.ndim,
-                name=f"{image.name} points",
-                features={"kind": np.empty(0, object)},
-                feature_defaults={"kind": "object"},
-                face_color="kind",
-                face_color_cycle=POINT_COLORS,
-                border_color="white",
-                size=max(3.0, max(source_of(image).slice_shape) / 50),
-                **placement_of(image),
-            )
+            layer = new_points(image)
             self._add(layer, image)
         self._viewer.layers.selection.active = layer
         layer.mode = "add"
@@ -128,17 +117,16 @@ class PromptLayers(QObject):
         size = np.array(binding.source.slice_shape[::-1])
         image = binding.image
         shapes, points = self._find(Shapes, image), self._find(Points, image)
-        outlines = [] if shapes is None else [_seen(shapes, s, image, index) for s in shapes.data]
+        outlines = [] if shapes is None else [seen(shapes, s, image, index) for s in shapes.data]
         found = [_bounding_box(s) for s in outlines if _in(s, index)]
         boxes = np.array(found, float).reshape(-1, 4)
         boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= SMALLEST_BOX]
-        drawn = np.zeros((0, image.ndim))
+        drawn, is_object = np.zeros((0, image.ndim)), np.zeros(0, bool)
         if points is not None:
-            drawn = _seen(points, points.data, image, index)
+            drawn, is_object = seen(points, points.data, image, index), marks_object(points)
         here = np.array([_in(point[None], index) for point in drawn], bool)
         xy = drawn[here][:, :-3:-1]
-        kinds = [] if points is None else points.features.get("kind", ["object"] * len(drawn))
-        is_object = np.array([kind != "background" for kind in kinds], bool)[here]
+        is_object = is_object[here]
         n_drawn = len(boxes) + len(xy)
         boxes = boxes[((boxes[:, 2:] > -0.5) & (boxes[:, :2] < size - 0.5)).all(axis=1)]
         inside = ((xy > -0.5) & (xy < size - 0.5)).all(axis=1)
@@ -150,6 +138,31 @@ class PromptLayers(QObject):
                 "The boxes and points of this slice lie outside of the image. Move or delete them."
             )
         return prompts
+
+    def of_image(self, image: Image) -> tuple[Shapes | None, Points | None]:
+        """Return the layers of boxes and points of an image, those that are there."""
+        return self._find(Shapes, image), self._find(Points, image)
+
+    def bring_back(self, image: Image, boxes: Sequence[Box], points: Sequence[Point]) -> None:
+        """Put boxes and points onto an image that has none; what is in hand stays in hand."""
+        selection = self._viewer.layers.selection
+        in_hand = selection.active
+        shapes, marks = self.of_image(image)
+        if boxes and shapes is None:
+            self._add(new_boxes(image, boxes), image)
+        elif boxes and shapes is not None and shapes.ndim == len(boxes[0][1][0]):
+            corners = [np.array(corners) for _, corners in boxes]
+            shapes.add(corners, shape_type=[kind for kind, _ in boxes])
+        if points and marks is None:
+            self._add(new_points(image, points), image)
+        elif points and marks is not None and marks.ndim == len(points[0][0]):
+            marks.add(np.array([position for position, _ in points]))
+            marks.features = {"kind": np.array([kind for _, kind in points], object)}
+        if in_hand is None:
+            selection.clear()
+        else:
+            selection.active = in_hand
+        self._follow_points()
 
     def close(self) -> None:
         """Let go of the viewer. It also runs after Qt has destroyed the dock: emits nothing."""
@@ -214,21 +227,6 @@ def is_prompt_layer(layer: Layer) -> bool:
 def prompt_layers_of(image: Image) -> list[Layer]:
     """Return the layers of boxes and points that are about an image."""
     return [layer for layer, about in _IMAGES.items() if about() is image]
-
-
-def _seen(layer: Layer, vertices: np.ndarray, image: Image, index: SliceIndex) -> np.ndarray:
-    """Bring vertices of a layer, (n, its axes), to an image's pixels, (n, the image's axes).
-
-    As napari aligns them: the last axes of the two are the same, and a layer that has no axis for
-    the slider lies in every slice.
-    """
-    in_world = np.array([layer.data_to_world(vertex) for vertex in vertices])
-    in_world = in_world.reshape(len(vertices), layer.ndim)[:, -image.ndim :]
-    missing = image.ndim - in_world.shape[1]
-    of_slice = np.asarray(image.data_to_world((*index, 0, 0)))[:missing]
-    in_world = np.hstack([np.tile(of_slice, (len(vertices), 1)), in_world])
-    seen = np.array([image.world_to_data(position) for position in in_world])
-    return seen.reshape(len(vertices), image.ndim)
 
 
 def _in(vertices: np.ndarray, index: SliceIndex) -> bool:

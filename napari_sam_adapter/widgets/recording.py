@@ -14,24 +14,28 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord, Restored
 from napari_sam_adapter.project.pixels import keep_copy
-from napari_sam_adapter.slice_history import SliceHistory
 from napari_sam_adapter.widgets.binding import LayerBinding, new_labels_layer, source_of
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.restoring import (
+    FOLDERS,
+    bring_back,
+    fits,
+    state_what_differs,
+    summary,
+)
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Labels
 
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
-
-# Which record a masks layer belongs to outlives the dock: it may be closed and opened again.
-_FOLDERS: WeakKeyDictionary[Labels, Path] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,15 @@ class Recording(QObject):
     ----------
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
+    identified : Signal(object, object)
+        An image, and the `ImageIdentity` by which the project knows it; its masks come next.
+    settled : Signal(object, str)
+        That is done for an image; the sentence that was said of it, if any.
     """
 
     said = Signal(str, bool)
+    identified = Signal(object, object)
+    settled = Signal(object, str)
     _told = Signal(str)  # from the thread that writes
 
     def __init__(
@@ -73,6 +83,7 @@ class Recording(QObject):
         self._digests: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         self._looked_at: tuple[Image, LayerBinding | None] | None = None
         self._job: Job | None = None
+        self._sentence = ""
         self._is_open = True
         layers.image_changed.connect(self.look)
         layers.changed.connect(self.look)
@@ -88,6 +99,10 @@ class Recording(QObject):
     def record_of(self, binding: LayerBinding) -> ImageRecord | None:
         """Return where the changes of a masks layer are written; None where they are not."""
         return self._records.get(binding)
+
+    def masks_of(self, image: Image) -> list[Labels]:
+        """Return the masks layers of an image that are recorded here."""
+        return [binding.labels for binding in self._records if binding.image is image]
 
     def binding_of(self, folder: Path) -> LayerBinding | None:
         """Return the layers whose changes are written to a record; None where there are none."""
@@ -128,7 +143,7 @@ class Recording(QObject):
         done = binding in self._records or binding in self._refused
         if image is None or done or self._job is not None or not self._is_open:
             return
-        self._looked_at = (image, binding)
+        self._looked_at, self._sentence = (image, binding), ""
         try:
             source = source_of(image)
         except ImageError:
@@ -137,10 +152,11 @@ class Recording(QObject):
         project = self._session.project
         besides = self._folders() | self._dismissed.get(image, set())
         expected = self._expected.pop(image, None) if binding is None else None
-        wanted = expected if binding is None else _FOLDERS.get(binding.labels)
+        wanted = expected if binding is None else FOLDERS.get(binding.labels)
 
-        def open_record() -> Iterable[_Opened]:
+        def open_record() -> Iterable[ImageIdentity | _Opened]:
             identity = ImageIdentity.of(source, name, None if path is None else str(path))
+            yield identity
             known = [folder for folder in project.folders_of(identity) if folder not in besides]
             if binding is None and not known:
                 return  # nothing was done to it yet; once something is, there is a masks layer
@@ -159,7 +175,7 @@ class Recording(QObject):
                     keep_copy(record.folder, pixels)
 
         job = Job(open_record, "opening the record of the masks", lambda: None, self)
-        job.event_reported.connect(lambda opened: self._on_opened(image, binding, opened))
+        job.event_reported.connect(lambda found: self._on_found(image, binding, found))
         job.failed.connect(lambda message: self._on_refused(binding, message))
         job.finished.connect(self._on_finished)
         self._job = job
@@ -173,6 +189,14 @@ class Recording(QObject):
                 binding.check_known()  # the last stroke
             self._close_record(binding)
 
+    def _on_found(
+        self, image: Image, binding: LayerBinding | None, found: ImageIdentity | _Opened
+    ) -> None:
+        if isinstance(found, _Opened):
+            self._on_opened(image, binding, found)
+        elif self._is_open:
+            self.identified.emit(image, found)
+
     def _on_opened(self, image: Image, binding: LayerBinding | None, opened: _Opened) -> None:
         record, restored = opened.record, opened.restored
         if not self._is_open or self._layers.image is not image:
@@ -180,7 +204,7 @@ class Recording(QObject):
             return
         try:
             binding = binding or self._layers.binding or self._new_binding(image, opened)
-            if not _fits(binding, restored):
+            if not fits(binding, restored):
                 record.close()
                 record = self._session.project.open_record(
                     record.identity,
@@ -194,12 +218,12 @@ class Recording(QObject):
             return
         self._records[binding] = record
         self._digests[image] = record.identity.digest
-        n_back = _bring_back(binding, restored)
-        _FOLDERS[binding.labels] = record.folder
-        _state_what_differs(binding, record, restored)
+        n_back = bring_back(binding, restored)
+        FOLDERS[binding.labels] = record.folder
+        state_what_differs(binding, record, restored)
         binding.tracker.listener = record.listen
         if n_back:
-            self.said.emit(_summary(restored, n_back), bool(restored.troubles))
+            self._say(summary(restored, n_back), bool(restored.troubles))
         binding.slices_changed.emit()
 
     def _new_binding(self, image: Image, opened: _Opened) -> LayerBinding:
@@ -215,10 +239,16 @@ class Recording(QObject):
     def _on_refused(self, binding: LayerBinding | None, message: str) -> None:
         if binding is not None:
             self._refused.add(binding)
-        self.said.emit(message, True)
+        self._say(message, True)
+
+    def _say(self, sentence: str, is_problem: bool) -> None:
+        self._sentence = sentence
+        self.said.emit(sentence, is_problem)
 
     def _on_finished(self) -> None:
         self._job = None
+        if self._is_open and self._looked_at is not None:
+            self.settled.emit(self._looked_at[0], self._sentence)
         if self._looked_at != (self._layers.image, self._layers.binding):
             self.look()  # others were chosen meanwhile
 
@@ -228,7 +258,7 @@ class Recording(QObject):
     def _on_project_changed(self) -> None:
         for binding in list(self._records):
             self._close_record(binding)
-            _FOLDERS.pop(binding.labels, None)
+            FOLDERS.pop(binding.labels, None)
         self._refused.clear()
         self._dismissed.clear()
         self._expected.clear()
@@ -251,53 +281,3 @@ class Recording(QObject):
         except StorageError as error:
             if self._is_open:
                 self.said.emit(str(error), True)
-
-
-def _fits(binding: LayerBinding, restored: Restored) -> bool:
-    """Whether a layer is the one of a record: nothing in it was adopted that the record lacks."""
-    if binding.labels in _FOLDERS:
-        return True
-    for index in binding.tracker.known():
-        known, there = binding.tracker.history_of(index), restored.slices.get(index)
-        if known is None or known.now.adapter is not None or known.now.number == 0:
-            continue
-        if there is None or not np.array_equal(there.seen, known.seen):
-            return False
-    return True
-
-
-def _bring_back(binding: LayerBinding, restored: Restored) -> int:
-    """Write slices into the layer that nothing was done to since; return how many."""
-    count = 0
-    is_first = binding.labels not in _FOLDERS  # else more is known here: undo and redo
-    for index, history in restored.slices.items():
-        known = binding.tracker.history_of(index)
-        if known is None or (is_first and np.array_equal(known.seen, history.seen)):
-            binding.labels.data[index] = history.seen
-            binding.tracker.restore(index, history)
-            count += 1
-    binding.labels.refresh()
-    return count
-
-
-def _state_what_differs(binding: LayerBinding, record: ImageRecord, restored: Restored) -> None:
-    """Write down what happened to slices before their record was open."""
-    for index in binding.tracker.known():
-        known, there = binding.tracker.history_of(index), restored.slices.get(index)
-        if known is not None and (there is None or not _are_alike(known, there)):
-            record.state(index, known)
-
-
-def _are_alike(one: SliceHistory, other: SliceHistory) -> bool:
-    return (
-        np.array_equal(one.seen, other.seen)
-        and (one.now.number, one.accepted) == (other.now.number, other.accepted)
-        and np.array_equal(one.human(one.seen), other.human(other.seen))
-    )
-
-
-def _summary(restored: Restored, n_back: int) -> str:
-    strokes = "1 stroke" if restored.n_strokes == 1 else f"{restored.n_strokes} strokes"
-    slices = "1 slice" if n_back == 1 else f"{n_back} slices"
-    more = "".join(f" {line}" for line in restored.troubles[:3])
-    return f"Restored {strokes} on {slices}.{more}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
     path : str
     data : array-like, shape (..., Y, X)
     layer : mapping
-        What napari knows of the layer. Its metadata may hold the image's `Geometry`; else scale,
-        translate and units tell the sizes.
+        What napari knows of the layer. Its metadata may hold the image's `Geometry`; where that
+        knows no place in a patient, scale, translate and units tell the sizes: somebody may have
+        typed them.
 
     Returns
     -------
@@ -34,7 +36,7 @@ def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
         If the masks do not fit the format or their image, or cannot be written.
     """
     labels = data[0] if layer.get("multiscale") else data
-    geometry = layer.get("metadata", {}).get(GEOMETRY) or _geometry_of(labels, layer)
+    geometry = _geometry_of(labels, layer)
     # Masks layers are named after their image.
     name = str(layer.get("name", "")).removesuffix(" masks")
     export_masks(Path(path), labels, geometry, _classes_of(layer), image_name=name)
@@ -42,13 +44,19 @@ def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
 
 
 def _geometry_of(labels: Any, layer: Mapping[str, Any]) -> Geometry:
+    of_image: Geometry | None = layer.get("metadata", {}).get(GEOMETRY)
+    if of_image is not None and (of_image.affine is not None or of_image.shape != labels.shape):
+        return of_image
     units = layer.get("units")
-    return Geometry.of_steps(
+    typed = Geometry.of_steps(
         labels.shape,
         spacing=layer.get("scale"),
         units=None if units is None else [str(unit) for unit in units],
         origin=layer.get("translate"),
     )
+    if of_image is None:
+        return typed
+    return replace(of_image, spacing=typed.spacing, units=typed.units, origin=typed.origin)
 
 
 def _classes_of(layer: Mapping[str, Any]) -> tuple[str, ...]:

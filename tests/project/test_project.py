@@ -68,3 +68,17 @@ def test_classes_are_there_tomorrow(tmp_path):
     two = Classes().with_one_more().renamed(2, "tumour")
     project.keep_classes(two)
     assert Project(tmp_path / "new").classes == two
+
+
+@pytest.mark.parametrize("change", [{"schema_version": 99}, {"format": "something else"}])
+def test_no_new_record_takes_the_place_of_one_that_cannot_be_read(tmp_path, identity, change):
+    project = Project(tmp_path)
+    record = project.open_record(identity)
+    record.close()
+    path = record.folder / "image.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match=r"image\.json"):
+        project.open_record(identity)
+    assert path.read_bytes() == before
+    assert [one.name for one in (tmp_path / "images").iterdir()] == [record.folder.name]

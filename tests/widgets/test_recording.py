@@ -91,6 +91,23 @@ def test_a_second_window_is_told_who_has_the_masks_and_harms_nothing(open_polyps
     assert np.array_equal(open_polyps().labels.data, wanted)
 
 
+def test_masks_of_a_newer_program_are_named_and_left_alone(open_polyps, polyps, folder):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    close(person)
+    (path,) = folder.glob("images/*/image.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
+    before = journals(folder)[0].read_bytes()
+    again = open_polyps()
+    assert "schema version 99" in again.message
+    again.predict()
+    again.wait_for_record()
+    again.paint(0)
+    close(again)
+    assert [one.read_bytes() for one in journals(folder)] == [before]
+
+
 def test_two_images_in_two_windows_do_not_mix(open_person, open_polyps, polyps, folder):
     one = open_polyps()
     two = open_person(polyps.frames[:3, ::-1], rgb=True)

@@ -1,0 +1,332 @@
+"""Boxes, points and typed voxel sizes are in the project within a second, and come back."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_sam_adapter.widgets.dock import SamAdapterDock
+from napari_sam_adapter.widgets.drawn import boxes_in, points_in
+
+CORNERS = np.array([(20, 10), (20, 50), (60, 50), (60, 10)], float)
+
+
+def corners(position):
+    return np.hstack([np.full((4, 1), position), CORNERS])
+
+
+def layer(person, name):
+    return person.viewer.layers[f"image {name}"]
+
+
+def files(folder):
+    return sorted(folder.glob("layers/*.json"))
+
+
+def content(folder):
+    paths = [path for path in files(folder) if "until" not in path.name]
+    return json.loads(paths[0].read_text()) if paths else {"boxes": [], "points": []}
+
+
+def draw(person):
+    """Two boxes, a point on the object and one beside it."""
+    panel = person.dock.prompts_panel
+    panel.boxes_button.click()
+    layer(person, "boxes").add_rectangles([corners(0), corners(3)])
+    panel.points_button.click()
+    layer(person, "points").add((0, 20, 30))
+    panel.kind_box.textActivated.emit("background")
+    layer(person, "points").add((3, 5.25, 6))
+
+
+def drawn(person):
+    image = person.controller.layers.image
+    shapes, points = person.controller.prompts.of_image(image)
+    return (
+        () if shapes is None else boxes_in(shapes, image),
+        () if points is None else points_in(points, image),
+    )
+
+
+def close(person):
+    person.dock.shutdown()
+    person.viewer.layers.clear()
+
+
+def wait_until_kept(person, folder, n_boxes, n_points):
+    def is_kept():
+        kept = content(folder)
+        return (len(kept["boxes"]), len(kept["points"])) == (n_boxes, n_points)
+
+    person.wait(is_kept)
+
+
+def test_boxes_drawn_before_any_prediction_are_on_the_disk_within_a_second_and_come_back(
+    open_polyps, folder
+):
+    person = open_polyps()
+    draw(person)
+    begun = time.monotonic()
+    wait_until_kept(person, folder, 2, 2)
+    assert time.monotonic() - begun < 1
+    wanted = drawn(person)
+    close(person)
+    again = open_polyps()
+    assert drawn(again) == wanted
+    assert wanted[1] == (((0.0, 20.0, 30.0), "object"), ((3.0, 5.25, 6.0), "background"))
+    assert again.message == "Restored 2 boxes and 2 points."
+    assert layer(again, "points").feature_defaults["kind"].iloc[0] == "object"
+    np.testing.assert_allclose(
+        layer(again, "points").face_color[1][:3], (0.835, 0.369, 0), atol=0.01
+    )
+    # They are prompts as before.
+    again.predict()
+    assert again.message.startswith("Predicted from 1 box and 1 point")
+
+
+def test_they_come_back_with_the_masks_which_stay_in_hand(open_polyps, folder):
+    person = open_polyps()
+    draw(person)
+    person.predict()
+    person.wait_for_record()
+    person.paint(0)
+    close(person)
+    again = open_polyps()
+    assert again.message.startswith("Restored 1 stroke on 1 slice. Restored 2 boxes and 2 points.")
+    names = [one.name for one in again.viewer.layers]
+    assert names == ["image", "image masks", "image boxes", "image points"]
+    assert again.viewer.layers.selection.active is again.labels
+
+
+def test_moved_and_deleted_shapes_are_kept_as_they_are_now(open_polyps, folder):
+    person = open_polyps()
+    draw(person)
+    wait_until_kept(person, folder, 2, 2)
+    boxes = layer(person, "boxes")
+    moved = corners(0) + np.array((0, 5, 5))
+    boxes.data = [moved, corners(3)]
+    boxes.selected_data = {1}
+    boxes.remove_selected()
+    layer(person, "points").features = {"kind": ["background", "background"]}
+    person.wait(lambda: content(folder)["points"][0]["kind"] == "background")
+    wait_until_kept(person, folder, 1, 2)
+    assert content(folder)["boxes"][0]["corners"] == moved.tolist()
+    boxes.selected_data = {0}
+    boxes.remove_selected()
+    wait_until_kept(person, folder, 0, 2)
+    close(person)
+    again = open_polyps()
+    assert [one.name for one in again.viewer.layers] == ["image", "image points"]
+
+
+def test_a_deleted_layer_comes_back_when_the_image_is_opened_again_and_not_before(
+    open_polyps, folder
+):
+    person = open_polyps()
+    draw(person)
+    wanted = drawn(person)
+    person.viewer.layers.remove(layer(person, "boxes"))  # at once: the last box is kept, too
+    person.predict()
+    person.wait_for_record()
+    assert "image boxes" not in person.viewer.layers
+    person.dock.prompts_panel.boxes_button.click()
+    person.qtbot.wait(500)
+    assert len(content(folder)["boxes"]) == 2, "an empty new layer takes nothing away"
+    close(person)
+    assert drawn(open_polyps()) == wanted
+
+
+def test_boxes_drawn_in_place_of_deleted_ones_are_kept_and_the_others_beside_them(
+    open_polyps, folder
+):
+    person = open_polyps()
+    draw(person)
+    wait_until_kept(person, folder, 2, 2)
+    person.viewer.layers.remove(layer(person, "boxes"))
+    person.dock.prompts_panel.boxes_button.click()
+    layer(person, "boxes").add_rectangles(corners(1))
+    wait_until_kept(person, folder, 1, 2)
+    (former,) = folder.glob("layers/*.until-*.json")
+    assert len(json.loads(former.read_text())["boxes"]) == 2
+    assert former.parent.name in person.message
+
+
+def test_the_last_box_before_closing_is_kept(open_polyps):
+    person = open_polyps()
+    draw(person)
+    wanted = drawn(person)
+    close(person)
+    assert drawn(open_polyps()) == wanted
+
+
+def test_a_new_dock_goes_on_where_the_last_one_was(open_polyps, folder):
+    person = open_polyps()
+    draw(person)
+    person.dock.shutdown()
+    layer(person, "boxes").add_rectangles(corners(5))
+    session = type(person.controller.session)(
+        person.controller.session.project,
+        device="cpu",
+        predictor=person.controller.session.predictor,
+    )
+    again = SamAdapterDock(person.viewer, session)
+    wait_until_kept(person, folder, 3, 2)
+    assert len(files(folder)) == 1
+    assert len(person.viewer.layers) == 3
+    again.shutdown()
+    again.deleteLater()
+
+
+def test_a_second_window_is_told_and_harms_nothing(open_polyps, folder):
+    one, two = open_polyps(), open_polyps()
+    draw(one)
+    wait_until_kept(one, folder, 2, 2)
+    two.dock.prompts_panel.boxes_button.click()
+    layer(two, "boxes").add_rectangles(corners(7))
+    two.wait(lambda: "open in another window" in two.message)
+    wanted = drawn(one)
+    for person in (two, one):
+        close(person)
+    assert drawn(open_polyps()) == wanted
+
+
+def test_images_in_two_windows_do_not_mix(open_person, open_polyps, polyps, folder):
+    one = open_polyps()
+    two = open_person(polyps.frames[:4, ::-1], rgb=True)
+    two.wait_for_record()
+    draw(one)
+    two.dock.prompts_panel.boxes_button.click()
+    layer(two, "boxes").add_rectangles(corners(2))
+    wanted = [drawn(person) for person in (one, two)]
+    for person in (one, two):
+        close(person)
+    assert len(files(folder)) == 2
+    other = open_person(polyps.frames[:4, ::-1], rgb=True)
+    other.wait_for_record()
+    assert [drawn(open_polyps()), drawn(other)] == wanted
+
+
+def test_another_project_takes_them_along_and_the_first_stays_as_it_was(
+    open_polyps, folder, tmp_path
+):
+    person = open_polyps()
+    draw(person)
+    wait_until_kept(person, folder, 2, 2)
+    before = files(folder)[0].read_bytes()
+    person.dock.project_panel.folder_requested.emit(tmp_path / "second")
+    person.wait_for_record()
+    layer(person, "boxes").add_rectangles(corners(5))
+    wait_until_kept(person, tmp_path / "second", 3, 2)
+    assert files(folder)[0].read_bytes() == before
+    # Back in the first, nothing of either is lost.
+    person.dock.project_panel.folder_requested.emit(folder)
+    person.wait_for_record()
+    wait_until_kept(person, folder, 3, 2)
+    (former,) = folder.glob("layers/*.until-*.json")
+    assert former.read_bytes() == before
+
+
+def test_a_file_of_a_newer_program_is_left_alone_and_named(open_polyps, folder):
+    person = open_polyps()
+    draw(person)
+    close(person)
+    (path,) = files(folder)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
+    before = path.read_bytes()
+    again = open_polyps()
+    assert "schema version 99" in again.message
+    draw(again)
+    again.qtbot.wait(500)
+    close(again)
+    assert path.read_bytes() == before
+
+
+def test_ones_own_flat_boxes_come_back_in_every_slice(open_polyps):
+    person = open_polyps()
+    person.viewer.add_shapes(CORNERS[None], name="flat")
+    person.dock.prompts_panel.boxes_button.click()
+    close(person)
+    again = open_polyps()
+    prompts = again.controller.prompts.in_slice(again.controller.layers.need(), (5,), 1)
+    np.testing.assert_allclose(prompts.boxes, [[10, 20, 50, 60]])
+
+
+def test_a_point_that_is_nowhere_harms_no_other(open_polyps, folder):
+    person = open_polyps()
+    draw(person)
+    layer(person, "points").data = np.array([(0, 20, 30), (3, np.nan, 6)])
+    wait_until_kept(person, folder, 2, 1)
+    close(person)
+    assert open_polyps().message == "Restored 2 boxes and 1 point."
+
+
+@pytest.fixture
+def stack(polyps, tmp_path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, polyps.frames[..., 0], photometric="minisblack")
+    return path
+
+
+def open_file(person, path):
+    person.dock.project_panel.file_requested.emit(path)
+    person.wait(lambda: person.controller.layers.image is not None)
+    person.wait_for_record()
+    return person.controller.layers.image
+
+
+def test_a_typed_scale_comes_back_and_masks_and_boxes_lie_on_the_image(open_person, stack, folder):
+    person = open_person()
+    image = open_file(person, stack)
+    person.predict()
+    person.wait_for_record()
+    person.dock.prompts_panel.boxes_button.click()
+    person.viewer.layers["stack boxes"].add_rectangles(corners(2))
+    image.scale, image.units = (3, 0.5, 0.25), "mm"
+    for one in person.viewer.layers:
+        np.testing.assert_array_equal(one.scale, (3, 0.5, 0.25))
+    person.wait(lambda: content(folder).get("scale") == [3, 0.5, 0.25])
+    close(person)
+    again = open_person()
+    again.dock.project_panel.image_requested.emit(next((folder / "images").iterdir()))
+    again.wait(lambda: again.controller.layers.image is not None)
+    again.wait_for_record()
+    assert len(again.viewer.layers) == 3
+    for one in again.viewer.layers:
+        np.testing.assert_array_equal(one.scale, (3, 0.5, 0.25))
+    assert {str(unit) for unit in again.controller.layers.image.units} == {"millimeter"}
+    # Typed back, it is forgotten.
+    again.controller.layers.image.scale = (1, 1, 1)
+    again.wait(lambda: "scale" not in content(folder))
+
+
+def test_the_scale_that_a_file_brings_is_never_overridden(open_person, polyps, tmp_path, folder):
+    path = tmp_path / "scaled.tif"
+    options = {"imagej": True, "resolution": (2, 2)}
+    tifffile.imwrite(
+        path,
+        polyps.frames[..., 0],
+        metadata={"spacing": 3.0, "unit": "um", "axes": "ZYX"},
+        **options,
+    )
+    person = open_person()
+    image = open_file(person, path)
+    image.scale = (9, 9, 9)
+    person.wait(lambda: content(folder).get("scale") == [9, 9, 9])
+    close(person)
+    np.testing.assert_allclose(open_file(open_person(), path).scale, (3, 0.5, 0.5))
+
+
+def test_the_scale_of_an_image_without_a_file_comes_back_with_its_copy(open_person, polyps, folder):
+    person = open_person(polyps.frames[..., 0], scale=(3, 0.5, 0.5))
+    person.wait_for_record()
+    assert not folder.exists(), "nothing was done to it yet"
+    person.predict()
+    person.wait_for_record()
+    person.wait(lambda: content(folder).get("scale") == [3, 0.5, 0.5])
+    close(person)
+    again = open_person()
+    again.controller.opening.open_latest()
+    again.wait(lambda: again.controller.binding is not None)
+    np.testing.assert_array_equal(again.labels.scale, (3, 0.5, 0.5))

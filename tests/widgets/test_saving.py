@@ -1,0 +1,42 @@
+"""Masks made in the dock are saved onto the place of their image."""
+
+import numpy as np
+import pytest
+import tifffile
+
+nibabel = pytest.importorskip("nibabel")
+
+
+def predict_in(person, path):
+    person.dock.project_panel.file_requested.emit(path)
+    person.wait(lambda: person.controller.layers.image is not None)
+    person.wait_for_record()
+    person.predict()
+    person.wait_for_record()
+    return person.labels
+
+
+def test_masks_of_a_scan_lie_where_the_scan_lies_in_the_patient(open_person, polyps, tmp_path):
+    turned = np.array([[-0.4, 0.1, 0, 10], [0.1, 0.4, 0.3, -20], [0, -0.1, 3, 30], [0, 0, 0, 1]])
+    scan = nibabel.Nifti1Image(polyps.frames[..., 0].T, turned)
+    scan.header.set_xyzt_units("mm")
+    nibabel.save(scan, tmp_path / "scan.nii.gz")
+    labels = predict_in(open_person(), tmp_path / "scan.nii.gz")
+    labels.save(str(tmp_path / "masks.nii.gz"))
+    masks = nibabel.load(tmp_path / "masks.nii.gz")
+    np.testing.assert_allclose(masks.affine, turned, rtol=1e-6)
+    assert np.array_equal(masks.dataobj, labels.data.T)
+
+
+def test_a_typed_scale_is_that_of_the_saved_masks(open_person, polyps, tmp_path):
+    tifffile.imwrite(tmp_path / "stack.tif", polyps.frames[..., 0], photometric="minisblack")
+    person = open_person()
+    person.dock.project_panel.file_requested.emit(tmp_path / "stack.tif")
+    person.wait(lambda: person.controller.layers.image is not None)
+    person.controller.layers.image.scale = (3, 0.5, 0.25)
+    person.controller.layers.image.units = "mm"
+    person.predict()
+    person.labels.save(str(tmp_path / "masks.nii"))
+    header = nibabel.load(tmp_path / "masks.nii").header
+    assert header.get_zooms() == (0.25, 0.5, 3)
+    assert header.get_xyzt_units()[0] == "mm"
