@@ -1,6 +1,7 @@
 """What the core's tests share: the real LiteMedSAM, whose weights ship with a dependency."""
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,9 @@ def pytest_configure() -> None:
     os.environ["NAPARI_SAM_ADAPTER_BF16"] = "0"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
+    # A suite that a shell runs in the background is deaf to Ctrl+C, and so would be the commands
+    # it starts, whose answer to Ctrl+C is tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

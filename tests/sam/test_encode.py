@@ -9,7 +9,7 @@ import torch
 from napari_sam_adapter import __version__
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.sam import devices, encode, feature_cache
-from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.encode import Encoder, encode_image, for_prompts
 from napari_sam_adapter.sam.feature_cache import FeatureCache, feature_key
 from napari_sam_adapter.sam.feature_files import FeatureFiles
@@ -101,9 +101,11 @@ def test_after_the_late_gear_only_the_late_part_is_encoded(
     assert torch.equal(later.features, encode_image(tuned_sam, frame).features)
 
 
-def test_the_base_models_own_embedding_is_found_too(tuned_sam, lite_medsam, frame, files):
+def test_the_base_models_own_embedding_is_found_too(tuned_sam, frame, files):
     """Predicted with the base model first, boxes are answered by it later."""
-    Encoder(lite_medsam, FeatureCache(files=files)).image(frame)
+    settings = tuned_sam.settings
+    base = build_adapted_sam(ModelSettings.default(settings.base, settings.input_size))
+    Encoder(base, FeatureCache(files=files)).image(frame)
     tuned_sam.settings = tuned_sam.settings.with_changes(box_answers="base")
     prompts = Prompts(np.array([[5, 5, 40, 40]], np.float32))
     expected = for_prompts(tuned_sam, frame, encode_image(tuned_sam, frame), prompts)
