@@ -100,7 +100,7 @@ def draw(judged: dict[str, Pairs], picture: Path) -> None:
         axis.set_aspect("equal")
     np.atleast_1d(axes)[0].set_ylabel("Dice against the truth")
     figure.tight_layout()
-    figure.savefig(picture, dpi=120)
+    figure.savefig(picture, dpi=120, bbox_inches="tight")
 
 
 if __name__ == "__main__":
