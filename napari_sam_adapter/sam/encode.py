@@ -114,6 +114,11 @@ class Encoder:
         self._add("prefix", key, prefix.tensors())
         return prefix
 
+    def embedding_after(self, prefix: Prefix) -> Tensor:
+        """Map what enters the late part to the image embedding, as the adapter is now; frozen."""
+        with torch.no_grad(), autocast(self._model.device):
+            return encode_after(self._model, prefix).float()
+
     def image(
         self, image: np.ndarray, views: int = 1, before_view: BeforeView = go_on
     ) -> ImageEmbedding:
@@ -156,12 +161,11 @@ class Encoder:
         features = self._known_embedding(key)
         if features is not None:
             return features, True
-        prefix = self.prefix(x) if self._keeps_prefixes else None
-        with torch.no_grad(), autocast(self._model.device):
-            if prefix is None:
+        if self._keeps_prefixes:
+            features = self.embedding_after(self.prefix(x))
+        else:
+            with torch.no_grad(), autocast(self._model.device):
                 features = self._model.encode(x.contiguous()).float()
-            else:
-                features = encode_after(self._model, prefix).float()
         self._add("embedding", key, {"features": features})
         return features, False
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
-from napari_sam_adapter.sam.devices import autocast, uses_bfloat16
+from napari_sam_adapter.sam.devices import uses_bfloat16
 from napari_sam_adapter.sam.encode import Encoder, ImageEmbedding, encode_image
 from napari_sam_adapter.sam.feature_cache import FeatureCache
 from napari_sam_adapter.sam.input_format import InputGeometry
-from napari_sam_adapter.sam.late import Prefix, encode_after
+from napari_sam_adapter.sam.late import Prefix
 from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
@@ -241,8 +241,7 @@ class _Run:
                 x, geometry = self._encoder.input_of(image)
                 self._held_out_prefixes[index] = self._encoder.prefix(x), geometry
             prefix, geometry = self._held_out_prefixes[index]
-            with torch.inference_mode(), autocast(self._model.device):
-                return ImageEmbedding(encode_after(self._model, prefix).float(), geometry)
+            return ImageEmbedding(self._encoder.embedding_after(prefix), geometry)
         if gear == "full":
             return encode_image(self._model, image)
         self._held_out_embeddings[index] = self._encoder.image(image)

@@ -141,10 +141,9 @@ def step_without_training(stepper: step.Stepper, progress: float) -> float:
     return 0.5
 
 
-@pytest.mark.parametrize(("scoring_seconds", "expected"), [(0.1, 9), (2.0, 3), (30.0, 2)])
-def test_slow_scoring_is_done_less_often(
-    small_sam, samples, monkeypatch, scoring_seconds, expected
-):
+@pytest.fixture
+def taking(monkeypatch):
+    """Return a function that lets another one take so many seconds of the loop's clock."""
     now = 0.0
 
     def taking(seconds, function):
@@ -156,30 +155,24 @@ def test_slow_scoring_is_done_less_often(
         return timed
 
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(loop, "decode_masks", taking(scoring_seconds, loop.decode_masks))
     monkeypatch.setattr(loop.Stepper, "take", taking(0.5, step_without_training))
+    return taking
+
+
+@pytest.mark.parametrize(("scoring_seconds", "expected"), [(0.1, 9), (2.0, 3), (30.0, 2)])
+def test_slow_scoring_is_done_less_often(
+    small_sam, samples, monkeypatch, taking, scoring_seconds, expected
+):
+    monkeypatch.setattr(loop, "decode_masks", taking(scoring_seconds, loop.decode_masks))
     events = run(small_sam, samples, TrainingConfig(gear="quick", max_seconds=40))
     at = [event for event in events if isinstance(event, ValidationReport)]
     assert len(at) == expected, "the first, with what it starts from, is always there"
 
 
-def test_time_to_train_begins_when_what_it_starts_from_is_scored(small_sam, samples, monkeypatch):
-    now = 0.0
-
-    def slowly(*arguments, **named):
-        nonlocal now
-        now += 60.0
-        return decode_masks(*arguments, **named)
-
-    def step(stepper, progress):
-        nonlocal now
-        now += 0.5
-        return step_without_training(stepper, progress)
-
-    decode_masks = loop.decode_masks
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(loop, "decode_masks", slowly)
-    monkeypatch.setattr(loop.Stepper, "take", step)
+def test_time_to_train_begins_when_what_it_starts_from_is_scored(
+    small_sam, samples, monkeypatch, taking
+):
+    monkeypatch.setattr(loop, "decode_masks", taking(60.0, loop.decode_masks))
     finished = run(small_sam, samples, TrainingConfig(gear="quick", max_seconds=2))[-1]
     assert finished.steps > 0
 
