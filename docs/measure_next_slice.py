@@ -3,8 +3,8 @@
     python docs/measure_next_slice.py DATA OUT [--settings hippocampus] [--seeds 0,1,2,3,4]
 
 An annotator who is always right starts with two slices and the base model, then corrects two more a
-round. Every version is trained by `run_job` and continues from the last one, as in the dock, on all
-slices corrected so far; also from a version that held-out slices would hold back.
+round. Every version is trained by `run_job` and continues from the one in use, as in the dock, on
+all slices corrected so far; where it is held back (`promotion`), the one before stays in use.
 Each finished round is one line in OUT; what is there is not run again. DATA is laid out as
 docs/results.md says.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -150,8 +151,13 @@ def one_round(
     held_out = set(saved.card.training["held_out"])
     line |= {
         "promoted": verdict.promoted,
+        "forgotten": verdict.has_forgotten,
         "held_out": [index for index in taught if stack.sample(index).digest in held_out],
     }
+    line["test_of_new"] = predict(target, test)["dice"]
+    if before is not None and not verdict.promoted:
+        shutil.copy(adapter_path(out, before), target)
+    line["reason"] = verdict.reason
     line |= predict(target, stack)
     line["test"] = predict(target, test)["dice"]
     return line

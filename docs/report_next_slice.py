@@ -140,17 +140,17 @@ def forgetting(name: str, runs: Runs) -> None:
 
 
 def held_back(name: str, runs: Runs) -> None:
-    """Print how the test slices judge the versions that held-out slices would hold back."""
-    kinds: dict[bool, list[float]] = {True: [], False: []}
+    """Print how the test slices judge the versions that were held back, and the others."""
+    kinds: dict[str, list[float]] = {"promoted": [], "held back": [], "held back, forgotten": []}
     for rounds in runs.values():
         for before, line in pairwise(rounds):
-            if line["held_out"]:
-                kinds[line["promoted"]].append(test_set(line) - test_set(before))
-    for promoted, changes in kinds.items():
+            kind = "promoted" if line["promoted"] else "held back"
+            kind += ", forgotten" if line["forgotten"] else ""
+            kinds[kind].append(float(np.mean(line["test_of_new"])) - test_set(before))
+    for kind, changes in kinds.items():
         better = sum(change > 0 for change in changes)
-        what = "promoted" if promoted else "held back"
         print(
-            f"\n{name}, {what}: {len(changes)} versions, {better} of them better on the test set,"
+            f"\n{name}, {kind}: {len(changes)} versions, {better} of them better on the test set,"
         )
         print(f"mean change {np.mean(changes or [np.nan]):+.3f}")
 

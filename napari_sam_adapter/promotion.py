@@ -1,7 +1,7 @@
 """Whether a new adapter takes the place of the one it was trained from.
 
-Both are scored on the same held-out slices, so the differences are paired: what makes a slice hard
-makes it hard for both.
+Both are scored on the same slices, so the differences are paired: what makes a slice hard makes it
+hard for both. Held-out slices tell what it has learned, earlier ones what it has forgotten.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ TOLERANCE = 0.02
 ENOUGH = 4
 # What falls so far has broken down, however few slices say so.
 COLLAPSE = 0.2
+# How far the mean of earlier slices may fall. No interval here: this is not about other images, it
+# is these slices that a person has seen right.
+FORGETTING = 0.01
 CONFIDENCE = 0.9
 LEAKS = (
     "They are of the same volume or video as slices it learned from, and flatter; with corrections "
     "in three images or more, a whole image can be held out."
 )
 SLICES_NAMED = 3
+Scores = Sequence[Sequence[Any]]
+Changes = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,16 @@ class Verdict:
     low, high : float
         90 % interval of the difference; nan with fewer than `ENOUGH` slices.
     worse : tuple of (str, float)
-        Slices on which it is worse by more than `TOLERANCE`, by how much, the worst first.
+        Slices on which it is worse by more than `TOLERANCE`, by how much, the worst first: held-out
+        ones, or earlier ones if it has forgotten them.
     leaks : bool
         Whether held-out slices are of a volume or video it learned from.
     new_classes : tuple of str
         What it has learned to tell apart that the one before cannot; it takes over in any case.
+    n_earlier : int
+        Slices that the one before knew, of those it was trained on.
+    earlier : float
+        Mean Dice after minus before on these; nan without any.
     """
 
     promoted: bool
@@ -59,10 +69,24 @@ class Verdict:
     worse: tuple[tuple[str, float], ...] = ()
     leaks: bool = False
     new_classes: tuple[str, ...] = ()
+    n_earlier: int = 0
+    earlier: float = math.nan
+
+    @property
+    def has_forgotten(self) -> bool:
+        """Whether the mean of earlier slices has fallen too far."""
+        return self.earlier < -FORGETTING
 
     @property
     def reason(self) -> str:
         """Say by how much it is better or worse, how sure that is, and where it is worse."""
+        if self.has_forgotten and not self.promoted:
+            slices = "1 slice" if self.n_earlier == 1 else f"{self.n_earlier} slices"
+            held_out = f", {_signed(self.difference)} on what is held out" if self.n else ""
+            return (
+                f"It has forgotten: Dice {_signed(self.earlier, 3)} on {slices} of earlier rounds"
+                f"{held_out}.{self._where()}"
+            )
         if self.n == 0:
             return "No slice was held out to compare by, so it is taken on trust."
         if self.new_classes:
@@ -88,34 +112,54 @@ class Verdict:
         return f" Worse on {named}{f' and {more} more' if more > 0 else ''}.{leaks}"
 
 
-def judge(scores: Sequence[Sequence[Any]]) -> Verdict:
+def judge(scores: Scores, earlier: Scores = ()) -> Verdict:
     """Decide by the scores of a run.
 
     Parameters
     ----------
-    scores : sequence of (name, Dice before, Dice after)
-        One for each held-out slice, see `training.events.HeldOutScore`.
+    scores, earlier : sequence of (name, Dice before, Dice after)
+        One for each held-out slice, and for each that the one before knew already, see
+        `training.events.PairedScore`.
 
     Returns
     -------
     Verdict
-        Held back if four or more slices show a fall: the whole 90 % interval of the mean
-        difference (paired bootstrap) lies below 0; or if the mean falls by more than 0.2.
+        Held back if four or more held-out slices show a fall: the whole 90 % interval of the mean
+        difference (paired bootstrap) lies below 0; or if their mean falls by more than 0.2; or if
+        the mean of the earlier slices falls by more than 0.01.
     """
-    changes = [(str(name), float(after) - float(before)) for name, before, after in scores]
+    verdict = _judge_held_out(_changes(scores))
+    changes = _changes(earlier)
+    if not changes:
+        return verdict
+    fall = math.fsum(by for _, by in changes) / len(changes)
+    verdict = replace(verdict, n_earlier=len(changes), earlier=fall)
+    if verdict.has_forgotten:
+        verdict = replace(verdict, promoted=False, worse=_worse(changes))
+    return verdict
+
+
+def _judge_held_out(changes: Changes) -> Verdict:
     if not changes:
         return Verdict(promoted=True)
     found = bootstrap_mean([by for _, by in changes], confidence=CONFIDENCE)
     low, high = (found.low, found.high) if found.n >= ENOUGH else (math.nan, math.nan)
-    worse = sorted((one for one in changes if one[1] < -TOLERANCE), key=lambda one: one[1])
     # A nan is not below 0: where there is no interval, the mean alone decides.
     promoted = found.mean >= -COLLAPSE and not high < 0
-    return Verdict(promoted, found.n, found.mean, low, high, tuple(worse))
+    return Verdict(promoted, found.n, found.mean, low, high, _worse(changes))
+
+
+def _changes(scores: Scores) -> Changes:
+    return tuple((str(name), float(after) - float(before)) for name, before, after in scores)
+
+
+def _worse(changes: Changes) -> Changes:
+    return tuple(sorted((c for c in changes if c[1] < -TOLERANCE), key=lambda change: change[1]))
 
 
 def verdict_of(training: Mapping[str, Any]) -> Verdict:
     """Return the verdict on the adapter whose training summary this is."""
-    verdict = judge(training.get("held_out_scores", ()))
+    verdict = judge(training.get("held_out_scores", ()), training.get("earlier_scores", ()))
     new = tuple(str(name) for name in training.get("new_classes", ()))
     return replace(
         verdict,
@@ -125,5 +169,5 @@ def verdict_of(training: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+def _signed(value: float, digits: int = 2) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")

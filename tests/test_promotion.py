@@ -69,3 +69,29 @@ def test_slices_of_a_volume_that_was_learned_from_are_said_to_flatter():
     training = {"held_out_scores": scores((0.6, 0.8)), "held_out_leaks": True}
     assert "same volume or video" in verdict_of(training).reason
     assert "same volume or video" not in verdict_of({"held_out_leaks": True}).reason
+
+
+def test_a_version_that_has_forgotten_earlier_slices_is_held_back_though_held_out_ones_gained():
+    training = {
+        "held_out_scores": scores((0.60, 0.80)),
+        "earlier_scores": scores((0.95, 0.90), (0.90, 0.91), (0.92, 0.92)),
+    }
+    verdict = verdict_of(training)
+    assert not verdict.promoted
+    assert verdict.n_earlier == 3
+    assert verdict.earlier == pytest.approx(-0.04 / 3)
+    assert verdict.reason == (
+        "It has forgotten: Dice −0.013 on 3 slices of earlier rounds, +0.20 on what is held out. "
+        "Worse on slice 0 (−0.05)."
+    )
+
+
+def test_earlier_slices_may_fall_by_a_hundredth():
+    verdict = judge([], scores((0.95, 0.941), (0.90, 0.895)))
+    assert verdict.promoted
+    assert "on trust" in verdict.reason
+
+
+def test_a_version_with_new_classes_takes_over_though_it_has_forgotten():
+    training = {"earlier_scores": scores((0.9, 0.6)), "new_classes": ["kidney"]}
+    assert verdict_of(training).promoted

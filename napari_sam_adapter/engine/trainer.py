@@ -200,10 +200,8 @@ class TrainingProcess:
 
 def _event_in(message: Message) -> TrainingEvent:
     fields = dict(message.values["fields"])
-    if "held_out_scores" in fields:
-        fields["held_out_scores"] = tuple(
-            events.HeldOutScore(*score) for score in fields["held_out_scores"]
-        )
+    for name in {"held_out_scores", "earlier_scores"} & fields.keys():
+        fields[name] = tuple(events.PairedScore(*score) for score in fields[name])
     event: TrainingEvent = _EVENT_TYPES[message.values["type"]](**fields)
     return event
 

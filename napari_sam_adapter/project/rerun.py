@@ -18,7 +18,7 @@ from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, MASKS, 
 from napari_sam_adapter.project.journal import JournalContents, read_journal
 from napari_sam_adapter.project.mask_files import mask_name, read_mask_file, write_mask
 from napari_sam_adapter.project.pixels import COPY
-from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.project import LAYERS, Project
 from napari_sam_adapter.project.replay import masks_dtype, replayed
 from napari_sam_adapter.project.run_folder import RunPart
 from napari_sam_adapter.project.run_request import marked_image
@@ -66,8 +66,9 @@ def rerun(
 ) -> Iterator[Said]:
     """Make a project again in another folder.
 
-    An adapter is trained again from the masks as they were when its run began, with its settings
-    and as many steps. It is alike, not equal: the learning rate followed the clock then.
+    What else was drawn is copied. An adapter is trained again from the masks as they were when
+    its run began, with its settings and as many steps. It is alike, not equal: the learning rate
+    followed the clock then.
 
     Parameters
     ----------
@@ -96,6 +97,9 @@ def rerun(
     records = [_Record(f, i, read_journal(f / JOURNAL)) for f, i in project.records()]
     for record in records:
         yield _masks_again(record, out / "images" / record.folder.name)
+    if (project.folder / LAYERS).is_dir():  # boxes and points are in no journal
+        unlocked = shutil.ignore_patterns("*.lock")
+        shutil.copytree(project.folder / LAYERS, out / LAYERS, ignore=unlocked)
     again.adapters.folder.mkdir(parents=True, exist_ok=True)
     versions, deleted = project.adapters.versions(), project.adapters.deleted()
     runs = _runs(records, [*versions, *deleted])

@@ -116,6 +116,10 @@ class TrainingConfig:
             limits.append(self.max_epochs * math.ceil(n_slices / (n_batches * self.batch_size)))
         return min(limits, default=None)
 
+    def views(self, usual: int) -> int:
+        """Return how many views predictions average: the usual, where mirror images are shown."""
+        return usual if self.augmentation == "views" else 1
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, which knows no infinity: no time limit is None there."""
         values = asdict(self)

@@ -53,8 +53,8 @@ class ValidationReport:
     is_kept: bool
 
 
-class HeldOutScore(NamedTuple):
-    """Dice of a held-out slice (mean over its classes, at original size), as JSON keeps it.
+class PairedScore(NamedTuple):
+    """Dice of a slice before and after a run (mean of its classes, original size), as in JSON.
 
     Attributes
     ----------
@@ -82,8 +82,11 @@ class TrainingFinished:
         State dict of the adapted model (adapter and mask decoder), on the CPU.
     trained_on, held_out : tuple of str
         Digests of the slices on either side of the split.
-    held_out_scores : tuple of HeldOutScore
+    held_out_scores : tuple of PairedScore
         In the order of ``held_out``.
+    earlier_scores : tuple of PairedScore
+        Of slices that the adapter the run started from knew, whether learned from or held out:
+        at most 16 (`samples.earlier_samples`), and 4 of a run that was stopped.
     held_out_leaks : bool
         Whether held-out slices are of a volume, video or patient that was learned from, too: their
         scores flatter.
@@ -96,7 +99,8 @@ class TrainingFinished:
     last_loss: float | None
     trained_on: tuple[str, ...]
     held_out: tuple[str, ...]
-    held_out_scores: tuple[HeldOutScore, ...]
+    held_out_scores: tuple[PairedScore, ...]
+    earlier_scores: tuple[PairedScore, ...] = ()
     held_out_leaks: bool = False
     message: str = ""
 

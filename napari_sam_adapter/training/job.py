@@ -153,7 +153,7 @@ def run_job(
     held_out = [sample for sample in job.samples if sample.digest in set(finished.held_out)]
     if finished.reason == "stopped":  # whoever pressed Stop wants the version, not its last digits
         held_out = held_out[:SLICES_TO_TRUST]
-    views = model.spec.views if job.config.augmentation == "views" else 1
+    views = job.config.views(model.spec.views)
     report = report_held_out(model, held_out, views, cache)
     model.settings = model.settings.with_changes(box_answers=box_answers_of(report))
     card = save_adapter(

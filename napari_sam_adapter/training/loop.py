@@ -13,17 +13,13 @@ import torch
 from torch import Tensor
 
 from napari_sam_adapter.errors import CheckpointError, TrainingError
-from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import uses_bfloat16
-from napari_sam_adapter.sam.encode import Encoder, ImageEmbedding, encode_image
+from napari_sam_adapter.sam.encode import Encoder
 from napari_sam_adapter.sam.feature_cache import FeatureCache
-from napari_sam_adapter.sam.input_format import InputGeometry
-from napari_sam_adapter.sam.late import Prefix
-from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
-    HeldOutScore,
+    PairedScore,
     StepReport,
     TrainingEvent,
     TrainingFinished,
@@ -38,8 +34,10 @@ from napari_sam_adapter.training.samples import (
     History,
     TrainingSample,
     check_labels,
+    earlier_samples,
     split_samples,
 )
+from napari_sam_adapter.training.scoring import Scores, SliceScorer
 from napari_sam_adapter.training.step import Stepper
 from napari_sam_adapter.training.workers import ALONE, Workers
 
@@ -52,8 +50,10 @@ VALIDATION_SHARE = 0.1
 # better: choosing the best by one or two slices cost up to 0.02 Dice on a hundred others
 # (docs/results.md). So the latest state is kept unless an earlier one was better by more than this.
 DICE_TOLERANCE = 0.02
+# Whoever presses Stop wants the version: only so many earlier slices are scored again then.
+EARLIER_WHEN_STOPPED = 4
 # What a checkpoint holds besides the weights and the optimizer.
-_PLAIN = ("kept", "highest", "scores_before", "last_loss", "next_validation")
+_PLAIN = ("kept", "highest", "scores_before", "earlier_before", "last_loss", "next_validation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +143,11 @@ class _Run:
         self._training, self._held_out, self._leaks = split.training, split.held_out, split.leaks
         feed = feed_for(model, self._training, config, options.cache)
         self._stepper = Stepper(model, feed, config, self._workers)
-        self._encoder = Encoder(model, options.cache)
-        self._held_out_embeddings: dict[int, ImageEmbedding] = {}
-        self._held_out_prefixes: dict[int, tuple[Prefix, InputGeometry]] = {}
+        encoder = Encoder(model, options.cache)
+        self._scorer = SliceScorer(model, split.held_out, config.gear, encoder, self._workers)
+        # As they are predicted: what a person sees of them is not to get worse.
+        earlier, views = earlier_samples(samples, options.history), config.views(model.spec.views)
+        self._earlier = SliceScorer(model, earlier, config.gear, encoder, self._workers, views)
         self._start = self._checkpoint_time = time.monotonic()
         n_batches = self._workers.count * self._workers.accumulation
         self._total_steps = config.total_steps(len(self._training), n_batches)
@@ -156,8 +158,9 @@ class _Run:
         # Dice of the held-out slices: of the model the run started from, and of the kept state.
         # Where training has only made it worse, the kept state is worse: whoever started the run
         # decides what to make of it (`promotion`).
-        self._scores_before: tuple[float, ...] = ()
-        self._kept: tuple[tuple[float, ...], dict[str, Tensor]] | None = None
+        self._scores_before: Scores = ()
+        self._earlier_before: Scores = ()
+        self._kept: tuple[Scores, dict[str, Tensor]] | None = None
         self._highest = -math.inf
 
     def events(self) -> Iterator[TrainingEvent]:
@@ -167,8 +170,9 @@ class _Run:
         yield TrainingStarted(len(self._training), len(self._held_out), str(device), precision)
         if not self._resumed():
             if self._held_out:
-                self._scores_before = self._score_held_out()
+                self._scores_before = self._score_held_out(learned=False)
                 yield ValidationReport(0, _mean(self._scores_before), is_kept=False)
+            self._earlier_before = self._earlier.scores(learned=False)
             # Large models on many slices are scored for longer than a short run is to take.
             self._start = self._checkpoint_time = time.monotonic()
         reason = "completed"
@@ -219,33 +223,12 @@ class _Run:
         self._highest = max(self._highest, score)
         return ValidationReport(self._stepper.step, score, is_kept)
 
-    def _score_held_out(self) -> tuple[float, ...]:
-        """Return the Dice of each held-out slice; each worker scores its share of them."""
-        scores, start = [0.0] * len(self._held_out), time.monotonic()
-        for index in range(self._workers.rank, len(self._held_out), self._workers.count):
-            sample = self._held_out[index]
-            embedding = self._held_out_embedding(index, sample.image)
-            labels = decode_masks(self._model, embedding).labels
-            scores[index] = mean_class_dice(labels, sample.labels, self._model.settings.n_classes)
-        *scores, seconds = self._workers.sums(*scores, time.monotonic() - start)
+    def _score_held_out(self, *, learned: bool = True) -> Scores:
+        start = time.monotonic()
+        scores = self._scorer.scores(learned=learned)
+        (seconds,) = self._workers.sums(time.monotonic() - start)
         self._scoring_seconds = seconds / self._workers.count
-        return tuple(scores)
-
-    def _held_out_embedding(self, index: int, image: np.ndarray) -> ImageEmbedding:
-        """Encode a held-out slice, computing once what the gear does not change."""
-        known, gear = self._held_out_embeddings.get(index), self._config.gear
-        if known is not None:
-            return known
-        if gear == "late":
-            if index not in self._held_out_prefixes:
-                x, geometry = self._encoder.input_of(image)
-                self._held_out_prefixes[index] = self._encoder.prefix(x), geometry
-            prefix, geometry = self._held_out_prefixes[index]
-            return ImageEmbedding(self._encoder.embedding_after(prefix), geometry)
-        if gear == "full":
-            return encode_image(self._model, image)
-        self._held_out_embeddings[index] = self._encoder.image(image)
-        return self._held_out_embeddings[index]
+        return scores
 
     def _finish(self, reason: str) -> TrainingFinished:
         step = self._stepper.step
@@ -257,7 +240,10 @@ class _Run:
         before = self._scores_before
         after, state = self._kept if self._kept is not None else (before, self._model_state())
         self._model.load_state_dict(state)
-        message = ""
+        message, earlier = "", self._earlier_before
+        if step:
+            n_earlier = EARLIER_WHEN_STOPPED if reason == "stopped" else len(earlier)
+            earlier = self._earlier.scores(min(n_earlier, len(earlier)))
         if reason == "diverged":
             names = ", ".join(filter(None, self._workers.gathered(self._stepper.broken_at)))
             message = (
@@ -272,10 +258,8 @@ class _Run:
             last_loss=self._last_loss,
             trained_on=tuple(sample.digest for sample in self._training),
             held_out=tuple(sample.digest for sample in self._held_out),
-            held_out_scores=tuple(
-                HeldOutScore(sample.name, *dice)
-                for sample, *dice in zip(self._held_out, before, after, strict=True)
-            ),
+            held_out_scores=_paired(self._held_out, before, after),
+            earlier_scores=_paired(self._earlier.slices, self._earlier_before, earlier),
             held_out_leaks=self._leaks,
             message=message,
         )
@@ -331,8 +315,17 @@ class _Run:
         self._stepper.step = state["step"]
         self._start = time.monotonic() - state["seconds"]
         for name in _PLAIN:
-            setattr(self, f"_{name}", state[name])
+            if name in state:  # runs of earlier releases did not score earlier slices
+                setattr(self, f"_{name}", state[name])
         return True
+
+
+def _paired(
+    slices: Sequence[TrainingSample], before: Scores, after: Scores
+) -> tuple[PairedScore, ...]:
+    """Pair the scores of the slices that were scored both before and after."""
+    columns = zip(slices, before, after, strict=False)
+    return tuple(PairedScore(sample.name, *dice) for sample, *dice in columns)
 
 
 def _mean(scores: Sequence[float]) -> float:

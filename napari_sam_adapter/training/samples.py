@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MINIMUM_FOR_HOLD_OUT = 6
 FEWEST_GROUPS = 3  # of two, holding out one would leave one to learn from
+MOST_EARLIER = 16  # enough for a mean, and few enough to encode them twice more
 MOST_HELD_OUT = 32  # more would say little more, and take slices and time from learning
 
 
@@ -131,6 +132,19 @@ def check_labels(samples: Sequence[TrainingSample], class_names: Sequence[str]) 
                 f"{', '.join(class_names)}. Add a class, or paint with a label from 1 to "
                 f"{n_classes}."
             )
+
+
+def earlier_samples(samples: Sequence[TrainingSample], history: History) -> list[TrainingSample]:
+    """Return samples that the adapter a run starts from knows: at most 16, spread over all.
+
+    They tell whether a run has forgotten something.
+    """
+    if history == NO_HISTORY:
+        return []
+    met = history.trained_on | history.held_out
+    known = [sample for sample in samples if sample.digest in met]
+    places = np.linspace(0, len(known) - 1, min(MOST_EARLIER, len(known)))
+    return [known[place] for place in places.round().astype(int)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_sam_adapter.training.config import GEARS
 from napari_sam_adapter.training.events import (
+    PairedScore,
     StepReport,
     TrainingEvent,
     TrainingFinished,
@@ -81,10 +83,8 @@ def training_summary(
         "n_held_out": len(finished.held_out),
         "held_out_dice_before": finished.held_out_before,
         "held_out_dice_after": finished.held_out_after,
-        "held_out_scores": [
-            [name, round(before, 4), round(after, 4)]
-            for name, before, after in finished.held_out_scores
-        ],
+        "held_out_scores": _rows(finished.held_out_scores),
+        "earlier_scores": _rows(finished.earlier_scores),
         "held_out_leaks": finished.held_out_leaks,
         "last_loss": finished.last_loss,
         "steps": finished.steps,
@@ -98,3 +98,7 @@ def training_summary(
         "config": job.config.to_dict(),
         **job.notes,
     }
+
+
+def _rows(scores: Sequence[PairedScore]) -> list[list[Any]]:
+    return [[name, round(before, 4), round(after, 4)] for name, before, after in scores]

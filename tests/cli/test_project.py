@@ -12,6 +12,7 @@ from napari_sam_adapter.annotations import SliceTracker
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import ImageError, StorageError
+from napari_sam_adapter.project.image_layers import ImageLayers
 from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
@@ -106,6 +107,20 @@ def test_adapters_can_be_kept_where_the_images_are_gone(finished, tmp_path):
     list(rerun(Project(copy), tmp_path / "again", keep_adapters=True))
     kept = Project(tmp_path / "again").adapters.get(1)
     assert kept.card == Project(copy).adapters.get(1).card
+
+
+def test_boxes_and_points_come_along(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    ((_, identity),) = Project(copy).records()
+    file = Project(copy).open_layers(identity)
+    drawn = ImageLayers(points=(((0.0, 3.0, 4.0), "object"),))
+    file.put(drawn)
+    file.close()
+    list(rerun(Project(copy), tmp_path / "again", keep_adapters=True))
+    again = Project(tmp_path / "again").open_layers(identity)
+    assert again.contents == drawn
+    again.close()
 
 
 def add_image(project, name):

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.predict import predict_masks
-from napari_sam_adapter.training import loop, step
+from napari_sam_adapter.training import loop, scoring, step
 from napari_sam_adapter.training.config import GEARS, TrainingConfig
 from napari_sam_adapter.training.events import (
     StepReport,
@@ -23,7 +24,7 @@ from napari_sam_adapter.training.events import (
     ValidationReport,
 )
 from napari_sam_adapter.training.loop import RunOptions, train_adapter
-from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.samples import History, TrainingSample
 from napari_sam_adapter.training.step import learning_rate_share
 
 by_gear = pytest.mark.parametrize("gear", GEARS)
@@ -163,7 +164,7 @@ def taking(monkeypatch):
 def test_slow_scoring_is_done_less_often(
     small_sam, samples, monkeypatch, taking, scoring_seconds, expected
 ):
-    monkeypatch.setattr(loop, "decode_masks", taking(scoring_seconds, loop.decode_masks))
+    monkeypatch.setattr(scoring, "decode_masks", taking(scoring_seconds, scoring.decode_masks))
     events = run(small_sam, samples, TrainingConfig(gear="quick", max_seconds=40))
     at = [event for event in events if isinstance(event, ValidationReport)]
     assert len(at) == expected, "the first, with what it starts from, is always there"
@@ -172,7 +173,7 @@ def test_slow_scoring_is_done_less_often(
 def test_time_to_train_begins_when_what_it_starts_from_is_scored(
     small_sam, samples, monkeypatch, taking
 ):
-    monkeypatch.setattr(loop, "decode_masks", taking(60.0, loop.decode_masks))
+    monkeypatch.setattr(scoring, "decode_masks", taking(60.0, scoring.decode_masks))
     finished = run(small_sam, samples, TrainingConfig(gear="quick", max_seconds=2))[-1]
     assert finished.steps > 0
 
@@ -200,7 +201,7 @@ def test_the_latest_state_is_kept_that_is_about_as_good_as_the_best(
 ):
     states, script = {}, iter(scores)
 
-    def scripted_score(a_run):
+    def scripted_score(a_run, learned=True):
         score = next(script, scores[-1])
         states.setdefault(score, {k: v.clone() for k, v in small_sam.state_dict().items()})
         return (score,)
@@ -220,6 +221,39 @@ def test_without_held_out_slices_there_are_no_scores(small_sam, samples):
     assert not any(isinstance(event, ValidationReport) for event in events)
     assert events[-1].held_out_before is None
     assert events[-1].held_out_after is None
+
+
+@by_gear
+def test_slices_that_its_parent_knew_are_scored_before_and_after_as_they_are_predicted(
+    small_sam, forked, samples, gear
+):
+    known = History(frozenset(sample.digest for sample in samples[:3]))
+    finished = run(small_sam, samples[:5], config(gear, 6), history=known)[-1]
+    names = [score.name for score in finished.earlier_scores]
+    assert names == [sample.name for sample in samples[:3]]
+    for sample, score in zip(samples, finished.earlier_scores, strict=False):
+        for model, dice in ((forked, score.before), (small_sam, score.after)):
+            labels = predict_masks(model, sample.image, views=small_sam.spec.views).labels
+            assert dice == pytest.approx(mean_class_dice(labels, sample.labels, 1), abs=1e-6)
+    assert any(score.before != score.after for score in finished.earlier_scores)
+
+
+def test_the_first_run_has_no_earlier_slices(small_sam, samples):
+    assert run(small_sam, samples[:3], config("quick", 2))[-1].earlier_scores == ()
+
+
+def test_whoever_stops_a_run_waits_for_few_earlier_slices(small_sam, samples):
+    known = History(frozenset(sample.digest for sample in samples))
+    looks = itertools.count()
+    events = run(
+        small_sam,
+        samples,
+        config("quick", 9),
+        history=known,
+        should_stop=lambda: next(looks) > 1,
+    )
+    assert events[-1].reason == "stopped"
+    assert len(events[-1].earlier_scores) == 4
 
 
 @by_gear

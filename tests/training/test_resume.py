@@ -33,35 +33,49 @@ def folders(tmp_path_factory):
     return root
 
 
-def command(folders, out, *options) -> list[str]:
+LAUNCHERS = {
+    "one process": [sys.executable],
+    "two processes": [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *("--nproc-per-node", "2"),
+    ],
+}
+
+
+def command(launcher, folders, out, *options) -> list[str]:
     return [
-        *(sys.executable, "-m", "napari_sam_adapter", "train"),
+        *(*LAUNCHERS[launcher], "-m", "napari_sam_adapter", "train"),
         *("--images", str(folders / "images"), "--masks", str(folders / "masks")),
         *("--out", str(out), "--steps", str(STEPS), "--checkpoint-steps", "3", "--json"),
-        *("--input-size", "112", *options),
+        *("--input-size", "112", "--device", "cpu", *options),
     ]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(folders, tmp_path_factory):
-    out = tmp_path_factory.mktemp("whole") / "a.safetensors"
-    subprocess.run(command(folders, out), check=True, capture_output=True)
-    return out
-
-
-def test_a_killed_run_ends_with_the_weights_it_would_have_had(folders, undisturbed, tmp_path):
-    out = tmp_path / "a.safetensors"
+@pytest.mark.parametrize(
+    ("launcher", "gear"), [("one process", "full"), ("two processes", "quick")]
+)
+def test_a_killed_run_ends_with_the_weights_it_would_have_had(folders, tmp_path, launcher, gear):
+    whole, out = tmp_path / "whole.safetensors", tmp_path / "a.safetensors"
+    subprocess.run(
+        command(launcher, folders, whole, "--gear", gear), check=True, capture_output=True
+    )
     checkpoint = tmp_path / "a.safetensors.checkpoint"
-    run = subprocess.Popen(command(folders, out), stdout=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        command(launcher, folders, out, "--gear", gear),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     end = time.monotonic() + 600
     while not checkpoint.exists() and time.monotonic() < end:
         time.sleep(0.02)
-    os.kill(run.pid, signal.SIGKILL)
+    os.killpg(run.pid, signal.SIGKILL)  # the launcher and all that it has started
     run.wait()
     assert checkpoint.exists()
     assert not out.exists()
-    subprocess.run(command(folders, out, "--resume"), check=True, capture_output=True)
-    found, expected = load_file(out), load_file(undisturbed)
+    again = command(launcher, folders, out, "--gear", gear, "--resume")
+    subprocess.run(again, check=True, capture_output=True)
+    found, expected = load_file(out), load_file(whole)
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-6, err_msg=key)

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.training.samples import History, TrainingSample, split_samples
+from napari_sam_adapter.training.samples import (
+    History,
+    TrainingSample,
+    earlier_samples,
+    split_samples,
+)
 
 
 def made(n_with_object: int, n_empty: int = 0) -> list[TrainingSample]:
@@ -142,3 +147,17 @@ def test_a_volume_the_model_has_met_is_not_held_out():
     history = History(frozenset(s.digest for s in samples if s.group != "d"))
     split = split_samples(samples, np.random.default_rng(0), history=history)
     assert {sample.group for sample in split.held_out} == {"d"}
+
+
+def test_earlier_samples_are_those_its_parent_met_spread_over_all():
+    mask = np.ones((4, 4), bool)
+    samples = [TrainingSample(np.full((4, 4), n), mask, str(n)) for n in range(60)]
+    digests = [sample.digest for sample in samples]
+    met = History(frozenset(digests[:40]), frozenset(digests[40:50]))
+    found = [int(sample.name) for sample in earlier_samples(samples, met)]
+    assert len(found) == 16
+    assert (found[0], found[-1]) == (0, 49)
+    assert max(np.diff(found)) <= 4
+    few = History(frozenset(digests[2:5]))
+    assert names(earlier_samples(samples, few)) == ["2", "3", "4"]
+    assert earlier_samples(samples, History()) == []
