@@ -101,6 +101,19 @@ class LayerBinding(QObject):
         for axis in range(len(index)):
             self.viewer.dims.set_point(first + axis, world[axis])
 
+    def slider_axes(self) -> list[int]:
+        """Return the viewer's axes whose sliders stop at each slice of the image and nowhere else.
+
+        None if one of them does not, as where other layers are longer, finer or elsewhere.
+        """
+        shape, dims = self.source.slider_shape, self.viewer.dims
+        axes = [dims.ndim - self.image.ndim + axis for axis in range(len(shape))]
+        if not self.sliders_pick_slices() or [dims.nsteps[axis] for axis in axes] != [*shape]:
+            return []
+        first = self.image.data_to_world((0,) * self.image.ndim)
+        starts = [dims.range[axis].start for axis in axes]
+        return axes if np.allclose(starts, first[: len(axes)]) else []
+
     def slices_are_in_view(self) -> bool:
         """Whether the viewer shows the last two axes of the image, the ones that are predicted."""
         ndim = self.viewer.dims.ndim

@@ -36,6 +36,7 @@ from napari_sam_adapter.widgets.project_panel import ProjectPanel
 from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.section import Section
+from napari_sam_adapter.widgets.slider_strips import SliderStrips
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.wiring import connect
 
@@ -75,6 +76,7 @@ class SamAdapterDock(QWidget):
         )
         self.controller = DockController(viewer, session, self)
         self.features_on_disk = FeaturesOnDisk(session)
+        self.slider_strips = SliderStrips(self.controller.layers, self)
         self.project_panel = ProjectPanel()
         self.layers_panel = LayersPanel(viewer)
         self.models_panel = ModelsPanel()
@@ -149,6 +151,7 @@ class SamAdapterDock(QWidget):
             with contextlib.suppress(RuntimeError):  # Qt may have deleted either by now
                 self._window.removeEventFilter(self)
             self._window = None
+        self.slider_strips.close()
         self.layers_panel.stop_listening()
         self.keys.close()
         self.features_on_disk.close()

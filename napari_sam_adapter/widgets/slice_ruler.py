@@ -29,6 +29,48 @@ HINT = (
 )
 
 
+def paint_cells(
+    painter: QPainter,
+    states: Sequence[SliceState],
+    uncertainty: Sequence[float | None],
+    cells: QRectF,
+    bars: QRectF,
+    bar_colour: QColor,
+    *,
+    with_untouched: bool = True,
+) -> None:
+    """Draw a cell per slice, and a bar that stands the taller the less sure it is.
+
+    Where they are narrower than a pixel, the most important wins.
+
+    Parameters
+    ----------
+    painter : QPainter
+    states, uncertainty : sequence
+        Of each slice; an uncertainty of 0 to 1, None draws no bar.
+    cells, bars : QRectF
+        Where; both have the same left and width.
+    bar_colour : QColor
+    with_untouched : bool
+        Draw cells of untouched slices, too.
+    """
+    count, width = len(states), cells.width()
+    n_cells = min(count, max(int(width), 1))
+    cell = width / n_cells
+    across = max(cell - (1.0 if cell >= 4 else 0.0), 1.0)
+    for number in range(n_cells):
+        covered = slice(number * count // n_cells, (number + 1) * count // n_cells)
+        state = max(states[covered], key=_IMPORTANCE.index)
+        left = cells.left() + number * cell
+        box = QRectF(left, cells.top(), across, cells.height())
+        if with_untouched or state is not SliceState.UNTOUCHED:
+            painter.fillRect(box, QColor(STATE_COLOURS[state]))
+        known = [value for value in uncertainty[covered] if value is not None]
+        if known:
+            tall = max(bars.height() * min(max(known) / FULL_BAR, 1.0), 1.0)
+            painter.fillRect(QRectF(left, bars.bottom() - tall, across, tall), bar_colour)
+
+
 class SliceRuler(QWidget):
     """One cell per slice, coloured by its state, and below it a bar for its uncertainty.
 
@@ -92,30 +134,20 @@ class SliceRuler(QWidget):
         return min(max(position, 0), len(self._states) - 1)
 
     def paintEvent(self, event: object) -> None:
-        """Draw cells and bars; where they are narrower than a pixel, the most important wins."""
+        """Draw cells and bars, and mark the slice in view."""
         if not self._states:
             return
         painter = QPainter(self)
         text = self.palette().text().color()
         count, width, height = len(self._states), self.width(), self.height()
-        n_cells = min(count, max(width, 1))
-        cell = width / n_cells
-        gap = 1.0 if cell >= 4 else 0.0
         floor = height - _MARGIN
-        bars = max(floor - _MARGIN - _STATES_HEIGHT - _GAP, 1)
         faint = QColor(text)
         faint.setAlpha(70)
         painter.fillRect(QRectF(0, floor, width, 1), faint)
-        for number in range(n_cells):
-            covered = slice(number * count // n_cells, (number + 1) * count // n_cells)
-            state = max(self._states[covered], key=_IMPORTANCE.index)
-            left, across = number * cell, max(cell - gap, 1.0)
-            box = QRectF(left, _MARGIN, across, _STATES_HEIGHT)
-            painter.fillRect(box, QColor(STATE_COLOURS[state]))
-            known = [value for value in self._uncertainty[covered] if value is not None]
-            if known:
-                tall = max(bars * min(max(known) / FULL_BAR, 1.0), 1.0)
-                painter.fillRect(QRectF(left, floor - tall, across, tall), text)
+        top = _MARGIN + _STATES_HEIGHT + _GAP
+        cells = QRectF(0, _MARGIN, width, _STATES_HEIGHT)
+        bars = QRectF(0, top, width, max(floor - top, 1))
+        paint_cells(painter, self._states, self._uncertainty, cells, bars, text)
         left = self._current * width / count
         painter.setPen(text)
         painter.drawRect(QRectF(left, 0.5, max(width / count, 3.0), height - 1.5))
