@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from napari_sam_adapter.training.config import Gear, Loss, TrainingConfig
@@ -10,18 +11,20 @@ from napari_sam_adapter.training.config import Gear, Loss, TrainingConfig
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A recipe and where it comes from.
+    """A recipe and where its values come from.
 
     Attributes
     ----------
-    title, source : str
+    title : str
         For people.
     config : TrainingConfig
+    sources : mapping of str to str
+        Of each value that decides what is learned, by its name in `config`.
     """
 
     title: str
-    source: str
     config: TrainingConfig
+    sources: Mapping[str, str]
 
 
 # How long our own recipe is trained where nothing else is said; measured in docs/results.md.
@@ -32,31 +35,63 @@ WALK: tuple[tuple[Gear, float], ...] = (("quick", 0.15), ("late", 0.45), ("full"
 # A gear that gains less than this on the held-out slices is the last one.
 LEAST_GAIN = 0.002
 
-PAPER = "Chen et al., SAM-Adapter, arXiv:2304.09148, section 4, and the reference code's configs"
+PAPER = "Chen et al., SAM-Adapter, arXiv:2304.09148v2, section 4"
+CODE = "SAM-Adapter's reference code (tianrun-chen/SAM-Adapter-PyTorch)"
+OURS = "docs/results.md, 'What was tried for the recipe'"
+_PUBLISHED_SOURCES = {
+    "gear": f"{PAPER}: adapter and mask decoder are trained, the encoder is frozen",
+    "max_seconds": f"{PAPER}: epochs end a run, not time",
+    "max_epochs": f"{PAPER}: camouflage 20, shadow 90, polyps 120",
+    "loss": f"{PAPER}: BCE and IoU for camouflage and polyps, balanced BCE for shadows",
+    "decoder_learning_rate": f"{PAPER}: AdamW, 2e-4, one rate for all that is trained",
+    "adapter_learning_rate": f"{PAPER}: AdamW, 2e-4, one rate for all that is trained",
+    "final_learning_rate": f"{CODE}, train.py: CosineAnnealingLR, eta_min 1e-7",
+    "warmup_share": f"{CODE}, train.py: none",
+    "weight_decay": f"{CODE}, train.py: none is set, so AdamW's default",
+    "gradient_clip": f"{CODE}, train.py: none",
+    "ema_decay": f"{CODE}, train.py: the weights themselves are saved",
+    "augmentation": f"{CODE}, datasets: mirrored half of the time, nothing else",
+    "prompted_share": f"{PAPER}: without prompts",
+    "batch_size": f"{CODE}, configs: 2 per process; {PAPER}: four processes",
+}
+_OUR_SOURCES = {
+    "gear": "docs/performance.md, the three gears; the dock's auto walks up them",
+    "loss": f"{PAPER}: as for polyps",
+    "decoder_learning_rate": f"{OURS}: 2e-4 (published) against 5e-4 and 1e-4",
+    "adapter_learning_rate": f"{OURS}: 1e-3 against 2e-3; a zero-initialised adapter and few steps",
+    "final_learning_rate": "cosine to the end of a run whose length is known",
+    "warmup_share": "users of SAM-Adapter report NaN at high rates without one; not measured here",
+    "weight_decay": f"{CODE}, train.py: AdamW's default",
+    "gradient_clip": "1.0 is usual where a slice is a batch; not measured",
+    "ema_decay": f"{OURS}: 0.98, 0.99 and 0.998 are alike",
+    "augmentation": f"{OURS}: views; more colours and smaller crops did not help",
+    "prompted_share": "docs/results.md, 'Boxes and clicks after training'",
+    "batch_size": "steps count for more than smooth ones in minutes on a CPU; not measured",
+}
 
 
 def _published(title: str, loss: Loss, epochs: int) -> Preset:
     config = TrainingConfig(
         gear="full",
         max_seconds=math.inf,
-        max_epochs=epochs,  # v2 of the paper
+        max_epochs=epochs,
         loss=loss,
-        decoder_learning_rate=2e-4,  # AdamW, one rate for everything that is trained
+        decoder_learning_rate=2e-4,
         adapter_learning_rate=2e-4,
-        final_learning_rate=1e-7,  # cosine decay, eta_min
+        final_learning_rate=1e-7,
         warmup_share=0.0,
-        weight_decay=0.01,  # AdamW's default; the reference code sets none
+        weight_decay=0.01,
         gradient_clip=None,
         ema_decay=0.0,
         prompted_share=0.0,
-        augmentation="flip",  # all that the reference code does
-        batch_size=2,  # per process; the paper had four
+        augmentation="flip",
+        batch_size=2,
     )
-    return Preset(title, PAPER, config)
+    return Preset(title, config, _PUBLISHED_SOURCES)
 
 
 PRESETS: dict[str, Preset] = {
-    "interactive": Preset("few corrected slices, in minutes", "docs/results.md", TrainingConfig()),
+    "interactive": Preset("few corrected slices, in minutes", TrainingConfig(), _OUR_SOURCES),
     "polyp": _published("polyps, as published", "bce_iou", 120),
     "camouflage": _published("camouflaged objects, as published", "bce_iou", 20),
     "shadow": _published("shadows, as published", "balanced_bce", 90),

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.presets import PRESETS
 
 
 def test_a_configuration_survives_json():
@@ -27,3 +28,24 @@ def test_a_configuration_survives_json():
 def test_a_bad_setting_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**values)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_value_of_a_recipe_has_its_source(name):
+    preset = PRESETS[name]
+    values = preset.config.to_dict().keys() - {"seed", "max_steps"}
+    if name == "interactive":  # how long it is trained is said by whoever starts it
+        values -= {"max_seconds", "max_epochs"}
+    assert preset.sources.keys() == values
+    assert all(preset.sources.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "epochs"),
+    [("polyp", "bce_iou", 120), ("camouflage", "bce_iou", 20), ("shadow", "balanced_bce", 90)],
+)
+def test_the_published_recipes_are_as_published(name, loss, epochs):
+    config = PRESETS[name].config
+    assert (config.loss, config.max_epochs) == (loss, epochs)
+    assert config.decoder_learning_rate == config.adapter_learning_rate == 2e-4
+    assert config.final_learning_rate == 1e-7
