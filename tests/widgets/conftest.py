@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_sam_adapter import promotion
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predictor import Predictor
 from napari_sam_adapter.project.project import Project
@@ -50,6 +51,12 @@ def _imported_modules_are_no_garbage():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _a_moment_of_training_may_forget(monkeypatch):
+    """Runs of a second do: without this, chance would decide which versions are held back."""
+    monkeypatch.setattr(promotion, "FORGETTING", 2.0)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 from qtpy.QtWidgets import QMessageBox
 
+from napari_sam_adapter import promotion
 from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.versions import AdapterStore
@@ -164,6 +165,24 @@ def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
     # And back: a rollback is a click.
     versions.choose(1)
     assert person.controller.session.in_use.version.number == 1
+
+
+def test_a_version_that_has_forgotten_earlier_slices_is_held_back_and_says_so(
+    open_person, polyps, monkeypatch
+):
+    person = open_person(polyps.frames, rgb=True)
+    for position in (0, 1):
+        person.controller.layers.need()
+        person.correct(position, polyps.masks[position].astype(np.uint8))
+    person.retrain(gear="quick")
+    person.wait_for_training()
+    assert person.controller.session.in_use.version.number == 1
+    monkeypatch.setattr(promotion, "FORGETTING", -2.0)  # whatever it knows is not enough
+    person.retrain(gear="quick")
+    person.wait_for_training()
+    assert person.controller.session.in_use.version.number == 1
+    assert "v2 is held back, and v1 stays in use. It has forgotten: Dice" in person.message
+    assert "on 2 slices of earlier rounds" in person.message
 
 
 def menu_of(person, number, monkeypatch, **answers):
