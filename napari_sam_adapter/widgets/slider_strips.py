@@ -91,12 +91,12 @@ class SliderStrips(QObject):
             sliders = sliders_in(_outermost(self._dock))
             self._strips = {axis: SliderStrip(sliders[axis]) for axis in axes if axis in sliders}
         here = binding.index_in_view()
-        unsure = uncertainty_of(tracker, source.indices())
         for number, (axis, length) in enumerate(zip(axes, source.slider_shape, strict=False)):
             line = [(*here[:number], at, *here[number + 1 :]) for at in range(length)]
             if axis in self._strips:
                 states = [tracker.state(index) for index in line]
-                self._strips[axis].set_states(states, [unsure[index] for index in line])
+                unsure = uncertainty_of(tracker, line)
+                self._strips[axis].set_states(states, list(unsure.values()))
 
 
 class SliderStrip(QWidget):
