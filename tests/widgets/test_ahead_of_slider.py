@@ -1,6 +1,7 @@
 """Slices beside the one in view are encoded ahead, and nobody waits for that."""
 
 import os
+import signal
 import threading
 
 import numpy as np
@@ -23,6 +24,14 @@ class WatchedPredictor(Predictor):
     def __init__(self):
         super().__init__()
         self.ahead, self.replies = [], []
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def is_encoding(self):
+        return self._encoding is not None
 
     def encode_ahead(self, image, model):
         done = super().encode_ahead(image, model)
@@ -116,10 +125,12 @@ def test_a_request_of_the_person_waits_for_no_queue(open_watched, frames, watche
     person = open_watched(frames)
     person.predict()
     rest(person)
+    os.kill(watcher.pid, signal.SIGSTOP)  # or it may be done before anybody looks
     person.go_to(4)
-    person.wait(lambda: watcher._encoding is not None)
+    person.wait(lambda: watcher.is_encoding)
     n_ended = len(watcher.ahead)
     person.go_to(8)
+    os.kill(watcher.pid, signal.SIGCONT)
     person.predict()
     assert watcher.replies[-1].index == (8,)
     assert len(watcher.ahead) <= n_ended + 1, "more than the slice under way came first"
@@ -189,9 +200,11 @@ def test_an_error_is_silent_and_not_tried_again_until_the_slider_moves(
 def test_closing_while_a_slice_is_encoded_leaves_no_process(open_watched, frames, watcher):
     person = open_watched(frames)
     person.predict()
+    rest(person)
+    pid = watcher.pid
+    os.kill(pid, signal.SIGSTOP)  # or it may be done before anybody looks
     person.go_to(4)
-    person.wait(lambda: watcher._encoding is not None)
-    pid = watcher._process.pid
+    person.wait(lambda: watcher.is_encoding)
     person.dock.shutdown()
     person.wait(lambda: not person.controller.ahead.is_running)
     with pytest.raises(ProcessLookupError):
