@@ -100,7 +100,8 @@ def predict(way: str, volume: Path) -> None:
 def through_the_engine(volume: Path) -> None:
     """Predict as the dock does: slices to another process, masks into one array."""
     from napari_sam_adapter.data.opening import open_image
-    from napari_sam_adapter.engine.predictor import ModelReference, Predictor, predict_slices
+    from napari_sam_adapter.engine.predict_slices import predict_slices
+    from napari_sam_adapter.engine.predictor import ModelReference, Predictor
     from napari_sam_adapter.volume import SliceSource
 
     source = SliceSource(open_image(volume).data, is_colour=False)

@@ -9,12 +9,12 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.annotations import SliceState
-from napari_sam_adapter.engine.predictor import (
-    SlicePredicted,
+from napari_sam_adapter.engine.predict_slices import (
     SliceSkipped,
     predict_slices,
     predict_slices_helped,
 )
+from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.volume import connected_objects

@@ -14,7 +14,8 @@ import pytest
 
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.data.synthetic import synthetic_polyps
-from napari_sam_adapter.engine.predictor import ModelReference, Predictor, predict_slices
+from napari_sam_adapter.engine.predict_slices import predict_slices
+from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import TrainingProcess
 from napari_sam_adapter.errors import EngineError, ImageError
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
