@@ -171,7 +171,8 @@ def _training_slices(fold: Fold) -> list[Any]:
 
 
 def _score(model: AdaptedSam, task: Task, fold: Fold, views: int) -> Scores:
-    scoring = Scoring(saliency=False, class_names=task.class_names, views=views)
+    is_picture = fold.test[0].labels.ndim == 2  # the measures of saliency are for pictures
+    scoring = Scoring(saliency=is_picture, class_names=task.class_names, views=views)
     scores = []
     for item in fold.test:
         evaluate = evaluate_image if item.labels.ndim == 2 else evaluate_stack
@@ -181,6 +182,7 @@ def _score(model: AdaptedSam, task: Task, fold: Fold, views: int) -> Scores:
     return {
         "dice": summary.overall["dice"].mean,
         "iou": summary.overall["iou"].mean,
+        "measures": {name: found.mean for name, found in summary.overall.items()},
         "classes": classes,
         "per_item": [score.dice for score in scores],
         "expected_dice": [float(np.mean(score.expected_dice)) for score in scores],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -273,7 +274,8 @@ def _locked(folder: Path) -> FileLock:
         # Taken in one thread and given back in another.
         lock = FileLock(folder / "lock", timeout=0, thread_local=False)
         lock.acquire()
-        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        with contextlib.suppress(OSError):  # a full disk: what is there can be opened all the same
+            owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
     except Timeout as error:
         who = owner.read_text(encoding="utf-8") if owner.exists() else "another program"
         raise StorageError(

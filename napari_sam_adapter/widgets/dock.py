@@ -37,18 +37,19 @@ from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.section import Section
 from napari_sam_adapter.widgets.slider_strips import SliderStrips
+from napari_sam_adapter.widgets.small import PROBLEM_COLOUR
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.wiring import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROBLEM_COLOUR = "#e8785a"
 STARTING = "Starting the model…"
 CLOSING_WHILE_TRAINING = (
     "The adapter is being retrained. Closing ends the run; it can be resumed from its last "
     "checkpoint when napari is open again. Close now?"
 )
+CLOSING_LOSES = "It is lost if napari is closed now. Close all the same?"
 
 
 class SamAdapterDock(QWidget):
@@ -122,17 +123,22 @@ class SamAdapterDock(QWidget):
         return handled
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Ask before napari closes while training runs.
-
-        napari itself asks when its window's x is pressed, not for File > Exit or a script.
-        """
-        closing = event.type() == QEvent.Type.Close and not event.spontaneous()
-        if closing and self.is_open and self.controller.retraining.is_running:
-            answer = QMessageBox.question(self, "Close napari?", CLOSING_WHILE_TRAINING)
-            if answer != QMessageBox.StandardButton.Yes:
-                event.ignore()
-                return True
-        return False
+        """Ask before napari closes while training runs, or something is not on the disk."""
+        if event.type() != QEvent.Type.Close or not self.is_open:
+            return False
+        question = ""
+        # napari itself asks when its window's x is pressed, not for File > Exit or a script.
+        if self.controller.retraining.is_running and not event.spontaneous():
+            question = CLOSING_WHILE_TRAINING
+        if self.controller.recording.is_at_risk:
+            question = f"{self.controller.recording.problem} {CLOSING_LOSES}"
+        if not question:
+            return False
+        answer = QMessageBox.question(self, "Close napari?", question)
+        if answer == QMessageBox.StandardButton.Yes:
+            return False
+        event.ignore()
+        return True
 
     def _on_taken_out(self) -> None:
         """End everything, but let a training run finish: its version is there next time."""

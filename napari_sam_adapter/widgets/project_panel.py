@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QVBoxLayout, QWidget
 
 from napari_sam_adapter.widgets.images_menu import ImagesMenu
-from napari_sam_adapter.widgets.small import menu_button
+from napari_sam_adapter.widgets.small import PROBLEM_COLOUR, menu_button
 
 FILE_FILTER = "Images (*.tif *.tiff *.nii *.nii.gz *.dcm *.png *.jpg *.jpeg);;All files (*)"
 
@@ -27,6 +27,8 @@ class ProjectPanel(QWidget):
     file_requested : Signal(Path)
         Open an image file without reading it into memory.
     images_menu : ImagesMenu
+    not_recorded : QLabel
+        Stays as long as something that was done is not on the disk.
     """
 
     folder_requested = Signal(object)
@@ -45,10 +47,17 @@ class ProjectPanel(QWidget):
         menu.addMenu(self.images_menu)
         menu.addAction("Open an image file, slice by slice…", self._ask_file)
         self.menu_button = menu_button(menu, "Open another project, or an image of this one")
-        layout = QHBoxLayout(self)
+        self.not_recorded = QLabel()
+        self.not_recorded.setWordWrap(True)
+        self.not_recorded.setStyleSheet(f"color: {PROBLEM_COLOUR};")
+        self.not_recorded.hide()
+        line = QHBoxLayout()
+        line.addWidget(self.name, 1)
+        line.addWidget(self.menu_button)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.name, 1)
-        layout.addWidget(self.menu_button)
+        layout.addLayout(line)
+        layout.addWidget(self.not_recorded)
 
     def show_project(self, folder: Path) -> None:
         """Show which project is open."""
@@ -57,6 +66,11 @@ class ProjectPanel(QWidget):
             f"{folder}\nEvery stroke, prediction and version is kept there; opening an image again "
             "brings its masks back."
         )
+
+    def show_problem(self, problem: str) -> None:
+        """Show why something that was done is not on the disk; nothing where all is."""
+        self.not_recorded.setText(f"{problem} It is tried again by itself." if problem else "")
+        self.not_recorded.setVisible(bool(problem))
 
     def _ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Project folder")

@@ -6,26 +6,24 @@ come back, as a new layer if there is none; from then on every change of a slice
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam_adapter.errors import ImageError, StorageError
-from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord, Restored
-from napari_sam_adapter.project.pixels import keep_copy
-from napari_sam_adapter.widgets.binding import LayerBinding, new_labels_layer, source_of
+from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
+from napari_sam_adapter.widgets.binding import LayerBinding, source_of
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.record_opening import Opened, RecordOpening
 from napari_sam_adapter.widgets.restoring import (
     FOLDERS,
     bring_back,
-    fits,
+    is_from_elsewhere,
+    place,
     state_what_differs,
     summary,
 )
@@ -34,17 +32,11 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
+    from napari_sam_adapter.project.project import Project
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A record with what it brings back; made in a worker thread."""
-
-    record: ImageRecord
-    restored: Restored
-    dtype: np.dtype
+RETRY_MS = 10_000
 
 
 class Recording(QObject):
@@ -58,11 +50,14 @@ class Recording(QObject):
         An image, and the `ImageIdentity` by which the project knows it; its masks come next.
     settled : Signal(object, str)
         That is done for an image; the sentence that was said of it, if any.
+    problem_changed : Signal()
+        What is done does not reach the disk, or does again.
     """
 
     said = Signal(str, bool)
     identified = Signal(object, object)
     settled = Signal(object, str)
+    problem_changed = Signal()
     _told = Signal(str)  # from the thread that writes
 
     def __init__(
@@ -75,13 +70,15 @@ class Recording(QObject):
         super().__init__(parent)
         self._viewer, self._session, self._layers = viewer, session, layers
         self._records: dict[LayerBinding, ImageRecord] = {}
-        self._refused: set[LayerBinding] = set()
+        # Masks whose record could not be opened, and why.
+        self._refused: dict[LayerBinding, str] = {}
+        self._problem = ""  # of the thread that writes
         # Whoever deletes a masks layer wants to be rid of it, until the image is opened again.
         self._dismissed: WeakKeyDictionary[Image, set[Path]] = WeakKeyDictionary()
         # Images that were opened for the sake of one record, and what each is known by.
         self._expected: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
         self._digests: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
-        self._looked_at: tuple[Image, LayerBinding | None] | None = None
+        self._looked_at: tuple[Image, LayerBinding | None, Project] | None = None
         self._job: Job | None = None
         self._sentence = ""
         self._is_open = True
@@ -90,11 +87,27 @@ class Recording(QObject):
         layers.closed.connect(self._on_layer_closed)
         session.project_changed.connect(self._on_project_changed)
         self._told.connect(self._on_told)
+        self._retry = QTimer(self)
+        self._retry.setSingleShot(True)
+        self._retry.timeout.connect(self.try_again)
 
     @property
     def is_busy(self) -> bool:
         """Whether a record is being opened."""
         return self._job is not None
+
+    @property
+    def problem(self) -> str:
+        """Why what is done does not reach the disk; "" where it does."""
+        for binding, message in self._refused.items():
+            return f"{binding.labels.name} is not recorded: {message}"
+        return self._problem
+
+    @property
+    def is_at_risk(self) -> bool:
+        """Whether something that was done would be lost if the window were closed now."""
+        unrecorded = (one for binding in self._refused for one in binding.tracker.known())
+        return bool(self._problem) or any(True for _ in unrecorded)
 
     def record_of(self, binding: LayerBinding) -> ImageRecord | None:
         """Return where the changes of a masks layer are written; None where they are not."""
@@ -138,45 +151,48 @@ class Recording(QObject):
         record.close()
 
     def look(self) -> None:
-        """Open the record of what is chosen now, unless that is done."""
+        """Open the record of what is chosen now, unless that is done or was refused just now."""
         image, binding = self._layers.image, self._layers.binding
-        done = binding in self._records or binding in self._refused
-        if image is None or done or self._job is not None or not self._is_open:
+        if binding in self._refused and self._looked_at == (image, binding, self._session.project):
             return
-        self._looked_at, self._sentence = (image, binding), ""
+        if image is not None and binding not in self._records:
+            self._open(image, binding)
+
+    def try_again(self) -> None:
+        """Open the records that could not be opened before: the disk may have space again."""
+        for binding in [one for one in self._refused if one.is_alive][:1]:
+            self._refused[binding] = self._refused.pop(binding)  # next time, the next one
+            self._open(binding.image, binding)
+
+    def _open(self, image: Image, binding: LayerBinding | None) -> None:
+        if self._job is not None or not self._is_open:
+            return
+        project = self._session.project
+        self._looked_at, self._sentence = (image, binding, project), ""
         try:
             source = source_of(image)
         except ImageError:
             return  # the dock has said what is wrong with it
-        name, path, pixels = image.name, image.source.path, image.data
-        project = self._session.project
-        besides = self._folders() | self._dismissed.get(image, set())
-        expected = self._expected.pop(image, None) if binding is None else None
-        wanted = expected if binding is None else FOLDERS.get(binding.labels)
-
-        def open_record() -> Iterable[ImageIdentity | _Opened]:
-            identity = ImageIdentity.of(source, name, None if path is None else str(path))
-            yield identity
-            known = [folder for folder in project.folders_of(identity) if folder not in besides]
-            if binding is None and not known:
-                return  # nothing was done to it yet; once something is, there is a masks layer
-            others = besides if wanted is None else {*known, *besides} - {wanted}
-            record = project.open_record(identity, besides=others, told=self._told.emit)
-            try:
-                dtype = record.masks_dtype() if binding is None else binding.labels.dtype
-                opened = _Opened(record, record.restore(np.dtype(dtype)), np.dtype(dtype))
-            except BaseException:
-                record.close()
-                raise
-            yield opened
-            if record.identity.source is None:
-                # A full disk is told by the journal; the copy is tried again next time.
-                with contextlib.suppress(StorageError):
-                    keep_copy(record.folder, pixels)
-
-        job = Job(open_record, "opening the record of the masks", lambda: None, self)
-        job.event_reported.connect(lambda found: self._on_found(image, binding, found))
-        job.failed.connect(lambda message: self._on_refused(binding, message))
+        if binding is None:
+            wanted, dtype = self._expected.pop(image, None), None
+        else:
+            is_strange = is_from_elsewhere(binding.labels, project)
+            wanted = None if is_strange else FOLDERS.get(binding.labels)
+            dtype = binding.labels.dtype
+        opening = RecordOpening(
+            project=project,
+            source=source,
+            name=image.name,
+            path=None if image.source.path is None else str(image.source.path),
+            pixels=image.data,
+            besides=self._folders() | self._dismissed.get(image, set()),
+            wanted=wanted,
+            labels_dtype=dtype,
+            told=self._told.emit,
+        )
+        job = Job(opening.events, "opening the record of the masks", lambda: None, self)
+        job.event_reported.connect(lambda found: self._on_found(image, binding, project, found))
+        job.failed.connect(lambda message: self._on_refused(binding, project, message))
         job.finished.connect(self._on_finished)
         self._job = job
         job.start()
@@ -184,62 +200,66 @@ class Recording(QObject):
     def close(self) -> None:
         """Write what waits, and let others open the records. Emits nothing."""
         self._is_open = False
+        self._retry.stop()
         for binding in list(self._records):
             if binding.is_alive:
                 binding.check_known()  # the last stroke
             self._close_record(binding)
 
     def _on_found(
-        self, image: Image, binding: LayerBinding | None, found: ImageIdentity | _Opened
+        self,
+        image: Image,
+        binding: LayerBinding | None,
+        project: Project,
+        found: ImageIdentity | Opened,
     ) -> None:
-        if isinstance(found, _Opened):
-            self._on_opened(image, binding, found)
+        if isinstance(found, Opened):
+            self._on_opened(image, binding, project, found)
         elif self._is_open:
             self.identified.emit(image, found)
 
-    def _on_opened(self, image: Image, binding: LayerBinding | None, opened: _Opened) -> None:
-        record, restored = opened.record, opened.restored
-        if not self._is_open or self._layers.image is not image:
-            record.close()
+    def _on_opened(
+        self, image: Image, binding: LayerBinding | None, project: Project, opened: Opened
+    ) -> None:
+        is_wanted = self._layers.image is image if binding is None else binding.is_alive
+        if not self._is_open or not is_wanted or project is not self._session.project:
+            opened.record.close()
             return
         try:
-            binding = binding or self._layers.binding or self._new_binding(image, opened)
-            if not fits(binding, restored):
-                record.close()
-                record = self._session.project.open_record(
-                    record.identity,
-                    besides={*self._folders(), record.folder},
-                    told=self._told.emit,
-                )
-                restored = record.restore(binding.labels.dtype)
+            placed = place(self._layers, image, binding, opened, project, self._folders())
         except (ImageError, StorageError) as error:
-            record.close()
-            self._on_refused(binding, str(error))
+            opened.record.close()
+            self._on_refused(binding, project, str(error))
             return
-        self._records[binding] = record
-        self._digests[image] = record.identity.digest
-        n_back = bring_back(binding, restored)
-        FOLDERS[binding.labels] = record.folder
-        state_what_differs(binding, record, restored)
-        binding.tracker.listener = record.listen
+        binding, opened, said = placed.binding, placed.opened, placed.said
+        self._records[binding] = opened.record
+        self._digests[image] = opened.record.identity.digest
+        n_back = bring_back(binding, opened.restored)
+        FOLDERS[binding.labels] = opened.record.folder
+        state_what_differs(binding, opened.record, opened.restored)
+        binding.tracker.listener = opened.record.listen
+        if self._refused.pop(binding, ""):
+            said = f"{binding.labels.name} is recorded again; nothing that was painted is missing."
+            self.problem_changed.emit()
         if n_back:
-            self._say(summary(restored, n_back), bool(restored.troubles))
+            said = f"{summary(opened.restored, n_back)} {said}".strip()
+        if said:
+            self._say(said, bool(opened.restored.troubles))
         binding.slices_changed.emit()
-
-    def _new_binding(self, image: Image, opened: _Opened) -> LayerBinding:
-        labels = new_labels_layer(self._viewer, image, opened.dtype)
-        self._layers.choose(image, labels)
-        if self._layers.binding is None:
-            raise ImageError("The masks layer could not be made for this image.")
-        return self._layers.binding
 
     def _folders(self) -> set[Path]:
         return {record.folder for record in self._records.values()}
 
-    def _on_refused(self, binding: LayerBinding | None, message: str) -> None:
+    def _on_refused(self, binding: LayerBinding | None, project: Project, message: str) -> None:
+        if project is not self._session.project:
+            return
+        is_news = binding is None or self._refused.get(binding) != message
         if binding is not None:
-            self._refused.add(binding)
-        self._say(message, True)
+            self._refused[binding] = message
+            self._retry.start(RETRY_MS)
+            self.problem_changed.emit()
+        if is_news:
+            self._say(message, True)
 
     def _say(self, sentence: str, is_problem: bool) -> None:
         self._sentence = sentence
@@ -249,17 +269,21 @@ class Recording(QObject):
         self._job = None
         if self._is_open and self._looked_at is not None:
             self.settled.emit(self._looked_at[0], self._sentence)
-        if self._looked_at != (self._layers.image, self._layers.binding):
+        chosen = (self._layers.image, self._layers.binding, self._session.project)
+        if self._looked_at != chosen:
             self.look()  # others were chosen meanwhile
 
     def _on_told(self, problem: str) -> None:
+        self._problem = problem
+        self.problem_changed.emit()
         self.said.emit(problem or "The disk takes changes again; nothing was lost.", bool(problem))
 
     def _on_project_changed(self) -> None:
         for binding in list(self._records):
             self._close_record(binding)
-            FOLDERS.pop(binding.labels, None)
         self._refused.clear()
+        self._problem = ""
+        self.problem_changed.emit()
         self._dismissed.clear()
         self._expected.clear()
         self.look()
@@ -271,7 +295,7 @@ class Recording(QObject):
         self._close_record(binding)
 
     def _close_record(self, binding: LayerBinding) -> None:
-        self._refused.discard(binding)
+        self._refused.pop(binding, None)
         record = self._records.pop(binding, None)
         if record is None:
             return

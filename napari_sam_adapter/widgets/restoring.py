@@ -1,49 +1,157 @@
-"""Between a record's slices and a masks layer: what fits, comes back, or is to be written down."""
+"""Between a record and a masks layer: which belong together, what comes back, what to write down.
+
+Nobody's work is lost or mixed: where a record has other masks than the layer, each is kept.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
+
+from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.widgets.binding import new_labels_layer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_sam_adapter.project.image_record import ImageRecord, Restored
+    from napari_sam_adapter.project.project import Project
     from napari_sam_adapter.slice_history import SliceHistory
     from napari_sam_adapter.widgets.binding import LayerBinding
+    from napari_sam_adapter.widgets.layer_choice import LayerChoice
+    from napari_sam_adapter.widgets.record_opening import Opened
 
 # Which record a masks layer belongs to outlives the dock: it may be closed and opened again.
 FOLDERS: WeakKeyDictionary[Labels, Path] = WeakKeyDictionary()
 
 
-def fits(binding: LayerBinding, restored: Restored) -> bool:
-    """Whether a layer is the one of a record: nothing in it was adopted that the record lacks."""
-    if binding.labels in FOLDERS:
-        return True
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Which record goes with which masks layer, and a sentence if that was not plain."""
+
+    binding: LayerBinding
+    opened: Opened
+    said: str = ""
+
+
+def place(
+    layers: LayerChoice,
+    image: Image,
+    binding: LayerBinding | None,
+    opened: Opened,
+    project: Project,
+    in_use: Collection[Path],
+) -> Placed:
+    """Find the masks layer for a record that was opened, or another record for a masks layer.
+
+    Parameters
+    ----------
+    layers : LayerChoice
+    image : Image
+    binding : LayerBinding or None
+        The masks layer that it was opened for; None where there was none.
+    opened : Opened
+    project : Project
+    in_use : collection of Path
+        Records of other masks layers.
+
+    Raises
+    ------
+    ImageError
+        If a masks layer cannot be made.
+    StorageError
+        If another record cannot be opened.
+    """
+    binding = binding or layers.binding
+    if binding is None:
+        return Placed(_new_binding(layers, image, opened), opened)
+    if fits(binding, opened, project):
+        return Placed(binding, opened)
+    theirs = binding.labels
+    if is_from_elsewhere(theirs, project):
+        own = _new_binding(layers, image, opened)
+        theirs.visible = False
+        return Placed(
+            own,
+            opened,
+            f"{theirs.name!r} belongs to another project, where it is kept; it is hidden. Choose "
+            "it as masks to keep it in this project, too.",
+        )
+    another = opened.another(binding.labels.dtype, in_use)
+    return Placed(
+        binding,
+        another,
+        f"The project has other masks of this image; {theirs.name!r} is kept beside them, in "
+        f"{another.record.folder.name}.",
+    )
+
+
+def _new_binding(layers: LayerChoice, image: Image, opened: Opened) -> LayerBinding:
+    labels = new_labels_layer(layers.viewer, image, opened.dtype)
+    layers.choose(image, labels)
+    if layers.binding is None:
+        raise ImageError("The masks layer could not be made for this image.")
+    return layers.binding
+
+
+def is_from_elsewhere(labels: Labels, project: Project) -> bool:
+    """Whether a masks layer was recorded in another project until now."""
+    folder = FOLDERS.get(labels)
+    return folder is not None and not folder.is_relative_to(project.folder)
+
+
+def fits(binding: LayerBinding, opened: Opened, project: Project) -> bool:
+    """Whether a masks layer may be recorded where its image has been recorded before.
+
+    It may not where a person's work would be lost or mixed: the record lacks what was adopted, it
+    has other masks of a slice that somebody worked on here, or it is another project's and has
+    other masks at all.
+    """
+    labels, slices = binding.labels, opened.restored.slices
+    if FOLDERS.get(labels) == opened.record.folder:
+        return True  # what is known here is newer: undo and redo
+    if not np.can_cast(opened.dtype, labels.dtype):
+        return False
+    is_strict = is_from_elsewhere(labels, project) and bool(slices)
     for index in binding.tracker.known():
-        known, there = binding.tracker.history_of(index), restored.slices.get(index)
-        if known is None or known.now.adapter is not None or known.now.number == 0:
+        known, there = binding.tracker.history_of(index), slices.get(index)
+        if known is None or (there is not None and _are_alike(known, there)):
             continue
-        if there is None or not np.array_equal(there.seen, known.seen):
+        is_adopted = known.now.adapter is None and known.now.number > 0
+        is_work = known.accepted or known.corrected
+        if is_strict or (is_adopted and (there is None or not _same_pixels(known, there))):
+            return False
+        if not is_adopted and is_work and there is not None:
             return False
     return True
 
 
 def bring_back(binding: LayerBinding, restored: Restored) -> int:
-    """Write slices into the layer that nothing was done to since; return how many."""
+    """Write slices into the layer that no person has done anything to since; return how many."""
     count = 0
     is_first = binding.labels not in FOLDERS  # else more is known here: undo and redo
     for index, history in restored.slices.items():
         known = binding.tracker.history_of(index)
-        if known is None or (is_first and np.array_equal(known.seen, history.seen)):
+        if known is None or (is_first and _gives_way(known, history)):
             binding.labels.data[index] = history.seen
             binding.tracker.restore(index, history)
             count += 1
     binding.labels.refresh()
     return count
+
+
+def _gives_way(known: SliceHistory, there: SliceHistory) -> bool:
+    """Whether a slice is as it was, or only predicted where somebody has corrected it before."""
+    if _same_pixels(known, there):
+        return True
+    if known.accepted or known.corrected:
+        return False
+    return known.now.number == 0 or there.accepted or there.corrected
 
 
 def state_what_differs(binding: LayerBinding, record: ImageRecord, restored: Restored) -> None:
@@ -54,9 +162,13 @@ def state_what_differs(binding: LayerBinding, record: ImageRecord, restored: Res
             record.state(index, known)
 
 
+def _same_pixels(one: SliceHistory, other: SliceHistory) -> bool:
+    return np.array_equal(one.seen, other.seen)
+
+
 def _are_alike(one: SliceHistory, other: SliceHistory) -> bool:
     return (
-        np.array_equal(one.seen, other.seen)
+        _same_pixels(one, other)
         and (one.now.number, one.accepted) == (other.now.number, other.accepted)
         and np.array_equal(one.human(one.seen), other.human(other.seen))
     )

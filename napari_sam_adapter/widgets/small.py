@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QComboBox, QMenu, QToolButton
 
+PROBLEM_COLOUR = "#e8785a"
 _SHORTEST = 8
 
 

@@ -1,0 +1,116 @@
+"""Find the record of an image's masks in a project, and read what it brings back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord, Restored
+from napari_sam_adapter.project.pixels import keep_copy
+from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.volume import SliceSource
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A record with what it brings back, in labels of this type."""
+
+    record: ImageRecord
+    restored: Restored
+    dtype: np.dtype
+    open_another: Callable[[Collection[Path]], ImageRecord]
+
+    def another(self, dtype: DTypeLike, in_use: Collection[Path]) -> Opened:
+        """Close the record, and begin another one of the same image in the same project.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written; this one is still open then.
+        """
+        record = self.open_another({*in_use, self.record.folder})
+        try:
+            restored = record.restore(np.dtype(dtype))
+        except BaseException:
+            record.close()
+            raise
+        self.record.close()
+        return Opened(record, restored, np.dtype(dtype), self.open_another)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOpening:
+    """What a worker thread needs to open the record of an image.
+
+    Attributes
+    ----------
+    project : Project
+    source : SliceSource
+    name, path : str, str or None
+        Of the image.
+    pixels : array-like
+        The image, of which a copy is kept where it has no file.
+    besides : collection of Path
+        Records that are in use, or were dismissed.
+    wanted : Path or None
+        The record it is to be; by default the latest.
+    labels_dtype : dtype or None
+        Of the masks layer; None where there is none.
+    told : callable
+        See `JournalWriter`.
+    """
+
+    project: Project
+    source: SliceSource
+    name: str
+    path: str | None
+    pixels: Any
+    besides: Collection[Path]
+    wanted: Path | None
+    labels_dtype: DTypeLike | None
+    told: Callable[[str], None]
+
+    def events(self) -> Iterator[ImageIdentity | Opened]:
+        """Yield what the image is known by, then its record, if it has or needs one.
+
+        Raises
+        ------
+        ImageError
+            If the image cannot be read.
+        StorageError
+            If the record is open elsewhere, or cannot be read or written.
+        """
+        identity = ImageIdentity.of(self.source, self.name, self.path)
+        yield identity
+        folders = self.project.folders_of(identity)
+        known = [folder for folder in folders if folder not in self.besides]
+        if self.labels_dtype is None and not known:
+            return  # nothing was done to it yet; once something is, there is a masks layer
+        others = set(self.besides)
+        if self.wanted is not None:
+            others |= set(known) - {self.wanted}
+
+        def open_besides(folders: Collection[Path]) -> ImageRecord:
+            return self.project.open_record(identity, besides=folders, told=self.told)
+
+        record = open_besides(others)
+        try:
+            dtype = record.masks_dtype()
+            if self.labels_dtype is not None:
+                dtype = np.result_type(dtype, self.labels_dtype)
+            opened = Opened(record, record.restore(dtype), dtype, open_besides)
+        except BaseException:
+            record.close()
+            raise
+        yield opened
+        if record.identity.source is None:
+            # A full disk is told by the journal; the copy is tried again next time.
+            with contextlib.suppress(StorageError):
+                keep_copy(record.folder, self.pixels)

@@ -1,0 +1,257 @@
+"""Where a project has other masks of the image than those in view, neither are lost or mixed."""
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from qtpy.QtWidgets import QMessageBox
+
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project import image_record
+from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.widgets import recording
+
+
+def journals(folder):
+    return sorted(folder.glob("images/*/journal.jsonl"))
+
+
+def close(person):
+    person.dock.shutdown()
+    person.viewer.layers.clear()
+
+
+def go_on_in(person, folder):
+    person.dock.project_panel.folder_requested.emit(folder)
+    person.wait_for_record()
+
+
+@pytest.fixture
+def other(open_polyps, tmp_path):
+    """A project with a correction of slice 3, and its journal."""
+    folder = tmp_path / "other"
+    person = open_polyps(project=folder)
+    person.predict()
+    person.wait_for_record()
+    person.paint(3, 60, 60)
+    close(person)
+    return folder
+
+
+def test_opening_a_project_shows_its_own_masks_and_changes_neither(
+    open_polyps, polyps, folder, other
+):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.paint(3, 20, 20)
+    mine, before = person.labels, journals(other)[0].read_bytes()
+    go_on_in(person, other)
+    assert person.labels is not mine
+    assert not mine.visible
+    assert (person.labels.data[3, 60, 60], person.labels.data[3, 20, 20]) == (2, 0)
+    assert f"{mine.name!r}" in person.message
+    assert "hidden" in person.message
+    close(person)
+    assert journals(other)[0].read_bytes() == before
+    again = open_polyps()
+    assert (again.labels.data[3, 60, 60], again.labels.data[3, 20, 20]) == (0, 2)
+
+
+def test_masks_of_another_project_are_taken_along_beside_its_own_when_they_are_chosen(
+    open_polyps, folder, other
+):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.paint(3, 20, 20)
+    mine = person.labels
+    go_on_in(person, other)
+    person.dock.layers_panel.labels_box.value = mine
+    person.wait_for_record()
+    assert len(journals(other)) == 2
+    close(person)
+    found = {record.name: record for record, _ in Project(other).records()}
+    assert any(name.endswith("-masks2") for name in found)
+    assert {path.parent.name for path in journals(other)} == set(found)
+
+
+def test_a_copy_of_a_project_goes_on_in_the_same_layer(open_polyps, folder, tmp_path):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.paint(0)
+    person.controller.recording.record_of(person.controller.binding).journal.flush()
+    shutil.copytree(folder, tmp_path / "copy")
+    labels = person.labels
+    go_on_in(person, tmp_path / "copy")
+    assert person.labels is labels
+    assert labels.visible
+    assert len(journals(tmp_path / "copy")) == 1
+
+
+def test_switching_while_the_record_is_being_opened_records_in_the_project_that_is_open(
+    open_person, polyps, folder, tmp_path, monkeypatch
+):
+    reached, may_go_on = threading.Event(), threading.Event()
+    identify = ImageIdentity.of.__func__
+
+    def slow(cls, *given):
+        reached.set()
+        may_go_on.wait()
+        return identify(cls, *given)
+
+    person = open_person(polyps.frames, rgb=True)
+    person.wait_for_record()
+    monkeypatch.setattr(ImageIdentity, "of", classmethod(slow))
+    person.predict()
+    person.wait(reached.is_set)
+    person.dock.project_panel.folder_requested.emit(tmp_path / "second")
+    may_go_on.set()
+    person.wait_for_record()
+    person.paint(0)
+    record = person.controller.recording.record_of(person.controller.binding)
+    assert record.folder.is_relative_to(tmp_path / "second")
+    close(person)
+    events = [one for path in journals(folder) for one in read_journal(path).events]
+    assert not events
+
+
+def test_a_prediction_made_before_the_record_was_open_gives_way_to_a_correction(
+    open_person, open_polyps, polyps, folder, monkeypatch
+):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.paint(0, 60, 60)
+    close(person)
+    may_go_on = threading.Event()
+    identify = ImageIdentity.of.__func__
+
+    def slow(cls, *given):
+        may_go_on.wait()
+        return identify(cls, *given)
+
+    monkeypatch.setattr(ImageIdentity, "of", classmethod(slow))
+    again = open_person(polyps.frames, rgb=True)
+    again.predict()
+    assert again.labels.data[0, 60, 60] != 2
+    may_go_on.set()
+    again.wait_for_record()
+    assert again.labels.data[0, 60, 60] == 2
+    assert len(journals(folder)) == 1
+
+
+def test_a_stroke_made_before_the_record_was_open_is_kept_beside_the_older_masks(
+    open_person, open_polyps, polyps, folder, monkeypatch
+):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.paint(0, 60, 60)
+    close(person)
+    may_go_on = threading.Event()
+    identify = ImageIdentity.of.__func__
+
+    def slow(cls, *given):
+        may_go_on.wait()
+        return identify(cls, *given)
+
+    monkeypatch.setattr(ImageIdentity, "of", classmethod(slow))
+    again = open_person(polyps.frames, rgb=True)
+    again.predict()
+    again.paint(0, 20, 20)
+    may_go_on.set()
+    again.wait_for_record()
+    assert "other masks of this image" in again.message
+    assert len(journals(folder)) == 2
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Return a function that fills the disk for new records, and another that frees it."""
+    is_full = [True]
+    write = image_record.write_described
+
+    def write_or_fail(*given):
+        if is_full[0]:
+            raise StorageError("image.json could not be written: No space left on device.")
+        write(*given)
+
+    monkeypatch.setattr(image_record, "write_described", write_or_fail)
+    return is_full
+
+
+def test_masks_that_could_not_be_recorded_are_marked_and_tried_again(
+    open_polyps, folder, full_disk
+):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    mark = person.dock.project_panel.not_recorded
+    assert mark.isVisibleTo(person.dock)
+    assert "No space left" in mark.text()
+    person.paint(0, 60, 60)
+    person.controller.recording.try_again()
+    person.wait_for_record()
+    assert mark.isVisibleTo(person.dock)
+    full_disk[0] = False
+    person.controller.recording.try_again()
+    person.wait_for_record()
+    assert not mark.isVisibleTo(person.dock)
+    assert "recorded again" in person.message
+    close(person)
+    assert open_polyps().labels.data[0, 60, 60] == 2
+
+
+def test_it_is_tried_again_without_being_asked(open_polyps, folder, full_disk, monkeypatch):
+    monkeypatch.setattr(recording, "RETRY_MS", 20)
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    full_disk[0] = False
+    binding = person.controller.binding
+    person.wait(lambda: person.controller.recording.record_of(binding) is not None)
+
+
+def test_closing_asks_while_strokes_are_not_on_the_disk(
+    open_polyps, folder, full_disk, monkeypatch
+):
+    asked = []
+
+    def question(parent, title, text, *more):
+        asked.append(text)
+        return QMessageBox.StandardButton.No
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    person = open_polyps(show=True)
+    person.predict()
+    person.wait_for_record()
+    person.paint(0)
+    person.viewer.window._qt_window.close()
+    assert person.dock.is_open
+    assert "not recorded" in asked[0]
+    full_disk[0] = False
+    person.controller.recording.try_again()
+    person.wait_for_record()
+    assert not person.controller.recording.is_at_risk
+
+
+def test_on_a_full_disk_a_record_is_opened_without_saying_by_whom(open_polyps, folder, monkeypatch):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.paint(0)
+    close(person)
+    write = Path.write_text
+
+    def write_but(path, *given, **more):
+        if path.name == "opened-by.txt":
+            raise OSError(28, "No space left on device")
+        return write(path, *given, **more)
+
+    monkeypatch.setattr(Path, "write_text", write_but)
+    assert open_polyps().labels.data[0].any()
