@@ -42,8 +42,8 @@ class MarkedImage:
     def samples(self) -> Iterator[TrainingSample]:
         """Read the slices one by one.
 
-        Slices are of one group that differ on the last slider axis only: a volume, or a volume at
-        one time.
+        All are of one group: a volume at another time, or seen through another channel, is hardly
+        a new one. A single picture is a group by itself; nothing tells of which patient it is.
 
         Raises
         ------
@@ -57,9 +57,7 @@ class MarkedImage:
                 check_slice(image)
             except ImageError as error:
                 raise ImageError(f"{name}: {error}") from error
-            group = " ".join([self.key, *map(str, index[:-1])])
-            # A single picture of a project is a group by itself; nothing tells of which patient.
-            yield TrainingSample(image, mask, name, group)
+            yield TrainingSample(image, mask, name, self.key)
 
 
 @dataclass(slots=True)
