@@ -148,7 +148,7 @@ def source_of(image: PlacedImage) -> SliceSource:
         With the name of the image, if that cannot be.
     """
     try:
-        return SliceSource(image.data, is_colour=image.is_colour)
+        return SliceSource(image.data, is_colour=image.is_colour, axes=image.geometry.axes)
     except ImageError as error:
         raise ImageError(f"{image.name}: {error}") from error
 
@@ -220,10 +220,11 @@ class _FileRun:
         self._sam, self._image, self._views, self._help = sam, image, views, help_
         self._on_progress, self._should_stop = on_progress, should_stop
         # Across three axes there are more slices to predict than to write.
-        depth, height, width = (1, *source_of(image).shape)[-3:]
-        self.n_predicted = source_of(image).n_slices
+        source = source_of(image)
+        self.n_predicted = source.n_slices
         if help_.three_axes:
-            self.n_predicted = (depth + height + width) * (self.n_predicted // depth)
+            n_volumes = source.n_slices // source.n_deep
+            self.n_predicted = n_volumes * (source.n_deep + sum(source.slice_shape))
 
     def predict(self) -> Iterator[PredictedSlice]:
         # Known slices are not read, except to turn the volume.
@@ -231,7 +232,8 @@ class _FileRun:
         known = {} if self._help.three_axes else self._help.known
         turns = [index for index in indices if index not in known]
         data, is_colour = self._image.data, self._image.is_colour
-        with SlicesAhead(data, is_colour=is_colour, turns=turns) as source:
+        axes = self._image.geometry.axes
+        with SlicesAhead(data, is_colour=is_colour, axes=axes, turns=turns) as source:
             slices = self._helped(source, indices) if self._help else self._alone(source, indices)
             for one in slices:
                 if not self._help.three_axes:

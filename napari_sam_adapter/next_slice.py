@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam_adapter.annotations import SliceState, SliceTracker
+from napari_sam_adapter.depth import Depth
 from napari_sam_adapter.volume import SliceIndex
 
 # Width of the discount, in distances between slices if those taught were spread evenly. Measured
@@ -57,6 +58,7 @@ def next_slice(
     *,
     passed: Collection[SliceIndex] = (),
     learned_from: int | None = None,
+    depth: Depth | None = None,
     width: float = WIDTH,
 ) -> NextSlice | None:
     """Return the slice that is worth correcting next.
@@ -74,6 +76,8 @@ def next_slice(
     learned_from : int, optional
         How many slices the model has learned from, in this image and others; by default those
         taught.
+    depth : Depth, optional
+        Along which slider axis distances count; by default the last.
     width : float
         Of the discount near slices taught, in even spacings; 0 is without.
 
@@ -91,9 +95,9 @@ def next_slice(
     one that has seen little does not know where it is wrong. Where ``u_i`` is not known, it is
     ``m``.
 
-    ``r_i`` is the room around it: the distance along the last slider axis to the nearest slice
-    taught, or to just beyond either end of the stack, whose end slices are often empty. Other
-    positions of the other axes (volumes, time points) are not near. ``s = n / (j + 1)`` is how far
+    ``r_i`` is the room around it: the distance along the depth to the nearest slice taught, or to
+    just beyond either end of the stack, whose end slices are often empty. Other positions of the
+    other axes (volumes, time points, channels) are not near. ``s = n / (j + 1)`` is how far
     from each other ``j`` slices taught lie if they are spread over all ``n``: the more are taught,
     the nearer may the next one be.
 
@@ -101,7 +105,10 @@ def next_slice(
     more and more those where the model is unsure. Of equal slices, the one with most room is
     taken, first in a volume without any taught.
     """
-    lengths, taught, passed = _lengths(uncertainty), set(taught), set(passed)
+    if depth is None:
+        depth = Depth.last(len(next(iter(uncertainty), ())))
+    lengths, places = _lengths(uncertainty, depth), _places(taught, depth)
+    taught, passed = set(taught), set(passed)
     offered = [index for index in uncertainty if index not in taught and index not in passed]
     known = [value for index in offered if (value := uncertainty[index]) is not None]
     mean = float(np.mean(known)) if known else 1.0
@@ -111,9 +118,9 @@ def next_slice(
     highest = max((uncertainty[index] or 0.0 for index in offered), default=0.0)
     best: tuple[tuple[float, float, bool], NextSlice] | None = None
     for index in offered:
-        own, length = uncertainty[index], lengths[index[:-1]]
-        distance = _nearest(index, taught)
-        room = min(distance, index[-1] + 1, length - index[-1]) if index else distance
+        own, line, place = uncertainty[index], depth.line(index), depth.place(index)
+        distance = min((abs(place - other) for other in places.get(line, ())), default=math.inf)
+        room = min(distance, place + 1, lengths[line] - place)
         value = mean if own is None else mean + trust * (own - mean)
         score = value * (1.0 - _nearness(room, width * spacing))
         rank = (score, room, math.isinf(distance))
@@ -169,18 +176,21 @@ def why(found: NextSlice) -> str:
     return f"{far} ({confidence})"
 
 
-def _lengths(indices: Iterable[SliceIndex]) -> dict[SliceIndex, int]:
-    """Return how many slices each volume has."""
+def _lengths(indices: Iterable[SliceIndex], depth: Depth) -> dict[SliceIndex, int]:
+    """Return how many slices each line of neighbours has."""
     lengths: dict[SliceIndex, int] = {}
     for index in indices:
-        lengths[index[:-1]] = max(lengths.get(index[:-1], 0), index[-1] + 1 if index else 1)
+        line = depth.line(index)
+        lengths[line] = max(lengths.get(line, 0), depth.place(index) + 1)
     return lengths
 
 
-def _nearest(index: SliceIndex, taught: Collection[SliceIndex]) -> float:
-    """Return the distance to the nearest slice taught in the same volume."""
-    distances = [abs(index[-1] - other[-1]) for other in taught if other[:-1] == index[:-1]]
-    return min(distances, default=math.inf) if index else math.inf
+def _places(indices: Iterable[SliceIndex], depth: Depth) -> dict[SliceIndex, list[int]]:
+    """Return where slices lie, by their line."""
+    places: dict[SliceIndex, list[int]] = {}
+    for index in indices:
+        places.setdefault(depth.line(index), []).append(depth.place(index))
+    return places
 
 
 def _nearness(distance: float, width: float) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from napari_sam_adapter.depth import Depth, is_channel
 from napari_sam_adapter.errors import ImageError
 
 SliceIndex = tuple[int, ...]
@@ -22,6 +23,14 @@ class SliceSource:
         Shape (..., Y, X), or (..., Y, X, 3 or 4) with ``is_colour``. Nothing is read here.
     is_colour : bool
         Whether the last axis holds colours.
+    axes : sequence of str, optional
+        Names of the axes, colours aside, see `Depth.of`; those of another number of axes, or none,
+        say nothing.
+
+    Attributes
+    ----------
+    depth : Depth
+        Along which slider axis slices are neighbours.
 
     Raises
     ------
@@ -29,7 +38,7 @@ class SliceSource:
         If there are fewer than two image axes, an axis is empty, or the slices are too small.
     """
 
-    def __init__(self, data: Any, *, is_colour: bool) -> None:
+    def __init__(self, data: Any, *, is_colour: bool, axes: Sequence[str] = ()) -> None:
         self._data = data
         self.is_colour = is_colour
         shape = tuple(int(size) for size in data.shape)
@@ -42,6 +51,12 @@ class SliceSource:
         if 0 in self.shape:
             raise ImageError(f"The image has shape {shape}: it holds no pixel.")
         _check_size_and_type(self.slice_shape, np.dtype(data.dtype))
+        names = axes if len(axes) == len(self.shape) else ("",) * len(self.shape)
+        self.depth = Depth.of(names[:-2], self.slider_shape)
+        # Space, time, and what nobody knows: along any of them shapes go over into each other.
+        self.axes_of_neighbours = [
+            axis for axis, name in enumerate(names[:-2]) if not is_channel(name)
+        ]
 
     @property
     def slice_shape(self) -> tuple[int, int]:
@@ -52,6 +67,11 @@ class SliceSource:
     def slider_shape(self) -> tuple[int, ...]:
         """Sizes of the axes before the last two."""
         return self.shape[:-2]
+
+    @property
+    def n_deep(self) -> int:
+        """Number of slices along the depth; 1 where there is none."""
+        return 1 if self.depth.axis is None else self.slider_shape[self.depth.axis]
 
     @property
     def is_in_memory(self) -> bool:

@@ -6,6 +6,7 @@ no model: a callable predicts logits.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from napari_sam_adapter.across_slices import kernel_radius, smooth_across
 from napari_sam_adapter.carry import neighbours, prior_from_neighbours
+from napari_sam_adapter.depth import NO_DEPTH
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.three_axes import predict_three_axes
 from napari_sam_adapter.tiling import PredictLogits, predict_tiles
@@ -38,7 +40,7 @@ class VolumeHelp:
         Average the logits of the slices across all three axes. The volume is read into memory: see
         `three_axes.bytes_needed`.
     spacing : tuple of float
-        Size of a voxel along Z, Y and X.
+        Size of a voxel along the depth, Y and X.
     """
 
     smooth: float = 0.0
@@ -48,7 +50,12 @@ class VolumeHelp:
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __bool__(self) -> bool:
-        return bool(self.smooth or self.tile or self.known or self.three_axes)
+        return bool(self.tile or self.needs_neighbours)
+
+    @property
+    def needs_neighbours(self) -> bool:
+        """Whether other slices are looked at, so that a single picture cannot have it."""
+        return bool(self.smooth or self.known or self.three_axes)
 
 
 def predict_helped(
@@ -64,11 +71,11 @@ def predict_helped(
     Parameters
     ----------
     source : SliceSource
-        Neighbours are slices along its last slider axis.
+        Neighbours are slices along its depth.
     indices : sequence of tuple of int
     predict_logits : callable
         See `tiling.PredictLogits`. Called for slices with contrast only, for each once as long as
-        the indices follow each other along the last axis.
+        the indices ascend along the depth; lines of slices may take turns.
     n_classes : int
         K.
     help_ : VolumeHelp
@@ -90,25 +97,33 @@ def predict_helped(
     Notes
     -----
     Memory: the maps of as many slices as smoothing takes into account; with three axes, a volume
-    and its logits; with tiles alone, the labels of a slice and two rows of tiles.
+    and its logits; both for each line of slices that take turns, like channels between the slices
+    of a volume; with tiles alone, the labels of a slice and two rows of tiles.
     """
-    if (help_.smooth or help_.three_axes or help_.known) and not source.slider_shape:
-        raise ImageError("A single picture has no neighbouring slices that could help to predict.")
-    helped = _Helped(source, predict_logits, n_classes, help_)
-    for run in _runs(indices):
-        yield from helped.predict(run, should_stop)
-
-
-def _runs(indices: Sequence[SliceIndex]) -> Iterator[list[SliceIndex]]:
-    """Divide indices where they do not ascend along the last axis."""
-    run: list[SliceIndex] = []
-    for index in indices:
-        if run and not (index[:-1] == run[-1][:-1] and index[-1:] > run[-1][-1:]):
-            yield run
-            run = []
-        run.append(index)
-    if run:
-        yield run
+    if help_.needs_neighbours and not source.depth:
+        raise ImageError(
+            NO_DEPTH
+            if source.slider_shape
+            else "A single picture has no neighbouring slices that could help to predict."
+        )
+    depth, helped = source.depth, _Helped(source, predict_logits, n_classes, help_)
+    left = Counter(map(depth.line, indices))
+    for turns in depth.ascending(indices):
+        lines: dict[SliceIndex, list[SliceIndex]] = {}
+        for index in turns:
+            lines.setdefault(depth.line(index), []).append(index)
+        runs = {line: helped.predict(run, should_stop) for line, run in lines.items()}
+        for index in turns:
+            line = depth.line(index)
+            found = next(runs[line], None)
+            if found is None:  # stopped
+                return
+            yield found
+            left[line] -= 1
+            if index == lines[line][-1]:
+                del runs[line]  # and with it the maps around its last slice
+            if not left[line]:
+                helped.forget(line)
 
 
 class _Helped:
@@ -123,13 +138,14 @@ class _Helped:
         self._source, self._help, self._n_classes = source, help_, n_classes
         self._predict_logits = predict_logits
         self._radius = kernel_radius(help_.smooth)
-        self._fused: tuple[SliceIndex, np.ndarray | ImageError] | None = None
+        self._depth = source.depth
+        self._fused: dict[SliceIndex, np.ndarray | ImageError] = {}
         self._should_stop: Callable[[], bool] = lambda: False
 
     def predict(
         self, run: Sequence[SliceIndex], should_stop: Callable[[], bool]
     ) -> Iterator[tuple[SliceIndex, np.ndarray | ImageError]]:
-        """Predict slices whose last positions ascend."""
+        """Predict slices of one line, whose places ascend."""
         self._should_stop = should_stop
         if self._radius:
             yield from self._predict_smoothed(run, should_stop)
@@ -144,19 +160,23 @@ class _Helped:
                     return
                 yield index, error
 
+    def forget(self, line: SliceIndex) -> None:
+        """Let go of a volume of which no slice is wanted any more."""
+        self._fused.pop(line, None)
+
     def _predict_smoothed(
         self, run: Sequence[SliceIndex], should_stop: Callable[[], bool]
     ) -> Iterator[tuple[SliceIndex, np.ndarray | ImageError]]:
         """Predict slices, and those around them that have a say."""
-        line, wanted = run[0][:-1], {index[-1] for index in run}
+        line, wanted = self._depth.line(run[0]), set(map(self._depth.place, run))
         near = {p + i for p in wanted for i in range(-self._radius, self._radius + 1)}
-        near &= set(range(self._source.slider_shape[-1]))
+        near &= set(range(self._source.n_deep))
         span = range(min(near), max(near) + 1)
         failed: dict[int, ImageError] = {}
 
         def map_of(position: int) -> np.ndarray | None:
             try:
-                return self._probabilities((*line, position))
+                return self._probabilities(self._depth.at(line, position))
             except ImageError as error:
                 failed[position] = error
                 return None
@@ -165,7 +185,7 @@ class _Helped:
         for position, found in zip(span, smooth_across(maps, self._help.smooth), strict=True):
             if should_stop():
                 return
-            index = (*line, position)
+            index = self._depth.at(line, position)
             if position not in wanted:
                 continue
             if index in self._help.known:
@@ -190,43 +210,43 @@ class _Helped:
         return np.asarray(1 / (1 + np.exp(-self._logits(index))), np.float32)
 
     def _logits(self, index: SliceIndex) -> np.ndarray:
+        own_line, place = self._depth.line(index), self._depth.place(index)
         if self._help.three_axes:
-            logits = np.asarray(self._volume(index[:-1])[:, index[-1]], np.float32)
+            logits = np.asarray(self._volume(own_line)[:, place], np.float32)
         else:
             image = self._source.read(index)
             check_slice(image)
             logits = self._whole_or_tiled(image)
         line = {
-            known[-1]: labels
+            self._depth.place(known): labels
             for known, labels in self._help.known.items()
-            if known[:-1] == index[:-1]
+            if self._depth.line(known) == own_line
         }
-        if not line or not neighbours(line, index[-1]):
+        if not line or not neighbours(line, place):
             return logits
-        prior = prior_from_neighbours(line, index[-1], self._n_classes, self._help.spacing)
+        prior = prior_from_neighbours(line, place, self._n_classes, self._help.spacing)
         return np.asarray(logits + prior, np.float32)
 
     def _volume(self, line: SliceIndex) -> np.ndarray:
         """Return the logits (K, Z, Y, X) of a volume, computed once, or fail for its one reason."""
-        if self._fused is None or self._fused[0] != line:
-            self._fused = None  # a volume at a time
+        if line not in self._fused:
             try:
-                self._fused = line, self._fuse(line)
+                self._fused[line] = self._fuse(line)
             except ImageError as error:
-                self._fused = line, error
-        found = self._fused[1]
+                self._fused[line] = error
+        found = self._fused[line]
         if isinstance(found, ImageError):
             raise found
         return found
 
     def _fuse(self, line: SliceIndex) -> np.ndarray:
-        depth, volume = self._source.slider_shape[-1], np.empty(0)
-        for z in range(depth):
+        n_deep, volume = self._source.n_deep, np.empty(0)
+        for z in range(n_deep):
             if self._should_stop():
                 raise ImageError("Stopped while the volume was read.")
-            image = self._source.read((*line, z))
+            image = self._source.read(self._depth.at(line, z))
             if z == 0:
-                volume = np.empty((depth, *image.shape), image.dtype)
+                volume = np.empty((n_deep, *image.shape), image.dtype)
             volume[z] = image
         return predict_three_axes(volume, self._whole_or_tiled, self._n_classes, self._help.spacing)
 

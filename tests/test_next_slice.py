@@ -1,9 +1,12 @@
 """Which slice is offered next."""
 
+import math
+
 import numpy as np
 import pytest
 
 from napari_sam_adapter.annotations import SliceTracker
+from napari_sam_adapter.depth import Depth
 from napari_sam_adapter.next_slice import next_slice, slices_learned_from, uncertainty_of, why
 
 
@@ -49,6 +52,19 @@ def test_the_discount_narrows_as_more_slices_are_taught():
 def test_slices_of_another_volume_are_not_near():
     unsure = {(v, z): 0.3 for v in range(2) for z in range(20)}
     assert chosen(unsure, [(0, 10)])[0] == 1
+
+
+def test_distances_count_along_the_depth_and_not_across_channels():
+    unsure = {(z, c): 0.3 for z in range(21) for c in range(2)}
+    taught = [(0, 0), (20, 0), *((z, 1) for z in range(21))]
+    assert chosen(unsure, taught, depth=Depth(0)) == (10, 0)
+    found = next_slice(unsure, taught, depth=Depth(0))
+    assert found.distance == 10
+
+
+def test_without_depth_no_slice_is_near_another():
+    found = next_slice(stack(0.3, 0.3, 0.3), [(1,)], depth=Depth(None))
+    assert math.isinf(found.distance)
 
 
 def test_without_any_uncertainty_the_middle_of_the_largest_gap_is_chosen():

@@ -29,8 +29,8 @@ def volume_of(*logits):
     return volume
 
 
-def predicted(volume, help_, indices=None, model=None, **options):
-    source = SliceSource(volume, is_colour=False)
+def predicted(volume, help_, indices=None, model=None, axes="", **options):
+    source = SliceSource(volume, is_colour=False, axes=axes)
     indices = list(source.indices()) if indices is None else indices
     return dict(predict_helped(source, indices, model or Model(), 1, help_, **options))
 
@@ -174,3 +174,51 @@ def test_what_keeps_a_volume_from_three_axes_is_found_out_once():
     assert all("too thin" in str(error) for error in found.values())
     assert len(found) == source.n_read == 3
     assert model.asked == []
+
+
+def bright_and_dark(*logits):
+    """Two channels (Z, C, Y, X) of a volume: one says the opposite of the other."""
+    bright = volume_of(*logits)
+    return np.stack([bright, -bright], axis=1)
+
+
+def test_smoothing_goes_along_the_depth_and_never_mixes_channels():
+    model = Model()
+    help_ = VolumeHelp(smooth=1.0)
+    volume = bright_and_dark(2, 2, -2, 2, 2)
+    found = predicted(volume, help_, model=model, axes="zcyx")
+    for channel in (0, 1):
+        alone = predicted(volume[:, channel], help_)
+        for z in range(5):
+            assert np.array_equal(found[z, channel], alone[(z,)])
+    assert len(model.asked) == 10
+    assert list(found) == list(np.ndindex(5, 2))  # a file is written in this order
+
+
+def test_corrected_slices_are_heeded_along_the_depth_in_their_own_channel_only():
+    known = np.zeros((SIDE, SIDE), np.uint8)
+    known[:, : SIDE // 2] = 1
+    help_ = VolumeHelp(known={(1, 0): known})
+    found = predicted(bright_and_dark(-1, -1, -1), help_, axes="zcyx")
+    assert [bool(found[z, 0][0, 0]) for z in range(3)] == [True] * 3
+    assert [bool(found[z, 1][0, 0]) for z in range(3)] == [True] * 3
+    assert [bool(found[z, 1][0, -1]) for z in range(3)] == [False] * 3
+    found = predicted(-bright_and_dark(-1, -1, -1), help_, axes="zcyx")
+    assert [bool(found[z, 1][0, 0]) for z in range(3)] == [False] * 3
+
+
+def test_three_axes_fuse_space_and_predict_each_channel_once():
+    model = Model()
+    rng = np.random.default_rng(0)
+    volume = rng.normal(size=(10, 2, SIDE, SIDE)).astype(np.float32)
+    found = predicted(volume, VolumeHelp(three_axes=True), model=model, axes="zcyx")
+    assert len(model.asked) == 2 * (10 + 2 * SIDE)
+    for index, labels in found.items():
+        assert np.mean(labels == (volume[index] > 0)) > 0.99
+
+
+def test_channels_alone_are_no_neighbours():
+    volume = bright_and_dark(1)[0]
+    with pytest.raises(ImageError, match="only slider goes along channels"):
+        predicted(volume, VolumeHelp(smooth=1.0), axes="cyx")
+    assert len(predicted(volume, VolumeHelp(tile=SIDE - 4), axes="cyx")) == 2

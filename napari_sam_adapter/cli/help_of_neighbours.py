@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,12 @@ import numpy as np
 
 from napari_sam_adapter.data.files import read_labels
 from napari_sam_adapter.data.lazy import PlacedImage
+from napari_sam_adapter.depth import NO_DEPTH
 from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.file_prediction import source_of
 from napari_sam_adapter.volume_help import VolumeHelp
+
+_log = logging.getLogger(__name__)
 
 
 def help_for(
@@ -34,14 +39,17 @@ def help_for(
     ImageError
         If a help does not fit the image.
     """
-    geometry = image.geometry
-    if len(geometry.shape) < 3:
-        if corrected is not None:
-            raise ImageError(f"{image.name} is a single picture; --corrected is for volumes.")
-        if asked.three_axes:
-            raise ImageError(f"{image.name} is a single picture; --three-axes is for volumes.")
+    geometry, depth = image.geometry, source_of(image).depth.axis
+    if depth is None:
+        is_picture = len(geometry.shape) < 3
+        why = "It is a single picture." if is_picture else NO_DEPTH
+        option = "--three-axes" if asked.three_axes else "--corrected" if corrected else ""
+        if option:
+            raise ImageError(f"{image.name}: {option} is for volumes. {why}")
+        if asked.smooth and not is_picture:
+            _log.warning("%s was predicted without --smooth. %s", image.name, NO_DEPTH)
         return replace(asked, smooth=0.0)
-    z, y, x = geometry.spacing[-3:]
+    z, y, x = (geometry.spacing[axis] for axis in (depth, -2, -1))
     known = {}
     if corrected is not None:
         labels = read_labels(corrected, class_names, geometry)

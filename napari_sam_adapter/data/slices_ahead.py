@@ -26,15 +26,21 @@ class SlicesAhead(SliceSource):
     ----------
     data : array-like
     is_colour : bool
+    axes : sequence of str, optional
         As for `SliceSource`.
     turns : sequence of tuple of int, optional
         The slices in the order in which they will be read; all, by default.
     """
 
     def __init__(
-        self, data: Any, *, is_colour: bool, turns: Sequence[SliceIndex] | None = None
+        self,
+        data: Any,
+        *,
+        is_colour: bool,
+        axes: Sequence[str] = (),
+        turns: Sequence[SliceIndex] | None = None,
     ) -> None:
-        super().__init__(data, is_colour=is_colour)
+        super().__init__(data, is_colour=is_colour, axes=axes)
         self._turns = list(self.indices()) if turns is None else list(turns)
         self._taken = 0
         self._exit = ExitStack()

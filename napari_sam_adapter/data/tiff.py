@@ -43,12 +43,8 @@ def open_tiff(path: Path) -> PlacedImage:
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
-            # Colours in planes of their own, before Y and X, look like a stack of three pages.
-            is_colour = series.axes.endswith("S") and series.shape[-1] in (3, 4)
-            axes = series.axes.removesuffix("S") if is_colour else series.axes
-            shape = series.shape[:-1] if is_colour else series.shape
-            known = set(axes) <= set("TZCYX") and axes.endswith("YX")
-            names = axes.lower() if known else Geometry.of_steps(shape).axes
+            shape, known, is_colour = _axes(series)
+            names = known or Geometry.of_steps(shape).axes
             sizes = _sizes(file)
             steps = [sizes.get(name, (1.0, "pixel")) for name in names]
             levels = tuple(_stack(path, file, level, is_colour) for level in series.levels)
@@ -57,6 +53,40 @@ def open_tiff(path: Path) -> PlacedImage:
     spacing, units = zip(*steps, strict=True) if steps else ((), ())
     geometry = Geometry.of_steps(shape, "".join(names), spacing, units)
     return PlacedImage(path.name, levels, geometry, is_colour)
+
+
+def named_axes(path: Path, shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the names that a TIFF file gives the axes of an image, colours aside.
+
+    Parameters
+    ----------
+    path : Path
+    shape : tuple of int
+        Of the image, colours aside.
+
+    Returns
+    -------
+    tuple of str
+        One letter per axis; none where the file names none, holds another image, or is not there.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            if not (file.is_ome or file.is_imagej):
+                return ()
+            found, names, _ = _axes(file.series[0])
+            return names if found == shape else ()
+    except Exception:  # noqa: BLE001 - it is only asked for names; tifffile raises what it likes
+        return ()
+
+
+def _axes(series: Any) -> tuple[tuple[int, ...], tuple[str, ...], bool]:
+    """Return the shape of a series without colours, its axes if they have names, and if it has."""
+    # Colours in planes of their own, before Y and X, look like a stack of three pages.
+    is_colour = series.axes.endswith("S") and series.shape[-1] in (3, 4)
+    axes = series.axes.removesuffix("S") if is_colour else series.axes
+    shape = series.shape[:-1] if is_colour else series.shape
+    known = set(axes) <= set("TZCYX") and axes.endswith("YX")
+    return tuple(shape), tuple(axes.lower()) if known else (), is_colour
 
 
 def _stack(path: Path, file: Any, series: Any, is_colour: bool) -> LazyStack:

@@ -17,6 +17,7 @@ from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.edits import edited_slices
+from napari_sam_adapter.widgets.layer_axes import axes_of
 from napari_sam_adapter.widgets.readers import GEOMETRY
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ def source_of(image: Image) -> SliceSource:
         If its shape or type cannot be used.
     """
     data = image.data[0] if image.multiscale else image.data
-    return SliceSource(data, is_colour=bool(image.rgb))
+    return SliceSource(data, is_colour=bool(image.rgb), axes=axes_of(image))
 
 
 def check_labels(labels: Labels, source: SliceSource) -> None:

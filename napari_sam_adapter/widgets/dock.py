@@ -244,9 +244,7 @@ class SamAdapterDock(QWidget):
         """Offer the help that the image has: that of volumes, or of large pictures."""
         image = self.controller.layers.image
         with contextlib.suppress(ImageError):  # the dock says what is wrong with it
-            source = None if image is None else source_of(image)
-            shapes = ((), ()) if source is None else (source.slider_shape, source.slice_shape)
-            self.help_panel.show_image(*shapes)
+            self.help_panel.show_image(None if image is None else source_of(image))
 
     def show_versions(self) -> None:
         """Show which versions there are, and what follows from the one in use."""

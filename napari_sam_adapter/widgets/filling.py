@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.annotations import READY, SliceState
+from napari_sam_adapter.depth import NO_DEPTH
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.fill_between import fill_between
@@ -51,7 +52,10 @@ class Filling(QObject):
         self._session, self._layers, self._prediction = session, layers, prediction
 
     def fill(self) -> None:
-        """Fill what is untouched or predicted between the person's slices along a slider."""
+        """Fill what is untouched or predicted between the person's slices along a slider.
+
+        That is the slider in use, unless it goes along channels.
+        """
         try:
             if self._layers.image is not None and self._layers.binding is None:
                 raise ImageError(f"There are no masks yet. {_CORRECT_TWO}")
@@ -105,19 +109,20 @@ class Filling(QObject):
 
 
 def _axis_in_use(binding: LayerBinding) -> int:
-    """Return the slider axis of the image that napari highlights; else the last one.
+    """Return the slider axis of the image that napari highlights; else its depth.
 
     Raises
     ------
     ImageError
-        If there is none.
+        If there is none, or channels alone.
     """
-    n_sliders = len(binding.source.slider_shape)
-    if not n_sliders:
+    source, dims = binding.source, binding.viewer.dims
+    if not source.slider_shape:
         raise ImageError("A single picture has no slices between which anything could be filled.")
-    dims = binding.viewer.dims
+    if source.depth.axis is None:
+        raise ImageError(f"{NO_DEPTH} Nothing was filled.")
     axis = int(dims.last_used) - (dims.ndim - binding.image.ndim)
-    return axis if 0 <= axis < n_sliders else n_sliders - 1
+    return axis if axis in source.axes_of_neighbours else source.depth.axis
 
 
 def _filled(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -40,6 +40,13 @@ class HelpChoice:
     three_axes: bool = False
 
 
+def offered(choice: HelpChoice, source: SliceSource) -> HelpChoice:
+    """Return what of a choice an image has: neighbouring slices help where there are any."""
+    if source.n_deep > 1:
+        return choice
+    return replace(choice, smooth=0.0, heed=False, three_axes=False)
+
+
 def help_for(
     choice: HelpChoice, binding: LayerBinding, indices: Sequence[SliceIndex], one_class: bool
 ) -> VolumeHelp:
@@ -55,27 +62,38 @@ def help_for(
         Whether any label is the object.
     """
     source = binding.source
+    choice, depth = offered(choice, source), source.depth.axis
     tile = choice.tile if 0 < choice.tile < max(source.slice_shape) else None
-    if not source.slider_shape:
+    if depth is None:
         return VolumeHelp(tile=tile)
     known = {}
     if choice.heed:
         wanted = set(indices)
         ready = (index for index in binding.tracker.ready() if index not in wanted)
         known = {index: binding.class_labels(index, one_class) for index in ready}
-    z, y, x = (abs(float(size)) for size in binding.image.scale[-3:])
+    z, y, x = (abs(float(binding.image.scale[axis])) for axis in (depth, -2, -1))
     return VolumeHelp(choice.smooth, tile, known, choice.three_axes, (z, y, x))
 
 
-def check_memory(source: SliceSource, n_classes: int) -> None:
-    """Refuse three axes where a volume does not fit into the memory that is free.
+def slices_ahead(
+    help_: VolumeHelp, source: SliceSource, indices: Sequence[SliceIndex], n_classes: int
+) -> int:
+    """Return how many slices are predicted before the first is done: with three axes, volumes.
 
     Raises
     ------
     ImageError
-        With what it takes and what there is.
+        Where a volume does not fit into the memory that is free, with what it takes.
     """
-    shape = source.shape[-3:]
+    if not help_.three_axes:
+        return 0
+    _check_memory(source, n_classes)
+    n_volumes = len(set(map(source.depth.line, indices)))
+    return n_volumes * (source.n_deep + sum(source.slice_shape))
+
+
+def _check_memory(source: SliceSource, n_classes: int) -> None:
+    shape = (source.n_deep, *source.slice_shape)
     needed = bytes_needed(shape, source.bytes_per_pixel, n_classes)
     free = psutil.virtual_memory().available
     if needed > free:

@@ -12,8 +12,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_sam_adapter.depth import NO_DEPTH
+from napari_sam_adapter.volume import SliceSource
 from napari_sam_adapter.widgets.help_choice import HelpChoice
 
+SMOOTH = (
+    "Average what is predicted with the neighbouring slices: standard deviation of the weights, in "
+    "slices. For masks that flicker from slice to slice; 0.5 to 1 is usual."
+)
+HEED = "Let the corrected and accepted slices nearest to a slice say where objects are"
 TILES = (256, 512, 1024)
 SMOOTH_WIDTH = 132
 
@@ -38,14 +45,7 @@ class HelpPanel(QWidget):
         self.smooth_box.setPrefix("Smooth ")
         self.smooth_box.setSpecialValueText("Smooth off")
         self.smooth_box.setFixedWidth(SMOOTH_WIDTH)
-        self.smooth_box.setToolTip(
-            "Average what is predicted with the neighbouring slices: standard deviation of the "
-            "weights, in slices. For masks that flicker from slice to slice; 0.5 to 1 is usual."
-        )
         self.heed_box = QCheckBox("Heed corrected")
-        self.heed_box.setToolTip(
-            "Let the corrected and accepted slices nearest to a slice say where objects are"
-        )
         self.axes_box = QCheckBox("Three axes")
         self.tile_box = QComboBox()
         self.tile_box.addItem("Whole picture", 0)
@@ -69,18 +69,24 @@ class HelpPanel(QWidget):
         self.heed_box.toggled.connect(self._announce)
         self.axes_box.toggled.connect(self._announce)
         self.tile_box.currentIndexChanged.connect(self._announce)
-        self.show_image((), ())
+        self.show_image(None)
 
-    def show_image(self, slider_shape: tuple[int, ...], slice_shape: tuple[int, ...]) -> None:
+    def show_image(self, source: SliceSource | None) -> None:
         """Offer what an image has: neighbouring slices, or a picture larger than a tile."""
-        is_volume = bool(slider_shape) and slider_shape[-1] > 1
-        is_large = bool(slice_shape) and max(slice_shape) > TILES[1]
-        for widget in (self.smooth_box, self.heed_box, self.axes_box):
-            widget.setVisible(is_volume)
-        if is_volume:
-            self.axes_box.setToolTip(_about_three_axes(slider_shape[-1], *slice_shape))
+        is_volume = source is not None and source.n_deep > 1
+        # Whoever looks for the help of a stack is told why one of channels has none.
+        is_stack = source is not None and (is_volume or (not source.depth and source.n_slices > 1))
+        is_large = source is not None and max(source.slice_shape) > TILES[1]
+        three_axes = ""
+        if source is not None:
+            three_axes = _about_three_axes(source.n_deep, *source.slice_shape)
+        about = {self.smooth_box: SMOOTH, self.heed_box: HEED, self.axes_box: three_axes}
+        for widget, tooltip in about.items():
+            widget.setVisible(is_stack)
+            widget.setEnabled(is_volume)
+            widget.setToolTip(tooltip if is_volume else NO_DEPTH)
         self.tile_box.setVisible(is_large)
-        self.setVisible(is_volume or is_large)
+        self.setVisible(is_stack or is_large)
 
     def _announce(self, *_: object) -> None:
         choice = HelpChoice(

@@ -82,7 +82,8 @@ class NextSliceFinder(QObject):
         unsure = uncertainty_of(binding.tracker, binding.source.indices())
         taught = binding.tracker.ready()
         learned = max(len(taught), self.learned_from())
-        return next_slice(unsure, taught, passed=self._shown, learned_from=learned)
+        depth = binding.source.depth
+        return next_slice(unsure, taught, passed=self._shown, learned_from=learned, depth=depth)
 
     def learned_from(self) -> int:
         """Return how many slices the version in use has learned from, in this image and others."""

@@ -19,7 +19,13 @@ from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.volume import connected_objects
 from napari_sam_adapter.volume_help import VolumeHelp
-from napari_sam_adapter.widgets.help_choice import HelpChoice, check_memory, described, help_for
+from napari_sam_adapter.widgets.help_choice import (
+    HelpChoice,
+    described,
+    help_for,
+    offered,
+    slices_ahead,
+)
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
@@ -136,13 +142,14 @@ class Prediction(QObject):
             order = order[start:] + order[:start]
             accepted = SliceState.ACCEPTED
             wanted = [index for index in order if binding.tracker.state(index) is not accepted]
-            if self._help_choice.heed:  # what is corrected is the truth to the others
+            choice = offered(self._help_choice, binding.source)
+            if choice.heed:  # what is corrected is the truth to the others
                 known = set(binding.tracker.ready())
                 wanted = [index for index in wanted if index not in known]
             if not wanted:
-                done = "corrected or accepted" if self._help_choice.heed else "accepted"
+                done = "corrected or accepted" if choice.heed else "accepted"
                 raise ImageError(f"Every slice is {done}; there is nothing to predict.")
-            self._start(binding, wanted, three_axes=self._help_choice.three_axes)
+            self._start(binding, wanted, three_axes=choice.three_axes)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
 
@@ -178,10 +185,9 @@ class Prediction(QObject):
             one_class = len(self._session.classes) == 1
             choice = replace(self._help_choice, three_axes=three_axes)
             help_ = help_for(choice, binding, indices, one_class)
-        n_ahead = 0
-        if help_.three_axes:
-            check_memory(source, n_classes)
-            n_ahead = len({index[:-1] for index in indices}) * sum(source.shape[-3:])
+        if help_.needs_neighbours:
+            indices = source.depth.by_line(indices)
+        n_ahead = slices_ahead(help_, source, indices, n_classes)
 
         def events(
             should_stop: Callable[[], bool],

@@ -65,9 +65,46 @@ def test_what_does_not_fit_ends_in_a_sentence(stack, tmp_path, pages, capsys):
     Image.fromarray(pages[0]).save(tmp_path / "one.png")
     out = ("--out", tmp_path / "out")
     assert run("predict", tmp_path / "one.png", *out, "--three-axes") == 2
-    assert "one.png is a single picture" in capsys.readouterr().err
+    assert "one.png: --three-axes is for volumes. It is a single" in capsys.readouterr().err
     assert run("predict", stack, *out, "--smooth", 1, "--confidence", tmp_path / "a.csv") == 2
     assert "leave out --smooth" in capsys.readouterr().err
     tifffile.imwrite(tmp_path / "none.tif", np.zeros((4, 50, 70), np.uint8))
     assert run("predict", stack, *out, "--corrected", tmp_path / "none.tif") == 2
     assert "Nothing is marked in none.tif" in capsys.readouterr().err
+
+
+def imagej(path, array, axes):
+    tifffile.imwrite(path, array, imagej=True, metadata={"axes": axes})
+    return path
+
+
+def test_smoothing_goes_along_z_of_an_imagej_stack_and_leaves_its_channels_apart(pages, tmp_path):
+    channels = np.stack([pages, 255 - pages], axis=1)
+    both = masks(tmp_path, imagej(tmp_path / "zc.tif", channels, "ZCYX"), "--smooth", 0.5)
+    for channel in range(2):
+        alone = imagej(tmp_path / f"{channel}.tif", channels[:, channel].copy(), "ZYX")
+        assert np.array_equal(both[:, channel], masks(tmp_path, alone, "--smooth", 0.5))
+
+
+def test_corrected_slices_are_heeded_along_z_in_their_channel(pages, tmp_path):
+    channels = np.stack([pages, pages], axis=1)
+    image = imagej(tmp_path / "zc.tif", channels, "ZCYX")
+    corrected = np.zeros(channels.shape, np.uint8)
+    corrected[1, 0, 10:20, 10:20] = 1
+    imagej(tmp_path / "mine.tif", corrected, "ZCYX")
+    found = masks(tmp_path, image, "--corrected", tmp_path / "mine.tif")
+    assert np.array_equal(found[1, 0], corrected[1, 0])
+    alone = masks(tmp_path, image)
+    assert not np.array_equal(found[2, 0], alone[2, 0])
+    assert np.array_equal(found[:, 1], alone[:, 1])
+
+
+def test_channels_alone_get_no_help_and_are_told(pages, tmp_path, capsys, caplog):
+    image = imagej(tmp_path / "c.tif", pages[:2], "CYX")
+    smoothed = masks(tmp_path, image, "--smooth", 1)
+    assert "predicted without --smooth. The only slider goes along channels" in caplog.text
+    assert np.array_equal(smoothed, masks(tmp_path, image))
+    for option in (["--three-axes"], ["--corrected", tmp_path / "c.tif"]):
+        assert run("predict", image, "--out", tmp_path / "out", *option) == 2
+        err = " ".join(capsys.readouterr().err.split())
+        assert f"c.tif: {option[0]} is for volumes. The only slider goes along channels" in err

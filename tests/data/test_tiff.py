@@ -7,7 +7,7 @@ import tifffile
 from napari_sam_adapter.data.export import export_masks
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.lazy import LazyStack
-from napari_sam_adapter.data.tiff import open_tiff
+from napari_sam_adapter.data.tiff import named_axes, open_tiff
 from napari_sam_adapter.errors import ImageError
 
 RNG = np.random.default_rng(0)
@@ -123,3 +123,14 @@ def test_labels_of_any_integer_type_are_written(tmp_path):
         export_masks(tmp_path / "m.tif", labels)
     with pytest.raises(ImageError, match="whole numbers, and these are float64"):
         export_masks(tmp_path / "m.tif", labels / 2)
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.tif", {"imagej": True}), ("a.ome.tif", {})])
+def test_the_names_of_axes_are_told_where_the_file_has_them(tmp_path, name, options):
+    stack = np.stack([VOLUME, VOLUME], axis=1)
+    tifffile.imwrite(tmp_path / name, stack, metadata={"axes": "ZCYX"}, **options)
+    assert named_axes(tmp_path / name, stack.shape) == tuple("zcyx")
+    assert named_axes(tmp_path / name, stack.shape[1:]) == ()
+    tifffile.imwrite(tmp_path / "plain.tif", stack)
+    assert named_axes(tmp_path / "plain.tif", stack.shape) == ()
+    assert named_axes(tmp_path / "gone.tif", stack.shape) == ()

@@ -205,3 +205,17 @@ def test_with_two_sliders_the_one_moved_last_is_filled_along(open_person, volume
     fill(person)
     filled = {index for index in np.ndindex(3, N) if labels.data[index].any()}
     assert filled == {(1, z) for z in range(5)} | {(0, 2)}
+
+
+def test_shapes_are_never_filled_along_channels(open_person, volume):
+    person = open_person(np.stack([volume] * 3, axis=1), axis_labels=("z", "c", "y", "x"))
+    person.wait_for_record()
+    labels = person.viewer.add_labels(np.zeros((N, 3, SIDE, SIDE), np.uint8), name="mine")
+    for z, c in ((0, 0), (4, 0), (0, 2)):
+        labels.data[z, c] = disk(9)
+    person.dock.layers_panel.labels_box.value = labels
+    person.wait_for_record()
+    person.viewer.dims.last_used = 1  # the person has looked at the channels
+    fill(person)
+    filled = {index for index in np.ndindex(N, 3) if labels.data[index].any()}
+    assert filled == {(z, 0) for z in range(5)} | {(0, 2)}

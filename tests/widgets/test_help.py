@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
+import tifffile
 
 from napari_sam_adapter import volume_help
 from napari_sam_adapter.annotations import SliceState
@@ -211,3 +212,58 @@ def test_the_engine_answers_with_logits(person):
     logits, who = session.predictor.predict_logits(image, session.in_use.reference)
     assert np.array_equal(logits[0] > 0, labels != 0)
     assert who == ""
+
+
+def bright_and_dark(*first_pixels):
+    """Slices (Z, C, Y, X); the model says of the second channel the opposite of the first."""
+    bright = volume(*first_pixels)
+    return np.stack([bright, 255 - bright], axis=1)
+
+
+def opened_by_napari(open_person, data, path):
+    """napari's own reader opens TIFF files, and says nothing of their axes."""
+    tifffile.imwrite(path, data, imagej=True, metadata={"axes": "ZCYX"})
+    person = open_person()
+    person.viewer.open(path, plugin="napari")
+    person.viewer.dims.current_step = (0,) * person.viewer.dims.ndim
+    return person
+
+
+@pytest.mark.parametrize("by", ["labels", "file"])
+def test_smoothing_never_mixes_channels(open_person, told, tmp_path, by):
+    data = bright_and_dark(200, 200, 0, 200, 200)
+    if by == "labels":
+        person = open_person(data, axis_labels=("z", "c", "y", "x"))
+    else:
+        person = opened_by_napari(open_person, data, tmp_path / "zc.tif")
+    person.dock.help_panel.smooth_box.setValue(1.0)
+    person.predict_all()
+    assert person.labels.data[:, 0].all()
+    assert not person.labels.data[:, 1].any()
+    assert len(told) == 10
+
+
+def test_three_axes_take_one_volume_per_channel(open_person, told):
+    person = open_person(bright_and_dark(*[0] * 12), axis_labels=("z", "c", "y", "x"))
+    person.dock.help_panel.axes_box.click()
+    assert "140 slices across its axes instead of 12" in person.dock.help_panel.axes_box.toolTip()
+    seen = []
+    person.controller.prediction.progressed.connect(lambda done, total: seen.append(total))
+    person.predict_all()
+    assert len(told) == seen[0] == 2 * (12 + 64 + 64)
+
+
+def test_a_stack_of_channels_alone_is_told_why_nothing_helps(open_person, told):
+    person = open_person(volume(200, 0, 200), axis_labels=("c", "y", "x"))
+    panel = person.dock.help_panel
+    assert visible(person) == {"smooth", "heed", "axes"}
+    for widget in (panel.smooth_box, panel.heed_box, panel.axes_box):
+        assert not widget.isEnabled()
+        assert "The only slider goes along channels" in widget.toolTip()
+    # What was chosen for another image does nothing here.
+    person.controller.prediction.choose_help(HelpChoice(smooth=1.0, heed=True, three_axes=True))
+    person.predict_all()
+    assert "3 slices predicted by the base model" in person.message
+    assert "smoothed" not in person.message
+    person.dock.correct_panel.fill_button.click()
+    assert "The only slider goes along channels" in person.message

@@ -171,3 +171,13 @@ def test_thousands_of_slices_still_show_the_least_sure_one(qtbot):
     picture = ruler.grab().toImage()
     tall = [picture.pixelColor(x, 26).name() for x in range(90, 110)]
     assert len(set(tall)) == 2
+
+
+def test_the_way_to_the_next_slice_is_measured_along_z_and_not_across_channels(open_person):
+    data = np.random.default_rng(0).integers(0, 255, (9, 2, 64, 64)).astype(np.uint8)
+    person = open_person(data, axis_labels=("z", "c", "y", "x"))
+    person.dock.correct_panel.next_button.click()
+    assert person.viewer.dims.current_step[:2] == (4, 0)
+    person.dock.correct_panel.accept_button.click()
+    person.dock.correct_panel.next_button.click()
+    assert person.viewer.dims.current_step[:2] == (4, 1)
