@@ -26,8 +26,8 @@ COLLAPSE = 0.2
 FORGETTING = 0.01
 CONFIDENCE = 0.9
 LEAKS = (
-    "They are of the same volume or video as slices it learned from, and flatter; with corrections "
-    "in three images or more, a whole image can be held out."
+    "They are of the same volume, video or patient as slices it learned from, and flatter; with "
+    "corrections in three images or more, a whole image can be held out."
 )
 SLICES_NAMED = 3
 Scores = Sequence[Sequence[Any]]
@@ -52,7 +52,7 @@ class Verdict:
         Slices on which it is worse by more than `TOLERANCE`, by how much, the worst first: held-out
         ones, or earlier ones if it has forgotten them.
     leaks : bool
-        Whether held-out slices are of a volume or video it learned from.
+        Whether held-out slices are of a volume, video or patient it learned from.
     new_classes : tuple of str
         What it has learned to tell apart that the one before cannot; it takes over in any case.
     n_earlier : int

@@ -32,18 +32,21 @@ class MarkedImage:
         For messages and for the adapter file.
     key : str
         Tells it from other images of any name.
+    patient : str or None
+        Alike for images of one patient; None where it is not known.
     """
 
     source: SliceSource
     masks: Mapping[SliceIndex, np.ndarray]
     name: str
     key: str
+    patient: str | None = None
 
     def samples(self) -> Iterator[TrainingSample]:
         """Read the slices one by one.
 
         All are of one group: a volume at another time, or seen through another channel, is hardly
-        a new one. A single picture is a group by itself; nothing tells of which patient it is.
+        a new one. So are those of other images of the same patient.
 
         Raises
         ------
@@ -57,7 +60,7 @@ class MarkedImage:
                 check_slice(image)
             except ImageError as error:
                 raise ImageError(f"{name}: {error}") from error
-            yield TrainingSample(image, mask, name, self.key)
+            yield TrainingSample(image, mask, name, self.patient or self.key)
 
 
 @dataclass(slots=True)

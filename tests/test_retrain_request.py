@@ -8,11 +8,11 @@ from napari_sam_adapter.training.samples import split_samples
 from napari_sam_adapter.volume import SliceSource
 
 
-def marked(shape, key="volume-1"):
+def marked(shape, key="volume-1", patient=None):
     """An image of which every slice is marked."""
     source = SliceSource(np.random.default_rng(0).random(shape), is_colour=False)
     masks = {index: np.ones(source.slice_shape, np.uint8) for index in source.indices()}
-    return MarkedImage(source, masks, "volume", key)
+    return MarkedImage(source, masks, "volume", key, patient)
 
 
 @pytest.mark.parametrize("shape", [(8, 16, 16), (4, 5, 16, 16), (2, 3, 4, 16, 16)])
@@ -30,3 +30,12 @@ def test_of_several_movies_whole_ones_are_held_out():
     split = split_samples(samples, np.random.default_rng(0))
     assert len({sample.group for sample in split.held_out}) == 1
     assert not split.leaks
+
+
+def test_two_series_of_one_patient_are_held_out_together_or_not_at_all():
+    images = [marked((2, 16, 16), key, "a hash") for key in ("a", "b")]
+    images += [marked((4, 16, 16), "c", "another"), marked((4, 16, 16), "d")]
+    samples = [sample for image in images for sample in image.samples()]
+    assert {sample.group for sample in samples} == {"a hash", "another", "d"}
+    for seed in range(5):
+        assert not split_samples(samples, np.random.default_rng(seed)).leaks

@@ -103,7 +103,8 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
         str | None,
         typer.Option(
             help="Regular expression that finds the patient or video in an image's file name, e.g. "
-            "'^(case[0-9]+)'; whole groups are held out then. Stacks are groups anyway."
+            "'^(case[0-9]+)'; whole groups are held out then. Stacks, and "
+            "DICOM images of one patient, are groups anyway."
         ),
     ] = None,
     model: options.Model = None,

@@ -18,6 +18,7 @@ from napari_sam_adapter.data.dicom_series import (
     Series,
     dicom_files,
     need_pydicom,
+    patient_group,
     series_in,
 )
 from napari_sam_adapter.data.geometry import Geometry, shown_order
@@ -69,7 +70,8 @@ def open_dicom(path: Path) -> PlacedImage:
         is_colour=series.is_colour,
     )
     geometry = _geometry(series, shape, affine)
-    return PlacedImage(path.name, (data,), geometry, series.is_colour, tuple(notes))
+    patient = patient_group(series.patient_id)
+    return PlacedImage(path.name, (data,), geometry, series.is_colour, tuple(notes), patient)
 
 
 def _chosen(path: Path) -> tuple[Series, list[str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ _TAGS = [
     *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PixelRepresentation"),
     *("PhotometricInterpretation", "NumberOfFrames", "RescaleSlope", "RescaleIntercept"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing"),
-    *("SliceThickness", "SpacingBetweenSlices", "FrameTime"),
+    *("SliceThickness", "SpacingBetweenSlices", "FrameTime", "PatientID"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 # Files with rows and columns that are no pictures of a patient.
 _NO_IMAGES = {"SEG", "RTDOSE"}
+ITERATIONS = 50_000  # some 20 ms for each patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class Series:
         From one frame to the next, in ms; 0 where it is not known.
     frames : tuple of Frame
         By instance and number.
+    patient_id : str
+        As the hospital has it; never written anywhere. See `patient_group`.
     """
 
     title: str
@@ -90,10 +95,33 @@ class Series:
     thickness: float
     frame_time: float
     frames: tuple[Frame, ...]
+    patient_id: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         n = len(self.frames)
         return f"{self.title!r} ({n} image{'s'[: n != 1]})"
+
+
+@lru_cache(maxsize=4096)
+def patient_group(patient_id: str) -> str | None:
+    """Return what is alike for images of one patient, but does not say who it is.
+
+    Parameters
+    ----------
+    patient_id : str
+
+    Returns
+    -------
+    str or None
+        12 hexadecimal digits of a one-way hash; None where there is no ID. The hash is slow, so
+        that trying all IDs that a hospital may give takes long.
+    """
+    if not patient_id:
+        return None
+    hashed = hashlib.pbkdf2_hmac(
+        "sha256", patient_id.encode(), b"napari-sam-adapter patient", ITERATIONS, dklen=6
+    )
+    return hashed.hex()
 
 
 def is_dicom(path: Path) -> bool:
@@ -175,6 +203,7 @@ def _series(header: Any, frames: list[Frame]) -> Series:
         thickness=abs(float(thickness)),
         frame_time=float(header.get("FrameTime") or 0.0),
         frames=tuple(sorted(frames, key=lambda frame: (frame.instance, frame.number))),
+        patient_id=str(header.get("PatientID") or "").strip(),
     )
 
 

@@ -104,6 +104,8 @@ class PlacedImage:
     is_colour : bool
     notes : tuple of str
         What the person should know: sentences.
+    patient : str or None
+        Alike for images of one patient, and tells nothing else of them; None where it is not known.
     """
 
     name: str
@@ -111,6 +113,7 @@ class PlacedImage:
     geometry: Geometry
     is_colour: bool = False
     notes: tuple[str, ...] = ()
+    patient: str | None = None
 
     @property
     def data(self) -> Any:

@@ -24,11 +24,14 @@ class ImagePair:
         Value k is the k-th class; for a single class, any value but 0.
     geometry : Geometry
         Of the image.
+    patient : str or None
+        See `PlacedImage`.
     """
 
     image: np.ndarray
     labels: np.ndarray
     geometry: Geometry
+    patient: str | None = None
 
 
 def read_pair(
@@ -54,7 +57,7 @@ def read_pair(
             f"{image_path.name} is {_size(shape)} but its mask {mask_path.name} is "
             f"{_size(labels.shape)}; they must be alike."
         )
-    return ImagePair(in_memory(image), labels, image.geometry)
+    return ImagePair(in_memory(image), labels, image.geometry, image.patient)
 
 
 def _size(shape: tuple[int, ...]) -> str:

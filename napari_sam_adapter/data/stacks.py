@@ -34,7 +34,8 @@ def read_slices(
     name : str
         Of the file, and of the slice in a stack.
     group : str
-        See `TrainingSample`: what the pattern finds, else the file for a stack, "" for a picture.
+        See `TrainingSample`: what the pattern finds, else the patient where the file (DICOM) tells,
+        else the file for a stack, "" for a picture.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def read_slices(
     for image_path, mask_path in pairs:
         pair = read_pair(image_path, mask_path, class_names)
         image, labels = pair.image, pair.labels
-        group = _group(image_path, group_by)
+        group = _group(image_path, group_by) or pair.patient or ""
         if labels.ndim == 2:
             yield image, labels, image_path.name, group
             continue

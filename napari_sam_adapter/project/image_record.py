@@ -7,7 +7,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class ImageIdentity:
         SHA-256 of all that and the pixels of the first, the middle and the last slice.
     source : str or None
         File or folder it was opened from.
+    patient : str or None
+        See `PlacedImage`; not part of what it is known by.
     """
 
     name: str
@@ -53,9 +55,12 @@ class ImageIdentity:
     dtype: str
     digest: str
     source: str | None = None
+    patient: str | None = None
 
     @classmethod
-    def of(cls, source: SliceSource, name: str, path: str | None = None) -> ImageIdentity:
+    def of(
+        cls, source: SliceSource, name: str, path: str | None = None, patient: str | None = None
+    ) -> ImageIdentity:
         """Identify an image; reads three slices.
 
         Raises
@@ -72,7 +77,7 @@ class ImageIdentity:
             # Programs differ in whether they drop a picture's transparency.
             colours = pixels[..., :3] if source.is_colour else pixels
             hashed.update(np.ascontiguousarray(colours).tobytes())
-        return cls(name, source.shape, source.is_colour, dtype, hashed.hexdigest(), path)
+        return cls(name, source.shape, source.is_colour, dtype, hashed.hexdigest(), path, patient)
 
     @classmethod
     def read(cls, folder: Path) -> ImageIdentity:
@@ -83,7 +88,8 @@ class ImageIdentity:
         StorageError
             If it is damaged or newer than this program.
         """
-        values = read_described(folder / IMAGE_FILE, _KIND)
+        # Records of before patients were told apart do not say.
+        values = {"patient": None, **read_described(folder / IMAGE_FILE, _KIND)}
         try:
             fields = {key: values[key] for key in cls.__slots__}
             return cls(**fields | {"shape": tuple(int(size) for size in values["shape"])})
@@ -117,7 +123,7 @@ class ImageRecord:
     folder : Path
         Made if it is missing.
     identity : ImageIdentity
-        What a new record says; one that is there keeps its own.
+        What a new record says; one that is there keeps its own, and learns of a patient at most.
     told : callable, optional
         See `JournalWriter`.
 
@@ -141,10 +147,11 @@ class ImageRecord:
         self.folder, self.identity = folder, identity
         self._lock = _locked(folder)
         try:
-            if (folder / IMAGE_FILE).exists():
-                self.identity = ImageIdentity.read(folder)
-            else:
-                write_described(folder / IMAGE_FILE, _KIND, asdict(identity))
+            known = ImageIdentity.read(folder) if (folder / IMAGE_FILE).exists() else None
+            if known is not None:
+                self.identity = replace(known, patient=known.patient or identity.patient)
+            if self.identity != known:
+                write_described(folder / IMAGE_FILE, _KIND, asdict(self.identity))
             self._contents = read_journal(folder / JOURNAL)
             self.journal = JournalWriter(folder / JOURNAL, self._contents, told)
             self.ledger = Ledger(self._contents.events)

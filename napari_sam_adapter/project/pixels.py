@@ -88,18 +88,6 @@ def image_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None
     )
 
 
-def pixels_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None) -> SliceSource:
-    """Find the pixels of an image, see `image_of`.
-
-    Raises
-    ------
-    ImageError
-        As `image_of`.
-    """
-    image = image_of(record, identity, moved_to)
-    return SliceSource(image.data, is_colour=image.is_colour)
-
-
 def _same_image(path: Path, identity: ImageIdentity) -> PlacedImage | None:
     if not path.exists():
         return None

@@ -76,7 +76,7 @@ def rerun(
     out : Path
         Must not exist.
     images : Path, optional
-        Where the images are now, see `pixels.pixels_of`.
+        Where the images are now, see `pixels.image_of`.
     keep_adapters : bool
         Copy the adapters instead.
     device : str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError, StorageError
 from napari_sam_adapter.project.image_record import JOURNAL, ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
-from napari_sam_adapter.project.pixels import pixels_of
+from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.project.project import Project, last_change
 from napari_sam_adapter.project.replay import masks_dtype, replayed
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
 from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volume import SliceIndex, SliceSource
 
 
 def request_of(project: Project, run: RunFolder) -> RetrainRequest:
@@ -61,8 +62,7 @@ def marked_image(project: Project, part: RunPart, moved_to: Path | None = None) 
     """
     record = project.folder / "images" / part.record
     identity = ImageIdentity.read(record)
-    source = pixels_of(record, identity, moved_to)
-    return MarkedImage(source, part.masks(project.folder), identity.name, part.record)
+    return _marked(record, identity, part.masks(project.folder), moved_to)
 
 
 def with_other_images(
@@ -95,8 +95,7 @@ def with_other_images(
         try:
             part, masks = _ready_part(record, identity)
             if masks:
-                source = pixels_of(record, identity)
-                images.append(MarkedImage(source, masks, identity.name, part.record))
+                images.append(_marked(record, identity, masks))
                 parts.append(part)
         except SamAdapterError as error:
             missed.append(f"{identity.name} is left out: {error}")
@@ -105,6 +104,19 @@ def with_other_images(
         replace(request, images=tuple(images)),
         missed,
     )
+
+
+def _marked(
+    record: Path,
+    identity: ImageIdentity,
+    masks: Mapping[SliceIndex, np.ndarray],
+    moved_to: Path | None = None,
+) -> MarkedImage:
+    image = image_of(record, identity, moved_to)
+    # The file tells also where the record is of before patients were told apart.
+    patient = identity.patient or image.patient
+    source = SliceSource(image.data, is_colour=image.is_colour)
+    return MarkedImage(source, masks, identity.name, record.name, patient)
 
 
 def _ready_part(

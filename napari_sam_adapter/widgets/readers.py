@@ -16,6 +16,8 @@ from napari_sam_adapter.data.opening import file_stem, open_image
 LayerData = tuple[Any, dict[str, Any], str]
 # Under this name a layer's metadata hold the `Geometry` of its image; masks are written by it.
 GEOMETRY = "napari_sam_adapter_geometry"
+# And this, for images only, what is alike for all of one patient.
+PATIENT = "napari_sam_adapter_patient"
 
 
 def volume_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
@@ -55,5 +57,7 @@ def layer_of(image: PlacedImage, name: str) -> LayerData:
         "axis_labels": geometry.axes,
         "metadata": {GEOMETRY: geometry},
     }
+    if image.patient is not None:
+        properties["metadata"] = {GEOMETRY: geometry, PATIENT: image.patient}
     data = list(image.levels) if len(image.levels) > 1 else image.data
     return data, properties, "image"

@@ -53,8 +53,9 @@ class RecordOpening:
     ----------
     project : Project
     source : SliceSource
-    name, path : str, str or None
-        Of the image.
+    name : str
+    path, patient : str or None
+        Of the image, see `ImageIdentity`.
     pixels : array-like
         The image, of which a copy is kept where it has no file.
     besides : collection of Path
@@ -71,6 +72,7 @@ class RecordOpening:
     source: SliceSource
     name: str
     path: str | None
+    patient: str | None
     pixels: Any
     besides: Collection[Path]
     wanted: Path | None
@@ -87,7 +89,7 @@ class RecordOpening:
         StorageError
             If the record is open elsewhere, or cannot be read or written.
         """
-        identity = ImageIdentity.of(self.source, self.name, self.path)
+        identity = ImageIdentity.of(self.source, self.name, self.path, self.patient)
         yield identity
         folders = self.project.folders_of(identity)
         known = [folder for folder in folders if folder not in self.besides]

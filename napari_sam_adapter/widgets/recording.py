@@ -18,6 +18,7 @@ from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
 from napari_sam_adapter.widgets.binding import LayerBinding, source_of
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.readers import PATIENT
 from napari_sam_adapter.widgets.record_opening import Opened, RecordOpening
 from napari_sam_adapter.widgets.restoring import (
     FOLDERS,
@@ -184,6 +185,7 @@ class Recording(QObject):
             source=source,
             name=image.name,
             path=None if image.source.path is None else str(image.source.path),
+            patient=image.metadata.get(PATIENT),
             pixels=image.data,
             besides=self._folders() | self._dismissed.get(image, set()),
             wanted=wanted,

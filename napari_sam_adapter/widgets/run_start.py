@@ -9,6 +9,7 @@ from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.project.run_folder import RunPart, RunPlan
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
+from napari_sam_adapter.widgets.readers import PATIENT
 
 if TYPE_CHECKING:
     from napari_sam_adapter.session import Session
@@ -54,10 +55,12 @@ def request_for(
         raise TrainingError(f"The conditions cannot be used: {error}.") from error
     record = recording.record_of(binding)
     name = key = binding.image.name
+    patient = binding.image.metadata.get(PATIENT)
     if record is not None:
         name, key = record.identity.name, record.folder.name
+        patient = record.identity.patient
     return RetrainRequest(
-        images=(MarkedImage(binding.source, masks, name, key),),
+        images=(MarkedImage(binding.source, masks, name, key, patient),),
         config=settings.config,
         input_size=settings.input_size,
         classes=session.classes,

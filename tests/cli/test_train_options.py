@@ -232,7 +232,7 @@ def test_slices_of_one_stack_are_known_to_flatter(patients, tmp_path, capsys):
     where = ("--images", images, "--masks", masks, "--out", out)
     assert run("train", *where, "--gear", "quick", "--steps", 30) == 0
     assert read_card(out).training["held_out_leaks"]
-    assert "of the same volume or video" in said(capsys)
+    assert "of the same volume, video or patient" in said(capsys)
 
 
 def said(capsys) -> str:

@@ -1,12 +1,15 @@
 """DICOM series: sorted in the patient, rescaled, with their place."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_sam_adapter.data.dicom import open_dicom
+from napari_sam_adapter.data.dicom_series import dicom_files, series_in
 from napari_sam_adapter.data.export import export_masks
+from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.errors import ImageError
 
 pydicom = pytest.importorskip("pydicom")
@@ -259,3 +262,28 @@ def test_without_pydicom_a_sentence_tells_how_to_get_it(write_dicom, monkeypatch
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     with pytest.raises(ImageError, match=r'pip install "napari-sam-adapter\[volumes\]"'):
         open_dicom(folder)
+
+
+def test_images_of_one_patient_are_known_without_saying_who_it_is(write_dicom):
+    one = write_dicom(SLICES, upright(range(5)), folder="one", PatientID="MRN-4711 ")
+    other = write_dicom(SLICES[:1], folder="other", uid="1.2.4", PatientID="MRN-4711")
+    images = open_dicom(one), open_dicom(other)
+    assert images[0].patient == images[1].patient
+    assert "4711" not in repr(images[0]) + repr(series_in(dicom_files(one)))
+    stranger = write_dicom(SLICES[:1], folder="stranger", uid="1.2.5", PatientID="MRN-4712")
+    assert open_dicom(stranger).patient != images[0].patient
+    nobody = write_dicom(SLICES[:1], folder="nobody", uid="1.2.6", PatientID="")
+    assert open_dicom(nobody).patient is None
+    assert open_dicom(write_dicom(SLICES, folder="missing", uid="1.2.7")).patient is None
+
+
+def test_slices_to_train_on_are_of_the_group_of_their_patient(write_dicom, tmp_path):
+    places = upright(range(5))
+    one = write_dicom(SLICES, places, folder="one", PatientID="MRN-4711")
+    two = write_dicom(SLICES, places, folder="two", uid="1.2.4", PatientID="MRN-4711")
+    mask = tmp_path / "mask.nii.gz"
+    export_masks(mask, np.ones((5, 12, 10), np.uint8), open_dicom(one).geometry)
+    groups = {group for *_, group in read_slices([(one, mask), (two, mask)])}
+    assert groups == {open_dicom(one).patient}
+    named = {group for *_, group in read_slices([(one, mask)], group_by=re.compile("o"))}
+    assert named == {"o"}

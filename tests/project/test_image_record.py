@@ -1,5 +1,8 @@
 """The record of an image: what was known of its masks comes back whole."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -109,3 +112,21 @@ def test_a_slice_can_be_stated_whole_whatever_was_written_before(tmp_path, ident
     record.close()
     wanted = known_of(other.tracker, other.labels)
     assert {index: known_of(tracker, labels)[index] for index in wanted} == wanted
+
+
+def test_a_record_keeps_of_which_patient_its_image_is(tmp_path, identity):
+    ImageRecord(tmp_path, replace(identity, patient="0123456789ab")).close()
+    assert json.loads((tmp_path / "image.json").read_text())["patient"] == "0123456789ab"
+    record = ImageRecord(tmp_path, identity)  # opened from a copy, say, that does not tell
+    record.close()
+    assert record.identity.patient == ImageIdentity.read(tmp_path).patient == "0123456789ab"
+
+
+def test_a_record_of_before_patients_were_told_apart_learns_of_its_own(tmp_path, identity):
+    ImageRecord(tmp_path, identity).close()
+    values = json.loads((tmp_path / "image.json").read_text())
+    del values["patient"]
+    (tmp_path / "image.json").write_text(json.dumps(values))
+    assert ImageIdentity.read(tmp_path) == identity
+    ImageRecord(tmp_path, replace(identity, name="other", patient="0123456789ab")).close()
+    assert ImageIdentity.read(tmp_path) == replace(identity, patient="0123456789ab")

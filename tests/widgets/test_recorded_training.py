@@ -7,6 +7,8 @@ from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.run_request import marked_image, with_other_images
+from napari_sam_adapter.widgets.run_start import plan_for, request_for
 
 
 def test_a_retraining_is_written_down_with_its_slices_and_its_adapter(open_polyps, polyps, folder):
@@ -193,3 +195,39 @@ def test_an_image_that_is_gone_is_named_and_the_rest_is_learned_from(
     said = corrected_and_retrained(second, polyps.masks[4])
     assert any("image is left out: " in sentence for sentence in said)
     assert second.controller.session.in_use.version.card.training["n_slices"] == 1
+
+
+def open_series(open_person, path):
+    person = open_person()
+    person.controller.opening.open_file(path)
+    person.wait(lambda: len(person.viewer.layers) == 1)
+    person.predict()
+    person.wait_for_record()
+    person.paint(0)
+    return person
+
+
+def test_two_series_of_one_patient_are_one_group_and_nothing_written_says_who_it_is(
+    open_person, write_dicom, folder
+):
+    slices = np.random.default_rng(0).integers(0, 500, (4, 64, 64), dtype=np.uint16)
+    positions = [(0, 0, 3.0 * z) for z in range(4)]
+    options = {"PatientID": "MRN-4711", "PatientName": "Doe^Jane"}
+    one = write_dicom(slices[:2], positions[:2], folder="one", **options)
+    two = write_dicom(slices[2:], positions[2:], folder="two", uid="1.2.4", **options)
+    open_series(open_person, one).dock.shutdown()
+    person = open_series(open_person, two)
+    controller = person.controller
+    settings = person.dock.retrain_panel.settings()
+    parts = (person.controller.binding, controller.recording, controller.session)
+    request = request_for(*parts, settings)
+    plan, request, missed = with_other_images(
+        controller.session.project, plan_for(*parts, request), request
+    )
+    assert (len(plan.parts), missed) == (2, [])
+    assert len({sample.group for sample in request.samples()}) == 1
+    again = [marked_image(controller.session.project, part) for part in plan.parts]
+    assert {image.patient for image in again} == {request.images[0].patient}
+    person.dock.shutdown()
+    for path in folder.rglob("*"):
+        assert not path.is_file() or b"4711" not in path.read_bytes()

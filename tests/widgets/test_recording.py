@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.project.journal import read_journal
-from napari_sam_adapter.project.pixels import pixels_of
+from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.project.project import Project
 
 
@@ -230,9 +230,9 @@ def test_an_image_without_a_file_is_kept_in_the_project(open_polyps, polyps, fol
     person.predict()
     person.wait_for_record()
     ((record, identity),) = Project(folder).records()
-    pixels = pixels_of(record, identity)
-    assert pixels.is_colour
-    assert np.array_equal(pixels.read((3,)), polyps.frames[3])
+    image = image_of(record, identity)
+    assert image.is_colour
+    assert np.array_equal(image.data[3], polyps.frames[3])
 
 
 def test_the_dock_shows_what_each_round_cost(open_polyps, polyps):
