@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from napari_sam_adapter.data.dicom_series import (
+    DARK_IS_HIGH,
     Frame,
     Series,
     dicom_files,
     need_pydicom,
-    patient_group,
     series_in,
 )
 from napari_sam_adapter.data.geometry import Geometry, shown_order
 from napari_sam_adapter.data.lazy import PlacedImage, stack_of
+from napari_sam_adapter.data.patient import patient_group
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex
 
@@ -35,7 +36,8 @@ def open_dicom(path: Path) -> PlacedImage:
     """Open a DICOM series: a folder, or a file of one or more frames.
 
     Of several series in a folder the one of the most images is opened, and a note says so. Values
-    are rescaled, to float32 then, as the headers say.
+    are rescaled, to float32 then, as the headers say. Where high values are dark (MONOCHROME1) they
+    are turned round, for models and people expect dense to be bright.
 
     Parameters
     ----------
@@ -49,18 +51,28 @@ def open_dicom(path: Path) -> PlacedImage:
     """
     series, notes = _chosen(path)
     _check_readable(path, series)
+    series, sizes = _sizes_that_are_some(path, series)
     frames = series.frames
     affine = None
     if series.orientation is not None and all(f.position is not None for f in frames):
         frames, along = _sorted_along_normal(series)
         _check_positions(path, series, along)
         notes += _uneven(path, along)
-        affine = _affine(replace(series, frames=frames))
+        if series.pixel_spacing is not None:
+            affine = _affine(replace(series, frames=frames))
+    else:
+        notes += _unplaced(path, series)
+    notes += sizes
+    if series.photometric == DARK_IS_HIGH:
+        notes.append(
+            f"{path.name}: high values are dark (MONOCHROME1). They are turned round, so that what "
+            "is dense is bright as in other images; the numbers are not those of the file."
+        )
     shape = (len(frames), *series.shape) if len(frames) > 1 else series.shape
     rescaled = any((frame.slope, frame.intercept) != (1.0, 0.0) for frame in frames)
 
     def read(index: SliceIndex) -> np.ndarray:
-        return _pixels(frames[index[0] if index else 0], rescaled)
+        return _pixels(series, frames[index[0] if index else 0], rescaled)
 
     data = stack_of(
         path.name,
@@ -88,9 +100,15 @@ def _chosen(path: Path) -> tuple[Series, list[str]]:
             f"{path} holds several DICOM series, and none is the largest: {first}, {named}. Put "
             "the one to open in a folder of its own."
         )
+    parts = ""
+    if any(one.title == first.title for one in others):
+        parts = (
+            " Images that differ in size, colour, orientation or size of the pixels are not of one "
+            "series."
+        )
     return first, [
         f"{path.name} holds {len(found)} DICOM series; the largest, {first}, was opened, and not "
-        f"{named}. To open another one, put it in a folder of its own."
+        f"{named}.{parts} To open another one, put it in a folder of its own."
     ]
 
 
@@ -128,13 +146,47 @@ def _sorted_along_normal(series: Series) -> tuple[tuple[Frame, ...], np.ndarray]
 
 def _check_positions(path: Path, series: Series, along: np.ndarray) -> None:
     gaps = np.diff(along)
-    doubled = np.flatnonzero(gaps < 1e-3 * series.thickness)
+    doubled = np.flatnonzero(gaps < 1e-3 * (series.thickness or 1.0))
     if doubled.size:
         raise ImageError(
             f"{path.name}: {series} has several images at {along[doubled[0]]:.1f} mm; expected one "
             "per position. It may hold several times, echoes or copies: put one set in a folder of "
             "its own."
         )
+
+
+def _sizes_that_are_some(path: Path, series: Series) -> tuple[Series, list[str]]:
+    """Return the series without a size of its pixels that is none, and what to say of that."""
+    spacing = series.pixel_spacing
+    if spacing is None or (len(spacing) == 2 and all(0 < size < np.inf for size in spacing)):
+        return series, []
+    return replace(series, pixel_spacing=None), [
+        f"{path.name}: the files say {' x '.join(f'{size:g}' for size in spacing)} mm, which is no "
+        "size of a pixel. Sizes and the place in the patient are taken as not known, and masks get "
+        "none."
+    ]
+
+
+def _tells_distance(series: Series) -> bool:
+    """Whether slices without positions have a known distance, and pixels in them a size, too."""
+    is_film = series.frame_time > 0
+    return series.thickness > 0 and series.pixel_spacing is not None and not is_film
+
+
+def _unplaced(path: Path, series: Series) -> list[str]:
+    """Say what becomes of slices of which some have a place in the patient, or part of one."""
+    n, n_placed = len(series.frames), sum(f.position is not None for f in series.frames)
+    if not n_placed and (n == 1 or not _tells_distance(series)):
+        return []
+    missing = n - n_placed if series.orientation is not None else n
+    lie = "does not say where it lies" if missing == 1 else "do not say where they lie"
+    apart = "how far apart they are is not known"
+    if _tells_distance(series):
+        apart = f"they are taken to be {series.thickness:g} mm apart, as the files say"
+    return [
+        f"{path.name}: {missing} of {n} images {lie}. Slices are in the order of the scanner's "
+        f"count, {apart}, and masks get no place in the patient."
+    ]
 
 
 def _uneven(path: Path, along: np.ndarray) -> list[str]:
@@ -163,7 +215,8 @@ def _affine(series: Series) -> np.ndarray:
     affine[:3, 0] = along_row * along
     affine[:3, 1] = down_column * down
     # With a tilted gantry the step from slice to slice is not along the normal.
-    affine[:3, 2] = (last - first) / (n - 1) if n > 1 else _normal(series) * series.thickness
+    alone = _normal(series) * (series.thickness or 1.0)
+    affine[:3, 2] = (last - first) / (n - 1) if n > 1 else alone
     affine[:3, 3] = first
     return np.asarray(LPS_TO_RAS @ affine)
 
@@ -173,14 +226,19 @@ def _geometry(series: Series, shape: Sequence[int], affine: np.ndarray | None) -
         return Geometry.of_affine(shape[::-1], affine, shown_order(len(shape)))
     # Frames of no position are a film, if their time is known.
     is_film = len(shape) > 2 and series.frame_time > 0
-    sliders = [(series.frame_time, "ms") if is_film else (1.0, "pixel")] * (len(shape) - 2)
+    step = (series.thickness, "mm") if _tells_distance(series) else (1.0, "pixel")
+    sliders = [(series.frame_time, "ms") if is_film else step] * (len(shape) - 2)
     in_slice = [(size, "mm") for size in series.pixel_spacing or ()] or [(1.0, "pixel")] * 2
     spacing, units = zip(*sliders, *in_slice, strict=True)
     return Geometry.of_steps(shape, ("tyx" if is_film else "zyx")[-len(shape) :], spacing, units)
 
 
-def _pixels(frame: Frame, rescaled: bool) -> np.ndarray:
+def _pixels(series: Series, frame: Frame, rescaled: bool) -> np.ndarray:
     pixels = np.asarray(need_pydicom().pixels.pixel_array(frame.path, index=frame.number))
+    if series.photometric == DARK_IS_HIGH:
+        # From the other end of the range of stored values.
+        highest = (1 << series.bits) - 1 if pixels.dtype.kind == "u" else -1
+        pixels = np.bitwise_xor(pixels, np.array(highest, pixels.dtype))
     if not rescaled:
         return pixels
     return np.asarray(pixels * np.float64(frame.slope) + frame.intercept, np.float32)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,24 @@ from napari_sam_adapter.errors import ImageError
 # What a header is read for; the rest is skipped.
 _TAGS = [
     *("SeriesInstanceUID", "SeriesDescription", "SeriesNumber", "InstanceNumber", "Modality"),
-    *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PixelRepresentation"),
-    *("PhotometricInterpretation", "NumberOfFrames", "RescaleSlope", "RescaleIntercept"),
+    *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored"),
+    *(
+        "PixelRepresentation",
+        "PhotometricInterpretation",
+        "NumberOfFrames",
+        "RescaleSlope",
+        "RescaleIntercept",
+    ),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing"),
     *("SliceThickness", "SpacingBetweenSlices", "FrameTime", "PatientID"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 # Files with rows and columns that are no pictures of a patient.
 _NO_IMAGES = {"SEG", "RTDOSE"}
-ITERATIONS = 50_000  # some 20 ms for each patient
+# Scanners write directions and sizes with few digits, and each image by itself.
+SAME_DIRECTION = 2e-3  # a tenth of a degree
+SAME_SIZE = 1e-3  # relative
+DARK_IS_HIGH = "MONOCHROME1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +75,22 @@ class Series:
     is_colour : bool
     photometric : str
         What the values stand for, in DICOM's words.
+    bits : int
+        Of a stored value.
     syntax : str
         UID of the transfer syntax, which says how the pixels are compressed.
     orientation : tuple of 6 floats, or None
         Directions in which the column, then the row, grows: LPS.
     pixel_spacing : tuple of 2 floats, or None
-        (Y, X) in mm.
+        (Y, X) in mm, as the files say.
     thickness : float
-        Distance of slices where there is only one, in mm.
+        Distance of slices where their positions do not tell, in mm; 0 where it is not known.
     frame_time : float
         From one frame to the next, in ms; 0 where it is not known.
     frames : tuple of Frame
         By instance and number.
     patient_id : str
-        As the hospital has it; never written anywhere. See `patient_group`.
+        As the hospital has it; never written anywhere. See `patient.patient_group`.
     """
 
     title: str
@@ -89,6 +98,7 @@ class Series:
     dtype: str
     is_colour: bool
     photometric: str
+    bits: int
     syntax: str
     orientation: tuple[float, ...] | None
     pixel_spacing: tuple[float, ...] | None
@@ -100,28 +110,6 @@ class Series:
     def __str__(self) -> str:
         n = len(self.frames)
         return f"{self.title!r} ({n} image{'s'[: n != 1]})"
-
-
-@lru_cache(maxsize=4096)
-def patient_group(patient_id: str) -> str | None:
-    """Return what is alike for images of one patient, but does not say who it is.
-
-    Parameters
-    ----------
-    patient_id : str
-
-    Returns
-    -------
-    str or None
-        12 hexadecimal digits of a one-way hash; None where there is no ID. The hash is slow, so
-        that trying all IDs that a hospital may give takes long.
-    """
-    if not patient_id:
-        return None
-    hashed = hashlib.pbkdf2_hmac(
-        "sha256", patient_id.encode(), b"napari-sam-adapter patient", ITERATIONS, dklen=6
-    )
-    return hashed.hex()
 
 
 def is_dicom(path: Path) -> bool:
@@ -153,15 +141,15 @@ def dicom_files(folder: Path, *, but_named: tuple[str, ...] = ()) -> Iterator[Pa
 def series_in(paths: Iterable[Path]) -> list[Series]:
     """Sort DICOM files into series, the one of the most images first.
 
-    Images of a series that differ in size, colour or orientation, as localizers do, are several; so
-    are files of several frames.
+    Images of a series that differ in size, colour, orientation or size of the pixels, as localizers
+    do, are several; so are files of several frames.
 
     Raises
     ------
     ImageError
         If pydicom is missing, or a file is damaged.
     """
-    groups: dict[tuple[Any, ...], list[tuple[Any, list[Frame]]]] = {}
+    groups: dict[tuple[Any, ...], list[list[tuple[Any, list[Frame]]]]] = {}
     for path in paths:
         header = _header(path)
         if "Rows" not in header or header.get("Modality") in _NO_IMAGES:
@@ -173,13 +161,18 @@ def series_in(paths: Iterable[Path]) -> list[Series]:
             header.Columns,
             header.get("SamplesPerPixel", 1),
             header.file_meta.TransferSyntaxUID,
-            tuple(np.round(_orientation(header) or (), 3).tolist()),
+            header.get("PhotometricInterpretation") == DARK_IS_HIGH,
             path if len(frames) > 1 else None,
         )
-        groups.setdefault(key, []).append((header, frames))
+        alike = groups.setdefault(key, [])
+        files = next((one for one in alike if _are_parallel(one[0][0], header)), None)
+        if files is None:
+            alike.append(files := [])
+        files.append((header, frames))
     series = [
         _series(files[0][0], [frame for _, frames in files for frame in frames])
-        for files in groups.values()
+        for alike in groups.values()
+        for files in alike
     ]
     return sorted(series, key=lambda one: -len(one.frames))
 
@@ -187,8 +180,7 @@ def series_in(paths: Iterable[Path]) -> list[Series]:
 def _series(header: Any, frames: list[Frame]) -> Series:
     sign = "i" if header.get("PixelRepresentation", 0) else "u"
     measures = _of_frame(header, 0, "PixelMeasuresSequence")
-    spacing = measures.get("PixelSpacing") or header.get("ImagerPixelSpacing")
-    thickness = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 1.0
+    thickness = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0.0
     title = header.get("SeriesDescription") or header.get("Modality") or "series"
     number = header.get("SeriesNumber")
     return Series(
@@ -197,9 +189,10 @@ def _series(header: Any, frames: list[Frame]) -> Series:
         dtype=f"{sign}{max(1, int(header.get('BitsAllocated', 16)) // 8)}",
         is_colour=int(header.get("SamplesPerPixel", 1)) == 3,
         photometric=str(header.get("PhotometricInterpretation", "")),
+        bits=int(header.get("BitsStored") or header.get("BitsAllocated", 16)),
         syntax=str(header.file_meta.TransferSyntaxUID),
         orientation=_orientation(header),
-        pixel_spacing=tuple(map(float, spacing)) if spacing else None,
+        pixel_spacing=_pixel_spacing(header),
         thickness=abs(float(thickness)),
         frame_time=float(header.get("FrameTime") or 0.0),
         frames=tuple(sorted(frames, key=lambda frame: (frame.instance, frame.number))),
@@ -226,6 +219,27 @@ def _orientation(header: Any) -> tuple[float, ...] | None:
     plane = _of_frame(header, 0, "PlaneOrientationSequence")
     found = plane.get("ImageOrientationPatient")
     return tuple(map(float, found)) if found else None
+
+
+def _pixel_spacing(header: Any) -> tuple[float, ...] | None:
+    measures = _of_frame(header, 0, "PixelMeasuresSequence")
+    found = measures.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+    return tuple(map(float, found)) if found else None
+
+
+def _are_parallel(one: Any, other: Any) -> bool:
+    """Tell whether two images have one orientation and size of pixels, but for rounding."""
+    return _alike(_orientation(one), _orientation(other), atol=SAME_DIRECTION) and _alike(
+        _pixel_spacing(one), _pixel_spacing(other), rtol=SAME_SIZE
+    )
+
+
+def _alike(
+    one: Sequence[float] | None, other: Sequence[float] | None, atol: float = 0, rtol: float = 0
+) -> bool:
+    if one is None or other is None:
+        return one is other
+    return len(one) == len(other) and np.allclose(one, other, atol=atol, rtol=rtol)
 
 
 def _of_frame(header: Any, number: int, name: str) -> Any:

@@ -287,3 +287,94 @@ def test_slices_to_train_on_are_of_the_group_of_their_patient(write_dicom, tmp_p
     assert groups == {open_dicom(one).patient}
     named = {group for *_, group in read_slices([(one, mask)], group_by=re.compile("o"))}
     assert named == {"o"}
+
+
+def without_position(folder, number):
+    path = folder / f"1.2.3_{number}.dcm"
+    header = pydicom.dcmread(path)
+    del header.ImagePositionPatient
+    header.save_as(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "apart", "unit", "told"),
+    [
+        ({"SliceThickness": "3"}, 3.0, "mm", "taken to be 3 mm apart, as the files say"),
+        ({}, 1.0, "pixel", "how far apart they are is not known"),
+    ],
+)
+def test_one_missing_position_is_told_and_the_thickness_stands_in(
+    write_dicom, header, apart, unit, told
+):
+    folder = write_dicom(SLICES, upright(range(5)), **header)
+    without_position(folder, 2)
+    image = open_dicom(folder)
+    np.testing.assert_array_equal(image.data, SLICES)
+    assert image.geometry.spacing == (apart, 0.5, 0.25)
+    assert image.geometry.units == (unit, "mm", "mm")
+    (note,) = image.notes
+    assert "1 of 5 images does not say where it lies" in note
+    assert told in note
+
+
+def test_the_thickness_stands_in_for_positions_that_nobody_knows(write_dicom):
+    image = open_dicom(write_dicom(SLICES, PixelSpacing=[0.5, 0.25], SliceThickness="3"))
+    assert image.geometry.spacing == (3, 0.5, 0.25)
+    assert "5 of 5 images do not say where they lie" in image.notes[0]
+
+
+def test_positions_without_a_direction_are_told(write_dicom):
+    folder = write_dicom(SLICES, upright(range(5)), SpacingBetweenSlices="2", SliceThickness="3")
+    for path in folder.iterdir():
+        header = pydicom.dcmread(path)
+        del header.ImageOrientationPatient
+        header.save_as(path)
+    image = open_dicom(folder)
+    assert image.geometry.spacing == (2, 0.5, 0.25)
+    assert "5 of 5 images do not say where they lie" in image.notes[0]
+
+
+def test_directions_that_differ_by_rounding_are_one_series(write_dicom):
+    for numbers, tilt in ((slice(0, 3), 0.0002), (slice(3, 5), 0.0008)):
+        folder = write_dicom(
+            SLICES[numbers],
+            upright(range(5)[numbers]),
+            first=numbers.start,
+            orientation=(1, 0, tilt, 0, 1, 0),
+        )
+    image = open_dicom(folder)
+    np.testing.assert_array_equal(image.data, SLICES)
+    assert image.notes == ()
+
+
+def test_pixels_of_another_size_are_a_series_of_their_own_and_told(write_dicom):
+    write_dicom(SLICES[:2], upright((0, 1)), PixelSpacing=[0.8, 0.8])
+    image = open_dicom(write_dicom(SLICES[2:], upright((2, 3, 4)), first=2))
+    assert image.data.shape == (3, 12, 10)
+    assert image.geometry.spacing == (3, 0.5, 0.25)
+    assert "not 'series 1.2.3' (2 images)" in image.notes[0]
+    assert "differ in size, colour, orientation or size of the pixels" in image.notes[0]
+
+
+@pytest.mark.parametrize("spacing", [[0, 0], [0.5, -1]])
+def test_pixels_of_no_size_are_told_and_slices_sorted_all_the_same(write_dicom, spacing):
+    order = [3, 0, 4, 1, 2]
+    image = open_dicom(write_dicom(SLICES[order], upright(order), PixelSpacing=spacing))
+    np.testing.assert_array_equal(image.data, SLICES)
+    assert image.geometry.spacing == (1, 1, 1)
+    assert image.geometry.units == ("pixel",) * 3
+    assert image.geometry.affine is None
+    (note,) = image.notes
+    assert "which is no size of a pixel" in note
+
+
+def test_pictures_in_which_high_is_dark_are_turned_round_and_told(write_dicom):
+    options = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
+    image = open_dicom(write_dicom(SLICES, upright(range(5)), **options))
+    assert image.data.dtype == np.uint16
+    np.testing.assert_array_equal(image.data, 4095 - SLICES)
+    assert "high values are dark (MONOCHROME1)" in image.notes[0]
+    signed = SLICES.astype(np.int16) - 500
+    options = {"PhotometricInterpretation": "MONOCHROME1", "RescaleSlope": "2"}
+    image = open_dicom(write_dicom(signed, upright(range(5)), folder="signed", **options))
+    np.testing.assert_array_equal(image.data, 2.0 * (-1 - signed))
