@@ -16,7 +16,7 @@ from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import replaced_when_done
 
 MAX_SIDE_OF_NIFTI1 = 32767
-SCANNER = 1  # NIfTI's code for a place in the scanner
+SCANNER, ALIGNED = 1, 2  # NIfTI's codes for a place in the scanner, and where others lie
 
 
 def write_nifti(path: Path, labels: Any, geometry: Geometry) -> None:
@@ -24,7 +24,8 @@ def write_nifti(path: Path, labels: Any, geometry: Geometry) -> None:
 
     A mask of an image from a NIfTI file gets that file's affine, codes, sizes and units; of another
     image with a place in a patient, that place (sform, and qform unless the slices are sheared)
-    with the code "scanner"; else the sizes alone.
+    with the code "scanner"; of one that begins elsewhere than at 0 (OME-Zarr), that place with the
+    code "aligned"; else the sizes alone. Where time begins is not kept.
 
     Parameters
     ----------
@@ -116,7 +117,18 @@ def _place(header: Any, geometry: Geometry) -> None:
     header.set_xyzt_units(names[known] if unit in LENGTHS else "unknown", time)
     if geometry.affine is None:
         scale = 1 / LENGTHS[known]
-        header.set_zooms([step * scale * LENGTHS.get(u, LENGTHS[known]) for _, step, u in by_axis])
+        factors = [scale * LENGTHS.get(u, LENGTHS[known]) for *_, u in by_axis]
+        zooms = [step * by for (_, step, _), by in zip(by_axis, factors, strict=True)]
+        begins = [
+            begin for _, begin in sorted(zip(geometry.file_axes, geometry.origin, strict=True))
+        ]
+        if any(begins[:3]):
+            affine = np.eye(4)
+            for axis, (zoom, begin, by) in enumerate(zip(zooms, begins, factors, strict=True)):
+                if axis < 3:
+                    affine[axis, axis], affine[axis, 3] = zoom, begin * by
+            header.set_sform(affine, ALIGNED)
+        header.set_zooms(zooms)
         return
     affine = np.array(geometry.affine)
     header.set_sform(affine, SCANNER)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from napari_sam_adapter.data.geometry import Geometry, unit_named
+from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, stack_of
+from napari_sam_adapter.data.tiff_metadata import ome_metadata, origin_in, sizes_in
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import replaced_when_done
 from napari_sam_adapter.volume import SliceIndex
@@ -22,8 +23,6 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 # From this size on a TIFF needs 64-bit offsets; some room is left for the rest of the file.
 BIG = 2**32 - 2**25
-OME_UNITS = {"um": "µm", "angstrom": "Å", "us": "µs"}
-Sizes = Mapping[str, tuple[float, str]]
 
 
 def open_tiff(path: Path) -> PlacedImage:
@@ -45,13 +44,14 @@ def open_tiff(path: Path) -> PlacedImage:
             series = file.series[0]
             shape, known, is_colour = _axes(series)
             names = known or Geometry.of_steps(shape).axes
-            sizes = _sizes(file)
+            sizes = sizes_in(file)
             steps = [sizes.get(name, (1.0, "pixel")) for name in names]
+            origin = origin_in(file, names, steps)
             levels = tuple(_stack(path, file, level, is_colour) for level in series.levels)
     except Exception as error:
         raise ImageError(f"{path} could not be read as an image: {error}") from error
     spacing, units = zip(*steps, strict=True) if steps else ((), ())
-    geometry = Geometry.of_steps(shape, "".join(names), spacing, units)
+    geometry = Geometry.of_steps(shape, "".join(names), spacing, units, origin)
     return PlacedImage(path.name, levels, geometry, is_colour)
 
 
@@ -159,43 +159,6 @@ def _opened(handle: Any) -> Iterator[None]:
         handle.close()
 
 
-def _sizes(file: Any) -> Sizes:
-    """Return step and unit of the axes z, y, x and t, as far as the file tells."""
-    try:
-        if file.is_ome:
-            images = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]
-            pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
-            sizes = {
-                axis: (float(size), unit_named(pixels.get(f"PhysicalSize{axis.upper()}Unit", "µm")))
-                for axis in "zyx"
-                if (size := pixels.get(f"PhysicalSize{axis.upper()}")) is not None
-            }
-            if "TimeIncrement" in pixels:
-                unit = unit_named(pixels.get("TimeIncrementUnit", "s"))
-                sizes["t"] = (float(pixels["TimeIncrement"]), unit)
-            return sizes
-        if file.is_imagej:
-            return _imagej_sizes(file)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        pass  # what cannot be understood is as if it were not there
-    return {}
-
-
-def _imagej_sizes(file: Any) -> Sizes:
-    told, tags = file.imagej_metadata, file.pages[0].tags
-    unit = unit_named(str(told.get("unit", "")).replace("\\u00B5", "µ"))
-    sizes: dict[str, tuple[float, str]] = {}
-    if unit != "pixel":
-        for axis in "xy":
-            pixels, per = tags[f"{axis.upper()}Resolution"].value
-            sizes[axis] = (per / pixels, unit)
-        if "spacing" in told:
-            sizes["z"] = (float(told["spacing"]), unit)
-    if told.get("finterval"):
-        sizes["t"] = (float(told["finterval"]), "s")
-    return sizes
-
-
 def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> None:
     """Write labels as a compressed TIFF, page by page.
 
@@ -205,7 +168,7 @@ def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> Non
     labels : array-like of an integer type, shape (..., Y, X)
         Each slice is read once, in order.
     geometry : Geometry, optional
-        Write OME-TIFF, with these axes, sizes and units.
+        Write OME-TIFF, with these axes, sizes and units, and where the image begins in space.
 
     Raises
     ------
@@ -214,7 +177,7 @@ def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> Non
     StorageError
         If the file cannot be written.
     """
-    metadata = {} if geometry is None else _ome_metadata(path, geometry)
+    metadata = {} if geometry is None else ome_metadata(path, geometry)
     shape, dtype = labels.shape, np.dtype(labels.dtype)
     pages: Iterator[np.ndarray] = (
         np.ascontiguousarray(labels[index]) for index in np.ndindex(*shape[:-2])
@@ -235,19 +198,3 @@ def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> Non
             photometric="minisblack",
             metadata=metadata,
         )
-
-
-def _ome_metadata(path: Path, geometry: Geometry) -> dict[str, Any]:
-    axes = "".join(geometry.axes).upper()
-    if set(axes) - set("TZCYX") or len(set(axes)) != len(axes):
-        raise ImageError(
-            f"{path.name} was not written: OME-TIFF holds the axes t, z, c, y and x, and the masks "
-            f"have {', '.join(geometry.axes)}. Save them as plain TIFF (.tif)."
-        )
-    metadata: dict[str, Any] = {"axes": axes}
-    for axis, step, unit in zip(axes, geometry.spacing, geometry.units, strict=True):
-        if unit == "pixel" or axis == "C":
-            continue
-        name = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
-        metadata |= {name: step, f"{name}Unit": OME_UNITS.get(unit, unit)}
-    return metadata

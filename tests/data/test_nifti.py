@@ -287,3 +287,18 @@ def test_without_nibabel_a_sentence_tells_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "nibabel", None)
     with pytest.raises(ImageError, match=r'pip install "napari-sam-adapter\[volumes\]"'):
         open_nifti(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("um", 1), ("mm", 1), ("nm", 1e-6), ("pixel", 1)])
+def test_a_mask_keeps_where_an_image_of_no_patient_begins(tmp_path, unit, factor):
+    geometry = Geometry.of_steps((4, 16, 20), "zyx", (3, 2, 1), (unit,) * 3, (100, 20, 30))
+    export_masks(tmp_path / "m.nii.gz", np.zeros((4, 16, 20), np.uint8), geometry)
+    mask = nibabel.load(tmp_path / "m.nii.gz")
+    expected = np.diag([factor, 2 * factor, 3 * factor, 1])
+    expected[:3, 3] = np.array([30, 20, 100]) * factor
+    np.testing.assert_allclose(mask.affine, expected, rtol=1e-6)
+    assert mask.header["sform_code"] == 2  # where others lie, but not in a scanner
+    np.testing.assert_allclose(mask.header.get_zooms(), np.array([1, 2, 3]) * factor, rtol=1e-6)
+    at_zero = Geometry.of_steps((4, 16, 20), "zyx", (3, 2, 1), (unit,) * 3)
+    export_masks(tmp_path / "zero.nii", np.zeros((4, 16, 20), np.uint8), at_zero)
+    assert nibabel.load(tmp_path / "zero.nii").header["sform_code"] == 0

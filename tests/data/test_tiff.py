@@ -134,3 +134,44 @@ def test_the_names_of_axes_are_told_where_the_file_has_them(tmp_path, name, opti
     tifffile.imwrite(tmp_path / "plain.tif", stack)
     assert named_axes(tmp_path / "plain.tif", stack.shape) == ()
     assert named_axes(tmp_path / "gone.tif", stack.shape) == ()
+
+
+@pytest.mark.parametrize(
+    ("axes", "units"),
+    [
+        ("zyx", ("um",) * 3),
+        ("zyx", ("pixel",) * 3),
+        ("yx", ("nm", "um")),
+        ("zcyx", ("um", "pixel", "um", "um")),
+        ("tczyx", ("s", "pixel", "um", "um", "um")),
+    ],
+)
+def test_labels_keep_where_their_image_begins(tmp_path, axes, units):
+    shape = (2, 3, 4, 16, 20)[-len(axes) :]
+    spacing = [1.0 if unit == "pixel" else 0.5 + n for n, unit in enumerate(units)]
+    origin = [{"z": 100.0, "y": 20.0, "x": 30.5}.get(axis, 0.0) for axis in axes]
+    geometry = Geometry.of_steps(shape, axes, spacing, units, origin)
+    export_masks(tmp_path / "m.ome.tif", np.zeros(shape, np.uint8), geometry)
+    found = open_tiff(tmp_path / "m.ome.tif").geometry
+    assert (found.origin, found.spacing, found.units) == (tuple(origin), tuple(spacing), units)
+
+
+def test_each_plane_says_where_it_lies(tmp_path):
+    shape = (3, 2, 16, 20)
+    units = ("um", "pixel", "um", "um")
+    geometry = Geometry.of_steps(shape, "zcyx", (2, 1, 0.5, 0.5), units, (100, 0, 20, 30))
+    export_masks(tmp_path / "m.ome.tif", np.zeros(shape, np.uint8), geometry)
+    with tifffile.TiffFile(tmp_path / "m.ome.tif") as file:
+        pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+    for plane in pixels["Plane"]:
+        assert (plane["PositionX"], plane["PositionY"]) == (30, 20)
+        assert plane["PositionZ"] == 100 + 2 * plane["TheZ"]
+        assert plane["PositionZUnit"] == "µm"
+    assert len(pixels["Plane"]) == 6
+
+
+def test_positions_in_an_unknown_frame_or_in_another_unit(tmp_path):
+    planes = {"PositionX": [0.5] * 4, "PositionXUnit": ["mm"] * 4, "PositionY": [7.0] * 4}
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 2.0, "PhysicalSizeY": 2.0, "Plane": planes}
+    tifffile.imwrite(tmp_path / "a.ome.tif", VOLUME, metadata=metadata)
+    assert open_tiff(tmp_path / "a.ome.tif").geometry.origin == (0, 0, 500)
