@@ -171,10 +171,10 @@ class Session:
         project = Project(folder)
         project.create()
         check_writable(folder / "adapters" / "active.json")
+        version, base = project.adapters.active, remembered_base(project.adapters)
         remember_folder(folder)
         self.project, self.store, self._names = project, project.adapters, {}
-        version = self.store.active
-        self.in_use = replace(self.in_use, base=remembered_base(self.store), version=version)
+        self.in_use = replace(self.in_use, base=base, version=version)
         self._set_classes(remembered_classes(project, version))
         self.project_changed.emit()
         self.active_changed.emit()
