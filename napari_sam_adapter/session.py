@@ -20,7 +20,7 @@ from napari_sam_adapter.engine.predictor import Predictor
 from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.model_in_use import ModelInUse
-from napari_sam_adapter.project.home import remember_folder
+from napari_sam_adapter.project.home import open_home, remember_folder
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.remembered import remembered_base, remembered_classes
 from napari_sam_adapter.sam.registry import base_model, check_adapter_base
@@ -237,3 +237,14 @@ class Session:
         """End both processes, also one that is being started."""
         self.trainer.close()
         self.predictor.close()
+
+
+def open_last(device: str) -> tuple[Session, str]:
+    """Open a session with the project chosen last, or the one that takes its place.
+
+    Returns
+    -------
+    (session, trouble) : (Session, str)
+        See `open_home`.
+    """
+    return open_home(lambda folder: Session(Project(folder), device=device))

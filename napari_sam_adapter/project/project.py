@@ -42,13 +42,17 @@ class Project:
     Raises
     ------
     StorageError
-        If the folder is a newer program's, or damaged. A folder of bare adapter files, as version
-        0.1 kept them, becomes a project.
+        If the folder cannot be read, is a newer program's, or damaged. A folder of bare adapter
+        files, as version 0.1 kept them, becomes a project.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if (folder / PROJECT_FILE).exists():
+        try:
+            is_project = (folder / PROJECT_FILE).exists()
+        except OSError as error:
+            raise StorageError(f"{folder} could not be read: {error.strerror or error}.") from error
+        if is_project:
             read_described(folder / PROJECT_FILE, _KIND)
         else:
             self._take_over_bare_adapters()

@@ -13,10 +13,8 @@ from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QScrollArea, QVBoxLayout
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.next_slice import uncertainty_of
-from napari_sam_adapter.project.home import default_folder
-from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.registry import base_model
-from napari_sam_adapter.session import Session
+from napari_sam_adapter.session import Session, open_last
 from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.widgets.binding import LayerBinding, source_of
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
@@ -72,9 +70,10 @@ class SamAdapterDock(QWidget):
         super().__init__()
         # napari hands plugins a proxy whose layers are proxies too; they are compared by identity.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        session = session or Session(
-            Project(default_folder()), device=preference("computing", "device") or "auto"
-        )
+        trouble = ""
+        if session is None:
+            device = preference("computing", "device") or "auto"
+            session, trouble = open_last(device)
         self.controller = DockController(viewer, session, self)
         self.features_on_disk = FeaturesOnDisk(session)
         self.slider_strips = SliderStrips(self.controller.layers, self)
@@ -104,6 +103,8 @@ class SamAdapterDock(QWidget):
         self.show_classes()
         self.show_slices()
         self.show_unfinished()
+        if trouble:
+            self.on_said(trouble, True)
         self.controller.start_engine()
         self.is_open = True
         self.destroyed.connect(lambda *_: self.shutdown())
