@@ -13,6 +13,9 @@ from filelock import FileLock, Timeout
 
 from napari_sam_adapter.errors import StorageError
 
+# How long a window waits for another one that changes a file; that takes milliseconds.
+LOCK_SECONDS = 5.0
+
 fcntl: ModuleType | None
 try:
     import fcntl

@@ -15,9 +15,8 @@ from filelock import FileLock
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.errors import CheckpointError, DamagedFileError, StorageError
 from napari_sam_adapter.schema import put_aside, read_described, read_if_there, write_described
-from napari_sam_adapter.storage import held
+from napari_sam_adapter.storage import LOCK_SECONDS, held
 
-LOCK_SECONDS = 10.0
 _CHOICE, _CHOICE_KIND = "active.json", "napari-sam-adapter version in use"
 _NAMES, _NAMES_KIND = "versions.json", "napari-sam-adapter versions"
 _NAMED = ("name", "note")

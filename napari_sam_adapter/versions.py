@@ -17,7 +17,8 @@ from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.storage import held, write_atomically
+from napari_sam_adapter.use_marks import UseMarks
 from napari_sam_adapter.version_notes import VersionNotes
 
 _FILE_NAME = re.compile(r"adapter-(\d{4,})\.safetensors")
@@ -48,6 +49,7 @@ class AdapterStore:
         self.folder = folder
         self.unreadable: list[str] = []
         self._notes = VersionNotes(folder)
+        self._marks = UseMarks(folder / "in-use")
 
     def versions(self) -> list[AdapterVersion]:
         """List the versions, oldest first. Files that cannot be read are named in `unreadable`."""
@@ -89,25 +91,36 @@ class AdapterStore:
         Raises
         ------
         TrainingError
-            If it is in use.
+            If it is in use, here or in another window, or is what the folder opens with.
         CheckpointError
             If there is none of that number.
         StorageError
             If the folder cannot be written to; the version is still there then.
         """
-        version, active = self.get(number), self.active
-        if active is not None and active.number == number:
-            raise TrainingError(
-                f"v{number} is in use, so it is not deleted. Choose another version first."
-            )
-        self._notes.choose(last=self.next_number() - 1)
-        self._notes.keep_card(version.path.name, version.card)
-        try:
-            version.path.unlink()
-        except OSError as error:
-            raise StorageError(
-                f"{version.path} could not be deleted: {error.strerror or error}."
-            ) from error
+        with held(self._notes.lock):
+            version, active = self.get(number), self.active
+            if self._marks.own == number:
+                raise TrainingError(
+                    f"v{number} is in use, so it is not deleted. Choose another version first."
+                )
+            if self._marks.is_used_elsewhere(number):
+                raise TrainingError(
+                    f"v{number} is in use in another window, so it is not deleted. Choose another "
+                    "version there, or close it, first."
+                )
+            if active is not None and active.number == number:
+                raise TrainingError(
+                    f"v{number} was chosen last, so it is not deleted: the project opens with it. "
+                    "Choose another version first, or once more the one that is in use here."
+                )
+            self._notes.choose(last=self.next_number() - 1)
+            self._notes.keep_card(version.path.name, version.card)
+            try:
+                version.path.unlink()
+            except OSError as error:
+                raise StorageError(
+                    f"{version.path} could not be deleted: {error.strerror or error}."
+                ) from error
 
     def deleted(self) -> list[AdapterVersion]:
         """List the versions that were deleted, oldest first; their files are gone."""
@@ -207,16 +220,37 @@ class AdapterStore:
         return versions[max(numbers)] if numbers else None
 
     def set_active(self, number: int | None) -> None:
-        """Remember which version is in use; None is the base model.
+        """Use a version from now on, and remember that; None is the base model.
 
         Raises
         ------
         CheckpointError
             If there is no such version.
+        StorageError
+            If it cannot be remembered.
         """
-        if number is not None:
+        with held(self._notes.lock):
+            if number is not None:
+                self.get(number)
+            self._notes.choose(active=number or 0)
+            self._marks.move(number)
+
+    def use(self, number: int | None) -> None:
+        """Let no window delete a version while this one uses it; None lets go.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such version.
+        StorageError
+            If that cannot be marked in the folder.
+        """
+        if number is None:
+            self._marks.move(None)
+            return
+        with held(self._notes.lock):
             self.get(number)
-        self._notes.choose(active=number or 0)
+            self._marks.move(number)
 
     @property
     def base(self) -> str | None:

@@ -216,3 +216,34 @@ def test_versions_are_renamed_annotated_and_deleted_but_never_the_one_in_use(
     menu_of(person, 1, monkeypatch, QMessageBox_question=yes)["Delete v1…"].trigger()
     assert [v.number for v in person.controller.session.store.versions()] == [2]
     assert person.dock.versions_panel.list.topLevelItemCount() == 2
+
+
+def test_a_version_that_another_window_predicts_with_is_not_deleted(
+    open_person, polyps, adapter_file, turned_adapter_file
+):
+    first = open_person(polyps.frames, rgb=True)
+    for path in (adapter_file, turned_adapter_file):
+        first.dock.versions_panel.load_requested.emit(path)
+    second = open_person(polyps.frames, rgb=True)
+    second.dock.versions_panel.choose(1)
+    second.dock.versions_panel.delete_requested.emit(2)
+    assert "v2 is in use in another window" in second.message
+    first.predict()
+    assert "v2" in first.message
+    first.dock.shutdown()
+    second.dock.versions_panel.delete_requested.emit(2)
+    assert "v2 is deleted" in second.message
+
+
+def test_the_version_a_window_opened_with_is_in_use_without_a_click(
+    open_person, polyps, adapter_file, turned_adapter_file
+):
+    first = open_person(polyps.frames, rgb=True)
+    for path in (adapter_file, turned_adapter_file):
+        first.dock.versions_panel.load_requested.emit(path)
+    second = open_person(polyps.frames, rgb=True)
+    first.dock.versions_panel.choose(1)
+    first.dock.versions_panel.delete_requested.emit(2)
+    assert "v2 is in use in another window" in first.message
+    second.predict()
+    assert "v2" in second.message
