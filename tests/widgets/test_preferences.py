@@ -62,6 +62,44 @@ def test_a_key_that_cannot_be_is_refused_and_the_usual_one_stays(
     assert "Shift+P predict · Shift+A accept" in person.dock.keys_line.text()
 
 
+@pytest.mark.parametrize(
+    ("wanted", "line", "said"),
+    [
+        # What the person means by it is known once both are set: the keys are exchanged then.
+        (
+            {"predict_slice": "Shift-A"},
+            "Shift+P predict · Shift+A accept",
+            ["Shift-A has another meaning already: predict is on Shift-P"],
+        ),
+        (
+            {"predict_slice": "Shift-A", "accept_slice": "Shift-P"},
+            "Shift+A predict · Shift+P accept",
+            [],
+        ),
+        (
+            {"predict_slice": "Shift-A", "next_slice": "Shift-P"},
+            "Shift+P predict · Shift+A accept · Shift+N next",
+            ["predict is on Shift-P", "next is on Shift-N"],
+        ),
+        (
+            {"accept_slice": "F6", "next_slice": "F6"},
+            "Shift+P predict · F6 accept · Shift+N next",
+            ["F6 has another meaning already: next is on Shift-N"],
+        ),
+    ],
+)
+def test_no_two_commands_share_a_key(preferences, open_person, polyps, wanted, line, said):
+    for name, key in wanted.items():
+        setattr(preferences.keys, name, key)
+    person = open_person(polyps.frames, rgb=True)
+    assert line in person.dock.keys_line.text()
+    for sentence in said:
+        assert sentence in person.message
+    assert ("Preferences" in person.message) == bool(said)
+    keys = list(person.dock.keys.keys.values())
+    assert len(set(keys)) == len(keys)
+
+
 def test_a_new_window_begins_as_preferred(preferences, make_napari_viewer):
     preferences.training.gear, preferences.training.minutes = "quick", 4.0
     preferences.training.learn_from_other_images = False
