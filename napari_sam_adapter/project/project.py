@@ -226,8 +226,8 @@ def open_existing(folder: Path) -> Project:
     """
     if not (folder / PROJECT_FILE).is_file():
         raise StorageError(
-            f"There is no project in {folder}: a project folder holds {PROJECT_FILE}. The dock "
-            "shows the folder of the one that is open when the pointer rests on its name."
+            f"There is no project in {folder}: a project folder holds {PROJECT_FILE}. In the dock, "
+            "⋯ beside the project's name copies the folder of the one that is open."
         )
     return Project(folder)
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import napari
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QLabel,
+    QMessageBox,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.errors import ImageError
@@ -94,7 +102,12 @@ class SamAdapterDock(QWidget):
         self.keys_line.setToolTip("Keys work in the viewer; Preferences, SAM Adapter changes them")
         self.message = QLabel(STARTING)
         self.message.setWordWrap(True)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.message.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.message.setAccessibleName("What happened last")
         self._build_layout()
         connect(self)
         self.keys = Keys(viewer, self, self._actions(), self._show_keys)
@@ -228,6 +241,12 @@ class SamAdapterDock(QWidget):
         binding = self.controller.binding
         if binding is not None:
             binding.show(binding.source.index_of(position))
+
+    def say_place(self) -> None:
+        """Say where the project lies, and put that on the clipboard."""
+        folder = str(self.controller.session.project.folder)
+        QApplication.clipboard().setText(folder)
+        self.on_said(f"This project lies in {folder}; that is on the clipboard now.", False)
 
     def show_log(self) -> None:
         """Open the log of the last training run."""
