@@ -190,6 +190,25 @@ def test_the_log_of_a_training_run_can_be_read_and_is_kept_in_the_project(open_p
     dialog.close()
 
 
+def test_the_log_of_a_run_can_be_read_after_its_window_has_died(open_person, polyps, folder):
+    logs = folder / "logs"
+    logs.mkdir(parents=True)
+    for day, text in (("23", "an older run"), ("24", "10:15:00 started on cpu")):
+        (logs / f"training-2026-11-{day}-101500.log").write_text(f"{text}\n", encoding="utf-8")
+    person = open_person(polyps.frames, rgb=True)
+    button = person.dock.retrain_panel.log_button
+    assert not button.isHidden()
+    button.click()
+    (dialog,) = open_dialogs(LogDialog)
+    assert dialog.text.toPlainText() == "10:15:00 started on cpu\n"
+    dialog.close()
+    # Another project has logs of its own.
+    person.dock.project_panel.folder_requested.emit(folder.with_name("another"))
+    assert button.isHidden()
+    person.dock.project_panel.folder_requested.emit(folder)
+    assert not button.isHidden()
+
+
 def test_the_dock_needs_no_more_than_300_pixels_and_its_sections_fold(open_person, polyps):
     # Shown, so that napari's style with its wider texts holds.
     person = open_person(polyps.frames, rgb=True, show=True)
