@@ -44,6 +44,7 @@ from napari_sam_adapter.widgets.section import Section
 from napari_sam_adapter.widgets.slice_words import describe_slice
 from napari_sam_adapter.widgets.slider_strips import SliderStrips
 from napari_sam_adapter.widgets.small import PROBLEM_COLOUR
+from napari_sam_adapter.widgets.trouble import what_is_kept
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.wiring import connect
 
@@ -230,6 +231,10 @@ class SamAdapterDock(QWidget):
         """Show a sentence for the person."""
         self.message.setStyleSheet(f"color: {PROBLEM_COLOUR};" if is_problem else "")
         self.message.setText(sentence)
+
+    def what_is_kept(self) -> str:
+        """Say whether what the person has done is on the disk; for `show_trouble`."""
+        return what_is_kept(self.controller.recording)
 
     def on_engine_ready(self, sentence: str) -> None:
         """Say that the prediction process has started."""

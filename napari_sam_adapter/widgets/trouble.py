@@ -6,18 +6,28 @@ import functools
 import logging
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
 
 from napari_sam_adapter.errors import sentence_of
 
+if TYPE_CHECKING:
+    from napari_sam_adapter.widgets.recording import Recording
+
 LOGGER = logging.getLogger(__name__)
-KEPT = (
-    "Your masks and corrections are kept: what was painted is in the project folder. You can go on "
-    "working; if it happens again, send the details to the developers."
+KEPT = "Your masks and corrections are kept: what was painted is in the project folder."
+OPENING = (
+    "Your masks are in the viewer, and the project is about to record them; what was recorded "
+    "before is in its folder."
 )
+GO_ON = "You can go on working; if it happens again, send the details to the developers."
+
+
+def what_is_kept(recording: Recording) -> str:
+    """Say whether what the person has done is on the disk, or why not."""
+    return recording.problem or (OPENING if recording.is_busy else KEPT)
 
 
 class TroubleDialog(QMessageBox):
@@ -28,12 +38,16 @@ class TroubleDialog(QMessageBox):
     sentence : str
     details : str
         For developers: a traceback, or the log of a process.
+    kept : str
+        What became of the person's work; "" where none can be concerned.
     """
 
-    def __init__(self, sentence: str, details: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, sentence: str, details: str, kept: str = "", parent: QWidget | None = None
+    ) -> None:
         super().__init__(QMessageBox.Icon.Warning, "SAM Adapter", sentence, parent=parent)
         self.details = details
-        self.setInformativeText(KEPT)
+        self.setInformativeText(f"{kept} {GO_ON}".lstrip())
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setModal(False)
         self.close_button = self.addButton(QMessageBox.StandardButton.Close)
@@ -50,12 +64,21 @@ class TroubleDialog(QMessageBox):
 
 
 def show_trouble(asker: QObject | None, sentence: str, details: str) -> TroubleDialog:
-    """Open the dialog over the widget that an object belongs to."""
+    """Open the dialog over the widget that an object belongs to; a dock knows what is kept."""
     while asker is not None and not isinstance(asker, QWidget):
         asker = asker.parent()
-    dialog = TroubleDialog(sentence, details, asker)
+    dialog = TroubleDialog(sentence, details, _kept_by(asker), asker)
     dialog.show()
     return dialog
+
+
+def _kept_by(asker: QObject | None) -> str:
+    while asker is not None:
+        tell = getattr(asker, "what_is_kept", None)
+        if tell is not None:
+            return str(tell())
+        asker = asker.parent()
+    return ""
 
 
 def guarded(owner: QObject, act: Callable[..., Any]) -> Callable[..., None]:

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_sam_adapter.model_in_use import ModelInUse
+from napari_sam_adapter.project.journal import JournalWriter
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
 from napari_sam_adapter.widgets.commands import delete_encoded
 from napari_sam_adapter.widgets.dock import SamAdapterDock
@@ -146,6 +147,8 @@ def test_an_error_of_the_program_is_a_sentence_with_details_to_copy(
     open_person, polyps, monkeypatch
 ):
     person = open_person(polyps.frames, rgb=True)
+    person.predict()
+    person.wait_for_record()
     monkeypatch.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
     person.dock.predict_panel.slice_button.click()
     (dialog,) = open_dialogs(TroubleDialog)
@@ -156,6 +159,57 @@ def test_an_error_of_the_program_is_a_sentence_with_details_to_copy(
     assert dialog.isVisible()
     assert "Traceback" in QApplication.clipboard().text()
     dialog.close()
+
+
+def kept_when_a_click_fails(person, monkeypatch):
+    """What the dialog says is kept, when predicting fails in the program itself."""
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
+        person.dock.predict_panel.slice_button.click()
+    (dialog,) = open_dialogs(TroubleDialog)
+    text = dialog.informativeText()
+    dialog.deleteLater()
+    person.qtbot.waitUntil(lambda: not open_dialogs(TroubleDialog))
+    return text
+
+
+def test_the_dialog_does_not_promise_what_a_full_disk_has_not_taken(
+    open_person, polyps, monkeypatch
+):
+    person = open_person(polyps.frames, rgb=True)
+    person.predict()
+    person.wait_for_record()
+    assert "in the project folder" in kept_when_a_click_fails(person, monkeypatch)
+    with monkeypatch.context() as full:
+
+        def fail(*_):
+            raise OSError(28, "No space left on device")
+
+        full.setattr(JournalWriter, "_write", fail)
+        person.paint(0)
+        person.wait(lambda: "No space left" in person.message)
+        kept = kept_when_a_click_fails(person, monkeypatch)
+        assert "kept in memory" in kept
+        assert "do not close the window" in kept
+        assert "in the project folder" not in kept
+    person.wait(lambda: "takes changes again" in person.message)
+    assert "in the project folder" in kept_when_a_click_fails(person, monkeypatch)
+
+
+def test_the_dialog_says_that_masks_open_in_another_window_are_not_recorded_here(
+    open_person, polyps, monkeypatch
+):
+    first = open_person(polyps.frames, rgb=True)
+    first.predict()
+    first.wait_for_record()
+    second = open_person(polyps.frames, rgb=True)
+    second.wait_for_record()
+    second.predict()
+    second.wait_for_record()
+    kept = kept_when_a_click_fails(second, monkeypatch)
+    assert "is not recorded" in kept
+    assert "open in another window" in kept
+    assert "in the project folder" not in kept
 
 
 def test_an_error_in_the_background_is_one_too(open_person, polyps, monkeypatch):
