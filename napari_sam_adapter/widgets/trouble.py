@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.recording import Recording
 
 LOGGER = logging.getLogger(__name__)
+_SHOWN: set[TroubleDialog] = set()
 KEPT = "Your masks and corrections are kept: what was painted is in the project folder."
 OPENING = (
     "Your masks are in the viewer, and the project is about to record them; what was recorded "
@@ -63,11 +64,21 @@ class TroubleDialog(QMessageBox):
         self.copy_button.setText("Copied")
 
 
+def has_window() -> bool:
+    """Whether somebody can see a dialog."""
+    return QApplication.instance() is not None and any(
+        widget.isVisible() for widget in QApplication.topLevelWidgets()
+    )
+
+
 def show_trouble(asker: QObject | None, sentence: str, details: str) -> TroubleDialog:
     """Open the dialog over the widget that an object belongs to; a dock knows what is kept."""
     while asker is not None and not isinstance(asker, QWidget):
         asker = asker.parent()
     dialog = TroubleDialog(sentence, details, _kept_by(asker), asker)
+    # One without a parent would go with the last name it has in Python.
+    _SHOWN.add(dialog)
+    dialog.destroyed.connect(lambda *_: _SHOWN.discard(dialog))
     dialog.show()
     return dialog
 
@@ -81,12 +92,18 @@ def _kept_by(asker: QObject | None) -> str:
     return ""
 
 
-def guarded(owner: QObject, act: Callable[..., Any]) -> Callable[..., None]:
+def tell(owner: QObject | None, error: Exception) -> None:
+    """Show an error that is being handled; whoever expects it handles it before."""
+    LOGGER.exception("unexpected error")
+    show_trouble(owner, sentence_of(error), traceback.format_exc())
+
+
+def guarded(owner: QObject | None, act: Callable[..., Any]) -> Callable[..., None]:
     """Let an action of a button or key end in the dialog, never in a traceback.
 
     Parameters
     ----------
-    owner : QObject
+    owner : QObject or None
         Over whose widget the dialog opens.
     act : callable
         Its own errors with a message for the person are expected to be handled in it.
@@ -96,8 +113,7 @@ def guarded(owner: QObject, act: Callable[..., Any]) -> Callable[..., None]:
     def guard(*arguments: Any) -> None:
         try:
             act(*arguments)
-        except Exception as error:
-            LOGGER.exception("unexpected error")
-            show_trouble(owner, sentence_of(error), traceback.format_exc())
+        except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a message
+            tell(owner, error)
 
     return guard

@@ -1,5 +1,7 @@
 """Keys and other preferences, trouble, and the log."""
 
+import gc
+
 import numpy as np
 import pytest
 from napari.settings import get_plugin_settings
@@ -10,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QScrollArea
 from napari_sam_adapter.model_in_use import ModelInUse
 from napari_sam_adapter.project.journal import JournalWriter
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
+from napari_sam_adapter.widgets import commands
 from napari_sam_adapter.widgets.commands import delete_encoded
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.log_dialog import LogDialog
@@ -210,6 +213,40 @@ def test_the_dialog_says_that_masks_open_in_another_window_are_not_recorded_here
     assert "is not recorded" in kept
     assert "open in another window" in kept
     assert "in the project folder" not in kept
+
+
+def test_an_error_in_a_command_of_the_palette_is_one_too(open_person, polyps, monkeypatch):
+    person = open_person(polyps.frames, rgb=True)
+    monkeypatch.setattr(commands, "open_dock", lambda viewer: person.dock)
+    monkeypatch.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
+    commands.predict_slice(person.viewer)
+    (dialog,) = open_dialogs(TroubleDialog)
+    assert dialog.text() == "An unexpected error happened: ZeroDivisionError: division by zero"
+    assert "Traceback" in dialog.details
+    dialog.close()
+
+
+def test_a_dock_that_cannot_be_opened_by_a_command_is_said_in_the_dialog(
+    make_napari_viewer, monkeypatch
+):
+    monkeypatch.setattr(commands, "open_dock", lambda viewer: 1 / 0)
+    commands.retrain(make_napari_viewer())
+    gc.collect()  # nobody but the screen holds it
+    (dialog,) = open_dialogs(TroubleDialog)
+    assert "ZeroDivisionError" in dialog.text()
+    dialog.close()
+
+
+def test_a_file_that_cannot_be_read_is_said_in_the_dialog_where_there_is_a_window(
+    preferences, make_napari_viewer, tmp_path
+):
+    (tmp_path / "a.nii").write_text("no image")
+    viewer = make_napari_viewer(show=True)
+    viewer.open(tmp_path / "a.nii", plugin=NAME)
+    (dialog,) = open_dialogs(TroubleDialog)
+    assert "could not be read as a NIfTI file" in dialog.text()
+    assert len(viewer.layers) == 0
+    dialog.close()
 
 
 def test_an_error_in_the_background_is_one_too(open_person, polyps, monkeypatch):
