@@ -10,6 +10,11 @@ from pathlib import Path
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.promotion import Verdict, verdict_of
 
+_JUDGED_BY = {
+    "held_out_scores": "Held-out slices",
+    "earlier_scores": "Slices of earlier rounds",
+}
+
 
 @dataclass(frozen=True)
 class AdapterVersion:
@@ -93,6 +98,16 @@ class AdapterVersion:
         if len(self.card.class_names) > 1:
             lines += [f"{name}: {_score(classes.get(name))}" for name in self.card.class_names]
         return "\n".join([*lines, self.note] if self.note else lines)
+
+    @property
+    def scores_of_slices(self) -> str:
+        """Dice before and after of every slice that it was judged by, in lines."""
+        lines = []
+        for key, title in _JUDGED_BY.items():
+            scores = self.card.training.get(key, ())
+            lines += [f"{title}:"] if scores else []
+            lines += [f"{name}: Dice {before:.2f} → {after:.2f}" for name, before, after in scores]
+        return "\n".join(lines)
 
 
 def _score(dice: object) -> str:

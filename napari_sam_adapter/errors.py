@@ -58,6 +58,10 @@ class StorageError(SamAdapterError):
     """A file could not be written; what was there before is still there."""
 
 
+class DamagedFileError(StorageError):
+    """A file of ours does not hold what it should; it was not touched."""
+
+
 def sentence_of(error: Exception) -> str:
     """Say in a sentence what an error is."""
     if isinstance(error, SamAdapterError):

@@ -7,6 +7,7 @@ dock reads layers, hands arrays in, and writes what comes out. How the next vers
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,9 @@ from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.engine.predictor import Predictor
 from napari_sam_adapter.engine.trainer import Trainer
-from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.model_in_use import ModelInUse
-from napari_sam_adapter.project.home import remember_folder
+from napari_sam_adapter.project.home import open_home, remember_folder
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.remembered import remembered_base, remembered_classes
 from napari_sam_adapter.sam.registry import base_model, check_adapter_base
@@ -78,6 +79,7 @@ class Session:
         self.trainer = Trainer()
         self._names: dict[str, str] = {}
         self._classes = remembered_classes(project, version)
+        self._mark_use()
 
     @property
     def classes(self) -> Classes:
@@ -171,10 +173,12 @@ class Session:
         project = Project(folder)
         project.create()
         check_writable(folder / "adapters" / "active.json")
+        version, base = project.adapters.active, remembered_base(project.adapters)
         remember_folder(folder)
+        self.store.use(None)
         self.project, self.store, self._names = project, project.adapters, {}
-        version = self.store.active
-        self.in_use = replace(self.in_use, base=remembered_base(self.store), version=version)
+        self.in_use = replace(self.in_use, base=base, version=version)
+        self._mark_use()
         self._set_classes(remembered_classes(project, version))
         self.project_changed.emit()
         self.active_changed.emit()
@@ -217,6 +221,14 @@ class Session:
         self._names = {}
         self._renew()
 
+    def _mark_use(self) -> None:
+        """Let no other window delete what predicts here."""
+        version = self.in_use.version
+        # One may predict from a folder that cannot be written to; and what another window deletes
+        # just now is missed when it is to predict.
+        with contextlib.suppress(StorageError, CheckpointError):
+            self.store.use(None if version is None else version.number)
+
     def _renew(self) -> None:
         version = self.in_use.version
         if version is not None:
@@ -234,6 +246,18 @@ class Session:
         check_adapter_base(card, name, wanted=self.in_use.base_of(card))
 
     def close(self) -> None:
-        """End both processes, also one that is being started."""
+        """End both processes, also one that is being started; nothing is in use here any more."""
+        self.store.use(None)
         self.trainer.close()
         self.predictor.close()
+
+
+def open_last(device: str) -> tuple[Session, str]:
+    """Open a session with the project chosen last, or the one that takes its place.
+
+    Returns
+    -------
+    (session, trouble) : (Session, str)
+        See `open_home`.
+    """
+    return open_home(lambda folder: Session(Project(folder), device=device))

@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from filelock import FileLock, Timeout
+
 from napari_sam_adapter.errors import StorageError
+
+# How long a window waits for another one that changes a file; that takes milliseconds.
+LOCK_SECONDS = 5.0
 
 fcntl: ModuleType | None
 try:
@@ -90,6 +95,39 @@ def replaced_when_done(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def held(lock: FileLock) -> Iterator[None]:
+    """Change files that other windows change too, one window at a time.
+
+    Parameters
+    ----------
+    lock : FileLock
+        Its folder is made if it is missing. It may be held already, in the same thread.
+
+    Raises
+    ------
+    StorageError
+        If another window does not let go of it, or it cannot be written. Nothing was done then.
+    """
+    path = Path(lock.lock_file)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise StorageError(
+            f"Another window is changing {path.parent} and does not come to an end. Nothing was "
+            "changed; try again."
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"{path} could not be written: {error.strerror or error}. Nothing was changed."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sync(file_number: int) -> None:

@@ -7,25 +7,21 @@ is deleted the card stays, so that its masks can still be explained.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
-from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.storage import held, write_atomically
+from napari_sam_adapter.use_marks import UseMarks
+from napari_sam_adapter.version_notes import VersionNotes
 
 _FILE_NAME = re.compile(r"adapter-(\d{4,})\.safetensors")
-_NAMES, _NAMES_KIND = "versions.json", "napari-sam-adapter versions"
-_NAMED = ("name", "note")
-_DELETED, _DELETED_KIND = "deleted", "napari-sam-adapter deleted adapter"
 
 
 def _read(path: Path) -> bytes:
@@ -42,15 +38,22 @@ class AdapterStore:
     ----------
     folder : Path
         Made when the first version is saved.
+
+    Attributes
+    ----------
+    unreadable : list of str
+        Sentences about what could not be read when the versions were listed last.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.unreadable: list[str] = []
+        self._notes = VersionNotes(folder)
+        self._marks = UseMarks(folder / "in-use")
 
     def versions(self) -> list[AdapterVersion]:
         """List the versions, oldest first. Files that cannot be read are named in `unreadable`."""
-        self.unreadable = []
+        self.unreadable = self._notes.troubles()
         found, named = [], self._named()
         for number, path in self._files():
             try:
@@ -78,11 +81,9 @@ class AdapterStore:
         Raises
         ------
         StorageError
-            If they cannot be written down.
+            If they cannot be written down, or the file is a newer program's.
         """
-        named = self._named() | {number: (name.strip(), note.strip())}
-        versions = {str(key): dict(zip(_NAMED, one, strict=True)) for key, one in named.items()}
-        write_described(self.folder / _NAMES, _NAMES_KIND, {"versions": versions})
+        self._notes.describe(number, name, note)
 
     def delete(self, number: int) -> None:
         """Delete a version for good; its card stays in the folder ``deleted``.
@@ -90,41 +91,44 @@ class AdapterStore:
         Raises
         ------
         TrainingError
-            If it is in use.
+            If it is in use, here or in another window, or is what the folder opens with.
         CheckpointError
             If there is none of that number.
         StorageError
             If the folder cannot be written to; the version is still there then.
         """
-        version, active = self.get(number), self.active
-        if active is not None and active.number == number:
-            raise TrainingError(
-                f"v{number} is in use, so it is not deleted. Choose another version first."
-            )
-        self._write_state(last=self.next_number() - 1)
-        card = self.folder / _DELETED / version.path.with_suffix(".json").name
-        card.parent.mkdir(exist_ok=True)
-        write_described(card, _DELETED_KIND, {"metadata": version.card.to_metadata()})
-        try:
-            version.path.unlink()
-        except OSError as error:
-            raise StorageError(
-                f"{version.path} could not be deleted: {error.strerror or error}."
-            ) from error
+        with held(self._notes.lock):
+            version, active = self.get(number), self.active
+            if self._marks.own == number:
+                raise TrainingError(
+                    f"v{number} is in use, so it is not deleted. Choose another version first."
+                )
+            if self._marks.is_used_elsewhere(number):
+                raise TrainingError(
+                    f"v{number} is in use in another window, so it is not deleted. Choose another "
+                    "version there, or close it, first."
+                )
+            if active is not None and active.number == number:
+                raise TrainingError(
+                    f"v{number} was chosen last, so it is not deleted: the project opens with it. "
+                    "Choose another version first, or once more the one that is in use here."
+                )
+            self._notes.choose(last=self.next_number() - 1)
+            self._notes.keep_card(version.path.name, version.card)
+            try:
+                version.path.unlink()
+            except OSError as error:
+                raise StorageError(
+                    f"{version.path} could not be deleted: {error.strerror or error}."
+                ) from error
 
     def deleted(self) -> list[AdapterVersion]:
         """List the versions that were deleted, oldest first; their files are gone."""
         found = []
-        for path in sorted((self.folder / _DELETED).glob("adapter-*.json")):
-            file = self.folder / path.with_suffix(".safetensors").name
-            match = _FILE_NAME.fullmatch(file.name)
-            try:
-                metadata = read_described(path, _DELETED_KIND)["metadata"]
-                card = AdapterCard.from_metadata(metadata, str(path))
-            except (StorageError, CheckpointError, KeyError):
-                continue
-            if match and not file.exists():
-                found.append(AdapterVersion(int(match[1]), file, card))
+        for path, card in self._notes.deleted():
+            match = _FILE_NAME.fullmatch(path.name)
+            if match and isinstance(card, AdapterCard) and not path.exists():
+                found.append(AdapterVersion(int(match[1]), path, card))
         return found
 
     def path_of(self, number: int) -> Path:
@@ -133,9 +137,10 @@ class AdapterStore:
 
     def next_number(self) -> int:
         """Return the number the next version would get now; it stays free until `adopt`."""
-        last = max((number for number, _ in self._files()), default=0)
-        remembered = self._state().get("last", 0)
-        return max(last, remembered if isinstance(remembered, int) else 0) + 1
+        remembered = self._notes.choice().get("last")
+        gone = (_FILE_NAME.fullmatch(path.name) for path, _ in self._notes.deleted())
+        known = [number for number, _ in self._files()] + [int(match[1]) for match in gone if match]
+        return max([*known, remembered if isinstance(remembered, int) else 0]) + 1
 
     def working_path(self) -> Path:
         """Return a new path in the folder for an adapter that is still being made."""
@@ -163,7 +168,7 @@ class AdapterStore:
                 f"The new version could not be put into {self.folder}: {error.strerror or error}. "
                 f"It is kept as {path}."
             ) from error
-        self._write_state(last=number)
+        self._notes.choose(last=number)
         return AdapterVersion(number, self.path_of(number), card)
 
     def import_file(self, source: Path) -> AdapterVersion:
@@ -199,32 +204,58 @@ class AdapterStore:
         """The version in use: the one set last, else the newest, else none (the base model).
 
         A version that was held back is in use only if somebody chose it.
+
+        Raises
+        ------
+        StorageError
+            If what was chosen cannot be read, or was written by a newer program.
         """
-        wanted = self._state().get("active")
+        wanted = self._notes.choice().get("active")
         if wanted == 0:
             return None
         versions = {version.number: version for version in self.versions()}
-        if wanted in versions:
+        if isinstance(wanted, int) and wanted in versions:
             return versions[wanted]
         numbers = [version.number for version in versions.values() if version.verdict.promoted]
         return versions[max(numbers)] if numbers else None
 
     def set_active(self, number: int | None) -> None:
-        """Remember which version is in use; None is the base model.
+        """Use a version from now on, and remember that; None is the base model.
 
         Raises
         ------
         CheckpointError
             If there is no such version.
+        StorageError
+            If it cannot be remembered.
         """
-        if number is not None:
+        with held(self._notes.lock):
+            if number is not None:
+                self.get(number)
+            self._notes.choose(active=number or 0)
+            self._marks.move(number)
+
+    def use(self, number: int | None) -> None:
+        """Let no window delete a version while this one uses it; None lets go.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such version.
+        StorageError
+            If that cannot be marked in the folder.
+        """
+        if number is None:
+            self._marks.move(None)
+            return
+        with held(self._notes.lock):
             self.get(number)
-        self._write_state(active=number or 0)
+            self._marks.move(number)
 
     @property
     def base(self) -> str | None:
         """The base model chosen last in this folder, None if nobody chose one."""
-        base = self._state().get("base")
+        base = self._notes.choice().get("base")
         return base if isinstance(base, str) else None
 
     def set_base(self, base: str) -> None:
@@ -235,31 +266,14 @@ class AdapterStore:
         StorageError
             If it cannot be written down.
         """
-        self._write_state(base=base)
+        self._notes.choose(base=base)
 
     def _named(self) -> dict[int, tuple[str, ...]]:
-        """Names and notes by number; none where nobody gave any, or their file is damaged."""
+        """Names and notes by number; none where they cannot be read (`unreadable` says so)."""
         try:
-            values = read_described(self.folder / _NAMES, _NAMES_KIND)["versions"]
-            return {
-                int(number): tuple(str(one[key]) for key in _NAMED)
-                for number, one in values.items()
-            }
-        except (StorageError, KeyError, TypeError, ValueError, AttributeError):
+            return self._notes.names()
+        except StorageError:
             return {}
-
-    def _state(self) -> dict[str, Any]:
-        try:
-            state = json.loads((self.folder / "active.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        if not isinstance(state, dict):
-            return {}
-        return {key: value for key, value in state.items() if isinstance(value, int | str)}
-
-    def _write_state(self, **changes: int | str) -> None:
-        content = json.dumps({**self._state(), **changes}).encode()
-        write_atomically(self.folder / "active.json", content)
 
     def _claim(self, number: int) -> bool:
         """Take a number by creating its file; False if somebody has it."""

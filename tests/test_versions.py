@@ -196,7 +196,11 @@ def test_the_label_leaves_out_a_score_that_was_not_taken(store):
 
 def test_the_note_of_the_choice_is_plain_json(filled):
     filled.set_active(2)
-    assert json.loads((filled.folder / "active.json").read_text()) == {"active": 2}
+    assert json.loads((filled.folder / "active.json").read_text()) == {
+        "format": "napari-sam-adapter version in use",
+        "schema_version": 1,
+        "active": 2,
+    }
 
 
 def test_names_and_notes_stay_with_their_version(filled):
@@ -229,3 +233,107 @@ def test_a_version_that_was_held_back_is_not_in_use_unless_somebody_chose_it(fil
     assert filled.active.number == 3
     filled.set_active(4)
     assert filled.active.number == 4
+
+
+NEWER = {"schema_version": 99, "active": 1, "more": "of tomorrow", "versions": {}}
+FORMATS = {
+    "active.json": "napari-sam-adapter version in use",
+    "versions.json": "napari-sam-adapter versions",
+}
+
+
+def newer(store: AdapterStore, name: str) -> str:
+    content = json.dumps({"format": FORMATS[name], **NEWER})
+    (store.folder / name).write_text(content)
+    return content
+
+
+def test_names_of_a_newer_program_are_left_alone_and_the_person_is_told(filled):
+    content = newer(filled, "versions.json")
+    with pytest.raises(StorageError, match="schema version 99"):
+        filled.describe(2, "mine", "")
+    assert (filled.folder / "versions.json").read_text() == content
+    assert numbers(filled) == [1, 2, 3]
+    (message,) = filled.unreadable
+    assert "schema version 99" in message
+    assert "no names and notes here" in message
+
+
+def test_a_choice_of_a_newer_program_is_left_alone_and_opens_nothing(filled):
+    content = newer(filled, "active.json")
+    for act in (lambda: filled.active, lambda: filled.base, lambda: filled.set_active(2)):
+        with pytest.raises(StorageError, match="schema version 99"):
+            act()
+    with pytest.raises(StorageError, match="schema version 99"):
+        filled.delete(2)
+    assert (filled.folder / "active.json").read_text() == content
+    assert numbers(filled) == [1, 2, 3]
+
+
+def test_a_newer_choice_without_a_format_is_refused_too(filled):
+    (filled.folder / "active.json").write_text('{"active": 1, "schema_version": 2}')
+    with pytest.raises(StorageError, match="schema version 2"):
+        filled.set_active(2)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"format": "else"}', '{"format": "%s", "schema_version": 1, %s}']
+)
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_a_damaged_file_is_kept_under_another_name_and_said(filled, name, content):
+    broken = '"versions": {"2": "torn"}' if name == "versions.json" else '"active'
+    content = content.replace("%s", FORMATS[name], 1).replace("%s", broken)
+    (filled.folder / name).write_text(content)
+    assert numbers(filled) == [1, 2, 3]
+    (message,) = filled.unreadable
+    assert name in message
+    filled.describe(2, "mine", "")
+    filled.set_active(1)
+    assert filled.get(2).name == "mine"
+    assert filled.active.number == 1
+    assert (filled.folder / f"{name}.damaged").read_text() == content
+    assert numbers(filled) == [1, 2, 3]
+    assert filled.unreadable == []
+
+
+def test_a_second_damaged_file_does_not_replace_the_first(filled):
+    for content in ("{", "{{"):
+        (filled.folder / "versions.json").write_text(content)
+        filled.describe(2, "mine", "")
+    assert (filled.folder / "versions.json.damaged").read_text() == "{"
+    assert (filled.folder / "versions.json.damaged-2").read_text() == "{{"
+
+
+def test_a_choice_that_cannot_be_read_just_now_is_not_taken_for_none(filled):
+    (filled.folder / "active.json").mkdir()
+    with pytest.raises(StorageError, match="could not be read"):
+        filled.set_active(1)
+
+
+def test_a_choice_as_it_was_first_written_is_read_and_keeps_what_it_says(filled):
+    (filled.folder / "active.json").write_text('{"active": 2, "last": 7, "base": "lite_medsam"}')
+    assert filled.active.number == 2
+    assert filled.next_number() == 8
+    filled.set_active(1)
+    assert filled.next_number() == 8
+    assert filled.base == "lite_medsam"
+
+
+@pytest.mark.parametrize("content", ["{", '{"format": "%s", "schema_version": 99}'])
+def test_a_card_of_a_deleted_version_that_cannot_be_read_is_named(filled, content):
+    filled.set_active(1)
+    filled.delete(3)
+    card = filled.folder / "deleted" / "adapter-0003.json"
+    card.write_text(content.replace("%s", "napari-sam-adapter deleted adapter"))
+    assert filled.deleted() == []
+    filled.versions()
+    (message,) = filled.unreadable
+    assert "adapter-0003" in message
+    assert "not known" in message
+
+
+def test_the_number_of_a_deleted_version_is_not_given_again_where_the_choice_is_lost(filled):
+    filled.set_active(1)
+    filled.delete(3)
+    (filled.folder / "active.json").unlink()
+    assert filled.next_number() == 4

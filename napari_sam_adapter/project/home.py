@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
+import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
 
-from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.errors import SamAdapterError, StorageError
 from napari_sam_adapter.storage import write_atomically
 
 HOME_VARIABLE = "NAPARI_SAM_ADAPTER_HOME"
+Opened = TypeVar("Opened")
 
 
-def default_folder() -> Path:
-    """Return the project that is open when nobody says otherwise.
+def open_home(open_one: Callable[[Path], Opened]) -> tuple[Opened, str]:
+    """Open the project that is open when nobody says otherwise.
 
-    The environment variable ``NAPARI_SAM_ADAPTER_HOME`` moves the folder of our own. Adapters that
-    version 0.1 kept there move into the default project.
+    That is the one chosen last, else a default one. The environment variable
+    ``NAPARI_SAM_ADAPTER_HOME`` moves the folder of our own that holds both the default project and
+    the choice. Adapters that version 0.1 kept there move into the default project.
 
-    Raises
-    ------
-    StorageError
-        If they cannot be moved; they stay where they are.
+    Where a project cannot be opened another one takes its place, so that the person can read why
+    and choose; the choice itself stays, for when its drive is there again.
+
+    Parameters
+    ----------
+    open_one : callable
+        Opens the project in a folder, or raises a `SamAdapterError`.
+
+    Returns
+    -------
+    (opened, trouble) : (object, str)
+        What ``open_one`` has returned, and what the person should know of it.
     """
+    chosen, default = _chosen(), _home() / "projects" / "default"
+    troubles: list[str] = []
+    if chosen is not None and chosen != default:
+        try:
+            return open_one(_present(chosen)), ""
+        except SamAdapterError as error:
+            troubles.append(f"The project chosen last is not open. {error}")
     try:
-        chosen = Path((_home() / "folder.txt").read_text(encoding="utf-8").strip())
-    except (OSError, ValueError):
-        return _default()
-    return chosen if chosen.is_dir() else _default()
+        return open_one(_with_first_adapters(default)), _told(troubles, default)
+    except SamAdapterError as error:
+        troubles.append(f"The default project is not open. {error}")
+    second = default.with_name("default-2")
+    with contextlib.suppress(SamAdapterError):
+        return open_one(second), _told(troubles, second)
+    # Nothing is written there before there is something to keep.
+    last = Path(tempfile.gettempdir()) / f"napari-sam-adapter-{uuid.uuid4().hex[:8]}"
+    return open_one(last), _told(troubles, last)
 
 
 def remember_folder(folder: Path) -> None:
-    """Let `default_folder` return this folder from now on.
+    """Let `open_home` open this folder from now on.
 
     Raises
     ------
@@ -42,18 +69,45 @@ def remember_folder(folder: Path) -> None:
     write_atomically(_home() / "folder.txt", str(folder.resolve()).encode())
 
 
-def _default() -> Path:
-    folder, before = _home() / "projects" / "default", _home() / "adapters"
-    if before.is_dir() and not folder.exists():
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(before, folder)  # bare adapters: `Project` makes a project of them
-        except OSError as error:
-            raise StorageError(
-                f"The adapters in {before} could not be moved to {folder}: "
-                f"{error.strerror or error}. None is lost; make the folder writable."
-            ) from error
+def _chosen() -> Path | None:
+    with contextlib.suppress(OSError, ValueError):
+        folder = Path((_home() / "folder.txt").read_text(encoding="utf-8").strip())
+        return folder if folder.is_absolute() else None  # a torn file names no folder
+    return None
+
+
+def _present(folder: Path) -> Path:
+    """Refuse a folder that is gone. Where a drive was, there may be an empty one."""
+    try:
+        is_there = folder.is_dir() and any(folder.iterdir())
+    except OSError as error:
+        raise StorageError(f"{folder} could not be read: {error.strerror or error}.") from error
+    if not is_there:
+        raise StorageError(f"There is nothing in {folder}: is its drive connected?")
     return folder
+
+
+def _told(troubles: list[str], folder: Path) -> str:
+    if not troubles:
+        return ""
+    return (
+        f"{' '.join(troubles)} {folder} is open instead, and what you do is kept "
+        "there. Open the other one by ⋯ beside the project's name once that is mended."
+    )
+
+
+def _with_first_adapters(default: Path) -> Path:
+    before = _home() / "adapters"
+    try:
+        if before.is_dir() and not default.exists():
+            default.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(before, default)  # bare adapters: `Project` makes a project of them
+    except OSError as error:
+        raise StorageError(
+            f"The adapters in {before} could not be moved to {default}: "
+            f"{error.strerror or error}. None is lost; make the folder writable."
+        ) from error
+    return default
 
 
 def _home() -> Path:

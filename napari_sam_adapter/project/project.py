@@ -13,13 +13,15 @@ import uuid
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from filelock import FileLock
+
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import now
 from napari_sam_adapter.project.image_layers import LayersFile, layers_path
 from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, ImageIdentity, ImageRecord
 from napari_sam_adapter.schema import read_described, write_described
-from napari_sam_adapter.storage import check_writable
+from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held
 from napari_sam_adapter.versions import AdapterStore
 
 PROJECT_FILE, LAYERS = "project.json", "layers"
@@ -42,13 +44,18 @@ class Project:
     Raises
     ------
     StorageError
-        If the folder is a newer program's, or damaged. A folder of bare adapter files, as version
-        0.1 kept them, becomes a project.
+        If the folder cannot be read, is a newer program's, or damaged. A folder of bare adapter
+        files, as version 0.1 kept them, becomes a project.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if (folder / PROJECT_FILE).exists():
+        self._lock = FileLock(folder / "lock", timeout=LOCK_SECONDS)
+        try:
+            is_project = (folder / PROJECT_FILE).exists()
+        except OSError as error:
+            raise StorageError(f"{folder} could not be read: {error.strerror or error}.") from error
+        if is_project:
             read_described(folder / PROJECT_FILE, _KIND)
         else:
             self._take_over_bare_adapters()
@@ -67,11 +74,12 @@ class Project:
         StorageError
             If they cannot be written.
         """
-        if not (self.folder / PROJECT_FILE).exists():
-            check_writable(self.folder / PROJECT_FILE)
-            write_described(
-                self.folder / PROJECT_FILE, _KIND, {"id": uuid.uuid4().hex, "created": now()}
-            )
+        path = self.folder / PROJECT_FILE
+        if not path.exists():
+            check_writable(path)
+            with held(self._lock):
+                if not path.exists():
+                    write_described(path, _KIND, {"id": uuid.uuid4().hex, "created": now()})
 
     @property
     def classes(self) -> Classes | None:
@@ -94,10 +102,11 @@ class Project:
             If they cannot be written down.
         """
         self.create()
-        values = read_described(self.folder / PROJECT_FILE, _KIND)
         pairs = zip(classes.names, classes.colors, strict=True)
-        values["classes"] = [{"name": name, "color": color} for name, color in pairs]
-        write_described(self.folder / PROJECT_FILE, _KIND, values)
+        with held(self._lock):
+            values = read_described(self.folder / PROJECT_FILE, _KIND)
+            values["classes"] = [{"name": name, "color": color} for name, color in pairs]
+            write_described(self.folder / PROJECT_FILE, _KIND, values)
 
     def records(self) -> list[tuple[Path, ImageIdentity]]:
         """List the images that were worked on; damaged descriptions are left out.
@@ -217,8 +226,8 @@ def open_existing(folder: Path) -> Project:
     """
     if not (folder / PROJECT_FILE).is_file():
         raise StorageError(
-            f"There is no project in {folder}: a project folder holds {PROJECT_FILE}. The dock "
-            "shows the folder of the one that is open when the pointer rests on its name."
+            f"There is no project in {folder}: a project folder holds {PROJECT_FILE}. In the dock, "
+            "⋯ beside the project's name copies the folder of the one that is open."
         )
     return Project(folder)
 

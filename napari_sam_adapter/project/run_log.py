@@ -6,6 +6,7 @@ import contextlib
 from datetime import datetime
 from pathlib import Path
 
+from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.training.events import (
     StepReport,
     TrainingFinished,
@@ -13,6 +14,7 @@ from napari_sam_adapter.training.events import (
     ValidationReport,
 )
 
+FOLDER = "logs"
 KEPT = 20
 STEPS_BETWEEN = 25
 
@@ -64,3 +66,33 @@ class RunLog:
     def _forget_old(self) -> None:
         for path in sorted(self.path.parent.glob("training-*.log"))[: 1 - KEPT]:
             path.unlink(missing_ok=True)
+
+
+def log_path(project: Path, own: RunLog | None) -> Path | None:
+    """Return where the log of the last run lies; None where a project has none.
+
+    Parameters
+    ----------
+    project : Path
+    own : RunLog or None
+        Of the last run of this window; that of another project does not count.
+    """
+    if own is not None and project in own.path.parents:
+        return own.path
+    return max((project / FOLDER).glob("training-*.log"), default=None)
+
+
+def read_log(path: Path, own: RunLog | None) -> str:
+    """Return what a log says: of a run of this window also what a full disk has not taken.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read.
+    """
+    if own is not None and own.path == path:
+        return own.text
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise StorageError(f"{path} could not be read: {error.strerror or error}.") from error

@@ -1,4 +1,7 @@
-"""Commands of the palette: each opens the dock where it is not open yet."""
+"""Commands of the palette: each opens the dock where it is not open yet.
+
+As with buttons and keys, what goes wrong in them is said in a dialog, never in a traceback.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ import napari
 from napari.utils.notifications import show_info
 
 from napari_sam_adapter.sam.feature_files import delete_feature_files
+from napari_sam_adapter.widgets.trouble import guarded, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_sam_adapter.widgets.dock import SamAdapterDock
 
 
@@ -22,44 +28,55 @@ def open_dock(viewer: napari.Viewer) -> SamAdapterDock:
 
 def predict_slice(viewer: napari.Viewer) -> None:
     """Predict the slice in view."""
-    open_dock(viewer).controller.prediction.predict_slice()
+    _act_in_dock(viewer, lambda dock: dock.controller.prediction.predict_slice())
 
 
 def predict_all(viewer: napari.Viewer) -> None:
     """Predict all slices that are not accepted."""
-    open_dock(viewer).controller.prediction.predict_all()
+    _act_in_dock(viewer, lambda dock: dock.controller.prediction.predict_all())
 
 
 def accept_slice(viewer: napari.Viewer) -> None:
     """Accept the slice in view, or take that back."""
-    open_dock(viewer).controller.toggle_accepted()
+    _act_in_dock(viewer, lambda dock: dock.controller.toggle_accepted())
 
 
 def next_slice(viewer: napari.Viewer) -> None:
     """Go to the next slice to correct."""
-    open_dock(viewer).controller.next_slice.go()
+    _act_in_dock(viewer, lambda dock: dock.controller.next_slice.go())
 
 
 def fill_between(viewer: napari.Viewer) -> None:
     """Fill the slices between the corrected ones."""
-    open_dock(viewer).controller.filling.fill()
+    _act_in_dock(viewer, lambda dock: dock.controller.filling.fill())
 
 
 def retrain(viewer: napari.Viewer) -> None:
     """Retrain on the corrected and accepted slices."""
-    open_dock(viewer).retrain_panel.request()
+    _act_in_dock(viewer, lambda dock: dock.retrain_panel.request())
 
 
 def delete_encoded() -> None:
     """Delete what is kept of encoded slices for the next time."""
-    show_info(f"{delete_feature_files()} files of encoded slices were deleted.")
+    guarded(
+        None, lambda: show_info(f"{delete_feature_files()} files of encoded slices were deleted.")
+    )()
 
 
 def blink(viewer: napari.Viewer) -> None:
     """Blink the slice in view between two versions and the masks."""
-    open_dock(viewer).controller.comparing.blink()
+    _act_in_dock(viewer, lambda dock: dock.controller.comparing.blink())
 
 
 def change_map(viewer: napari.Viewer) -> None:
     """Show what changed in the slice in view from one version to the other."""
-    open_dock(viewer).controller.comparing.show_map()
+    _act_in_dock(viewer, lambda dock: dock.controller.comparing.show_map())
+
+
+def _act_in_dock(viewer: napari.Viewer, act: Callable[[SamAdapterDock], object]) -> None:
+    try:
+        dock = open_dock(viewer)
+    except Exception as error:  # noqa: BLE001 - the boundary, as in `guarded`
+        tell(None, error)
+    else:
+        guarded(dock, act)(dock)

@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING
 
 import napari
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QLabel,
+    QMessageBox,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.next_slice import uncertainty_of
-from napari_sam_adapter.project.home import default_folder
-from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.run_log import log_path, read_log
 from napari_sam_adapter.sam.registry import base_model
-from napari_sam_adapter.session import Session
-from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.widgets.binding import LayerBinding, source_of
+from napari_sam_adapter.session import Session, open_last
+from napari_sam_adapter.widgets.binding import source_of
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.compare_panel import ComparePanel
 from napari_sam_adapter.widgets.controller import DockController
@@ -36,13 +41,16 @@ from napari_sam_adapter.widgets.project_panel import ProjectPanel
 from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.section import Section
+from napari_sam_adapter.widgets.slice_words import describe_slice
 from napari_sam_adapter.widgets.slider_strips import SliderStrips
 from napari_sam_adapter.widgets.small import PROBLEM_COLOUR
+from napari_sam_adapter.widgets.trouble import what_is_kept
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.wiring import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 STARTING = "Starting the model…"
 CLOSING_WHILE_TRAINING = (
@@ -72,9 +80,10 @@ class SamAdapterDock(QWidget):
         super().__init__()
         # napari hands plugins a proxy whose layers are proxies too; they are compared by identity.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        session = session or Session(
-            Project(default_folder()), device=preference("computing", "device") or "auto"
-        )
+        trouble = ""
+        if session is None:
+            device = preference("computing", "device") or "auto"
+            session, trouble = open_last(device)
         self.controller = DockController(viewer, session, self)
         self.features_on_disk = FeaturesOnDisk(session)
         self.slider_strips = SliderStrips(self.controller.layers, self)
@@ -95,7 +104,12 @@ class SamAdapterDock(QWidget):
         self.keys_line.setToolTip("Keys work in the viewer; Preferences, SAM Adapter changes them")
         self.message = QLabel(STARTING)
         self.message.setWordWrap(True)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.message.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.message.setAccessibleName("What happened last")
         self._build_layout()
         connect(self)
         self.keys = Keys(viewer, self, self._actions(), self._show_keys)
@@ -104,6 +118,8 @@ class SamAdapterDock(QWidget):
         self.show_classes()
         self.show_slices()
         self.show_unfinished()
+        if trouble:
+            self.on_said(trouble, True)
         self.controller.start_engine()
         self.is_open = True
         self.destroyed.connect(lambda *_: self.shutdown())
@@ -216,6 +232,10 @@ class SamAdapterDock(QWidget):
         self.message.setStyleSheet(f"color: {PROBLEM_COLOUR};" if is_problem else "")
         self.message.setText(sentence)
 
+    def what_is_kept(self) -> str:
+        """Say whether what the person has done is on the disk; for `show_trouble`."""
+        return what_is_kept(self.controller.recording)
+
     def on_engine_ready(self, sentence: str) -> None:
         """Say that the prediction process has started."""
         # The person may have clicked already; the answer to that matters more.
@@ -228,11 +248,20 @@ class SamAdapterDock(QWidget):
         if binding is not None:
             binding.show(binding.source.index_of(position))
 
+    def say_place(self) -> None:
+        """Say where the project lies, and put that on the clipboard."""
+        folder = str(self.controller.session.project.folder)
+        QApplication.clipboard().setText(folder)
+        self.on_said(f"This project lies in {folder}; that is on the clipboard now.", False)
+
     def show_log(self) -> None:
-        """Open the log of the last training run."""
-        log = self.controller.retraining.log
-        if log is not None:
-            LogDialog(log.text, str(log.path), self).show()
+        """Open the log of the last training run, also of a window that was closed or died."""
+        path = self._log_path()
+        if path is not None:
+            LogDialog(read_log(path, self.controller.retraining.log), str(path), self).show()
+
+    def _log_path(self) -> Path | None:
+        return log_path(self.controller.session.project.folder, self.controller.retraining.log)
 
     def on_layers_changed(self) -> None:
         """Show which masks layer is worked on."""
@@ -268,9 +297,10 @@ class SamAdapterDock(QWidget):
             self.on_said(store.unreadable[0], True)
 
     def show_unfinished(self) -> None:
-        """Offer to resume a run that was interrupted."""
+        """Offer to resume a run that was interrupted, and the log of the last one."""
         plan = self.controller.retraining.unfinished()
         self.retrain_panel.show_unfinished(0 if plan is None else plan.n_slices)
+        self.retrain_panel.show_log(self._log_path() is not None)
 
     def _show_choices(self) -> None:
         session = self.controller.session
@@ -299,26 +329,11 @@ class SamAdapterDock(QWidget):
         unsure = uncertainty_of(binding.tracker, source.indices())
         self.correct_panel.ruler.describe = lambda at: source.describe(source.index_of(at))
         self.correct_panel.show_states(
-            states, position, self._describe(binding, position), list(unsure.values())
+            states,
+            position,
+            describe_slice(binding, position, self.controller.session.adapter_name),
+            list(unsure.values()),
         )
         self.retrain_panel.show_ready(len(binding.tracker.ready()))
         record = self.controller.recording.record_of(binding)
         self.effort_plot.show_rounds(() if record is None else record.ledger.worked_rounds)
-
-    def _describe(self, binding: LayerBinding, position: int) -> str:
-        """Describe the slice in view: where it is, what happened to it, who predicted it."""
-        index = binding.source.index_of(position)
-        state = binding.tracker.state(index)
-        where = binding.source.describe(index).capitalize()
-        text = f"{where}: {state.value}"
-        adapter = binding.tracker.adapter_of(index)
-        if adapter is not None and state is not SliceState.UNTOUCHED:
-            name = self.controller.session.adapter_name(adapter)
-            confidence = binding.tracker.confidence_of(index)
-            if confidence is not None:
-                name += f", confidence {confidence:.0%}"
-            done = "filled" if adapter == FILLED else "predicted"
-            if state is SliceState.PREDICTED:
-                return f"{where}: {done} by {name}"
-            text += f" ({done} by {name})"
-        return text

@@ -126,19 +126,28 @@ class Keys:
 
 
 def _chosen() -> tuple[dict[str, str], str]:
-    """Return the key of each action, and a sentence where Preferences cannot be followed."""
-    keys: dict[str, str] = {}
-    problems = []
+    """Return the key of each action, and a sentence where Preferences cannot be followed.
+
+    No two actions share a key: of those that want the same one, that whose usual key it is has it,
+    else the first; the others have their usual ones. That may take a key from yet another action,
+    which then has its usual one; as these are all different, it comes to an end.
+    """
+    keys, refused = {}, {}
     for name, (usual, _) in KEYS.items():
         wanted = str(preference("keys", name) or usual).strip()
-        key = str(coerce_keybinding(wanted.replace("+", "-"))).replace("+", "-")
-        if not key or key.endswith("-"):
-            problems.append(f"{wanted!r} is no key")
-            key = usual
-        if key in keys.values():
-            problems.append(f"{wanted} has another meaning already")
-            key = usual
-        keys[name] = key
-    if not problems:
-        return keys, ""
-    return keys, f"In Preferences, {'; '.join(problems)}. The usual key is used."
+        keys[name] = _key_of(wanted)
+        if not keys[name]:
+            keys[name], refused[name] = usual, f"{wanted!r} is no key"
+    while len(set(keys.values())) < len(keys):
+        for name in reversed(KEYS):
+            usual, key = KEYS[name][0], keys[name]
+            if key != usual and list(keys.values()).count(key) > 1:
+                keys[name], refused[name] = usual, f"{key} has another meaning already"
+    problems = [f"{why}: {KEYS[name][1]} is on {KEYS[name][0]}" for name, why in refused.items()]
+    return keys, f"In Preferences, {'; '.join(problems)}." if problems else ""
+
+
+def _key_of(wanted: str) -> str:
+    """Return a key as napari writes it, with hyphens; "" where it is none."""
+    key = str(coerce_keybinding(wanted.replace("+", "-"))).replace("+", "-")
+    return "" if key.endswith("-") else key

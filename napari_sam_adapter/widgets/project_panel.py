@@ -26,6 +26,8 @@ class ProjectPanel(QWidget):
         The menu of images opens: list them.
     file_requested : Signal(Path)
         Open an image file without reading it into memory.
+    place_requested : Signal()
+        Say where the project lies, and copy that.
     images_menu : ImagesMenu
     not_recorded : QLabel
         Stays as long as something that was done is not on the disk.
@@ -35,17 +37,19 @@ class ProjectPanel(QWidget):
     image_requested = Signal(object)
     images_requested = Signal()
     file_requested = Signal(object)
+    place_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.name = QLabel()
-        menu = QMenu(self)
+        self.menu = menu = QMenu(self)
         menu.addAction("Open another project folder…", self._ask_folder)
         self.images_menu = ImagesMenu(menu)
         self.images_menu.aboutToShow.connect(self.images_requested)
         self.images_menu.image_requested.connect(self.image_requested)
         menu.addMenu(self.images_menu)
         menu.addAction("Open an image file, slice by slice…", self._ask_file)
+        menu.addAction("Copy where this project lies", self.place_requested.emit)
         self.menu_button = menu_button(menu, "Open another project, or an image of this one")
         self.not_recorded = QLabel()
         self.not_recorded.setWordWrap(True)
@@ -62,10 +66,12 @@ class ProjectPanel(QWidget):
     def show_project(self, folder: Path) -> None:
         """Show which project is open."""
         self.name.setText(folder.name)
-        self.setToolTip(
+        where = (
             f"{folder}\nEvery stroke, prediction and version is kept there; opening an image again "
             "brings its masks back."
         )
+        self.setToolTip(where)
+        self.name.setAccessibleDescription(where)
 
     def show_problem(self, problem: str) -> None:
         """Show why something that was done is not on the disk; nothing where all is."""

@@ -12,8 +12,11 @@ from napari_sam_adapter.data.dicom_series import dicom_files
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.ome_zarr import is_ome_zarr
 from napari_sam_adapter.data.opening import file_stem, open_image
+from napari_sam_adapter.widgets.trouble import has_window, tell
 
 LayerData = tuple[Any, dict[str, Any], str]
+# By this napari knows that there is nothing to show.
+NO_LAYER: Any = (None,)
 # Under this name a layer's metadata hold the `Geometry` of its image; masks are written by it.
 GEOMETRY = "napari_sam_adapter_geometry"
 # And this, for images only, what is alike for all of one patient.
@@ -33,12 +36,21 @@ def volume_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]]
 def read_volume(path: str) -> list[LayerData]:
     """Open an image as a layer whose slices are read when they are looked at.
 
+    In a window, what goes wrong is said in the dialog of the dock, and there is no layer: napari
+    itself would only say that opening has failed, and show the reason in a traceback.
+
     Raises
     ------
     ImageError
-        If it cannot be read, or the library that does is missing.
+        Without a window: if it cannot be read, or the library that does is missing.
     """
-    image = open_image(Path(path))
+    try:
+        image = open_image(Path(path))
+    except Exception as error:
+        if not has_window():
+            raise
+        tell(None, error)
+        return [NO_LAYER]
     for note in image.notes:
         show_warning(note)
     return [layer_of(image, file_stem(Path(path)))]

@@ -194,6 +194,10 @@ class RetrainPanel(QWidget):
         """Offer to go on with a run that learns from so many slices; 0 is none."""
         self.unfinished.show_run(n_slices)
 
+    def show_log(self, is_there: bool) -> None:
+        """Offer the log of the last run, where there is one."""
+        self.log_button.setVisible(is_there)
+
     def show_training(self, training: bool) -> None:
         """Turn the button into Stop while training runs."""
         self._is_training = training
@@ -208,7 +212,6 @@ class RetrainPanel(QWidget):
             self.time_left.setText("starting…")
             self.curve.clear()
             self.curve.show()
-            self.log_button.show()
 
     def show_event(self, event: object) -> None:
         """Show an event of the training run."""

@@ -6,18 +6,29 @@ import functools
 import logging
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
 
 from napari_sam_adapter.errors import sentence_of
 
+if TYPE_CHECKING:
+    from napari_sam_adapter.widgets.recording import Recording
+
 LOGGER = logging.getLogger(__name__)
-KEPT = (
-    "Your masks and corrections are kept: what was painted is in the project folder. You can go on "
-    "working; if it happens again, send the details to the developers."
+_SHOWN: set[TroubleDialog] = set()
+KEPT = "Your masks and corrections are kept: what was painted is in the project folder."
+OPENING = (
+    "Your masks are in the viewer, and the project is about to record them; what was recorded "
+    "before is in its folder."
 )
+GO_ON = "You can go on working; if it happens again, send the details to the developers."
+
+
+def what_is_kept(recording: Recording) -> str:
+    """Say whether what the person has done is on the disk, or why not."""
+    return recording.problem or (OPENING if recording.is_busy else KEPT)
 
 
 class TroubleDialog(QMessageBox):
@@ -28,12 +39,16 @@ class TroubleDialog(QMessageBox):
     sentence : str
     details : str
         For developers: a traceback, or the log of a process.
+    kept : str
+        What became of the person's work; "" where none can be concerned.
     """
 
-    def __init__(self, sentence: str, details: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, sentence: str, details: str, kept: str = "", parent: QWidget | None = None
+    ) -> None:
         super().__init__(QMessageBox.Icon.Warning, "SAM Adapter", sentence, parent=parent)
         self.details = details
-        self.setInformativeText(KEPT)
+        self.setInformativeText(f"{kept} {GO_ON}".lstrip())
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setModal(False)
         self.close_button = self.addButton(QMessageBox.StandardButton.Close)
@@ -49,21 +64,46 @@ class TroubleDialog(QMessageBox):
         self.copy_button.setText("Copied")
 
 
+def has_window() -> bool:
+    """Whether somebody can see a dialog."""
+    return QApplication.instance() is not None and any(
+        widget.isVisible() for widget in QApplication.topLevelWidgets()
+    )
+
+
 def show_trouble(asker: QObject | None, sentence: str, details: str) -> TroubleDialog:
-    """Open the dialog over the widget that an object belongs to."""
+    """Open the dialog over the widget that an object belongs to; a dock knows what is kept."""
     while asker is not None and not isinstance(asker, QWidget):
         asker = asker.parent()
-    dialog = TroubleDialog(sentence, details, asker)
+    dialog = TroubleDialog(sentence, details, _kept_by(asker), asker)
+    # One without a parent would go with the last name it has in Python.
+    _SHOWN.add(dialog)
+    dialog.destroyed.connect(lambda *_: _SHOWN.discard(dialog))
     dialog.show()
     return dialog
 
 
-def guarded(owner: QObject, act: Callable[..., Any]) -> Callable[..., None]:
+def _kept_by(asker: QObject | None) -> str:
+    while asker is not None:
+        tell = getattr(asker, "what_is_kept", None)
+        if tell is not None:
+            return str(tell())
+        asker = asker.parent()
+    return ""
+
+
+def tell(owner: QObject | None, error: Exception) -> None:
+    """Show an error that is being handled; whoever expects it handles it before."""
+    LOGGER.exception("unexpected error")
+    show_trouble(owner, sentence_of(error), traceback.format_exc())
+
+
+def guarded(owner: QObject | None, act: Callable[..., Any]) -> Callable[..., None]:
     """Let an action of a button or key end in the dialog, never in a traceback.
 
     Parameters
     ----------
-    owner : QObject
+    owner : QObject or None
         Over whose widget the dialog opens.
     act : callable
         Its own errors with a message for the person are expected to be handled in it.
@@ -73,8 +113,7 @@ def guarded(owner: QObject, act: Callable[..., Any]) -> Callable[..., None]:
     def guard(*arguments: Any) -> None:
         try:
             act(*arguments)
-        except Exception as error:
-            LOGGER.exception("unexpected error")
-            show_trouble(owner, sentence_of(error), traceback.format_exc())
+        except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a message
+            tell(owner, error)
 
     return guard

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.widgets.small import menu_button
+from napari_sam_adapter.widgets.version_details import VersionDetails
 
 FILE_FILTER = "Adapters (*.safetensors)"
 BASE_MODEL = "base model"
@@ -31,14 +32,15 @@ COLUMNS = ("Version", "Slices", "Held-out Dice", "Made")
 ROWS_SHOWN = 5
 ROW_HEIGHT = 22
 IN_USE = "●"
+DETAILS = Qt.ItemDataRole.UserRole + 1
 TOOLTIP = (
-    "What predicts, marked ●; retraining continues from it. Click another one to use it; "
-    "right-click to rename, annotate, export or delete it."
+    "What predicts, marked ●; retraining continues from it. Click another one, or press Enter on "
+    "it, to use it; right-click, or ⋯, to rename, annotate, export or delete it."
 )
 
 
 class VersionsPanel(QWidget):
-    """A row per version, the newest first, the base model last.
+    """A row per version, the newest first, the base model last; under it, more about one of them.
 
     Attributes
     ----------
@@ -83,13 +85,15 @@ class VersionsPanel(QWidget):
         self.menu_button = menu_button(
             self.menu, "Load an adapter file; rename, export or delete a version"
         )
-        side = QVBoxLayout()
-        side.addWidget(self.menu_button)
-        side.addStretch(1)
-        layout = QHBoxLayout(self)
+        self.details = VersionDetails()
+        self.list.currentItemChanged.connect(self._show_details)
+        row = QHBoxLayout()
+        row.addWidget(self.list, 1)
+        row.addWidget(self.menu_button, 0, Qt.AlignmentFlag.AlignTop)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.list, 1)
-        layout.addLayout(side)
+        layout.addLayout(row)
+        layout.addWidget(self.details)
 
     def show_versions(
         self,
@@ -111,7 +115,8 @@ class VersionsPanel(QWidget):
         in_use = None if active is None else active.number
         for version in reversed(versions):
             details = version.details(name_of(version.card.parent_id))
-            self._add(version.number, _columns(version), details, in_use)
+            slices = version.scores_of_slices
+            self._add(version.number, _columns(version), details, in_use, slices)
         self._add(None, (BASE_MODEL, "", "", ""), "Predicts without an adapter", in_use)
         rows = min(self.list.topLevelItemCount(), ROWS_SHOWN)
         # Under another theme the header may be a little higher: no reason for a scroll bar.
@@ -133,10 +138,17 @@ class VersionsPanel(QWidget):
         return None if item is None else item.data(0, Qt.ItemDataRole.UserRole)
 
     def _add(
-        self, number: int | None, columns: Sequence[str], details: str, in_use: int | None
+        self,
+        number: int | None,
+        columns: Sequence[str],
+        details: str,
+        in_use: int | None,
+        slices: str = "",
     ) -> None:
         item = QTreeWidgetItem(list(columns))
         item.setData(0, Qt.ItemDataRole.UserRole, number)
+        item.setData(0, DETAILS, "\n".join(filter(None, (details, slices))))
+        item.setData(0, Qt.ItemDataRole.AccessibleDescriptionRole, details)
         item.setSizeHint(0, QSize(0, ROW_HEIGHT))
         for column in range(len(COLUMNS)):
             item.setToolTip(column, details)
@@ -149,6 +161,9 @@ class VersionsPanel(QWidget):
     def _item(self, number: int | None) -> QTreeWidgetItem:
         rows = [self.list.topLevelItem(row) for row in range(self.list.topLevelItemCount())]
         return next(row for row in rows if row.data(0, Qt.ItemDataRole.UserRole) == number)
+
+    def _show_details(self, item: QTreeWidgetItem | None) -> None:
+        self.details.show_text("" if item is None else item.data(0, DETAILS))
 
     def _on_chosen(self, item: QTreeWidgetItem) -> None:
         self.version_requested.emit(item.data(0, Qt.ItemDataRole.UserRole))

@@ -43,6 +43,7 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
         (dock.project_panel.images_requested, controller.images.look),
         (dock.project_panel.image_requested, controller.opening.open_record),
         (dock.project_panel.file_requested, controller.opening.open_file),
+        (dock.project_panel.place_requested, dock.say_place),
         (dock.predict_panel.slice_requested, prediction.predict_slice),
         (dock.predict_panel.all_requested, prediction.predict_all),
         (dock.predict_panel.cancel_requested, prediction.cancel),

@@ -1,5 +1,7 @@
 """Keys and other preferences, trouble, and the log."""
 
+import gc
+
 import numpy as np
 import pytest
 from napari.settings import get_plugin_settings
@@ -8,7 +10,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_sam_adapter.model_in_use import ModelInUse
+from napari_sam_adapter.project.journal import JournalWriter
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
+from napari_sam_adapter.widgets import commands
 from napari_sam_adapter.widgets.commands import delete_encoded
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.log_dialog import LogDialog
@@ -62,6 +66,44 @@ def test_a_key_that_cannot_be_is_refused_and_the_usual_one_stays(
     assert "Shift+P predict · Shift+A accept" in person.dock.keys_line.text()
 
 
+@pytest.mark.parametrize(
+    ("wanted", "line", "said"),
+    [
+        # What the person means by it is known once both are set: the keys are exchanged then.
+        (
+            {"predict_slice": "Shift-A"},
+            "Shift+P predict · Shift+A accept",
+            ["Shift-A has another meaning already: predict is on Shift-P"],
+        ),
+        (
+            {"predict_slice": "Shift-A", "accept_slice": "Shift-P"},
+            "Shift+A predict · Shift+P accept",
+            [],
+        ),
+        (
+            {"predict_slice": "Shift-A", "next_slice": "Shift-P"},
+            "Shift+P predict · Shift+A accept · Shift+N next",
+            ["predict is on Shift-P", "next is on Shift-N"],
+        ),
+        (
+            {"accept_slice": "F6", "next_slice": "F6"},
+            "Shift+P predict · F6 accept · Shift+N next",
+            ["F6 has another meaning already: next is on Shift-N"],
+        ),
+    ],
+)
+def test_no_two_commands_share_a_key(preferences, open_person, polyps, wanted, line, said):
+    for name, key in wanted.items():
+        setattr(preferences.keys, name, key)
+    person = open_person(polyps.frames, rgb=True)
+    assert line in person.dock.keys_line.text()
+    for sentence in said:
+        assert sentence in person.message
+    assert ("Preferences" in person.message) == bool(said)
+    keys = list(person.dock.keys.keys.values())
+    assert len(set(keys)) == len(keys)
+
+
 def test_a_new_window_begins_as_preferred(preferences, make_napari_viewer):
     preferences.training.gear, preferences.training.minutes = "quick", 4.0
     preferences.training.learn_from_other_images = False
@@ -108,6 +150,8 @@ def test_an_error_of_the_program_is_a_sentence_with_details_to_copy(
     open_person, polyps, monkeypatch
 ):
     person = open_person(polyps.frames, rgb=True)
+    person.predict()
+    person.wait_for_record()
     monkeypatch.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
     person.dock.predict_panel.slice_button.click()
     (dialog,) = open_dialogs(TroubleDialog)
@@ -117,6 +161,91 @@ def test_an_error_of_the_program_is_a_sentence_with_details_to_copy(
     dialog.copy_button.click()
     assert dialog.isVisible()
     assert "Traceback" in QApplication.clipboard().text()
+    dialog.close()
+
+
+def kept_when_a_click_fails(person, monkeypatch):
+    """What the dialog says is kept, when predicting fails in the program itself."""
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
+        person.dock.predict_panel.slice_button.click()
+    (dialog,) = open_dialogs(TroubleDialog)
+    text = dialog.informativeText()
+    dialog.deleteLater()
+    person.qtbot.waitUntil(lambda: not open_dialogs(TroubleDialog))
+    return text
+
+
+def test_the_dialog_does_not_promise_what_a_full_disk_has_not_taken(
+    open_person, polyps, monkeypatch
+):
+    person = open_person(polyps.frames, rgb=True)
+    person.predict()
+    person.wait_for_record()
+    assert "in the project folder" in kept_when_a_click_fails(person, monkeypatch)
+    with monkeypatch.context() as full:
+
+        def fail(*_):
+            raise OSError(28, "No space left on device")
+
+        full.setattr(JournalWriter, "_write", fail)
+        person.paint(0)
+        person.wait(lambda: "No space left" in person.message)
+        kept = kept_when_a_click_fails(person, monkeypatch)
+        assert "kept in memory" in kept
+        assert "do not close the window" in kept
+        assert "in the project folder" not in kept
+    person.wait(lambda: "takes changes again" in person.message)
+    assert "in the project folder" in kept_when_a_click_fails(person, monkeypatch)
+
+
+def test_the_dialog_says_that_masks_open_in_another_window_are_not_recorded_here(
+    open_person, polyps, monkeypatch
+):
+    first = open_person(polyps.frames, rgb=True)
+    first.predict()
+    first.wait_for_record()
+    second = open_person(polyps.frames, rgb=True)
+    second.wait_for_record()
+    second.predict()
+    second.wait_for_record()
+    kept = kept_when_a_click_fails(second, monkeypatch)
+    assert "is not recorded" in kept
+    assert "open in another window" in kept
+    assert "in the project folder" not in kept
+
+
+def test_an_error_in_a_command_of_the_palette_is_one_too(open_person, polyps, monkeypatch):
+    person = open_person(polyps.frames, rgb=True)
+    monkeypatch.setattr(commands, "open_dock", lambda viewer: person.dock)
+    monkeypatch.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
+    commands.predict_slice(person.viewer)
+    (dialog,) = open_dialogs(TroubleDialog)
+    assert dialog.text() == "An unexpected error happened: ZeroDivisionError: division by zero"
+    assert "Traceback" in dialog.details
+    dialog.close()
+
+
+def test_a_dock_that_cannot_be_opened_by_a_command_is_said_in_the_dialog(
+    make_napari_viewer, monkeypatch
+):
+    monkeypatch.setattr(commands, "open_dock", lambda viewer: 1 / 0)
+    commands.retrain(make_napari_viewer())
+    gc.collect()  # nobody but the screen holds it
+    (dialog,) = open_dialogs(TroubleDialog)
+    assert "ZeroDivisionError" in dialog.text()
+    dialog.close()
+
+
+def test_a_file_that_cannot_be_read_is_said_in_the_dialog_where_there_is_a_window(
+    preferences, make_napari_viewer, tmp_path
+):
+    (tmp_path / "a.nii").write_text("no image")
+    viewer = make_napari_viewer(show=True)
+    viewer.open(tmp_path / "a.nii", plugin=NAME)
+    (dialog,) = open_dialogs(TroubleDialog)
+    assert "could not be read as a NIfTI file" in dialog.text()
+    assert len(viewer.layers) == 0
     dialog.close()
 
 
@@ -150,6 +279,25 @@ def test_the_log_of_a_training_run_can_be_read_and_is_kept_in_the_project(open_p
     (path,) = person.controller.session.project.folder.glob("logs/training-*.log")
     assert path.read_text(encoding="utf-8").splitlines() == text.splitlines()
     dialog.close()
+
+
+def test_the_log_of_a_run_can_be_read_after_its_window_has_died(open_person, polyps, folder):
+    logs = folder / "logs"
+    logs.mkdir(parents=True)
+    for day, text in (("23", "an older run"), ("24", "10:15:00 started on cpu")):
+        (logs / f"training-2026-11-{day}-101500.log").write_text(f"{text}\n", encoding="utf-8")
+    person = open_person(polyps.frames, rgb=True)
+    button = person.dock.retrain_panel.log_button
+    assert not button.isHidden()
+    button.click()
+    (dialog,) = open_dialogs(LogDialog)
+    assert dialog.text.toPlainText() == "10:15:00 started on cpu\n"
+    dialog.close()
+    # Another project has logs of its own.
+    person.dock.project_panel.folder_requested.emit(folder.with_name("another"))
+    assert button.isHidden()
+    person.dock.project_panel.folder_requested.emit(folder)
+    assert not button.isHidden()
 
 
 def test_the_dock_needs_no_more_than_300_pixels_and_its_sections_fold(open_person, polyps):

@@ -3,7 +3,9 @@
 import shutil
 
 import numpy as np
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_sam_adapter import promotion
 from napari_sam_adapter.adapter.card import read_card
@@ -216,3 +218,78 @@ def test_versions_are_renamed_annotated_and_deleted_but_never_the_one_in_use(
     menu_of(person, 1, monkeypatch, QMessageBox_question=yes)["Delete v1…"].trigger()
     assert [v.number for v in person.controller.session.store.versions()] == [2]
     assert person.dock.versions_panel.list.topLevelItemCount() == 2
+
+
+def test_a_version_that_another_window_predicts_with_is_not_deleted(
+    open_person, polyps, adapter_file, turned_adapter_file
+):
+    first = open_person(polyps.frames, rgb=True)
+    for path in (adapter_file, turned_adapter_file):
+        first.dock.versions_panel.load_requested.emit(path)
+    second = open_person(polyps.frames, rgb=True)
+    second.dock.versions_panel.choose(1)
+    second.dock.versions_panel.delete_requested.emit(2)
+    assert "v2 is in use in another window" in second.message
+    first.predict()
+    assert "v2" in first.message
+    first.dock.shutdown()
+    second.dock.versions_panel.delete_requested.emit(2)
+    assert "v2 is deleted" in second.message
+
+
+def test_the_version_a_window_opened_with_is_in_use_without_a_click(
+    open_person, polyps, adapter_file, turned_adapter_file
+):
+    first = open_person(polyps.frames, rgb=True)
+    for path in (adapter_file, turned_adapter_file):
+        first.dock.versions_panel.load_requested.emit(path)
+    second = open_person(polyps.frames, rgb=True)
+    first.dock.versions_panel.choose(1)
+    first.dock.versions_panel.delete_requested.emit(2)
+    assert "v2 is in use in another window" in first.message
+    second.predict()
+    assert "v2" in second.message
+
+
+def test_the_keyboard_reaches_all_that_is_known_of_a_version(
+    open_person, polyps, adapter_file, tmp_path, adapter_bytes
+):
+    worse = tmp_path / "worse.safetensors"
+    scores = [[f"colon, slice {z}", 0.9, 0.4] for z in range(4)]
+    parent = read_card(adapter_file).adapter_id
+    worse.write_bytes(adapter_bytes(tmp_path, parent=parent, held_out_scores=scores))
+    person = open_person(polyps.frames, rgb=True, show=True)
+    panel = person.dock.versions_panel
+    for path in (adapter_file, worse):
+        panel.load_requested.emit(path)
+    assert panel.details.toPlainText().startswith("v2 ")
+    person.qtbot.keyClick(panel.list, Qt.Key.Key_Down)
+    assert panel.chosen == 1
+    assert "trained from the base model" in panel.details.toPlainText()
+    person.qtbot.keyClick(panel.list, Qt.Key.Key_Up)
+    text = panel.details.toPlainText()
+    assert "held back: Dice −0.50 on 4 held-out slices" in text
+    for z in range(4):
+        assert f"colon, slice {z}: Dice 0.90 → 0.40" in text
+    assert panel.details.accessibleDescription() == text
+    row = panel._item(2)
+    assert "held back" in row.data(0, Qt.ItemDataRole.AccessibleDescriptionRole)
+    # Tab leads there, and on; what is there can be selected.
+    assert panel.details.focusPolicy() == Qt.FocusPolicy.StrongFocus
+    assert panel.details.tabChangesFocus()
+    person.qtbot.keySequence(panel.details, QKeySequence.StandardKey.SelectAll)
+    person.qtbot.keySequence(panel.details, QKeySequence.StandardKey.Copy)
+    assert QApplication.clipboard().text() == text
+    # And a version is used without a mouse.
+    person.qtbot.keyClick(panel.list, Qt.Key.Key_Down)
+    person.qtbot.keyClick(panel.list, Qt.Key.Key_Return)
+    assert person.controller.session.in_use.version.number == 1
+
+
+def test_where_the_project_lies_is_said_and_copied_from_its_menu(open_person, polyps, folder):
+    person = open_person(polyps.frames, rgb=True)
+    actions = {one.text(): one for one in person.dock.project_panel.menu.actions()}
+    actions["Copy where this project lies"].trigger()
+    assert str(folder) in person.message
+    assert QApplication.clipboard().text() == str(folder)
+    assert str(folder) in person.dock.project_panel.name.accessibleDescription()

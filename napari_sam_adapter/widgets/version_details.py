@@ -1,0 +1,31 @@
+"""What there is to know of a version, as text that the keyboard and screen readers reach."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPlainTextEdit, QSizePolicy, QWidget
+
+ROWS_SHOWN = 4
+
+
+class VersionDetails(QPlainTextEdit):
+    """A few lines to read, select and scroll; Tab goes on to the next widget."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setReadOnly(True)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setTabChangesFocus(True)
+        self.setAccessibleName("About the version")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        margins = 2 * (self.frameWidth() + round(self.document().documentMargin()))
+        self.setFixedHeight(ROWS_SHOWN * self.fontMetrics().lineSpacing() + margins)
+
+    def show_text(self, text: str) -> None:
+        """Show what is known of a version, from its beginning."""
+        self.setPlainText(text)
+        self.setAccessibleDescription(text)
