@@ -86,6 +86,29 @@ def test_training_on_keeps_the_classes(train, tmp_path):
     assert card.parent_id == read_card(first).adapter_id
 
 
+def test_classes_in_another_order_than_the_adapters_are_refused(train, tmp_path, capsys):
+    first = tmp_path / "a.safetensors"
+    train("--classes", "polyp,right side", "--gear", "quick", "--steps", 1)
+    options = ("--images", "i", "--masks", "m", "--out", "b", "--init", first, "--classes")
+    for order in ("right side,polyp", "new,polyp,right side"):
+        assert run("train", *options, order) == 2
+        message = " ".join(capsys.readouterr().err.split())
+        assert "polyp, right side" in message
+        assert order.replace(",", ", ") in message
+        assert "without --init" in message
+
+
+def test_another_name_for_a_class_is_said(train, tmp_path, capsys):
+    first = tmp_path / "a.safetensors"
+    train("--gear", "quick", "--steps", 1)
+    capsys.readouterr()
+    card = train("--init", first, "--classes", "polyp,[wall]", "--steps", 1, name="b")
+    assert card.class_names == ("polyp", "[wall]")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Class 1 was called object and is called polyp from now on." in said
+    assert "[wall]" not in said, "a new class takes no other's name"
+
+
 def test_conditions_and_their_weights_are_kept_in_the_file(train):
     card = train("--conditions", "patch_embedding, gradient=0.5", "--gear", "quick", "--steps", 1)
     assert [(c.name, c.weight) for c in card.adapter.conditions] == [
