@@ -259,8 +259,8 @@ def _run(job: TrainingJob) -> AdapterSaved | None:
                     progress.update(task, completed=event.progress, loss=f"{event.loss:.3f}")
                 case ValidationReport():
                     progress.update(task, dice=f"{event.dice:.3f}")
-                case TrainingFinished(message=message) if message:
-                    say(message)
+                case TrainingFinished(message=message, steps=steps) if message and steps:
+                    say(message)  # without a step, it is the error that follows
                 case AdapterSaved():
                     saved = event
     return saved

@@ -115,7 +115,8 @@ def run_job(
         box_answers_of,
         report_held_out,
     )
-    from napari_sam_adapter.training.loop import RunOptions, train_adapter
+    from napari_sam_adapter.training.loop import train_adapter
+    from napari_sam_adapter.training.run_options import RunOptions
     from napari_sam_adapter.training.summary import Curve, gear_of, new_classes, training_summary
     from napari_sam_adapter.training.workers import start_workers
 
@@ -127,8 +128,9 @@ def run_job(
     if job.config.gear == "late":
         prepare_late(model)
     model.to_device(device)
-    start = f"{model.settings} {'' if parent is None else parent.adapter_id}"
-    options = RunOptions(history, should_stop, workers, job.checkpoint, start, cache)
+    options = RunOptions(
+        history, should_stop, workers, job.checkpoint, _described_start(model, parent), cache
+    )
     finished: TrainingFinished | None = None
     curve = Curve()
     try:
@@ -169,6 +171,12 @@ def run_job(
     if job.checkpoint is not None:
         job.checkpoint.path.unlink(missing_ok=True)
     yield AdapterSaved(job.out, card)
+
+
+def _described_start(model: AdaptedSam, parent: AdapterCard | None) -> str:
+    """Describe what a run starts from: base model, shape, adapter."""
+    adapter = "" if parent is None else parent.adapter_id
+    return f"{model.settings} {adapter}"
 
 
 def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:

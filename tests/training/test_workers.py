@@ -27,8 +27,9 @@ from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport
-from napari_sam_adapter.training.loop import RunOptions, train_adapter
+from napari_sam_adapter.training.loop import train_adapter
 from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
+from napari_sam_adapter.training.run_options import RunOptions
 from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.training.workers import start_workers
 
