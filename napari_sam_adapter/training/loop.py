@@ -120,7 +120,7 @@ class _Run:
         earlier, views = earlier_samples(samples, options.history), config.views(model.spec.views)
         self._earlier = SliceScorer(model, earlier, config.gear, encoder, self._workers, views)
         self._start = self._checkpoint_time = time.monotonic()
-        n_batches = self._workers.count * self._workers.accumulation
+        n_batches = self._workers.n_batches
         self._total_steps = config.total_steps(len(self._training), n_batches)
         self._seconds = self._progress = 0.0
         self._next_validation = FIRST_VALIDATION
@@ -264,9 +264,9 @@ class _Run:
     @cached_property
     def _identity(self) -> str:
         """What tells this run from others; it reads every image, so it is worked out once."""
-        return identity_of(
-            self._config, [*self._training, *self._held_out], self._options.started_from
-        )
+        slices = [*self._training, *self._held_out]
+        start, n_batches = self._options.started_from, self._workers.n_batches
+        return identity_of(self._config, slices, start, n_batches)
 
     def _write_checkpoint(self) -> None:
         checkpoint, step = self._options.checkpoint, self._stepper.step

@@ -45,6 +45,11 @@ class Workers:
         """Whether this process writes files and speaks to the person."""
         return self.rank == 0
 
+    @property
+    def n_batches(self) -> int:
+        """How many batches a step takes, over all processes."""
+        return self.count * self.accumulation
+
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Give every process the mean of all gradients."""
 
