@@ -25,7 +25,7 @@ from napari_sam_adapter.adapter.config import PLAIN_VIT_ADAPTER
 from napari_sam_adapter.errors import CheckpointError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings
 from napari_sam_adapter.sam.build import ARCHITECTURES, architecture_of, assemble
-from napari_sam_adapter.sam.checkpoint import check_shapes, save_adapter
+from napari_sam_adapter.sam.checkpoint import check_finite, check_shapes, save_adapter
 from napari_sam_adapter.sam.other_methods import other_method
 from napari_sam_adapter.sam.plain_vit import PATCH_SIZE, VIT_B, VIT_H, VIT_L
 from napari_sam_adapter.sam.registry import base_model
@@ -102,6 +102,7 @@ def read_original(path: Path) -> OriginalCheckpoint:
         )
     checkpoint = OriginalCheckpoint(state, VARIANTS[width], grid * PATCH_SIZE)
     _check_keys(checkpoint, path)
+    check_finite(path, state)
     return checkpoint
 
 
@@ -126,8 +127,14 @@ def import_original(
     Raises
     ------
     SamAdapterError
-        If it is no such checkpoint, or its encoder is not the base model's.
+        If it is no such checkpoint, or its encoder is not the base model's, or both ``base`` and
+        ``base_out`` are given.
     """
+    if base is not None and base_out is not None:
+        raise CheckpointError(
+            "Give --model or --base-out, not both: the adapter belongs to the base model that is "
+            "named, or to the checkpoint's own encoder."
+        )
     checkpoint = read_original(path)
     if base_out is not None:
         content = io.BytesIO()

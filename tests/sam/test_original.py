@@ -265,6 +265,28 @@ def test_what_training_scripts_put_around_a_checkpoint_is_taken_off(tmp_path, ar
     assert read_original(path).base == "sam_vit_b"
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["no_mask_embed.weight", "image_encoder.neck.0.weight"])
+def test_tensors_that_are_no_numbers_are_refused_before_anything_is_written(tmp_path, name, value):
+    path, base = tmp_path / "broken.pth", tmp_path / "base.pth"
+    broken = torch.full((1,), value).expand(shapes("b")[name])
+    torch.save(small_file("b", **{name: broken}), path)
+    with pytest.raises(CheckpointError, match=rf"tensor '{name}' holds values that are not num"):
+        import_original(path, tmp_path / "a.safetensors", base_out=base)
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_a_base_model_beside_one_to_be_written_is_refused(random_checkpoint, tmp_path):
+    with pytest.raises(CheckpointError, match="--model or --base-out, not both"):
+        import_original(
+            random_checkpoint[0],
+            tmp_path / "a.safetensors",
+            base="sam_vit_b",
+            base_out=tmp_path / "base.pth",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_imported_adapter_can_be_trained_on(imported):
     model, _ = load_adapter(imported[0], base=f"sam_vit_b@{imported[1]}")
     assert isinstance(model, AdaptedSam)
