@@ -209,7 +209,7 @@ def _adapter(base: str, conditions: str | None, reduction: int | None) -> Adapte
     if conditions is None and reduction is None:
         return None
     adapter = base_model(base).adapter
-    option = f"--conditions {conditions}"
+    option = f"--conditions {conditions!r}"
     try:
         if conditions is not None:
             terms = [term.partition("=") for term in conditions.split(",")]

@@ -218,11 +218,11 @@ def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
             settings = settings.with_changes(class_names=job.class_names)
         return build_adapted_sam(settings, seed=job.config.seed), None
     model, card = load_adapter(job.init, base=job.base, input_size=job.input_size)
-    if job.adapter not in (None, card.adapter):
+    difference = "" if job.adapter is None else card.adapter.difference(job.adapter)
+    if difference:
         raise CheckpointError(
-            f"{job.init} holds an adapter of another shape ({card.adapter}) than the one asked for "
-            f"({job.adapter}). Leave the shape out to continue from it, or start from the base "
-            "model."
+            f"{job.init} holds an adapter of another shape: {difference}. Leave the shape out to "
+            "continue from it, or start from the base model."
         )
     return with_classes(model, job.class_names or card.class_names, str(job.init)), card
 

@@ -123,6 +123,18 @@ def test_the_bottleneck_is_as_wide_as_asked_for(train):
     assert card.adapter.conditions == LITE_MEDSAM.adapter.conditions
 
 
+def test_another_shape_than_the_adapters_is_told_by_what_differs(train, tmp_path, capsys):
+    first = tmp_path / "a.safetensors"
+    train("--steps", 1)
+    out = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--out", tmp_path / "b")
+    options = ("--reduction", 4, "--conditions", "gradient=0.5", "--steps", 1)
+    assert run("train", *out, "--init", first, *options) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "reduction: 8 there, 4 asked for" in said
+    assert "conditions: patch_embedding, high_frequency there, gradient=0.5 asked for" in said
+    assert "AdapterConfig" not in said
+
+
 def test_a_preset_is_the_published_recipe_unless_an_option_says_otherwise(train):
     config = train("--preset", "shadow", "--epochs", 1).training["config"]
     published = PRESETS["shadow"].config.to_dict()
@@ -158,6 +170,8 @@ def test_weights_of_ones_own_are_named_by_their_file(train, folders, tmp_path, c
         ("--classes polyp,a,b --conditions depth", "no condition named 'depth'"),
         ("--conditions gradient=much", "could not convert string to float"),
         ("--conditions gradient,gradient", "named once each"),
+        ("--conditions=", "--conditions '': a condition has no name"),
+        ("--conditions gradient,", "a condition has no name"),
         ("--model sam9", "no base model named 'sam9'"),
         ("--model sam_vit_b@nowhere.pth", "no file of weights at"),
         ("--epochs 0", "max_epochs must be at least 1"),
