@@ -131,3 +131,31 @@ def check_class_names(names: tuple[str, ...]) -> None:
         raise ValueError(f"between 1 and {MAX_CLASSES} classes can be told apart, got {len(names)}")
     if len({name.strip() for name in names} - {""}) != len(names):
         raise ValueError(f"each class needs a name of its own, got {', '.join(map(repr, names))}")
+
+
+def renamings(known: tuple[str, ...], names: tuple[str, ...]) -> list[tuple[int, str, str]]:
+    """List the classes that get another name.
+
+    Parameters
+    ----------
+    known : tuple of str
+        Of the labels 1, 2, ... so far.
+    names : tuple of str
+        The ones to come; there may be more of them.
+
+    Returns
+    -------
+    list of (int, str, str)
+        Label, name so far, and new name.
+
+    Raises
+    ------
+    ValueError
+        If a known name is given to another label: whoever writes that has masks in another order.
+    """
+    for label, name in enumerate(names, start=1):
+        before = known.index(name) + 1 if name in known else label
+        if before != label:
+            raise ValueError(f"{name} is label {before} there, and would become label {label}")
+    pairs = enumerate(zip(known, names, strict=False), start=1)
+    return [(label, before, after) for label, (before, after) in pairs if before != after]

@@ -6,9 +6,10 @@ packages through the entry point group ``napari_sam_adapter.conditions`` (docs/c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import entry_points
 
 import torch
@@ -23,6 +24,8 @@ from napari_sam_adapter.adapter.config import (
 )
 from napari_sam_adapter.adapter.high_frequency import high_frequency_components
 from napari_sam_adapter.errors import ConditionError
+
+_LOG = logging.getLogger(__name__)
 
 ConditionFunction = Callable[[Tensor], Tensor]
 
@@ -89,6 +92,8 @@ def image_condition(name: str, *, mask_ratio: float) -> ConditionFunction:
     ConditionError
         If there is none of that name, or its package cannot be loaded.
     """
+    if name in BUILT_IN_CONDITIONS:
+        _tell_of_namesakes(name)
     if name == HIGH_FREQUENCY:
         return partial(high_frequency_components, mask_ratio=mask_ratio)
     built_in = {"local_texture": local_texture, "gradient": gradient}
@@ -107,6 +112,19 @@ def image_condition(name: str, *, mask_ratio: float) -> ConditionFunction:
         f"There is no condition named {name!r}; known are: {', '.join(condition_names())}. If it "
         "came with a package, install that package here too."
     )
+
+
+@cache  # once: to look through all installed packages takes its time
+def _tell_of_namesakes(name: str) -> None:
+    """Say that a package's condition is not used, because its name is taken."""
+    for point in entry_points(group=CONDITION_GROUP):
+        if point.name == name:
+            _LOG.warning(
+                "%r is the built-in condition, not %s of an installed package: give that one "
+                "another name there.",
+                name,
+                point.value,
+            )
 
 
 def n_channels(condition: ConditionFunction) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import entry_points
 from typing import Any, Literal, get_args
 
@@ -52,11 +52,16 @@ class Condition:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a condition has no name")
         if not math.isfinite(self.weight) or self.weight == 0:
             raise ValueError(
                 f"the weight of the condition {self.name!r} must be a number other than 0, got "
                 f"{self.weight}; leave the condition out to do without it"
             )
+
+    def __str__(self) -> str:
+        return self.name if self.weight == 1 else f"{self.name}={self.weight:g}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -134,6 +139,19 @@ class AdapterConfig:
         weights = (c.weight for c in self.conditions if c.name == PATCH_EMBEDDING)
         return next(weights, None)
 
+    def difference(self, other: AdapterConfig) -> str:
+        """Say in what another shape differs from this one; empty where it does not.
+
+        That this one is forked makes no difference: it computes the same, and stays as it is.
+        """
+        found = []
+        for field in fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if mine != theirs and field.name != "forked_at":
+                words = (_shown(mine), _shown(theirs))
+                found.append("{}: {} there, {} asked for".format(field.name, *words))
+        return "; ".join(found)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return asdict(self)
@@ -151,6 +169,10 @@ class AdapterConfig:
             image_tune=values["image_tune"],
             forked_at=values.get("forked_at"),  # files of before have none
         )
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 # SAM-Adapter on a plain ViT: width / 32, one convolution over patches (arXiv:2304.09148).

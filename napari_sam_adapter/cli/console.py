@@ -23,6 +23,17 @@ def print_json(values: Mapping[str, Any]) -> None:
     output.print(json.dumps(values), soft_wrap=True, highlight=False, markup=False)
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks to the person: torchrun numbers training processes in RANK."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(text: str) -> None:
+    """Tell the person something beside the results; of several processes, the first one does."""
+    if is_first_process():
+        errors.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
 def progress_bar(*extra_columns: str) -> Progress:
     """Return a progress bar on standard error that vanishes when it is done."""
     return Progress(
@@ -33,9 +44,8 @@ def progress_bar(*extra_columns: str) -> Progress:
         TimeRemainingColumn(),
         console=errors,
         transient=True,
-        # In a log file a bar is noise, and an error must stay one line. Of several training
-        # processes (torchrun numbers them in RANK) only the first shows one.
-        disable=not errors.is_terminal or os.environ.get("RANK", "0") != "0",
+        # In a log file a bar is noise, and an error must stay one line.
+        disable=not errors.is_terminal or not is_first_process(),
     )
 
 

@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from napari_sam_adapter.adapter.card import read_card
+from napari_sam_adapter.adapter.classes import renamings
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import (
@@ -21,6 +22,7 @@ from napari_sam_adapter.cli.console import (
     output,
     print_json,
     progress_bar,
+    say,
     stop_on_interrupt,
 )
 from napari_sam_adapter.data.files import pair_by_stem
@@ -76,7 +78,10 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     ] = None,
     classes: Annotated[
         str | None,
-        typer.Option(help="Names of the classes of mask values 1, 2, ..., separated by commas."),
+        typer.Option(
+            help="Names of the classes of mask values 1, 2, ..., separated by commas; with --init "
+            "in the adapter's order, new ones behind."
+        ),
     ] = None,
     conditions: Annotated[
         str | None,
@@ -183,9 +188,21 @@ def _base(model: str | None, init: Path | None) -> str:
 
 
 def _class_names(classes: str | None, init: Path | None) -> tuple[str, ...]:
-    if classes is not None:
-        return tuple(name.strip() for name in classes.split(","))
-    return ("object",) if init is None else read_card(init).class_names
+    known = ("object",) if init is None else read_card(init).class_names
+    if classes is None:
+        return known
+    names = tuple(name.strip() for name in classes.split(","))
+    if init is not None and len(names) >= len(known):  # fewer are refused in any case
+        try:
+            for label, before, after in renamings(known, names):
+                say(f"Class {label} was called {before} and is called {after} from now on.")
+        except ValueError as error:
+            raise TrainingError(
+                f"{init} knows the classes {', '.join(known)}, and --classes names "
+                f"{', '.join(names)}: {error}. Give them in the adapter's order, with masks whose "
+                "values are in that order, and new ones behind them; or train without --init."
+            ) from error
+    return names
 
 
 def _adapter(base: str, conditions: str | None, reduction: int | None) -> AdapterConfig | None:
@@ -193,7 +210,7 @@ def _adapter(base: str, conditions: str | None, reduction: int | None) -> Adapte
     if conditions is None and reduction is None:
         return None
     adapter = base_model(base).adapter
-    option = f"--conditions {conditions}"
+    option = f"--conditions {conditions!r}"
     try:
         if conditions is not None:
             terms = [term.partition("=") for term in conditions.split(",")]
@@ -243,8 +260,8 @@ def _run(job: TrainingJob) -> AdapterSaved | None:
                     progress.update(task, completed=event.progress, loss=f"{event.loss:.3f}")
                 case ValidationReport():
                     progress.update(task, dice=f"{event.dice:.3f}")
-                case TrainingFinished(message=message) if message:
-                    errors.print(message)
+                case TrainingFinished(message=message, steps=steps) if message and steps:
+                    say(message)  # without a step, it is the error that follows
                 case AdapterSaved():
                     saved = event
     return saved

@@ -37,7 +37,7 @@ def open_tiff(path: Path) -> PlacedImage:
     Raises
     ------
     ImageError
-        If it is no TIFF file, or a damaged one.
+        If it is no TIFF file, or a damaged one, or has pixels of two or five channels.
     """
     try:
         with tifffile.TiffFile(path) as file:
@@ -83,6 +83,11 @@ def _axes(series: Any) -> tuple[tuple[int, ...], tuple[str, ...], bool]:
     """Return the shape of a series without colours, its axes if they have names, and if it has."""
     # Colours in planes of their own, before Y and X, look like a stack of three pages.
     is_colour = series.axes.endswith("S") and series.shape[-1] in (3, 4)
+    if series.axes.endswith("S") and not is_colour:
+        raise ImageError(
+            f"its pixels have {series.shape[-1]} channels, and only grey images, three channels of "
+            "colour and a fourth of opacity are understood. Save the channel that matters by itself"
+        )
     axes = series.axes.removesuffix("S") if is_colour else series.axes
     shape = series.shape[:-1] if is_colour else series.shape
     known = set(axes) <= set("TZCYX") and axes.endswith("YX")

@@ -119,7 +119,7 @@ def build_base(architecture: str, path: Path, sha256: str, input_size: int) -> B
 def _check_architecture(architecture: str, state: State, path: Path) -> None:
     """Refuse the weights of another model or method in words, not by a list of tensors."""
     method = other_method(state)
-    if any(".prompt_generator." in key for key in state):
+    if not method and any(".prompt_generator." in key for key in state):
         method = (
             "the original SAM-Adapter, which becomes an adapter by 'napari-sam-adapter adapters "
             "import FILE --out ADAPTER'"

@@ -153,10 +153,21 @@ def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
             tensors = {key: file.get_tensor(key) for key in found}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} could not be read to its end ({error}).") from error
+    check_finite(path, tensors)
+    return tensors
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that hold anything but numbers.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the first one.
+    """
     for key, tensor in tensors.items():
         if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{path}: the tensor {key!r} holds values that are not numbers.")
-    return tensors
 
 
 def check_shapes(

@@ -11,11 +11,11 @@ github.com/tianrun-chen/SAM-Adapter-PyTorch, ``models/sam.py`` and ``models/mmse
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,8 +24,8 @@ from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import PLAIN_VIT_ADAPTER
 from napari_sam_adapter.errors import CheckpointError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings
-from napari_sam_adapter.sam.build import ARCHITECTURES, assemble
-from napari_sam_adapter.sam.checkpoint import check_shapes, save_adapter
+from napari_sam_adapter.sam.build import ARCHITECTURES, architecture_of, assemble
+from napari_sam_adapter.sam.checkpoint import check_finite, check_shapes, save_adapter
 from napari_sam_adapter.sam.other_methods import other_method
 from napari_sam_adapter.sam.plain_vit import PATCH_SIZE, VIT_B, VIT_H, VIT_L
 from napari_sam_adapter.sam.registry import base_model
@@ -86,13 +86,13 @@ def read_original(path: Path) -> OriginalCheckpoint:
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint at {path}.")
     try:
-        state = flat_state(_unwrapped(read_plain(path)), path)
+        state = flat_state(read_plain(path), path)
     except WeightsError as error:
         raise CheckpointError(str(error)) from error
     if not any(key.startswith(GENERATOR) for key in state):
         raise CheckpointError(
             f"{path} is not a checkpoint of the original SAM-Adapter: it has no "
-            f"{GENERATOR}* tensors. {_looks_like(state)}"
+            f"{GENERATOR}* tensors. {_looks_like(state, path)}"
         )
     width = _shape(state, f"{GENERATOR}shared_mlp.weight", path)[0]
     grid = _shape(state, "image_encoder.pos_embed", path)[1]
@@ -102,6 +102,7 @@ def read_original(path: Path) -> OriginalCheckpoint:
         )
     checkpoint = OriginalCheckpoint(state, VARIANTS[width], grid * PATCH_SIZE)
     _check_keys(checkpoint, path)
+    check_finite(path, state)
     return checkpoint
 
 
@@ -126,8 +127,14 @@ def import_original(
     Raises
     ------
     SamAdapterError
-        If it is no such checkpoint, or its encoder is not the base model's.
+        If it is no such checkpoint, or its encoder is not the base model's, or both ``base`` and
+        ``base_out`` are given.
     """
+    if base is not None and base_out is not None:
+        raise CheckpointError(
+            "Give --model or --base-out, not both: the adapter belongs to the base model that is "
+            "named, or to the checkpoint's own encoder."
+        )
     checkpoint = read_original(path)
     if base_out is not None:
         content = io.BytesIO()
@@ -240,31 +247,21 @@ def _differing_keys(checkpoint: OriginalCheckpoint, base: State) -> list[str]:
     ]
 
 
-def _unwrapped(content: Any) -> Any:
-    """Take a state dict out of what training scripts put around it."""
-    while isinstance(content, dict):
-        nested = [key for key in ("model", "state_dict") if isinstance(content.get(key), dict)]
-        if not nested:
-            break
-        content = content[nested[0]]
-    if isinstance(content, dict) and all(str(key).startswith("module.") for key in content):
-        content = {str(key).removeprefix("module."): value for key, value in content.items()}
-    return content
-
-
 def _shape(state: State, key: str, path: Path) -> tuple[int, ...]:
     if key not in state or state[key].ndim < 2:
         raise CheckpointError(f"{path} is not a complete SAM-Adapter checkpoint: missing {key}.")
     return tuple(state[key].shape)
 
 
-def _looks_like(state: State) -> str:
+def _looks_like(state: State, path: Path) -> str:
     if method := other_method(state):
-        return f"It looks like a checkpoint of {method}, whose adapters work in another way."
-    if any(key.startswith("prompt_encoder.") for key in state):
+        return f"It looks like a checkpoint of {method}, which cannot be imported."
+    with contextlib.suppress(WeightsError):
+        model = architecture_of(state)
+        name = f"sam_{model}" if model.startswith("vit") else model
         return (
             "It looks like a plain SAM checkpoint without an adapter: use it as a base model, "
-            "--model sam_vit_b@FILE (or _l, _h)."
+            f"--model {name}@{path}"
         )
     first = ", ".join(list(state)[:3])
     return f"Its first entries are {first}: no method that is known here."

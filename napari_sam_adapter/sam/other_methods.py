@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-# Other methods, by what only their checkpoints hold.
+# Other methods, by what only their checkpoints hold. The first mark that is found decides, so what
+# builds on another method comes before it. Names as in the code of
+# tianrun-chen/SAM-Adapter-PyTorch, facebookresearch/sam2 and sam3, hitachinsk/SAMed,
+# cchen-cc/MA-SAM, computational-cell-analytics/micro-sam, MedicineToken/Medical-SAM-Adapter.
 _MARKS = (
-    ("image_encoder.trunk.", "SAM2-Adapter"),
+    (".trunk.prompt_generator.", "SAM2-Adapter"),
+    ("detector.backbone.", "SAM 3"),
+    ("image_encoder.trunk.", "SAM 2"),
     ("sam_mask_decoder.", "SAM 2"),
-    ("linear_a_q", "SAMed (LoRA)"),
-    ("lora", "a LoRA of SAM"),
+    ("w_a_000", "SAMed (LoRA)"),
+    ("q_FacTs", "MA-SAM or micro-sam (FacT)"),
+    ("w_a_linear_q", "micro-sam (LoRA)"),
+    ("linear_a_q", "a LoRA of SAM"),
+    ("lora_", "a LoRA of SAM"),
     ("_Adapter.", "Medical SAM Adapter"),
-    ("Adapter_", "Medical SAM Adapter"),
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,14 @@ from torch import Tensor
 from napari_sam_adapter.errors import WeightsError
 from napari_sam_adapter.sam.weight_files import check_sha256
 
+# What wrappers put before all names: DataParallel, torch.compile, Lightning, micro-sam.
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "sam.")
+_DEEPEST = 4  # a file may hold itself
+_PYTHON_OBJECT = re.compile(r"GLOBAL (\S+)")
+
 
 def load_state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
-    """Load a flat state dict whose file has exactly the expected content.
+    """Load the state dict of a file that has exactly the expected content.
 
     Parameters
     ----------
@@ -30,7 +37,8 @@ def load_state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
     Raises
     ------
     WeightsError
-        If the file is missing, differs from the published one, or holds anything but tensors.
+        If the file is missing, differs from the published one, or holds no table of tensors, or
+        Python objects beside it.
     """
     check_sha256(path, sha256)
     return flat_state(read_plain(path), path)
@@ -44,25 +52,57 @@ def read_plain(path: Path) -> Any:
     WeightsError
         If it cannot be read, or holds anything else; nothing in it is executed.
     """
-    # The one place that calls torch.load; weights_only refuses pickled code. Its reader fails with
-    # whatever error comes first where a file is no pickle at all.
     try:
+        with path.open("rb") as stream:
+            head = stream.read(9)
+        # A zip archive, a pickle as torch wrote them before, or safetensors.
+        if not head.startswith((b"PK\x03\x04", b"\x80\x02")) and head[8:] != b"{":
+            raise WeightsError(f"{path} was not loaded: it is no file that torch.save wrote.")
+        # The one place that calls torch.load; weights_only refuses pickled code. Its reader fails
+        # with whatever error comes first where a file is no pickle at all.
         return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    except WeightsError:
+        raise
+    except OSError as error:
+        raise WeightsError(f"{path} could not be read ({error.strerror or error}).") from error
     except Exception as error:
-        reason = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
-        raise WeightsError(
-            f"{path} does not hold plain tensors and was not loaded ({reason})."
-        ) from error
+        raise WeightsError(f"{path} was not loaded: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    """Say why torch refuses a file; its own words advise to run what is in it."""
+    if found := _PYTHON_OBJECT.search(str(error)):
+        return (
+            f"beside tensors it holds {found[1]}, and loading Python objects can run any program. "
+            "Save its tensors alone, with torch.save(model.state_dict(), FILE), where it was made"
+        )
+    return "it is damaged, or only a part of the file"
 
 
 def flat_state(content: Any, path: Path) -> dict[str, Tensor]:
-    """Return a state dict that is known to be flat.
+    """Return a model's state dict without what training scripts put around it.
+
+    The state dict may lie in others, beside an optimizer's and numbers of all kinds: the largest
+    table of tensors is taken. What all names begin with is taken off if it only says ``module`` or
+    the like.
 
     Raises
     ------
     WeightsError
-        If it is no table of tensors.
+        If there is no table of tensors.
     """
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise WeightsError(f"{path} does not hold a flat table of tensors.")
-    return dict(content)
+    state = max(_tables(content), key=len, default={})  # the first of several
+    if not state:
+        raise WeightsError(f"{path} was not loaded: there is no table of tensors in it.")
+    while prefix := next((p for p in _WRAPPERS if all(key.startswith(p) for key in state)), ""):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _tables(content: Any, depth: int = 0) -> Iterator[dict[str, Tensor]]:
+    """Yield the tensors with names of each dict in a checkpoint, the outermost first."""
+    if not isinstance(content, dict) or depth > _DEEPEST:
+        return
+    yield {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    for value in content.values():
+        yield from _tables(value, depth + 1)

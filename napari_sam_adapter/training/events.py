@@ -77,7 +77,7 @@ class TrainingFinished:
     Attributes
     ----------
     reason : {"completed", "stopped", "diverged"}
-        ``diverged``: the loss was no longer a number; the last good state is kept.
+        ``diverged``: the loss or a condition was no longer a number; the last good state is kept.
     state : dict of str to Tensor
         State dict of the adapted model (adapter and mask decoder), on the CPU.
     trained_on, held_out : tuple of str
@@ -90,6 +90,8 @@ class TrainingFinished:
     held_out_leaks : bool
         Whether held-out slices are of a volume, video or patient that was learned from, too: their
         scores flatter.
+    message : str
+        What broke down, in a sentence; empty otherwise.
     """
 
     reason: str

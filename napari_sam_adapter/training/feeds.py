@@ -13,7 +13,6 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.base import EMBEDDING_WIDTH
 from napari_sam_adapter.sam.devices import autocast
@@ -24,7 +23,7 @@ from napari_sam_adapter.sam.late import Prefix, encode_after, encode_before
 from napari_sam_adapter.training.augment import View, draw_view, orientations
 from napari_sam_adapter.training.config import Augmentation, TrainingConfig
 from napari_sam_adapter.training.prepared_sample import PreparedSample
-from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.samples import TrainingSample, naming
 from napari_sam_adapter.volume import check_slice
 
 CACHE_BYTES = 1024**3
@@ -89,13 +88,17 @@ class Feed:
         self._prepared: dict[int, PreparedSample] = {}
         self._bytes_left = CACHE_BYTES
         for sample in self.samples:
-            try:
+            with naming(sample):
                 check_slice(sample.image)
-            except ImageError as error:
-                raise ImageError(f"{sample.name}: {error}") from error
 
     def at(self, position: int) -> Fed:
-        """Return what comes at a position, counted over all slices of the run from 0 on."""
+        """Return what comes at a position, counted over all slices of the run from 0 on.
+
+        Raises
+        ------
+        ConditionError
+            If a condition cannot be computed of it, with the slice's name.
+        """
         raise NotImplementedError
 
     def _turn(self, position: int) -> tuple[int, int, np.random.Generator]:
@@ -129,7 +132,7 @@ class ImageFeed(Feed):
         """Return what comes at a position."""
         index, _, rng = self._turn(position)
         image, target, geometry = self._render(index, draw_view(rng, self.augmentation))
-        with autocast(self.model.device):
+        with naming(self.samples[index]), autocast(self.model.device):
             embedding = self.model.encode(image)
         return Fed(embedding, target, geometry, self.samples[index].name, rng)
 
@@ -165,7 +168,8 @@ class EmbeddingFeed(Feed):
         key = (index, orientation)
         if key not in self._cache:
             image, target, geometry = self._render(index, View(orientation=orientation))
-            self._cache[key] = self._encoder.embedding(image), target, geometry
+            with naming(self.samples[index]):
+                self._cache[key] = self._encoder.embedding(image), target, geometry
         return self._cache[key]
 
 
@@ -215,9 +219,9 @@ class LateFeed(Feed):
 
     def _encode(self, index: int, view: View) -> tuple[Prefix, Tensor, InputGeometry]:
         image, target, geometry = self._render(index, view)
-        if view.is_repeatable:
-            return self._encoder.prefix(image), target, geometry
-        with autocast(self.model.device):
+        with naming(self.samples[index]), autocast(self.model.device):
+            if view.is_repeatable:
+                return self._encoder.prefix(image), target, geometry
             return encode_before(self.model, image), target, geometry
 
 

@@ -115,7 +115,8 @@ def run_job(
         box_answers_of,
         report_held_out,
     )
-    from napari_sam_adapter.training.loop import RunOptions, train_adapter
+    from napari_sam_adapter.training.loop import train_adapter
+    from napari_sam_adapter.training.run_options import RunOptions
     from napari_sam_adapter.training.summary import Curve, gear_of, new_classes, training_summary
     from napari_sam_adapter.training.workers import start_workers
 
@@ -127,8 +128,9 @@ def run_job(
     if job.config.gear == "late":
         prepare_late(model)
     model.to_device(device)
-    start = f"{model.settings} {'' if parent is None else parent.adapter_id}"
-    options = RunOptions(history, should_stop, workers, job.checkpoint, start, cache)
+    options = RunOptions(
+        history, should_stop, workers, job.checkpoint, _described_start(model, parent), cache
+    )
     finished: TrainingFinished | None = None
     curve = Curve()
     try:
@@ -171,6 +173,12 @@ def run_job(
     yield AdapterSaved(job.out, card)
 
 
+def _described_start(model: AdaptedSam, parent: AdapterCard | None) -> str:
+    """Describe what a run starts from: base model with the hash of its weights, shape, adapter."""
+    adapter = "" if parent is None else parent.adapter_id
+    return f"{model.settings} {model.spec.weights.sha256} {adapter}"
+
+
 def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
     """Build the model a run starts from.
 
@@ -210,11 +218,11 @@ def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
             settings = settings.with_changes(class_names=job.class_names)
         return build_adapted_sam(settings, seed=job.config.seed), None
     model, card = load_adapter(job.init, base=job.base, input_size=job.input_size)
-    if job.adapter not in (None, card.adapter):
+    difference = "" if job.adapter is None else card.adapter.difference(job.adapter)
+    if difference:
         raise CheckpointError(
-            f"{job.init} holds an adapter of another shape ({card.adapter}) than the one asked for "
-            f"({job.adapter}). Leave the shape out to continue from it, or start from the base "
-            "model."
+            f"{job.init} holds an adapter of another shape: {difference}. Leave the shape out to "
+            "continue from it, or start from the base model."
         )
     return with_classes(model, job.class_names or card.class_names, str(job.init)), card
 

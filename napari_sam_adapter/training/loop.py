@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam_adapter.errors import CheckpointError, TrainingError
+from napari_sam_adapter.errors import CheckpointError, ConditionError, TrainingError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import uses_bfloat16
 from napari_sam_adapter.sam.encode import Encoder
-from napari_sam_adapter.sam.feature_cache import FeatureCache
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
     PairedScore,
@@ -28,10 +26,9 @@ from napari_sam_adapter.training.events import (
 )
 from napari_sam_adapter.training.feeds import feed_for
 from napari_sam_adapter.training.resume import identity_of, read_run, write_run
-from napari_sam_adapter.training.run_checkpoint import SECONDS_BETWEEN, RunCheckpoint
+from napari_sam_adapter.training.run_checkpoint import SECONDS_BETWEEN
+from napari_sam_adapter.training.run_options import RunOptions
 from napari_sam_adapter.training.samples import (
-    NO_HISTORY,
-    History,
     TrainingSample,
     check_labels,
     earlier_samples,
@@ -39,7 +36,6 @@ from napari_sam_adapter.training.samples import (
 )
 from napari_sam_adapter.training.scoring import Scores, SliceScorer
 from napari_sam_adapter.training.step import Stepper
-from napari_sam_adapter.training.workers import ALONE, Workers
 
 N_VALIDATIONS = 8
 FIRST_VALIDATION = 0.3
@@ -54,34 +50,6 @@ DICE_TOLERANCE = 0.02
 EARLIER_WHEN_STOPPED = 4
 # What a checkpoint holds besides the weights and the optimizer.
 _PLAIN = ("kept", "highest", "scores_before", "earlier_before", "last_loss", "next_validation")
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What is around a run, and does not change what it computes.
-
-    Attributes
-    ----------
-    history : History
-        What the model was trained on before; it decides what can be held out.
-    should_stop : callable
-        Asked before each step; once true, the run ends with the state it would keep now.
-    workers : Workers
-        The processes that share the run.
-    checkpoint : RunCheckpoint or None
-        Where the run writes its state to continue from.
-    started_from : str
-        Describes the model, so that the run of another one is not continued.
-    cache : FeatureCache or None
-        Where features of earlier runs and of predictions are.
-    """
-
-    history: History = NO_HISTORY
-    should_stop: Callable[[], bool] = lambda: False
-    workers: Workers = ALONE
-    checkpoint: RunCheckpoint | None = None
-    started_from: str = ""
-    cache: FeatureCache | None = None
 
 
 def train_adapter(
@@ -111,6 +79,9 @@ def train_adapter(
         If there is nothing to learn from.
     CheckpointError
         If a run is to be continued that is another one.
+    ConditionError
+        If a condition cannot be computed of a slice that is scored before the first step. Once
+        there were steps, the run ends with the best state instead.
     """
     if not samples:
         raise TrainingError(
@@ -149,7 +120,7 @@ class _Run:
         earlier, views = earlier_samples(samples, options.history), config.views(model.spec.views)
         self._earlier = SliceScorer(model, earlier, config.gear, encoder, self._workers, views)
         self._start = self._checkpoint_time = time.monotonic()
-        n_batches = self._workers.count * self._workers.accumulation
+        n_batches = self._workers.n_batches
         self._total_steps = config.total_steps(len(self._training), n_batches)
         self._seconds = self._progress = 0.0
         self._next_validation = FIRST_VALIDATION
@@ -171,15 +142,22 @@ class _Run:
         if not self._resumed():
             if self._held_out:
                 self._scores_before = self._score_held_out(learned=False)
-                yield ValidationReport(0, _mean(self._scores_before), is_kept=False)
             self._earlier_before = self._earlier.scores(learned=False)
+            if not _are_known(self._scores_before + self._earlier_before):
+                raise ConditionError(self._refusal())
+            if self._held_out:
+                yield ValidationReport(0, _mean(self._scores_before), is_kept=False)
             # Large models on many slices are scored for longer than a short run is to take.
             self._start = self._checkpoint_time = time.monotonic()
         reason = "completed"
         while True:
             stop = self._look_at_the_clock()
             if self._held_out and self._next_validation <= self._progress < 1.0:
-                yield self._validate()
+                report = self._validate()
+                if report is None:
+                    reason = "diverged"
+                    break
+                yield report
                 cost = self._scoring_seconds / self._config.max_seconds
                 usual = (1.0 - FIRST_VALIDATION) / N_VALIDATIONS
                 self._next_validation += max(usual, cost / VALIDATION_SHARE)
@@ -213,9 +191,13 @@ class _Run:
         left = seconds * (1.0 - progress) / max(progress, 1e-6)
         return StepReport(self._stepper.step, loss, progress, seconds, left)
 
-    def _validate(self) -> ValidationReport:
+    def _validate(self) -> ValidationReport | None:
+        """Score the held-out slices, and keep the state if it is good; None if they cannot be."""
         with self._stepper.average.swapped_in():
             scores = self._score_held_out()
+            if not _are_known(scores):
+                self._kept = self._kept or ((), self._model_state())
+                return None
             score = _mean(scores)
             is_kept = self._kept is None or score >= self._highest - DICE_TOLERANCE
             if is_kept:
@@ -233,23 +215,19 @@ class _Run:
     def _finish(self, reason: str) -> TrainingFinished:
         step = self._stepper.step
         if self._held_out and step and (reason != "diverged" or self._kept is None):
-            self._validate()
+            reason = "diverged" if self._validate() is None else reason
         elif not self._held_out and step:
             with self._stepper.average.swapped_in():
                 self._kept = ((), self._model_state())
         before = self._scores_before
         after, state = self._kept if self._kept is not None else (before, self._model_state())
         self._model.load_state_dict(state)
-        message, earlier = "", self._earlier_before
+        earlier = self._earlier_before
         if step:
             n_earlier = EARLIER_WHEN_STOPPED if reason == "stopped" else len(earlier)
             earlier = self._earlier.scores(min(n_earlier, len(earlier)))
-        if reason == "diverged":
-            names = ", ".join(filter(None, self._workers.gathered(self._stepper.broken_at)))
-            message = (
-                f"The loss or its gradient was no longer a number at step {step + 1}"
-                f"{f' ({names})' if names else ''}; the last good state before that is kept."
-            )
+            if not _are_known(earlier):
+                earlier, reason = (), "diverged"
         return TrainingFinished(
             reason=reason,
             state=state,
@@ -261,8 +239,23 @@ class _Run:
             held_out_scores=_paired(self._held_out, before, after),
             earlier_scores=_paired(self._earlier.slices, self._earlier_before, earlier),
             held_out_leaks=self._leaks,
-            message=message,
+            message=self._breakdown() if reason == "diverged" else "",
         )
+
+    def _breakdown(self) -> str:
+        """Say what broke down; all processes ask together."""
+        if refusal := self._refusal():
+            step = self._stepper.step
+            return (
+                f"{refusal} Training ended after step {step}; the last good state before that is "
+                "kept."
+            )
+        return self._stepper.breakdown()
+
+    def _refusal(self) -> str:
+        """Say which slice could not be scored, and why; all processes ask together."""
+        texts = self._workers.gathered(self._scorer.refusal or self._earlier.refusal)
+        return next(filter(None, texts), "")
 
     def _model_state(self) -> dict[str, Tensor]:
         state = self._model.state_dict()
@@ -271,9 +264,9 @@ class _Run:
     @cached_property
     def _identity(self) -> str:
         """What tells this run from others; it reads every image, so it is worked out once."""
-        return identity_of(
-            self._config, [*self._training, *self._held_out], self._options.started_from
-        )
+        slices = [*self._training, *self._held_out]
+        start, n_batches = self._options.started_from, self._workers.n_batches
+        return identity_of(self._config, slices, start, n_batches)
 
     def _write_checkpoint(self) -> None:
         checkpoint, step = self._options.checkpoint, self._stepper.step
@@ -326,6 +319,10 @@ def _paired(
     """Pair the scores of the slices that were scored both before and after."""
     columns = zip(slices, before, after, strict=False)
     return tuple(PairedScore(sample.name, *dice) for sample, *dice in columns)
+
+
+def _are_known(scores: Scores) -> bool:
+    return all(map(math.isfinite, scores))
 
 
 def _mean(scores: Sequence[float]) -> float:

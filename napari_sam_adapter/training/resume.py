@@ -17,9 +17,17 @@ from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.training.samples import TrainingSample
 
 VERSION = 1
+# What a run is known by, in words.
+_PARTS = {
+    "slices": "the images or their masks",
+    "start": "what it starts from (base model, its weights, adapter, or their settings)",
+    "batches": "how many batches a step takes (processes, times those each adds up)",
+}
 
 
-def identity_of(config: TrainingConfig, samples: Sequence[TrainingSample], start: str) -> str:
+def identity_of(
+    config: TrainingConfig, samples: Sequence[TrainingSample], start: str, n_batches: int = 1
+) -> str:
     """Describe a run so that another one is not continued by mistake.
 
     Parameters
@@ -28,11 +36,14 @@ def identity_of(config: TrainingConfig, samples: Sequence[TrainingSample], start
     samples : sequence of TrainingSample
     start : str
         What the run started from: base model, adapter id, shape of the adapter.
+    n_batches : int
+        Of a step, over all processes: the number of steps and the learning rate follow from it.
     """
     values = {
         "config": config.to_dict(),
         "slices": [[sample.digest, sample.labels_digest] for sample in samples],
         "start": start,
+        "batches": n_batches,
     }
     return json.dumps(values, sort_keys=True)
 
@@ -71,7 +82,16 @@ def read_run(checkpoint: RunCheckpoint, identity: str) -> dict[str, Any] | None:
         )
     if state["identity"] != identity:
         raise CheckpointError(
-            f"{checkpoint.path} belongs to another run: other images, masks, settings or another "
-            "start. Repeat the command as it was, or train without --resume to begin again."
+            f"{checkpoint.path} belongs to another run. Other than in that one are "
+            f"{_difference(json.loads(state['identity']), json.loads(identity))}. Repeat the "
+            "command as it was, or train without --resume to begin again."
         )
     return state
+
+
+def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Say in what two identities differ."""
+    found = [words for part, words in _PARTS.items() if one.get(part) != other.get(part)]
+    mine, theirs = one["config"], other["config"]
+    settings = sorted(k for k in mine | theirs if mine.get(k) != theirs.get(k))
+    return "; ".join([*found, *settings])

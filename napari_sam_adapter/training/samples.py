@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam_adapter.errors import ImageError, TrainingError
+from napari_sam_adapter.errors import ConditionError, ImageError, TrainingError
 
 if TYPE_CHECKING:
     from napari_sam_adapter.adapter.card import AdapterCard
@@ -74,6 +75,15 @@ def _digest(array: np.ndarray) -> str:
     content = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=12)
     content.update(f"{array.dtype.str}{array.shape}".encode())
     return content.hexdigest()
+
+
+@contextmanager
+def naming(sample: TrainingSample) -> Iterator[None]:
+    """Put the name of a slice before what is wrong with it, or with a condition of it."""
+    try:
+        yield
+    except (ConditionError, ImageError) as error:
+        raise type(error)(f"{sample.name}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

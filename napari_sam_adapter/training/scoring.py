@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from napari_sam_adapter.errors import ConditionError
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.encode import VIEWS, Encoder, ImageEmbedding
@@ -15,7 +17,7 @@ from napari_sam_adapter.sam.late import Prefix
 from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.sam.preprocess import mirrored
 from napari_sam_adapter.training.config import Gear
-from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.samples import TrainingSample, naming
 from napari_sam_adapter.training.workers import Workers
 
 Scores = tuple[float, ...]
@@ -36,6 +38,11 @@ class SliceScorer:
         The processes that share the work.
     views : int
         How many views of a slice to average.
+
+    Attributes
+    ----------
+    refusal : str
+        Why this process could not score a slice, with the slice's name.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class SliceScorer:
     ) -> None:
         self._model, self._gear, self._encoder = model, gear, encoder
         self.slices, self._workers, self._views = slices, workers, views
+        self.refusal = ""
         self._embeddings: dict[int, ImageEmbedding] = {}
         self._prefixes: dict[int, tuple[list[Prefix], InputGeometry]] = {}
 
@@ -65,13 +73,21 @@ class SliceScorer:
         Returns
         -------
         tuple of float
-            Mean Dice of the classes of each slice, at original size.
+            Mean Dice of the classes of each slice, at original size; nan where a condition cannot
+            be computed of it (`refusal`).
         """
         slices = self.slices[:n_slices]
         found = [0.0] * len(slices)
         for index in range(self._workers.rank, len(slices), self._workers.count):
             sample = slices[index]
-            labels = decode_masks(self._model, self._embedding(index, sample.image, learned)).labels
+            try:
+                with naming(sample):
+                    embedding = self._embedding(index, sample.image, learned)
+            except ConditionError as error:
+                # No exception: the other processes wait for this one's scores.
+                self.refusal, found[index] = str(error), math.nan
+                continue
+            labels = decode_masks(self._model, embedding).labels
             found[index] = mean_class_dice(labels, sample.labels, self._model.settings.n_classes)
         return tuple(self._workers.sums(*found)) if found else ()
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_sam_adapter.adapter.config import Cut
+from napari_sam_adapter.errors import ConditionError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import autocast
 from napari_sam_adapter.sam.input_format import InputGeometry
@@ -43,8 +44,6 @@ class Stepper:
         Steps taken.
     parameters : list of Parameter
         What is trained.
-    broken_at : str
-        Name of the slice at which the loss or its gradient was no number, if one was.
     """
 
     def __init__(
@@ -57,7 +56,9 @@ class Stepper:
         takes_prompts = not model.settings.own_prompt_embedding
         self._prompted_share = config.prompted_share if takes_prompts else 0.0
         self.step = 0
-        self.broken_at = ""
+        # What went wrong in this process at the step that could not be taken.
+        self._broken_at: list[str] = []
+        self._refusal = ""
 
     def take(self, progress: float) -> float:
         """Take one step and return its mean loss; nan or infinite if nothing was changed.
@@ -75,11 +76,9 @@ class Stepper:
         workers = self._workers
         size = self._config.batch_size * workers.accumulation
         first = (self.step * workers.count + workers.rank) * size
-        mine, names = 0.0, []
-        for position in range(first, first + size):
-            fed = self._feed.at(position)
-            mine += self._backward(fed, size)
-            names.append(fed.name)
+        positions = range(first, first + size)
+        # No number here tells the other processes, who wait for this one's.
+        mine = self._add_gradients(positions)
         loss = workers.sums(mine)[0] / (workers.count * size)
         if not math.isfinite(loss):
             return loss
@@ -88,12 +87,48 @@ class Stepper:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         if not math.isfinite(float(norm)):
             # The loss was a number, its gradient is not: one step would spoil all.
-            self.broken_at = ", ".join(names)
+            self._find_broken_gradients(positions)
             return math.nan
         self.optimizer.step()
         self.step += 1
         self.average.update(self.step)
         return loss
+
+    def breakdown(self) -> str:
+        """Say why the last step could not be taken; all processes ask together."""
+        at, workers = f"at step {self.step + 1}", self._workers
+        kept = "; the last good state before that is kept." if self.step else "."
+        refusals = [text for text in workers.gathered(self._refusal) if text]
+        names = ", ".join(text for text in workers.gathered(", ".join(self._broken_at)) if text)
+        if refusals:
+            return f"{refusals[0]} Training ended {at}{kept}"
+        where = f"{at} ({names})" if names else at
+        return f"The loss or its gradient was no longer a number {where}{kept}"
+
+    def _add_gradients(self, positions: range) -> float:
+        """Add up the gradients of slices and return the sum of their losses."""
+        total = 0.0
+        try:
+            for position in positions:
+                fed = self._feed.at(position)
+                loss = self._backward(fed, len(positions))
+                if not math.isfinite(loss):
+                    self._broken_at.append(fed.name)
+                total += loss
+        except ConditionError as error:
+            self._refusal = str(error)
+            return math.nan
+        return total
+
+    def _find_broken_gradients(self, positions: range) -> None:
+        """Find the slices whose own gradient is no number: what came at a position comes again."""
+        for position in positions:
+            self.optimizer.zero_grad(set_to_none=True)
+            fed = self._feed.at(position)
+            self._backward(fed, 1)
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+                self._broken_at.append(fed.name)
 
     def _backward(self, fed: Fed, size: int) -> float:
         """Add the gradients of one of ``size`` slices and return its loss."""
@@ -104,10 +139,8 @@ class Stepper:
         if fed.rng.random() < self._prompted_share:
             loss = loss + self._prompted_loss(fed)
         value = float(loss.detach())
-        if not math.isfinite(value):
-            self.broken_at = self.broken_at or fed.name
-            return value
-        (loss / size).backward()  # type: ignore[no-untyped-call]
+        if math.isfinite(value):
+            (loss / size).backward()  # type: ignore[no-untyped-call]
         return value
 
     def _prompted_loss(self, fed: Fed) -> Tensor:

@@ -45,6 +45,11 @@ class Workers:
         """Whether this process writes files and speaks to the person."""
         return self.rank == 0
 
+    @property
+    def n_batches(self) -> int:
+        """How many batches a step takes, over all processes."""
+        return self.count * self.accumulation
+
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Give every process the mean of all gradients."""
 
@@ -117,6 +122,8 @@ class AcceleratedWorkers(Workers):
 
     def sums(self, *numbers: float) -> list[float]:
         """Return sums over all processes."""
+        if self.count == 1:  # Apple's GPUs have no double precision, and no second process
+            return list(numbers)
         mine = torch.tensor(numbers, dtype=torch.float64, device=self._accelerator.device)
         total: Tensor = self._accelerator.reduce(mine, reduction="sum")
         return [float(value) for value in total]

@@ -159,3 +159,12 @@ def test_a_condition_of_ones_own_is_computed_in_full_precision(offer):
 def test_an_unknown_condition_names_those_there_are():
     with pytest.raises(ConditionError, match="no condition named 'depth'; known are: patch_emb"):
         image_condition("depth", mask_ratio=0.25)
+
+
+def test_a_condition_with_the_name_of_a_built_in_one_is_not_ignored_in_silence(offer, caplog):
+    offer(lambda images: images[:, :1], name="gradient")
+    conditions._tell_of_namesakes.cache_clear()
+    condition = image_condition("gradient", mask_ratio=0.25)
+    assert condition is gradient
+    assert "somebody.conditions:own" in caplog.text
+    assert "'gradient' is the built-in condition" in caplog.text

@@ -57,3 +57,13 @@ def test_the_built_in_conditions_are_listed_first():
         "local_texture",
         "gradient",
     )
+
+
+def test_a_difference_names_what_differs_and_no_fork():
+    shape = AdapterConfig()
+    other = AdapterConfig(reduction=4, conditions=(Condition("gradient", 0.5),), forked_at=8)
+    assert shape.difference(AdapterConfig(forked_at=8)) == ""
+    assert shape.difference(other) == (
+        "reduction: 8 there, 4 asked for; "
+        "conditions: patch_embedding, high_frequency there, gradient=0.5 asked for"
+    )

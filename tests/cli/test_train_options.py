@@ -86,6 +86,29 @@ def test_training_on_keeps_the_classes(train, tmp_path):
     assert card.parent_id == read_card(first).adapter_id
 
 
+def test_classes_in_another_order_than_the_adapters_are_refused(train, tmp_path, capsys):
+    first = tmp_path / "a.safetensors"
+    train("--classes", "polyp,right side", "--gear", "quick", "--steps", 1)
+    options = ("--images", "i", "--masks", "m", "--out", "b", "--init", first, "--classes")
+    for order in ("right side,polyp", "new,polyp,right side"):
+        assert run("train", *options, order) == 2
+        message = " ".join(capsys.readouterr().err.split())
+        assert "polyp, right side" in message
+        assert order.replace(",", ", ") in message
+        assert "without --init" in message
+
+
+def test_another_name_for_a_class_is_said(train, tmp_path, capsys):
+    first = tmp_path / "a.safetensors"
+    train("--gear", "quick", "--steps", 1)
+    capsys.readouterr()
+    card = train("--init", first, "--classes", "polyp,[wall]", "--steps", 1, name="b")
+    assert card.class_names == ("polyp", "[wall]")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Class 1 was called object and is called polyp from now on." in said
+    assert "[wall]" not in said, "a new class takes no other's name"
+
+
 def test_conditions_and_their_weights_are_kept_in_the_file(train):
     card = train("--conditions", "patch_embedding, gradient=0.5", "--gear", "quick", "--steps", 1)
     assert [(c.name, c.weight) for c in card.adapter.conditions] == [
@@ -98,6 +121,18 @@ def test_the_bottleneck_is_as_wide_as_asked_for(train):
     card = train("--reduction", 4, "--steps", 1)
     assert card.adapter.reduction == 4
     assert card.adapter.conditions == LITE_MEDSAM.adapter.conditions
+
+
+def test_another_shape_than_the_adapters_is_told_by_what_differs(train, tmp_path, capsys):
+    first = tmp_path / "a.safetensors"
+    train("--steps", 1)
+    out = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--out", tmp_path / "b")
+    options = ("--reduction", 4, "--conditions", "gradient=0.5", "--steps", 1)
+    assert run("train", *out, "--init", first, *options) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "reduction: 8 there, 4 asked for" in said
+    assert "conditions: patch_embedding, high_frequency there, gradient=0.5 asked for" in said
+    assert "AdapterConfig" not in said
 
 
 def test_a_preset_is_the_published_recipe_unless_an_option_says_otherwise(train):
@@ -135,6 +170,8 @@ def test_weights_of_ones_own_are_named_by_their_file(train, folders, tmp_path, c
         ("--classes polyp,a,b --conditions depth", "no condition named 'depth'"),
         ("--conditions gradient=much", "could not convert string to float"),
         ("--conditions gradient,gradient", "named once each"),
+        ("--conditions=", "--conditions '': a condition has no name"),
+        ("--conditions gradient,", "a condition has no name"),
         ("--model sam9", "no base model named 'sam9'"),
         ("--model sam_vit_b@nowhere.pth", "no file of weights at"),
         ("--epochs 0", "max_epochs must be at least 1"),

@@ -46,6 +46,15 @@ def test_pages_that_are_no_slices_are_read_all_the_same(tmp_path):
     np.testing.assert_array_equal(open_tiff(tmp_path / "a.tif").data, planes)
 
 
+@pytest.mark.parametrize("n_channels", [2, 5])
+def test_pixels_of_other_than_three_or_four_channels_are_named(tmp_path, n_channels):
+    picture = np.zeros((20, 30, n_channels), np.uint8)
+    path = tmp_path / "two.tif"
+    tifffile.imwrite(path, picture, photometric="minisblack", planarconfig="contig")
+    with pytest.raises(ImageError, match=rf"two\.tif .* pixels have {n_channels} channels"):
+        open_tiff(path)
+
+
 def test_sizes_of_imagej_are_known(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif",

@@ -112,6 +112,14 @@ def test_added_classes_leave_the_known_ones_as_they_are(three_classes, samples):
     np.testing.assert_allclose(found[:3], known, atol=1e-5)
 
 
+def test_other_names_go_to_the_same_labels_as_in_the_docks_list(three_classes, samples):
+    image = samples[0].image
+    known = predict_masks(three_classes, image).low_res_masks
+    renamed = with_classes(three_classes, ("tool", "polyp", "bubble"), "a file")
+    assert renamed.settings.class_names == ("tool", "polyp", "bubble")
+    np.testing.assert_array_equal(predict_masks(renamed, image).low_res_masks, known)
+
+
 def test_fewer_classes_than_an_adapter_knows_are_refused(three_classes):
     with pytest.raises(CheckpointError, match=r"knows 3 classes .* and 1 are asked for"):
         with_classes(three_classes, ("polyp",), "a file")

@@ -250,20 +250,41 @@ def test_an_incomplete_checkpoint_names_what_is_wrong(tmp_path, change, words):
 
 
 @pytest.mark.parametrize(
-    ("key", "method"),
+    "around",
     [
-        ("image_encoder.trunk.prompt_generator.shared_mlp0.weight", "SAM2-Adapter"),
-        ("image_encoder.blocks.0.attn.qkv.linear_a_q.weight", "SAMed"),
-        ("image_encoder.blocks.0.Space_Adapter.D_fc1.weight", "Medical SAM Adapter"),
-        ("prompt_encoder.no_mask_embed.weight", "plain SAM checkpoint"),
-        ("encoder.conv1.weight", "no method that is known here"),
+        lambda state: state | {"epoch": 3, "best": "0.9"},
+        lambda state: {f"module.model.{key}": value for key, value in state.items()},
+        lambda state: {"epoch": 3, "net": state, "optimizer": {"state": {0: {"step": 1}}}},
+        lambda state: {"model": "sam", "checkpoint": {"model_state": state}},
     ],
+    ids=["beside others", "prefixed", "net", "nested twice"],
 )
-def test_a_checkpoint_of_another_method_is_named(tmp_path, key, method):
-    path = tmp_path / "foreign.pth"
-    torch.save({"state_dict": {key: torch.zeros(2)}}, path)
-    with pytest.raises(CheckpointError, match=method):
-        read_original(path)
+def test_what_training_scripts_put_around_a_checkpoint_is_taken_off(tmp_path, around):
+    path = tmp_path / "wrapped.pth"
+    torch.save(around(small_file("b")), path)
+    assert read_original(path).base == "sam_vit_b"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["no_mask_embed.weight", "image_encoder.neck.0.weight"])
+def test_tensors_that_are_no_numbers_are_refused_before_anything_is_written(tmp_path, name, value):
+    path, base = tmp_path / "broken.pth", tmp_path / "base.pth"
+    broken = torch.full((1,), value).expand(shapes("b")[name])
+    torch.save(small_file("b", **{name: broken}), path)
+    with pytest.raises(CheckpointError, match=rf"tensor '{name}' holds values that are not num"):
+        import_original(path, tmp_path / "a.safetensors", base_out=base)
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_a_base_model_beside_one_to_be_written_is_refused(random_checkpoint, tmp_path):
+    with pytest.raises(CheckpointError, match="--model or --base-out, not both"):
+        import_original(
+            random_checkpoint[0],
+            tmp_path / "a.safetensors",
+            base="sam_vit_b",
+            base_out=tmp_path / "base.pth",
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_imported_adapter_can_be_trained_on(imported):

@@ -3,22 +3,28 @@
 import itertools
 import math
 import re
+from importlib.metadata import EntryPoint
 
 import pytest
 import torch
 from torch import Tensor
 
+from napari_sam_adapter.adapter import conditions
+from napari_sam_adapter.adapter.config import CONDITION_GROUP, AdapterConfig, Condition
+from napari_sam_adapter.errors import ConditionError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.training import step
 from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.training.events import TrainingFinished
-from napari_sam_adapter.training.loop import RunOptions, train_adapter
+from napari_sam_adapter.training.events import StepReport, TrainingFinished
+from napari_sam_adapter.training.loop import train_adapter
+from napari_sam_adapter.training.run_options import RunOptions
 
 
-def config(gear: str, steps: int) -> TrainingConfig:
+def config(gear: str, steps: int, **values) -> TrainingConfig:
     """Return a configuration whose run ends even if no step succeeds."""
     # Prompted steps would ask for a second loss.
-    return TrainingConfig(gear=gear, max_seconds=60.0, max_steps=steps, prompted_share=0.0)
+    settings = {"max_seconds": 60.0, "max_steps": steps, "prompted_share": 0.0, **values}
+    return TrainingConfig(gear=gear, **settings)
 
 
 def end_of_run(model: AdaptedSam, samples, settings: TrainingConfig, **kw) -> TrainingFinished:
@@ -91,3 +97,83 @@ def test_a_gradient_that_is_no_number_does_not_reach_the_kept_state(
     assert all(torch.isfinite(tensor).all() for tensor in finished.state.values())
     assert (finished.reason, finished.steps) == ("diverged", 3)
     assert re.search(r"gradient was no longer a number at step 4 \(slice \d\)", finished.message)
+
+
+def test_only_the_slice_whose_gradient_is_no_number_is_named(small_sam, samples, monkeypatch):
+    guilty, original = int(samples[1].labels.sum()), step.mask_loss
+    assert len({int(sample.labels.sum()) for sample in samples[:3]}) == 3
+
+    def loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
+        value = original(logits, target, kind)
+        return value + (0 * value).sqrt() if int(target.sum()) == guilty else value
+
+    monkeypatch.setattr(step, "mask_loss", loss)
+    settings = config("quick", 2, batch_size=3, augmentation="none")
+    finished = end_of_run(small_sam, samples[:3], settings)
+    assert "at step 1 (slice 1)" in finished.message
+
+
+class Fragile:
+    """A condition that is no number where it is told to."""
+
+    def __init__(self) -> None:
+        self.breaks = lambda: False
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return images * (math.nan if self.breaks() else 1.0)
+
+
+@pytest.fixture
+def fragile(monkeypatch, small_sam) -> tuple[Fragile, AdaptedSam]:
+    condition = Fragile()
+
+    class Point(EntryPoint):
+        def load(self) -> Fragile:
+            return condition
+
+    point = Point("own", "somebody.conditions:own", CONDITION_GROUP)
+    monkeypatch.setattr(conditions, "entry_points", lambda group: [point])
+    terms = (Condition("patch_embedding"), Condition("own"))
+    settings = small_sam.settings.with_changes(adapter=AdapterConfig(conditions=terms))
+    return condition, AdaptedSam(small_sam.base, settings)
+
+
+NOT_FINITE = r"^slice \d: The condition 'own' returned values that are not finite"
+
+
+@pytest.mark.parametrize(("n_samples", "gear"), [(3, "full"), (8, "full"), (3, "late")])
+def test_a_condition_that_is_no_number_ends_the_run_with_the_best_state(
+    fragile, samples, n_samples, gear
+):
+    condition, model = fragile
+    for event in train_adapter(model, samples[:n_samples], config(gear, 9)):
+        if isinstance(event, StepReport) and event.step == 3:
+            condition.breaks = lambda: True
+    assert isinstance(event, TrainingFinished)
+    assert event.reason == "diverged"
+    assert event.steps >= 3  # what is kept of slices can be trained on for some steps more
+    assert re.search(NOT_FINITE, event.message)
+    assert re.search(r"(at|after) step \d; the last good state before", event.message)
+    assert all(torch.isfinite(tensor).all() for tensor in event.state.values())
+
+
+def test_nor_does_one_that_breaks_on_a_held_out_slice_lose_the_run(fragile, samples):
+    condition, model = fragile
+    # As long as the adapter has no effect, conditions are not computed.
+    condition.breaks = lambda: not torch.is_grad_enabled()
+    finished = end_of_run(model, samples, config("full", 9))
+    assert finished.reason == "diverged"
+    assert finished.steps > 0
+    assert re.search(NOT_FINITE, finished.message)
+    assert finished.held_out_scores == ()
+    assert same(finished.state, model.state_dict())
+
+
+def test_one_that_breaks_before_the_first_step_names_the_slice(fragile, samples):
+    condition, model = fragile
+    with torch.no_grad():
+        for parameter in model.adapter.parameters():
+            parameter += 0.01
+    condition.breaks = lambda: True
+    with pytest.raises(ConditionError, match=NOT_FINITE):
+        end_of_run(model, samples, config("full", 1))

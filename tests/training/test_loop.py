@@ -23,7 +23,8 @@ from napari_sam_adapter.training.events import (
     TrainingStarted,
     ValidationReport,
 )
-from napari_sam_adapter.training.loop import RunOptions, train_adapter
+from napari_sam_adapter.training.loop import train_adapter
+from napari_sam_adapter.training.run_options import RunOptions
 from napari_sam_adapter.training.samples import History, TrainingSample
 from napari_sam_adapter.training.step import learning_rate_share
 

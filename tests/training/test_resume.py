@@ -15,9 +15,11 @@ from safetensors.numpy import load_file
 
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import CheckpointError
+from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
 from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
+from napari_sam_adapter.training.workers import ALONE
 
 STEPS = 10
 
@@ -94,8 +96,8 @@ def job(samples, folder, *, resume: bool, **config) -> TrainingJob:
     )
 
 
-def stopped_in_the_middle(samples, folder) -> None:
-    events = run_job(job(samples, folder, resume=False))
+def stopped_in_the_middle(one: TrainingJob) -> None:
+    events = run_job(one)
     for event in events:
         if getattr(event, "step", 0) >= 3:
             events.close()  # as a kill: nothing after this happens
@@ -103,7 +105,7 @@ def stopped_in_the_middle(samples, folder) -> None:
 
 
 def test_a_run_goes_on_at_its_last_checkpoint(samples, tmp_path):
-    stopped_in_the_middle(samples[:3], tmp_path)
+    stopped_in_the_middle(job(samples[:3], tmp_path, resume=False))
     steps = [e.step for e in run_job(job(samples[:3], tmp_path, resume=True)) if hasattr(e, "step")]
     assert steps == [3, 4]
 
@@ -112,18 +114,39 @@ def test_without_a_checkpoint_to_resume_the_run_begins(samples, tmp_path):
     assert isinstance(list(run_job(job(samples[:3], tmp_path, resume=True)))[-1], AdapterSaved)
 
 
-@pytest.mark.parametrize("change", ["slices", "settings", "masks"])
-def test_another_run_is_not_continued(samples, tmp_path, change):
-    stopped_in_the_middle(samples[:3], tmp_path)
+CHANGES = {
+    "slices": "the images or their masks",
+    "masks": "the images or their masks",
+    "settings": "that one are seed",
+    "weights": "its weights",
+    "batches": "how many batches a step takes",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_run_is_not_continued_and_what_differs_is_said(
+    samples, tmp_path, monkeypatch, change
+):
+    weights = tmp_path / "own.pth"
+    content = LITE_MEDSAM.weights.locate().read_bytes()
+    weights.write_bytes(content)
+    first = replace(job(samples[:3], tmp_path, resume=False), base=f"lite_medsam@{weights}")
+    stopped_in_the_middle(first)
+    other = replace(first, checkpoint=replace(first.checkpoint, resume=True))
     if change == "slices":
-        other = job(samples[:4], tmp_path, resume=True)
-    elif change == "settings":
-        other = job(samples[:3], tmp_path, resume=True, seed=1)
-    else:
+        other = replace(other, samples=samples[:4])
+    elif change == "masks":
         corrected = replace(samples[0], labels=~samples[0].labels)
-        other = job([corrected, *samples[1:3]], tmp_path, resume=True)
-    with pytest.raises(CheckpointError, match=r"belongs to another run.*without --resume"):
+        other = replace(other, samples=[corrected, *samples[1:3]])
+    elif change == "settings":
+        other = replace(other, config=replace(other.config, seed=1))
+    elif change == "weights":
+        weights.write_bytes(content + b" ")
+    else:
+        monkeypatch.setattr(ALONE, "accumulation", 2)
+    with pytest.raises(CheckpointError, match=r"belongs to another run.*without --resume") as seen:
         list(run_job(other))
+    assert CHANGES[change] in str(seen.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x02}q\x00."])

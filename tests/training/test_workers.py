@@ -17,6 +17,9 @@ from napari_sam_adapter.sam.devices import decide_bfloat16, uses_bfloat16
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.workers import PRECISION_VARIABLE, AcceleratedWorkers
 
+# As `accelerate launch --gradient_accumulation_steps` says it.
+ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+
 # Each rank trains the same way as the command does, and writes down its own weights.
 SCRIPT = """
 import math, sys, torch
@@ -27,8 +30,9 @@ from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport
-from napari_sam_adapter.training.loop import RunOptions, train_adapter
+from napari_sam_adapter.training.loop import train_adapter
 from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
+from napari_sam_adapter.training.run_options import RunOptions
 from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.training.workers import start_workers
 
@@ -72,13 +76,18 @@ def torchrun(*arguments: str) -> list[str]:
     return [*launcher, "--nproc-per-node", "2", *arguments]
 
 
-@pytest.mark.parametrize("gear", ["quick", "full"])
-def test_two_processes_take_the_steps_of_one_with_the_whole_batch(folder, tmp_path, gear):
-    script = str(folder / "train.py")
-    alone = [sys.executable, script, str(folder), str(tmp_path), "4", gear, "new"]
-    shared = torchrun(script, str(folder), str(tmp_path), "2", gear, "new")
-    for call in (alone, shared):
-        subprocess.run(call, check=True, capture_output=True, env=environment())
+@pytest.mark.parametrize(
+    ("gear", "accumulation"), [("quick", 1), ("quick", 2), ("late", 1), ("full", 1)]
+)
+def test_two_processes_take_the_steps_of_one_with_the_whole_batch(
+    folder, tmp_path, gear, accumulation
+):
+    script, asked = str(folder / "train.py"), {ACCUMULATION_VARIABLE: str(accumulation)}
+    where = (script, str(folder), str(tmp_path))
+    alone = [sys.executable, *where, "4", gear, "new"]
+    shared = torchrun(*where, str(2 // accumulation), gear, "new")
+    subprocess.run(alone, check=True, capture_output=True, env=environment())
+    subprocess.run(shared, check=True, capture_output=True, env=environment() | asked)
     one, first, second = (
         load_file(tmp_path / f"rank{rank}-of-{count}.safetensors")
         for rank, count in ((0, 1), (0, 2), (1, 2))
@@ -89,15 +98,17 @@ def test_two_processes_take_the_steps_of_one_with_the_whole_batch(folder, tmp_pa
         if "output_hypernetworks_mlps.2" in key:  # no loss reaches it, and no weight decay may
             np.testing.assert_array_equal(first[key], expected, err_msg=key)
     assert any(np.abs(value).max() > 0 for key, value in one.items() if "mlp_up" in key) == (
-        gear == "full"
+        gear != "quick"
     )
-    if gear == "quick":  # the weights of three steps at once: of two, a kill, and the third
-        again = torchrun(script, str(folder), str(tmp_path), "2", gear, "resume")
-        subprocess.run(again, check=True, capture_output=True, env=environment())
-        for rank in range(2):
-            resumed = load_file(tmp_path / f"rank{rank}-of-2.safetensors")
-            for key, expected in first.items():
-                np.testing.assert_allclose(resumed[key], expected, rtol=1e-5, atol=1e-6)
+    if accumulation > 1:
+        return
+    # The weights of three steps at once: of two, a kill, and the third.
+    again = torchrun(*where, str(2 // accumulation), gear, "resume")
+    subprocess.run(again, check=True, capture_output=True, env=environment() | asked)
+    for rank in range(2):
+        resumed = load_file(tmp_path / f"rank{rank}-of-2.safetensors")
+        for key, expected in first.items():
+            np.testing.assert_allclose(resumed[key], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture
@@ -114,6 +125,14 @@ def test_the_precision_given_to_accelerate_is_used(no_process_group, asked, expe
     no_process_group.setenv(PRECISION_VARIABLE, asked)
     AcceleratedWorkers("cpu")
     assert uses_bfloat16(torch.device("cpu")) is expected
+
+
+def test_numbers_of_a_single_process_never_go_to_the_device(no_process_group):
+    """Apple's GPUs have no double precision."""
+    no_process_group.setenv(PRECISION_VARIABLE, "no")
+    workers = AcceleratedWorkers("cpu")
+    no_process_group.setattr(workers, "_accelerator", None)
+    assert workers.sums(0.1, 2) == [0.1, 2]
 
 
 def test_a_precision_that_is_not_offered_is_refused(no_process_group):

@@ -1,0 +1,69 @@
+"""Checkpoints of other methods are named, and nothing else is taken for them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_sam_adapter.errors import CheckpointError, WeightsError
+from napari_sam_adapter.sam.original import read_original
+from napari_sam_adapter.sam.registry import LITE_MEDSAM, base_model
+
+# As their code saves them; what stands beside SAM's own names tells them apart.
+PATCHES, DECODER = "image_encoder.patch_embed.proj.weight", "mask_decoder.iou_token.weight"
+PROMPTS = "prompt_encoder.no_mask_embed.weight"
+FOREIGN = {
+    "SAM2-Adapter": ["image_encoder.trunk.prompt_generator.shared_mlp1.weight", DECODER],
+    "SAM 2": ["image_encoder.trunk.patch_embed.proj.weight", "sam_mask_decoder.iou_token.weight"],
+    "SAM 3": ["detector.backbone.vision_backbone.trunk.pos_embed"],
+    r"SAMed \(LoRA\)": ["w_a_000", "w_b_000", PROMPTS, DECODER],
+    r"MA-SAM or micro-sam \(FacT\)": ["q_FacTs_000", "v_FacTs_000", "FacTu.weight", DECODER],
+    r"micro-sam \(LoRA\)": [PATCHES, "image_encoder.blocks.0.attn.qkv.w_a_linear_q.weight"],
+    "a LoRA of SAM": [PATCHES, "image_encoder.blocks.0.attn.qkv.lora_A"],
+    "Medical SAM Adapter": [PATCHES, "image_encoder.blocks.0.Space_Adapter.D_fc1.weight"],
+}
+
+
+def foreign_file(folder: Path, names: list[str], wrapper: str = "state_dict") -> Path:
+    state = dict.fromkeys(names, torch.zeros(2)) | {"epoch": 3}
+    if PATCHES in state:
+        state[PATCHES] = torch.zeros(1).expand(1024, 3, 16, 16)
+    path = folder / "foreign.pth"
+    torch.save({wrapper: state, "optimizer": {"state": {0: {"step": torch.zeros(1)}}}}, path)
+    return path
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state", "net"])
+@pytest.mark.parametrize("method", FOREIGN)
+def test_a_checkpoint_of_another_method_is_named(tmp_path, method, wrapper):
+    with pytest.raises(CheckpointError, match=f"like a checkpoint of {method}, which"):
+        read_original(foreign_file(tmp_path, FOREIGN[method], wrapper))
+
+
+@pytest.mark.parametrize("method", FOREIGN)
+def test_it_is_named_as_a_base_model_too(tmp_path, method):
+    path = foreign_file(tmp_path, FOREIGN[method])
+    with pytest.raises(WeightsError, match=f"like a checkpoint of {method}[.]"):
+        base_model(f"sam_vit_l@{path}").build(64)
+
+
+def test_a_plain_sam_checkpoint_is_offered_as_a_base_model(tmp_path):
+    path = foreign_file(tmp_path, [PATCHES, PROMPTS, DECODER])
+    with pytest.raises(CheckpointError, match=r"plain SAM checkpoint.*--model sam_vit_l@"):
+        read_original(path)
+
+
+def test_parts_of_sam_without_its_encoder_are_no_plain_sam(tmp_path):
+    path = foreign_file(tmp_path, [PROMPTS, DECODER])
+    with pytest.raises(CheckpointError, match="no method that is known here"):
+        read_original(path)
+
+
+def test_a_base_model_is_taken_out_of_a_training_scripts_checkpoint(tmp_path):
+    own = torch.load(LITE_MEDSAM.weights.locate(), weights_only=True)
+    state = {f"sam.{key}": value for key, value in own.items()}
+    path = tmp_path / "as_micro_sam_exports_it.pt"
+    torch.save({"model_state": state, "decoder_state": {"out.weight": torch.zeros(2)}}, path)
+    found = base_model(f"lite_medsam@{path}").build(64).state_dict()
+    expected = LITE_MEDSAM.build(64).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
