@@ -7,12 +7,12 @@ from typing import Any
 
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_sam_adapter.project.effort import Effort
+from napari_sam_adapter.project.effort import Round
 from napari_sam_adapter.widgets.training_curve import AXIS_COLOUR, empty_plot
 
 BAR_COLOUR = "#009e73"
 HEIGHT = 90
-Rounds = Sequence[tuple[int, Effort]]
+Rounds = Sequence[Round]
 
 
 class EffortPlot(QWidget):
@@ -38,8 +38,7 @@ class EffortPlot(QWidget):
 
         Parameters
         ----------
-        rounds : sequence of (int, Effort)
-            Number of slices the person worked on, and what that cost.
+        rounds : sequence of Round
         """
         self.rounds = tuple(rounds)
         self.setVisible(bool(rounds))
@@ -56,7 +55,7 @@ class EffortPlot(QWidget):
         if self._plot is None:
             self._make_plot()
         numbers = list(range(1, len(rounds) + 1))
-        seconds = [effort.seconds / count for count, effort in rounds]
+        seconds = [one.effort.seconds / len(one.slices) for one in rounds]
         self._bars.setOpts(x=numbers, height=seconds)
         self._plot.getAxis("bottom").setTicks([[(n, f"round {n}") for n in numbers]])
         self._plot.setYRange(0, max(*seconds, 1.0), padding=0.05)
@@ -76,13 +75,13 @@ def _sentence(rounds: Rounds) -> str:
     return f"{last} (round 1: {_per_slice(rounds[0])})." if len(rounds) > 1 else f"{last}."
 
 
-def _per_slice(one: tuple[int, Effort]) -> str:
-    count, effort = one
+def _per_slice(one: Round) -> str:
+    count, effort = len(one.slices), one.effort
     return f"{effort.seconds / count:.0f} s and {effort.strokes / count:.1f} strokes per slice"
 
 
-def _line(number: int, one: tuple[int, Effort]) -> str:
-    count, effort = one
+def _line(number: int, one: Round) -> str:
+    count, effort = len(one.slices), one.effort
     return (
         f"Round {number}: {count} slices, {effort.strokes} strokes, {effort.pixels} pixels, "
         f"{effort.seconds:.0f} s"
