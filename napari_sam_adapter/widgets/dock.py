@@ -305,7 +305,8 @@ class SamAdapterDock(QWidget):
         )
         self.retrain_panel.show_ready(len(binding.tracker.ready()))
         record = self.controller.recording.record_of(binding)
-        self.effort_plot.show_rounds(() if record is None else record.ledger.worked_rounds)
+        rounds = () if record is None else record.ledger.worked_rounds
+        self.effort_plot.show_rounds(rounds, source.describe)
 
     def _describe(self, binding: LayerBinding, position: int) -> str:
         """Describe the slice in view: where it is, what happened to it, who predicted it."""
