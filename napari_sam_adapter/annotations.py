@@ -153,7 +153,7 @@ class SliceTracker:
         change: LabelChange,
         adapter_id: str,
         confidence: float | None = None,
-        details: Mapping[str, Any] | None = None,
+        made_with: Mapping[str, Any] | None = None,
     ) -> None:
         """Take note that a planned change is now in the labels.
 
@@ -161,8 +161,8 @@ class SliceTracker:
         ----------
         labels : ndarray of int, shape (Y, X)
             The slice as it is now, the change included.
-        details : mapping, optional
-            For the listener: what it was predicted from.
+        made_with : mapping, optional
+            What it was predicted from besides the image.
         """
         before = change.undone(labels)
         self.observe(index, before, painted=True)  # what was painted and not looked at yet
@@ -175,6 +175,7 @@ class SliceTracker:
             adapter_id,
             confidence,
             self._n_predictions,
+            made_with or {},
         )
         if change.positions.size:
             known.past.append(Step(change, known.now, after))
@@ -183,7 +184,7 @@ class SliceTracker:
             known.erased = None
         known.now, known.seen = after, after.written
         known.corrected = bool(human.any())
-        self._tell(index, "predicted", change, details)
+        self._tell(index, "predicted", change, after.made_with)
 
     def set_accepted(self, index: SliceIndex, labels: np.ndarray, accepted: bool) -> None:
         """Accept a slice as it is, or take that back. An accepted slice is wholly the person's."""

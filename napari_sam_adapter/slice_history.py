@@ -72,6 +72,8 @@ class Snapshot:
         Of that prediction, see `confidence`.
     number : int
         Counts the predictions of a labels image from 1 on; 0 where no prediction was made.
+    made_with : mapping
+        What it was predicted from besides the image, see `made_with`; for JSON.
     """
 
     written: np.ndarray
@@ -79,6 +81,7 @@ class Snapshot:
     adapter: str | None
     confidence: float | None = None
     number: int = 0
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.round_ends import begins_round, parts_of
@@ -53,6 +54,8 @@ class SliceStory:
     effort : Effort
     accepted_at : str or None
         When it was accepted; None where it is not.
+    made_with : mapping
+        What that prediction was made from besides the image, see `made_with`.
     """
 
     index: SliceIndex
@@ -60,6 +63,7 @@ class SliceStory:
     confidence: float | None = None
     effort: Effort = Effort()
     accepted_at: str | None = None
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -120,6 +124,8 @@ class Ledger:
         self._ends: list[int] = sorted(ends)
         self._rounds: list[Round] = [Round() for _ in range(len(self._ends) + 1)]
         self._stories: dict[SliceIndex, SliceStory] = {}
+        # Undo and redo go back and forth between predictions, which their numbers name.
+        self._made_with: dict[tuple[SliceIndex, int], Mapping[str, Any]] = {}
         self._last: datetime | None = None
         for event in events:
             self.add(event)
@@ -156,11 +162,14 @@ class Ledger:
         if event.slice is None:
             return
         known = self._stories.get(event.slice, SliceStory(event.slice))
+        if event.made_with:
+            self._made_with[event.slice, event.prediction] = event.made_with
         self._stories[event.slice] = replace(
             known,
             adapter=event.adapter,
             confidence=event.confidence,
             accepted_at=(known.accepted_at or event.at) if event.accepted else None,
+            made_with=self._made_with.get((event.slice, event.prediction), {}),
         )
 
     def end_round(self, line: int) -> None:

@@ -15,6 +15,7 @@ from napari_sam_adapter.slice_history import Action, SliceChange, SliceHistory
 from napari_sam_adapter.volume import SliceIndex
 
 _DEEDS = {*get_args(Action), "stated", "training", "trained"}
+_STATED = ("written", "human")  # what ``stated`` says beside what ``predicted`` does
 _CHECKSUM = re.compile(r',"crc":"([0-9a-f]{8})"}')
 
 
@@ -89,10 +90,18 @@ class Event:
             confidence=known.now.confidence,
             accepted=known.accepted,
             details={
+                **known.now.made_with,
                 "written": runs_of_labels(known.now.written),
                 "human": runs_of_labels(known.now.human),
             },
         )
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What a slice was predicted from besides the image, where the line says that."""
+        if self.do not in ("predicted", "stated"):
+            return {}
+        return {key: told for key, told in self.details.items() if key not in _STATED}
 
     @property
     def time(self) -> datetime:

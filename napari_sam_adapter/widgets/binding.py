@@ -173,7 +173,7 @@ class LayerBinding(QObject):
             change,
             prediction.adapter_id,
             prediction.confidence,
-            prediction.prompts.described(),
+            {**prediction.prompts.described(), **prediction.made_with},
         )
         self.slices_changed.emit()
 
