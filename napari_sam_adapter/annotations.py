@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from napari_sam_adapter.slice_history import LabelChange, SliceHistory, Snapshot, Step
+from napari_sam_adapter.slice_history import (
+    Action,
+    LabelChange,
+    SliceChange,
+    SliceHistory,
+    Snapshot,
+    Step,
+)
 from napari_sam_adapter.volume import SliceIndex
 
 STEPS_KEPT = 100  # the length of napari's undo history
-Action = Literal["adopted", "predicted", "painted", "undone", "accepted", "reopened"]
 
 
 class SliceState(Enum):
@@ -33,42 +38,6 @@ class SliceState(Enum):
 
 # What a person stands behind.
 READY = (SliceState.CORRECTED, SliceState.ACCEPTED)
-
-
-@dataclass(frozen=True, slots=True)
-class SliceChange:
-    """Something that happened to a slice.
-
-    Attributes
-    ----------
-    index : tuple of int
-    action : str
-        ``adopted`` (it was annotated before we came), ``predicted``, ``painted`` (an edit of any
-        kind), ``undone`` (undo or redo), ``accepted``, ``reopened`` (no longer accepted).
-    change : LabelChange
-        Pixels that differ from what was known before; may be none.
-    labels : ndarray, shape (Y, X)
-        The slice now. Never changed in place.
-    prediction : int
-        Number of the prediction that the slice counts from now, see `Snapshot.number`.
-    adapter : str or None
-    confidence : float or None
-        Of that prediction.
-    is_accepted : bool
-        Whether it is accepted now.
-    details : mapping
-        More about it, for JSON.
-    """
-
-    index: SliceIndex
-    action: Action
-    change: LabelChange
-    labels: np.ndarray
-    prediction: int
-    adapter: str | None
-    confidence: float | None
-    is_accepted: bool
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SliceTracker:
@@ -112,7 +81,9 @@ class SliceTracker:
         self._slices[index] = slice_
         self._n_predictions = max(self._n_predictions, slice_.now.number)
 
-    def observe(self, index: SliceIndex, labels: np.ndarray, *, painted: bool) -> bool:
+    def observe(
+        self, index: SliceIndex, labels: np.ndarray, *, painted: bool, stroke: int | None = 0
+    ) -> bool:
         """Compare a slice with what is known of it.
 
         Parameters
@@ -123,6 +94,9 @@ class SliceTracker:
         painted : bool
             Whether the last thing done was an edit, and not undo or redo. Only after an undo does a
             slice that is again what it was before a prediction mean that the prediction was undone.
+        stroke : int or None
+            Number of the stroke that an edit belongs to, if that is known, else 0: it may be looked
+            at several times while it is drawn, and reach several slices. None: it was redone.
 
         Returns
         -------
@@ -145,7 +119,10 @@ class SliceTracker:
         else:
             known.follow_history(labels)
         known.corrected = bool(known.human(labels).any())
-        self._tell(index, "painted" if painted else "undone", change)
+        if painted and stroke is not None:
+            self._tell(index, "painted", change, stroke=stroke)
+        else:
+            self._tell(index, "undone", change)
         return self.state(index) is not before
 
     def plan_prediction(
@@ -176,7 +153,7 @@ class SliceTracker:
         change: LabelChange,
         adapter_id: str,
         confidence: float | None = None,
-        details: Mapping[str, Any] | None = None,
+        made_with: Mapping[str, Any] | None = None,
     ) -> None:
         """Take note that a planned change is now in the labels.
 
@@ -184,8 +161,8 @@ class SliceTracker:
         ----------
         labels : ndarray of int, shape (Y, X)
             The slice as it is now, the change included.
-        details : mapping, optional
-            For the listener: what it was predicted from.
+        made_with : mapping, optional
+            What it was predicted from besides the image.
         """
         before = change.undone(labels)
         self.observe(index, before, painted=True)  # what was painted and not looked at yet
@@ -198,6 +175,7 @@ class SliceTracker:
             adapter_id,
             confidence,
             self._n_predictions,
+            made_with or {},
         )
         if change.positions.size:
             known.past.append(Step(change, known.now, after))
@@ -206,7 +184,7 @@ class SliceTracker:
             known.erased = None
         known.now, known.seen = after, after.written
         known.corrected = bool(human.any())
-        self._tell(index, "predicted", change, details)
+        self._tell(index, "predicted", change, after.made_with)
 
     def set_accepted(self, index: SliceIndex, labels: np.ndarray, accepted: bool) -> None:
         """Accept a slice as it is, or take that back. An accepted slice is wholly the person's."""
@@ -266,6 +244,7 @@ class SliceTracker:
         action: Action,
         change: LabelChange,
         details: Mapping[str, Any] | None = None,
+        stroke: int = 0,
     ) -> None:
         if self.listener is not None:
             known = self._slices[index]
@@ -281,6 +260,7 @@ class SliceTracker:
                     now.confidence,
                     known.accepted,
                     details or {},
+                    stroke,
                 )
             )
 

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
+from napari_sam_adapter.volume import SliceIndex
+
 # In place of an adapter's id, where masks were interpolated between slices (`fill_between`).
 FILLED = "fill"
+Action = Literal["adopted", "predicted", "painted", "undone", "accepted", "reopened"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class Snapshot:
         Of that prediction, see `confidence`.
     number : int
         Counts the predictions of a labels image from 1 on; 0 where no prediction was made.
+    made_with : mapping
+        What it was predicted from besides the image, see `made_with`; for JSON.
     """
 
     written: np.ndarray
@@ -74,6 +81,7 @@ class Snapshot:
     adapter: str | None
     confidence: float | None = None
     number: int = 0
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +154,43 @@ class SliceHistory:
             step = self.future.pop()
             self.now = step.after
             self.past.append(step)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceChange:
+    """Something that happened to a slice.
+
+    Attributes
+    ----------
+    index : tuple of int
+    action : str
+        ``adopted`` (it was annotated before we came), ``predicted``, ``painted`` (an edit of any
+        kind), ``undone`` (undo or redo), ``accepted``, ``reopened`` (no longer accepted).
+    change : LabelChange
+        Pixels that differ from what was known before; may be none.
+    labels : ndarray, shape (Y, X)
+        The slice now. Never changed in place.
+    prediction : int
+        Number of the prediction that the slice counts from now, see `Snapshot.number`.
+    adapter : str or None
+    confidence : float or None
+        Of that prediction.
+    is_accepted : bool
+        Whether it is accepted now.
+    details : mapping
+        More about it, for JSON.
+    stroke : int
+        Changes of one number were made in one stroke, see `SliceTracker.observe`; 0 where it is not
+        known which.
+    """
+
+    index: SliceIndex
+    action: Action
+    change: LabelChange
+    labels: np.ndarray
+    prediction: int
+    adapter: str | None
+    confidence: float | None
+    is_accepted: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+    stroke: int = 0

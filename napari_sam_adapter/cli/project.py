@@ -108,6 +108,8 @@ def _dice(value: float | None) -> str:
 
 
 def _slices(image: dict[str, Any]) -> Table:
+    from napari_sam_adapter.made_with import in_words
+
     title = f"{image['name']} ({image['source'] or 'no file'})"
     columns = ("slice", "predicted by", "confidence", "strokes", "pixels", "seconds", "accepted")
     table = Table(*columns, title=title)
@@ -115,7 +117,7 @@ def _slices(image: dict[str, Any]) -> Table:
         effort = one["effort"]
         table.add_row(
             ", ".join(map(str, one["index"])) or "the image",
-            one["adapter"] or "nobody",
+            ", ".join(filter(None, (one["adapter"] or "nobody", in_words(one["made_with"])))),
             "" if one["confidence"] is None else f"{one['confidence']:.2f}",
             str(effort["strokes"]),
             str(effort["pixels"]),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ class SlicePredicted:
         What it was predicted from besides the image.
     cached : bool
         Whether the process had encoded the slice before.
+    made_with : mapping
+        What else it was made from, see `made_with`; for JSON.
     """
 
     index: SliceIndex
@@ -67,6 +69,7 @@ class SlicePredicted:
     seconds: float
     prompts: Prompts = NO_PROMPTS
     cached: bool = False
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Predictor:

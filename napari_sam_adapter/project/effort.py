@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from bisect import bisect_right, insort
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from napari_sam_adapter.project.events import Event
+from napari_sam_adapter.project.round_ends import begins_round, parts_of
 from napari_sam_adapter.volume import SliceIndex
 
 # Whoever does nothing for longer is not working on the slice.
@@ -21,7 +24,7 @@ class Effort:
     Attributes
     ----------
     strokes : int
-        Edits: brush strokes, fills, polygons.
+        Edits: brush strokes, fills, polygons; one for each step of napari's undo.
     pixels : int
         Changed by them, each time anew.
     seconds : float
@@ -51,6 +54,8 @@ class SliceStory:
     effort : Effort
     accepted_at : str or None
         When it was accepted; None where it is not.
+    made_with : mapping
+        What that prediction was made from besides the image, see `made_with`.
     """
 
     index: SliceIndex
@@ -58,20 +63,69 @@ class SliceStory:
     confidence: float | None = None
     effort: Effort = Effort()
     accepted_at: str | None = None
+    made_with: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Round:
+    """What the person did between two retrainings.
+
+    Attributes
+    ----------
+    slices : dict of slice index to Effort
+        On each slice that was worked on. A stroke through several slices counts in each of them.
+    effort : Effort
+        In all. A stroke through several slices counts once.
+    """
+
+    slices: dict[SliceIndex, Effort] = field(default_factory=dict)
+    effort: Effort = Effort()
+    _last_stroke: int = 0
+    _last_strokes: dict[SliceIndex, int] = field(default_factory=dict)
+
+    def add(self, deed: _Deed) -> None:
+        """Add something the person did."""
+        here = deed.index
+        in_slice = deed.effort(self._last_strokes.get(here))
+        self.slices[here] = self.slices.get(here, Effort()) + in_slice
+        self.effort += deed.effort(self._last_stroke)
+        if deed.stroke:
+            self._last_stroke = self._last_strokes[here] = deed.stroke
+
+
+@dataclass(frozen=True, slots=True)
+class _Deed:
+    """A line the person caused; ``stroke`` is the line with which its stroke began, 0 for none."""
+
+    n: int
+    index: SliceIndex
+    stroke: int
+    pixels: int
+    seconds: float
+
+    def effort(self, last_stroke: int | None) -> Effort:
+        """Return what it cost where that was the stroke before."""
+        is_new = bool(self.stroke) and self.stroke != last_stroke
+        return Effort(int(is_new), self.pixels, self.seconds)
 
 
 class Ledger:
     """Adds up what the person does, line by line.
 
-    Attributes
+    Parameters
     ----------
-    rounds : list of (set of slice index, Effort)
-        Slices worked on and the effort; a training run ends a round.
+    events : iterable of Event
+    ends : collection of int
+        Lines before which a round ended by a retraining that another image's journal tells of.
     """
 
-    def __init__(self, events: Iterable[Event] = ()) -> None:
-        self.rounds: list[tuple[set[SliceIndex], Effort]] = [(set(), Effort())]
+    def __init__(self, events: Iterable[Event] = (), ends: Collection[int] = ()) -> None:
+        self._deeds: list[_Deed] = []
+        self._ends: list[int] = sorted(ends)
+        self._rounds: list[Round] = [Round() for _ in range(len(self._ends) + 1)]
         self._stories: dict[SliceIndex, SliceStory] = {}
+        # Undo and redo go back and forth between predictions, which their numbers name.
+        self._made_with: dict[tuple[SliceIndex, int], Mapping[str, Any]] = {}
         self._last: datetime | None = None
         for event in events:
             self.add(event)
@@ -79,38 +133,67 @@ class Ledger:
     @property
     def stories(self) -> list[SliceStory]:
         """What happened to each slice, in the order of the slices."""
-        return [self._stories[index] for index in sorted(self._stories)]
+        return [
+            replace(self._stories[index], effort=self._effort_on(index))
+            for index in sorted(self._stories)
+        ]
 
     @property
-    def worked_rounds(self) -> list[tuple[int, Effort]]:
-        """Number of slices and effort of each round in which the person did anything."""
-        return [(len(slices), effort) for slices, effort in self.rounds if slices]
+    def worked_rounds(self) -> list[Round]:
+        """The rounds in which the person did anything."""
+        return [one for one in self._rounds if one.slices]
+
+    @property
+    def n_strokes(self) -> int:
+        """How many strokes there were in all."""
+        return sum(one.effort.strokes for one in self._rounds)
 
     def add(self, event: Event) -> None:
         """Take note of the next line of a journal."""
-        effort = self._effort(event)
+        deed = self._deed(event)
         self._last = event.time
-        if event.do == "training":
-            self.rounds.append((set(), Effort()))
+        if deed is not None:
+            self._deeds.append(deed)
+            self._rounds[bisect_right(self._ends, deed.n)].add(deed)
+        if event.do == "training" and begins_round(event):
+            # What was done after it was asked for, and before it was written down, is not learned.
+            own = next(iter(parts_of(event)), None)
+            self.end_round(event.n if own is None else own[1])
         if event.slice is None:
             return
-        if event.do in _BY_THE_PERSON:
-            slices, before = self.rounds[-1]
-            self.rounds[-1] = (slices | {event.slice}, before + effort)
         known = self._stories.get(event.slice, SliceStory(event.slice))
+        if event.made_with:
+            self._made_with[event.slice, event.prediction] = event.made_with
         self._stories[event.slice] = replace(
             known,
             adapter=event.adapter,
             confidence=event.confidence,
-            effort=known.effort + effort,
             accepted_at=(known.accepted_at or event.at) if event.accepted else None,
+            made_with=self._made_with.get((event.slice, event.prediction), {}),
         )
 
-    def _effort(self, event: Event) -> Effort:
+    def end_round(self, line: int) -> None:
+        """Let a round end before a line of the journal: what came before was learned from."""
+        if line in self._ends:
+            return
+        insort(self._ends, line)
+        self._rounds.append(Round())
+        if self._deeds and self._deeds[-1].n >= line:
+            self._rounds = [Round() for _ in self._rounds]
+            for deed in self._deeds:
+                self._rounds[bisect_right(self._ends, deed.n)].add(deed)
+
+    def _deed(self, event: Event) -> _Deed | None:
         """Return what a line cost the person; predictions cost nothing."""
-        if event.do not in _BY_THE_PERSON:
-            return Effort()
+        if event.do not in _BY_THE_PERSON or event.slice is None:
+            return None
         passed = 0.0 if self._last is None else (event.time - self._last).total_seconds()
-        is_stroke = event.do == "painted"
-        pixels = sum(event.runs[1::3]) if is_stroke else 0
-        return Effort(int(is_stroke), pixels, min(max(passed, 0.0), IDLE_SECONDS))
+        seconds = min(max(passed, 0.0), IDLE_SECONDS)
+        if event.do != "painted":
+            return _Deed(event.n, event.slice, 0, 0, seconds)
+        stroke = event.details.get("continues", event.n)
+        return _Deed(event.n, event.slice, stroke, sum(event.runs[1::3]), seconds)
+
+    def _effort_on(self, index: SliceIndex) -> Effort:
+        efforts = (one.slices[index] for one in self._rounds if index in one.slices)
+        return sum(efforts, Effort())

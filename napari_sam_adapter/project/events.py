@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from napari_sam_adapter.annotations import Action, SliceChange
 from napari_sam_adapter.project.runs import runs_of, runs_of_labels
-from napari_sam_adapter.slice_history import SliceHistory
+from napari_sam_adapter.slice_history import Action, SliceChange, SliceHistory
 from napari_sam_adapter.volume import SliceIndex
 
 _DEEDS = {*get_args(Action), "stated", "training", "trained"}
+_STATED = ("written", "human")  # what ``stated`` says beside what ``predicted`` does
 _CHECKSUM = re.compile(r',"crc":"([0-9a-f]{8})"}')
 
 
@@ -26,7 +26,7 @@ class Event:
     Attributes
     ----------
     do : str
-        What was done to a slice, see `annotations.SliceChange.action`; ``stated`` (all that is
+        What was done to a slice, see `slice_history.SliceChange.action`; ``stated`` (all that is
         known of it, whatever was written before); ``training`` (a run was started), ``trained``
         (it made an adapter).
     at : str
@@ -38,9 +38,9 @@ class Event:
     runs : tuple of int
         Pixels that changed, see `runs.runs_of`.
     prediction, adapter, confidence, accepted
-        Of the slice from now on, see `annotations.SliceChange`.
+        Of the slice from now on, see `slice_history.SliceChange`.
     details : mapping
-        Of ``stated``, ``training`` and ``trained``, see docs/project-format.md.
+        More about it, see docs/project-format.md.
     """
 
     do: str
@@ -55,8 +55,16 @@ class Event:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, change: SliceChange) -> Event:
-        """Return the line of something that happened to a slice."""
+    def of(cls, change: SliceChange, continues: int | None = None) -> Event:
+        """Return the line of something that happened to a slice.
+
+        Parameters
+        ----------
+        change : SliceChange
+        continues : int, optional
+            Number of the line with which its stroke began, if that was another one.
+        """
+        more = {} if continues is None else {"continues": continues}
         return cls(
             do=change.action,
             at=now(),
@@ -66,7 +74,7 @@ class Event:
             adapter=change.adapter,
             confidence=change.confidence,
             accepted=change.is_accepted,
-            details=change.details,
+            details={**change.details, **more},
         )
 
     @classmethod
@@ -82,10 +90,18 @@ class Event:
             confidence=known.now.confidence,
             accepted=known.accepted,
             details={
+                **known.now.made_with,
                 "written": runs_of_labels(known.now.written),
                 "human": runs_of_labels(known.now.human),
             },
         )
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What a slice was predicted from besides the image, where the line says that."""
+        if self.do not in ("predicted", "stated"):
+            return {}
+        return {key: told for key, told in self.details.items() if key not in _STATED}
 
     @property
     def time(self) -> datetime:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from napari_sam_adapter.annotations import SliceChange
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.events import Event, now
@@ -22,7 +21,7 @@ from napari_sam_adapter.project.journal import JournalWriter, read_journal
 from napari_sam_adapter.project.mask_files import MaskFiles, mask_name, read_mask_file
 from napari_sam_adapter.project.replay import masks_dtype, replayed
 from napari_sam_adapter.schema import read_described, write_described
-from napari_sam_adapter.slice_history import SliceHistory, Snapshot
+from napari_sam_adapter.slice_history import SliceChange, SliceHistory, Snapshot
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 
 IMAGE_FILE, JOURNAL, MASKS = "image.json", "journal.jsonl", "masks"
@@ -159,6 +158,7 @@ class ImageRecord:
             self._lock.release()
             raise
         self._masks = MaskFiles(folder / MASKS)
+        self._stroke = (0, 0)  # the last one's number, and the line with which it began
 
     @property
     def is_empty(self) -> bool:
@@ -195,14 +195,17 @@ class ImageRecord:
             troubles.append("The last line was unfinished, and is left out.")
         if contents.damaged:
             troubles += self._mend(slices, dtype)
-        strokes = sum(event.do == "painted" for event in contents.events)
-        return Restored(slices, strokes, troubles)
+        return Restored(slices, self.ledger.n_strokes, troubles)
 
     def listen(self, change: SliceChange) -> None:
         """Write down what happened to a slice; the listener of a `SliceTracker`."""
-        event = Event.of(change)
+        number, began = self._stroke
+        continues = began if change.stroke and change.stroke == number else None
+        event = Event.of(change, continues)
         n = self.journal.append(event)
-        self.ledger.add(event)
+        self.ledger.add(replace(event, n=n))
+        if change.stroke and continues is None:
+            self._stroke = change.stroke, n
         if change.change.positions.size:
             self._masks.put(change.index, n, change.labels)
 
@@ -213,8 +216,9 @@ class ImageRecord:
     def note(self, do: str, details: Mapping[str, Any]) -> int:
         """Write down something else that happened, and return its line number."""
         event = Event(do, now(), details=details)
-        self.ledger.add(event)
-        return self.journal.append(event)
+        n = self.journal.append(event)
+        self.ledger.add(replace(event, n=n))
+        return n
 
     def close(self) -> None:
         """Write what waits, and let others open the record.

@@ -20,6 +20,7 @@ from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import now
 from napari_sam_adapter.project.image_layers import LayersFile, layers_path
 from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, ImageIdentity, ImageRecord
+from napari_sam_adapter.project.round_ends import round_ends
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held
 from napari_sam_adapter.versions import AdapterStore
@@ -161,7 +162,11 @@ class Project:
         """
         self.create()
         free = [folder for folder in self.folders_of(identity) if folder not in besides]
-        return ImageRecord(free[0] if free else self._new_folder(identity), identity, told)
+        folder = free[0] if free else self._new_folder(identity)
+        record = ImageRecord(folder, identity, told)
+        for line in round_ends(folder.parent).get(folder.name, ()):
+            record.ledger.end_round(line)
+        return record
 
     def has_layers(self, identity: ImageIdentity) -> bool:
         """Whether boxes, points or voxel sizes of an image are kept here."""

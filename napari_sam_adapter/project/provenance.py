@@ -10,6 +10,7 @@ from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.image_record import JOURNAL
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.round_ends import round_ends
 from napari_sam_adapter.versions import maker_names
 
 
@@ -34,11 +35,11 @@ def provenance_of(project: Project) -> dict[str, Any]:
     """
     versions, deleted = project.adapters.versions(), project.adapters.deleted()
     names = maker_names(versions, deleted)
-    active = project.adapters.active
+    active, ends = project.adapters.active, round_ends(project.folder / "images")
     images = []
     for folder, identity in project.records():
         contents = read_journal(folder / JOURNAL)
-        ledger = Ledger(contents.events)
+        ledger = Ledger(contents.events, ends.get(folder.name, ()))
         slices = [asdict(story) for story in ledger.stories]
         for one in slices:
             one["adapter"] = _name(one["adapter"], names)
@@ -50,7 +51,8 @@ def provenance_of(project: Project) -> dict[str, Any]:
                 "shape": list(identity.shape),
                 "slices": slices,
                 "rounds": [
-                    {"slices": count, **asdict(effort)} for count, effort in ledger.worked_rounds
+                    {"slices": len(one.slices), **asdict(one.effort)}
+                    for one in ledger.worked_rounds
                 ],
                 "troubles": contents.damaged,
             }

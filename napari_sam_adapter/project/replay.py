@@ -70,7 +70,7 @@ def _slice_after(events: Iterable[Event], labels: np.ndarray) -> SliceHistory:
             now = Snapshot(labels, labels != 0, None, None, event.prediction)
         elif event.do == "predicted":
             human = now.human | (before != now.written)
-            now = Snapshot(labels, human, event.adapter, event.confidence, event.prediction)
+            now = _snapshot(event, labels, human)
         else:
             now = snapshots.get(event.prediction, now)
         snapshots[now.number] = now
@@ -87,4 +87,10 @@ def _stated(event: Event, labels: np.ndarray) -> Snapshot:
         human = written(np.zeros(labels.shape, np.uint8), event.details["human"]).astype(bool)
     except KeyError as error:
         raise ValueError(f"line {event.n} does not say {error}") from error
-    return Snapshot(predicted, human, event.adapter, event.confidence, event.prediction)
+    return _snapshot(event, predicted, human)
+
+
+def _snapshot(event: Event, written: np.ndarray, human: np.ndarray) -> Snapshot:
+    return Snapshot(
+        written, human, event.adapter, event.confidence, event.prediction, event.made_with
+    )

@@ -97,6 +97,8 @@ class RunPlan:
     class_names, class_colors : tuple of str
     conditions : mapping of str to float, or None
         By name; None are the base model's own, or those of the parent.
+    follows : str
+        Name of the run whose next gear it is; "" for one that the person asked for.
     """
 
     run: str
@@ -108,6 +110,7 @@ class RunPlan:
     class_names: tuple[str, ...] = ()
     class_colors: tuple[str, ...] = ()
     conditions: Mapping[str, float] | None = field(default=None)
+    follows: str = ""
 
     @property
     def n_slices(self) -> int:
@@ -116,8 +119,10 @@ class RunPlan:
 
     def described(self) -> dict[str, Any]:
         """Return what the journal of the open image says of it, for JSON."""
+        follows = {"follows": self.follows} if self.follows else {}
         return {
             "run": self.run,
+            **follows,
             "parts": [asdict(part) for part in self.parts],
             "base": self.base,
             "parent": self.parent,
@@ -187,7 +192,8 @@ def unfinished_runs(project: Path) -> list[RunPlan]:
 def _plan_in(path: Path) -> RunPlan:
     values = read_described(path, _KIND)
     try:
-        plan = RunPlan(**{name: values[name] for name in RunPlan.__slots__})
+        # Earlier versions did not write every key.
+        plan = RunPlan(**{name: values[name] for name in RunPlan.__slots__ if name in values})
         return replace(
             plan,
             parts=tuple(RunPart.from_dict(part) for part in values["parts"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -16,9 +16,8 @@ from napari_sam_adapter.annotations import SliceState, SliceTracker
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
-from napari_sam_adapter.widgets.edits import edited_slices
+from napari_sam_adapter.widgets.edits import Strokes, edited_slices
 from napari_sam_adapter.widgets.layer_axes import axes_of
-from napari_sam_adapter.widgets.readers import GEOMETRY
 
 if TYPE_CHECKING:
     import napari
@@ -58,6 +57,7 @@ class LayerBinding(QObject):
         self.source = source_of(image)
         check_labels(labels, self.source)
         self.tracker = self._tracker()
+        self._strokes = Strokes(labels)
         self._waiting: list[SlicePredicted] = []
         self._next_scan = 0
         self._check_soon = QTimer(self)
@@ -160,7 +160,7 @@ class LayerBinding(QObject):
             self._waiting.append(prediction)
             return
         index = prediction.index
-        self._check(index)
+        self._check([index])
         change = self.tracker.plan_prediction(index, self.labels_of(index), prediction.labels)
         count = int(change.positions.size)
         if count:
@@ -174,14 +174,14 @@ class LayerBinding(QObject):
             change,
             prediction.adapter_id,
             prediction.confidence,
-            prediction.prompts.described(),
+            {**prediction.prompts.described(), **prediction.made_with},
         )
         self.slices_changed.emit()
 
     def toggle_accepted(self, index: SliceIndex) -> bool:
         """Accept a slice, or take that back; return whether it is accepted now."""
         accepted = self.tracker.state(index) is not SliceState.ACCEPTED
-        self._check(index)
+        self._check([index])
         self.tracker.set_accepted(index, self.labels_of(index), accepted)
         self.slices_changed.emit()
         return accepted
@@ -194,15 +194,15 @@ class LayerBinding(QObject):
     def check_known(self) -> None:
         """Look for edits at every slice that was ever predicted, painted or accepted."""
         if self._fits:
-            changed = [self._check(index) for index in list(self.tracker.known())]
-            changed.append(self._check(self.index_in_view()))
-            self._tell(changed)
+            self._tell(self._check([*self.tracker.known(), self.index_in_view()]))
 
     def check_slice_in_view(self) -> None:
         """Look at the slice in view, and at those the last edit or undo reached."""
         if self._fits:
             edited = edited_slices(self.labels, len(self.source.slider_shape))
-            self._tell([self._check(index) for index in {self.index_in_view(), *edited}])
+            changed = self._check({self.index_in_view(), *edited})
+            self._strokes.told()
+            self._tell(changed)
 
     @property
     def _fits(self) -> bool:
@@ -210,28 +210,37 @@ class LayerBinding(QObject):
 
     def _scan_some(self) -> None:
         """Look at as many slices as fit into a few milliseconds, and go on there next time."""
-        if not self._fits:
-            return
+        if self._fits:
+            self._tell(self._check(self._next_to_scan()))
+
+    def _next_to_scan(self) -> Iterator[SliceIndex]:
         end = time.perf_counter() + SCAN_SECONDS
-        changed = [self._check(self.index_in_view())]
+        yield self.index_in_view()
         for _ in range(self.source.n_slices):
-            changed.append(self._check(self.source.index_of(self._next_scan)))
+            yield self.source.index_of(self._next_scan)
             self._next_scan = (self._next_scan + 1) % self.source.n_slices
             if time.perf_counter() > end:
-                break
-        self._tell(changed)
+                return
 
-    def _check(self, index: SliceIndex) -> bool:
+    def _check(self, indices: Iterable[SliceIndex]) -> bool:
+        """Compare slices with what is known of them; return whether the state of any changed."""
         # Only undo fills napari's redo history, and every edit empties it: that tells a prediction
         # that was undone from one that was erased by hand.
         undone = bool(getattr(self.labels, "_redo_history", ()))
-        return self.tracker.observe(index, self.labels_of(index), painted=not undone)
+        stroke = self._strokes.number()
+        changed = [
+            self.tracker.observe(index, self.labels_of(index), painted=not undone, stroke=stroke)
+            for index in indices
+        ]
+        return any(changed)
 
-    def _tell(self, changed: Sequence[bool]) -> None:
-        if any(changed):
+    def _tell(self, changed: bool) -> None:
+        if changed:
             self.slices_changed.emit()
 
     def _on_edited(self, event: Any) -> None:
+        if event.type == "paint":
+            self._strokes.step_made(event.value)
         # A polygon announces itself before its pixels are there, so the look comes a moment later.
         self._check_soon.start(0)
 
@@ -287,25 +296,3 @@ def check_labels(labels: Labels, source: SliceSource) -> None:
             f"The masks layer {labels.name!r} has shape {labels.data.shape}, the image "
             f"{source.shape}. Choose another layer, or (new masks layer)."
         )
-
-
-def new_labels_layer(
-    viewer: napari.Viewer, image: Image, dtype: np.dtype | type = np.uint8
-) -> Labels:
-    """Add an empty masks layer that lies on an image exactly, also when it is saved."""
-    source = source_of(image)
-    labels = Labels(
-        np.zeros(source.shape, dtype),
-        name=f"{image.name} masks",
-        opacity=0.5,
-        metadata={key: image.metadata[key] for key in (GEOMETRY,) if key in image.metadata},
-        **placement_of(image),
-    )
-    viewer.add_layer(labels)
-    return labels
-
-
-def placement_of(image: Image) -> dict[str, Any]:
-    """Return what puts a new layer exactly where an image lies."""
-    names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-    return {name: getattr(image, name) for name in names}

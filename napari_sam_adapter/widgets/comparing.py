@@ -17,8 +17,8 @@ from napari_sam_adapter.annotations import READY
 from napari_sam_adapter.comparison import Change, change_map
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.metrics import mean_class_dice
-from napari_sam_adapter.widgets.binding import placement_of
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.placement import placement_of
 
 if TYPE_CHECKING:
     import napari

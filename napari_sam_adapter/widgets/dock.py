@@ -336,4 +336,5 @@ class SamAdapterDock(QWidget):
         )
         self.retrain_panel.show_ready(len(binding.tracker.ready()))
         record = self.controller.recording.record_of(binding)
-        self.effort_plot.show_rounds(() if record is None else record.ledger.worked_rounds)
+        rounds = () if record is None else record.ledger.worked_rounds
+        self.effort_plot.show_rounds(rounds, source.describe)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Layer, Points, Shapes
 
-from napari_sam_adapter.widgets.binding import placement_of, source_of
+from napari_sam_adapter.widgets.binding import source_of
+from napari_sam_adapter.widgets.placement import placement_of
 
 if TYPE_CHECKING:
     from napari_sam_adapter.project.image_layers import Position

@@ -1,7 +1,8 @@
-"""Which slices the last edit of a Labels layer reached, by napari's own history of it.
+"""Which slices the last edit of a Labels layer reached, and which stroke it belongs to.
 
-The history is private to napari. Where another version keeps it in another form, nothing is found
-here, and `binding`'s walk over all slices finds the edit a little later.
+Both by napari's own history, which is private to it. Where another version keeps it in another
+form, nothing is found here: `binding`'s walk over all slices finds the edit a little later, and all
+that a look finds counts as one stroke.
 """
 
 from __future__ import annotations
@@ -46,3 +47,42 @@ def _slices_of(atom: Any, n_sliders: int) -> Iterator[SliceIndex]:
         return
     found = np.unique(np.stack(np.broadcast_arrays(*positions), axis=1), axis=0)
     yield from (tuple(int(i) for i in row) for row in found)
+
+
+class Strokes:
+    """Numbers the strokes on a Labels layer as its undo does, also the one that is being drawn.
+
+    What a look finds that no step of undo explains (it was written from the console) has a number
+    of its own.
+    """
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self._step = self._made = self._last_step()
+        self._number, self._is_told = 0, True
+
+    def step_made(self, step: object) -> None:
+        """Take note of a step that came onto the undo history, but not by redo."""
+        self._made = step
+
+    def number(self) -> int | None:
+        """Return the number of the stroke that explains what differs now; None is a redo."""
+        step = self._last_step()
+        is_another = step is not self._step
+        if is_another or self._is_told:
+            self._number += 1
+        self._step, self._is_told = step, self._is_told and not is_another
+        is_redone = not self._is_told and not self._drawn_step() and step is not self._made
+        return None if is_redone else self._number
+
+    def told(self) -> None:
+        """Take note that all slices that the last step reached were looked at."""
+        self._is_told = not self._drawn_step()
+
+    def _last_step(self) -> object:
+        """Return the step that is being drawn; it stays the same list once it is done."""
+        steps = getattr(self._labels, "_undo_history", ())
+        return self._drawn_step() or (steps[-1] if steps else None)
+
+    def _drawn_step(self) -> object:
+        return getattr(self._labels, "_staged_history", None)

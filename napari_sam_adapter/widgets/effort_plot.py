@@ -1,89 +1,151 @@
-"""What each round of corrections cost the person: seconds per slice, as bars."""
+"""What each round of corrections cost the person: seconds, strokes and pixels, slice by slice."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
-from napari_sam_adapter.project.effort import Effort
-from napari_sam_adapter.widgets.training_curve import AXIS_COLOUR, empty_plot
+from napari_sam_adapter.project.effort import Effort, Round
+from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.widgets.effort_bars import Bar, EffortBars
+from napari_sam_adapter.widgets.small import let_shrink
 
-BAR_COLOUR = "#009e73"
-HEIGHT = 90
-Rounds = Sequence[tuple[int, Effort]]
+SLICES_NAMED = 5
+_THOUSAND = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Something that work costs.
+
+    Attributes
+    ----------
+    title : str
+        In the list of quantities.
+    of : callable
+        Its value in an `Effort`.
+    short : callable
+        A value for people, with its unit.
+    """
+
+    title: str
+    of: Callable[[Effort], float]
+    short: Callable[[float], str]
+
+
+def _short_pixels(value: float) -> str:
+    return f"{value / _THOUSAND:.1f}k px" if value >= _THOUSAND else f"{value:.0f} px"
+
+
+QUANTITIES = (
+    Quantity("Seconds per slice", lambda effort: effort.seconds, lambda value: f"{value:.0f} s"),
+    Quantity("Strokes per slice", lambda effort: effort.strokes, lambda value: f"{value:.1f}"),
+    Quantity("Pixels per slice", lambda effort: effort.pixels, _short_pixels),
+)
 
 
 class EffortPlot(QWidget):
-    """A bar per round and a sentence; hidden until there is something to show.
+    """A sentence, bars of the quantity that is chosen, and the slices of the round in focus.
 
-    The plot is made for the second round, as one bar compares with nothing.
+    Hidden until there is something to show.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.rounds: Rounds = ()
+        self.rounds: tuple[Round, ...] = ()
+        self._describe: Callable[[SliceIndex], str] = str
+        self._chosen = 0
         self.summary = QLabel()
-        self.summary.setWordWrap(True)
-        self._plot: Any = None
-        self._bars: Any = None
+        self.quantity_box = QComboBox()
+        self.quantity_box.addItems([quantity.title for quantity in QUANTITIES])
+        self.quantity_box.setToolTip("What the bars and dots show")
+        self.quantity_box.setAccessibleName("Effort shown")
+        let_shrink(self.quantity_box)
+        self.bars = EffortBars()
+        self.slices = QLabel()
+        for label in (self.summary, self.slices):
+            label.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.summary)
+        for widget in (self.summary, self.quantity_box, self.bars, self.slices):
+            layout.addWidget(widget)
+        self.quantity_box.currentIndexChanged.connect(self._show_chosen)
+        self.bars.round_chosen.connect(self.choose_round)
         self.show_rounds(())
 
-    def show_rounds(self, rounds: Rounds) -> None:
+    @property
+    def quantity(self) -> Quantity:
+        """What the bars and dots show."""
+        return QUANTITIES[self.quantity_box.currentIndex()]
+
+    def show_rounds(
+        self, rounds: Sequence[Round], describe: Callable[[SliceIndex], str] = str
+    ) -> None:
         """Show the rounds, the last of which may still go on.
+
+        The last one is in focus, unless the person has chosen another.
 
         Parameters
         ----------
-        rounds : sequence of (int, Effort)
-            Number of slices the person worked on, and what that cost.
+        rounds : sequence of Round
+        describe : callable
+            Names a slice for people.
         """
+        self._describe = describe
+        was_last = self._chosen >= len(self.rounds) - 1
         self.rounds = tuple(rounds)
+        last = len(rounds) - 1
+        self._chosen = max(last if was_last else min(self._chosen, last), 0)
         self.setVisible(bool(rounds))
-        if self._plot is not None:
-            self._plot.setVisible(len(rounds) > 1)
-        if not rounds:
-            return
-        self.summary.setText(_sentence(rounds))
-        self.summary.setToolTip("\n".join(_line(n, one) for n, one in enumerate(rounds, 1)))
-        if len(rounds) > 1:
-            self._show_bars(rounds)
+        if rounds:
+            self.summary.setText(_sentence(rounds))
+        self._show_chosen()
 
-    def _show_bars(self, rounds: Rounds) -> None:
-        if self._plot is None:
-            self._make_plot()
-        numbers = list(range(1, len(rounds) + 1))
-        seconds = [effort.seconds / count for count, effort in rounds]
-        self._bars.setOpts(x=numbers, height=seconds)
-        self._plot.getAxis("bottom").setTicks([[(n, f"round {n}") for n in numbers]])
-        self._plot.setYRange(0, max(*seconds, 1.0), padding=0.05)
+    def choose_round(self, position: int) -> None:
+        """Bring a round into focus."""
+        self._chosen = position
+        self._show_chosen()
 
-    def _make_plot(self) -> None:
-        from pyqtgraph import BarGraphItem
+    def _show_chosen(self, *_: object) -> None:
+        quantity = self.quantity
+        bars = []
+        for number, one in enumerate(self.rounds, 1):
+            mean = quantity.of(one.effort) / len(one.slices)
+            dots = tuple(float(quantity.of(one.slices[index])) for index in sorted(one.slices))
+            bars.append(Bar(mean, quantity.short(mean), dots, _line(number, one)))
+        self.bars.show_bars(bars, self._chosen)
+        self.slices.setText(self._slices_in_words(self._chosen) if self.rounds else "")
 
-        self._plot = empty_plot(HEIGHT)
-        self._plot.setLabel("left", "s / slice", color=AXIS_COLOUR)
-        self._bars = BarGraphItem(x=[], height=[], width=0.7, brush=BAR_COLOUR, pen=None)
-        self._plot.addItem(self._bars)
-        self.layout().addWidget(self._plot)
+    def _slices_in_words(self, position: int) -> str:
+        """List the slices of a round that cost most, and what all of them cost."""
+        one, of = self.rounds[position], self.quantity.of
+        # Where several cost the same, in their order.
+        dearest = sorted(one.slices, key=lambda index: (-of(one.slices[index]), index))
+        lines = [_line(position + 1, one)]
+        for index in dearest[:SLICES_NAMED]:
+            name = self._describe(index)
+            lines.append(f"{name[:1].upper()}{name[1:]}: {_cost(one.slices[index])}")
+        more = len(dearest) - SLICES_NAMED
+        return "<br>".join([*lines, f"and {more} that cost less"] if more > 0 else lines)
 
 
-def _sentence(rounds: Rounds) -> str:
+def _sentence(rounds: Sequence[Round]) -> str:
     last = f"Round {len(rounds)}: {_per_slice(rounds[-1])}"
     return f"{last} (round 1: {_per_slice(rounds[0])})." if len(rounds) > 1 else f"{last}."
 
 
-def _per_slice(one: tuple[int, Effort]) -> str:
-    count, effort = one
+def _per_slice(one: Round) -> str:
+    count, effort = len(one.slices), one.effort
     return f"{effort.seconds / count:.0f} s and {effort.strokes / count:.1f} strokes per slice"
 
 
-def _line(number: int, one: tuple[int, Effort]) -> str:
-    count, effort = one
-    return (
-        f"Round {number}: {count} slices, {effort.strokes} strokes, {effort.pixels} pixels, "
-        f"{effort.seconds:.0f} s"
-    )
+def _line(number: int, one: Round) -> str:
+    count = len(one.slices)
+    return f"Round {number}, {count} slice{'s'[: count != 1]}: {_cost(one.effort)}"
+
+
+def _cost(effort: Effort) -> str:
+    strokes = "1 stroke" if effort.strokes == 1 else f"{effort.strokes} strokes"
+    return f"{effort.seconds:.0f} s, {strokes}, {effort.pixels} px"

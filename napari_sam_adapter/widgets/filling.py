@@ -13,8 +13,10 @@ from napari_sam_adapter.depth import NO_DEPTH
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.fill_between import fill_between
+from napari_sam_adapter.made_with import by_filling
+from napari_sam_adapter.project.events import now
 from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.widgets.prediction import Deed
+from napari_sam_adapter.widgets.deed import Deed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -62,7 +64,7 @@ class Filling(QObject):
             binding = self._layers.need()
             binding.check_known()
             axis = _axis_in_use(binding)
-            known, wanted = self._sort(binding, axis)
+            (known, wanted), as_of = self._sort(binding, axis), now()
             here, spacing_yx = binding.index_in_view(), _pixel_size(binding)
             widest = max(after - before - 1 for before, after in pairwise(sorted(known)))
             summary = _summary(len(wanted), len(known), widest)
@@ -73,7 +75,13 @@ class Filling(QObject):
                         return
                     yield SlicePredicted(_at(here, axis, position), labels, FILLED, None, 0.0)
 
-            deed = Deed(events, len(wanted), f"filling {len(wanted)} slices", summary)
+            deed = Deed(
+                events,
+                len(wanted),
+                f"filling {len(wanted)} slices",
+                summary,
+                made_with=lambda index: by_filling(known, index, axis, spacing_yx, as_of),
+            )
             self._prediction.start(binding, deed)
         except SamAdapterError as error:
             self.said.emit(str(error), True)

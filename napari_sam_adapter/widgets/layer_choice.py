@@ -8,7 +8,8 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.widgets.binding import LayerBinding, new_labels_layer
+from napari_sam_adapter.widgets.binding import LayerBinding
+from napari_sam_adapter.widgets.placement import new_labels_layer
 
 if TYPE_CHECKING:
     import napari

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
@@ -16,9 +16,12 @@ from napari_sam_adapter.engine.predict_slices import (
 )
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError, SamAdapterError
+from napari_sam_adapter.made_with import by_help, by_model
+from napari_sam_adapter.project.events import now
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.volume import connected_objects
 from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.widgets.deed import Deed
 from napari_sam_adapter.widgets.help_choice import (
     HelpChoice,
     described,
@@ -35,32 +38,6 @@ if TYPE_CHECKING:
     from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
-
-
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """Slices to write in the background, by whatever means.
-
-    Attributes
-    ----------
-    events : callable
-        Called in a worker thread with a callable that tells whether to stop; returns an iterable
-        of `SlicePredicted` and `SliceSkipped`.
-    n_wanted : int
-        How many of them.
-    description : str
-        What runs, for napari's question before it closes.
-    summary : callable
-        Makes the sentence at the end from how many slices are done.
-    n_ahead : int
-        How many slices are predicted before the first one is written, if that is what takes time.
-    """
-
-    events: Callable[[Callable[[], bool]], Iterable[SlicePredicted | SliceSkipped]]
-    n_wanted: int
-    description: str
-    summary: Callable[[int], str]
-    n_ahead: int = 0
 
 
 class Prediction(QObject):
@@ -189,6 +166,11 @@ class Prediction(QObject):
             indices = source.depth.by_line(indices)
         n_ahead = slices_ahead(help_, source, indices, n_classes)
 
+        as_of = now()
+
+        def made_with(index: SliceIndex) -> dict[str, Any]:
+            return by_model(model) | by_help(help_, index, source.depth, as_of)
+
         def events(
             should_stop: Callable[[], bool],
         ) -> Iterable[SlicePredicted | SliceSkipped]:
@@ -211,6 +193,7 @@ class Prediction(QObject):
             f"predicting {wanted} slices",
             lambda done: self._summary(binding, done, wanted, f"{name}{described(help_)}", prompts),
             n_ahead,
+            made_with,
         )
         self.start(binding, deed)
 
@@ -262,10 +245,12 @@ class Prediction(QObject):
     def _apply(self, binding: LayerBinding, event: SlicePredicted) -> None:
         if event.confidence is not None:
             self._least = min(self._least or (2.0, ()), (event.confidence, event.index))
+        made_with = {} if self._deed is None else self._deed.made_with(event.index)
         if self._number_objects:
+            made_with["numbered"] = True
             event = replace(event, labels=connected_objects(event.labels))
             _check_count(int(event.labels.max()), binding)
-        binding.apply(event)
+        binding.apply(replace(event, made_with=made_with))
 
     def _on_failed(self, message: str) -> None:
         self._failed = True

@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.widgets.binding import new_labels_layer
+from napari_sam_adapter.widgets.placement import new_labels_layer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.training.presets import LEAST_GAIN
 from napari_sam_adapter.widgets.jobs import Job
-from napari_sam_adapter.widgets.run_start import plan_for, request_for
+from napari_sam_adapter.widgets.run_start import end_rounds, plan_for, request_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -101,6 +101,7 @@ class Retraining(QObject):
             Whether the run follows another one, of which the person has just read.
         """
         self._next = None
+        follows = self._noted[1] if is_next_gear and self._noted is not None else ""
         try:
             if self._job is not None:
                 raise TrainingError("A training run is going on already.")
@@ -109,7 +110,7 @@ class Retraining(QObject):
             self.said.emit(str(error), True)
             return
         binding, others = self._layers.binding, settings.learns_from_others
-        plan = plan_for(binding, self._recording, self._session, request)
+        plan = plan_for(binding, self._recording, self._session, request, follows)
         self._binding, self._noted = binding, None
         self._launch(lambda: self._events(request, plan, others))
         self._next = settings.next
@@ -214,6 +215,7 @@ class Retraining(QObject):
         if binding is not None and record is not None:
             record.note("training", begun.plan.described())
             self._noted = (record.folder, begun.plan.run)
+            end_rounds(self._recording, self._session, begun.plan)
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
 

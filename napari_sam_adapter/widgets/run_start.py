@@ -73,8 +73,12 @@ def plan_for(
     recording: Recording,
     session: Session,
     request: RetrainRequest,
+    follows: str,
 ) -> RunPlan | None:
-    """Describe the run, on the masks of this moment; None where nothing is recorded."""
+    """Describe the run, on the masks of this moment; None where nothing is recorded.
+
+    See `RunPlan` for ``follows``.
+    """
     record = None if binding is None else recording.record_of(binding)
     if binding is None or record is None:
         return None
@@ -91,4 +95,14 @@ def plan_for(
         class_names=request.classes.names,
         class_colors=request.classes.colors,
         conditions=None if conditions is None else {c.name: c.weight for c in conditions},
+        follows=follows,
     )
+
+
+def end_rounds(recording: Recording, session: Session, plan: RunPlan) -> None:
+    """Let a round end in the other images that are open here, whose journals do not tell of it."""
+    for part in plan.parts[1:] if not plan.follows else ():
+        binding = recording.binding_of(session.project.folder / "images" / part.record)
+        record = None if binding is None else recording.record_of(binding)
+        if record is not None:
+            record.ledger.end_round(part.line)

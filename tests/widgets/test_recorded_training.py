@@ -7,6 +7,7 @@ from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.provenance import provenance_of
 from napari_sam_adapter.project.run_request import marked_image, with_other_images
 from napari_sam_adapter.widgets.run_start import plan_for, request_for
 
@@ -231,3 +232,79 @@ def test_two_series_of_one_patient_are_one_group_and_nothing_written_says_who_it
     person.dock.shutdown()
     for path in folder.rglob("*"):
         assert not path.is_file() or b"4711" not in path.read_bytes()
+
+
+def rounds_of(person):
+    """Strokes of each round, as the dock shows them."""
+    return [one.effort.strokes for one in person.dock.effort_plot.rounds]
+
+
+def rounds_in(project):
+    """Strokes of each round of each image, as ``project show`` tells them."""
+    images = provenance_of(Project(project))["images"]
+    return [[one["strokes"] for one in image["rounds"]] for image in images]
+
+
+def test_one_click_is_one_round_though_auto_makes_a_run_of_each_gear(open_polyps, polyps, folder):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.correct(0, polyps.masks[0].astype(np.uint8))
+    runs = []
+
+    def paint_meanwhile(running):
+        if running:
+            person.paint(2 + len(runs))
+            runs.append(person)
+
+    person.controller.retraining.changed.connect(paint_meanwhile)
+    person.retrain(gear="auto")
+    person.wait(lambda: len(runs) == 3)
+    person.wait_for_training()
+    (journal,) = folder.glob("images/*")
+    started = [event.details for event in deeds(journal, "training")]
+    assert [one.get("follows") for one in started] == [None, started[0]["run"], started[1]["run"]]
+    person.go_to(0)
+    assert rounds_of(person) == [1, 3]
+    person.dock.shutdown()
+    assert rounds_in(folder) == [[1, 3]]
+
+
+def test_a_round_ends_in_every_image_that_is_learned_from_though_its_record_is_closed(
+    open_person, open_polyps, polyps, folder
+):
+    first = open_polyps()
+    first.predict()
+    first.wait_for_record()
+    first.correct(0, polyps.masks[0].astype(np.uint8))
+    first.dock.shutdown()
+    first.viewer.layers.clear()
+    second = open_person(polyps.frames[4:], rgb=True)
+    corrected_and_retrained(second, polyps.masks[4])
+    second.dock.shutdown()
+    again = open_polyps()
+    again.paint(1)
+    again.go_to(0)
+    assert rounds_of(again) == [1, 1]
+    again.dock.shutdown()
+    assert sorted(rounds_in(folder)) == [[1], [1, 1]]
+
+
+def test_a_round_ends_at_once_in_an_image_that_is_open_beside_the_one_retrained_on(
+    open_polyps, polyps, folder
+):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.correct(0, polyps.masks[0].astype(np.uint8))
+    own = person.viewer.layers["image"]
+    person.viewer.add_image(polyps.frames[4:], name="other", rgb=True)
+    person.dock.layers_panel.image_box.value = person.viewer.layers["other"]
+    person.wait_for_record()
+    corrected_and_retrained(person, polyps.masks[4])
+    person.dock.layers_panel.image_box.value = own
+    person.paint(1)
+    person.go_to(0)
+    assert rounds_of(person) == [1, 1]
+    person.dock.shutdown()
+    assert sorted(rounds_in(folder)) == [[1], [1, 1]]

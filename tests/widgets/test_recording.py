@@ -244,13 +244,13 @@ def test_the_dock_shows_what_each_round_cost(open_polyps, polyps):
     for z in range(2):
         person.correct(z, polyps.masks[z].astype(np.uint8))
     person.go_to(0)
-    assert [(count, effort.strokes) for count, effort in plot.rounds] == [(2, 2)]
+    assert [(len(one.slices), one.effort.strokes) for one in plot.rounds] == [(2, 2)]
     assert "1.0 strokes per slice" in plot.summary.text()
     person.retrain()
     person.wait_for_training()
     person.paint(3)
     person.go_to(4)
-    assert [count for count, _ in plot.rounds] == [2, 1]
+    assert [len(one.slices) for one in plot.rounds] == [2, 1]
     assert "round 1" in plot.summary.text()
 
 

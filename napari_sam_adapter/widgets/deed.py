@@ -1,0 +1,40 @@
+"""What a job of `Prediction` is to do: slices to write, by whatever means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from napari_sam_adapter.engine.predict_slices import SliceSkipped
+from napari_sam_adapter.engine.predictor import SlicePredicted
+from napari_sam_adapter.volume import SliceIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Slices to write in the background, by whatever means.
+
+    Attributes
+    ----------
+    events : callable
+        Called in a worker thread with a callable that tells whether to stop; returns an iterable
+        of `SlicePredicted` and `SliceSkipped`.
+    n_wanted : int
+        How many of them.
+    description : str
+        What runs, for napari's question before it closes.
+    summary : callable
+        Makes the sentence at the end from how many slices are done.
+    n_ahead : int
+        How many slices are predicted before the first one is written, if that is what takes time.
+    made_with : callable
+        Describes by what a slice was made, see `made_with`.
+    """
+
+    events: Callable[[Callable[[], bool]], Iterable[SlicePredicted | SliceSkipped]]
+    n_wanted: int
+    description: str
+    summary: Callable[[int], str]
+    n_ahead: int = 0
+    made_with: Callable[[SliceIndex], dict[str, Any]] = lambda index: {}
