@@ -18,14 +18,16 @@ except ImportError:  # Windows
     fcntl = None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, makes_folder: bool = True) -> None:
     """Replace a file's content in one step.
 
     Parameters
     ----------
     path : Path
-        Its folder is made if it is missing.
     content : bytes
+    makes_folder : bool
+        Whether its folder is made if it is missing. Not where it was there before: one that was
+        moved or renamed meanwhile must not come into being again, half empty, at its old place.
 
     Raises
     ------
@@ -37,13 +39,19 @@ def write_atomically(path: Path, content: bytes) -> None:
     # way, not by tempfile, whose files nobody else in the lab could read.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if makes_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
             sync(stream.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{path} could not be written: its folder is gone. If it was moved or renamed, bring "
+            "it back, or choose it where it is now."
+        ) from error
     except OSError as error:
         raise StorageError(
             f"{path} could not be written: {error.strerror or error}. What was there before is "

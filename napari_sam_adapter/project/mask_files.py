@@ -28,7 +28,7 @@ def mask_name(index: SliceIndex) -> str:
 
 
 def write_mask(path: Path, n: int, labels: np.ndarray) -> None:
-    """Write one slice, atomically.
+    """Write one slice, atomically, into a folder that is there.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def write_mask(path: Path, n: int, labels: np.ndarray) -> None:
     tifffile.imwrite(
         buffer, labels, compression="zlib", description=json.dumps({"n": n}), metadata=None
     )
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue(), makes_folder=False)
 
 
 def read_mask_file(path: Path) -> tuple[int, np.ndarray] | None:
@@ -112,7 +112,8 @@ class MaskFiles:
 
     def _write(self, index: SliceIndex, n: int, labels: np.ndarray) -> None:
         try:
+            self.folder.mkdir(exist_ok=True)  # not the record: it may have been moved
             write_mask(self.folder / mask_name(index), n, labels)
-        except StorageError:
+        except (StorageError, OSError):
             # The journal has it, and says that the disk is full; the next stroke tries again.
             return

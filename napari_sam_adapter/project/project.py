@@ -48,7 +48,8 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if (folder / PROJECT_FILE).exists():
+        self._is_made = (folder / PROJECT_FILE).exists()
+        if self._is_made:
             read_described(folder / PROJECT_FILE, _KIND)
         else:
             self._take_over_bare_adapters()
@@ -65,13 +66,18 @@ class Project:
         Raises
         ------
         StorageError
-            If they cannot be written.
+            If they cannot be written, or were there and are not any more.
         """
-        if not (self.folder / PROJECT_FILE).exists():
-            check_writable(self.folder / PROJECT_FILE)
-            write_described(
-                self.folder / PROJECT_FILE, _KIND, {"id": uuid.uuid4().hex, "created": now()}
-            )
+        path = self.folder / PROJECT_FILE
+        if not path.exists():
+            if self._is_made:
+                raise StorageError(
+                    f"The project {self.folder} is gone: it holds no {PROJECT_FILE} any more. If "
+                    "its folder was moved or renamed, bring it back, or choose it where it is now."
+                )
+            check_writable(path)
+            write_described(path, _KIND, {"id": uuid.uuid4().hex, "created": now()})
+        self._is_made = True
 
     @property
     def classes(self) -> Classes | None:

@@ -144,7 +144,8 @@ class RunFolder:
         self.plan = plan
         self._lock = FileLock(project / "runs" / f"{plan.run}.lock", timeout=0, thread_local=False)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.parent.mkdir(exist_ok=True)  # not the project: it may have been moved
+            self.folder.mkdir(exist_ok=True)
             self._lock.acquire()
         except Timeout as error:
             raise StorageError("This run goes on in another window.") from error

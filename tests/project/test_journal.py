@@ -1,11 +1,14 @@
 """The journal: what is written comes back; damage costs the damaged line."""
 
+import queue
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JournalWriter, read_journal
 from napari_sam_adapter.project.runs import runs_of, written
@@ -17,6 +20,7 @@ def event(number):
 
 
 def write(path, numbers):
+    path.parent.mkdir(exist_ok=True)
     writer = JournalWriter(path, read_journal(path))
     for number in numbers:
         writer.append(event(number))
@@ -90,6 +94,8 @@ def test_flush_waits_until_the_line_is_in_the_file(tmp_path):
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JournalWriter, read_journal
 
@@ -120,3 +126,64 @@ def test_a_full_disk_loses_nothing_and_is_told(tmp_path):
         timeout=600,
     )
     assert result.returncode == 0, result.stderr
+
+
+class Told:
+    """What a writer says from its thread, to be waited for."""
+
+    def __init__(self):
+        self._said = queue.Queue()
+
+    def __call__(self, sentence):
+        self._said.put(sentence)
+
+    def next(self):
+        return self._said.get(timeout=60)
+
+
+@pytest.fixture
+def _tried_at_once(monkeypatch):
+    monkeypatch.setattr(journal, "SECONDS_BETWEEN_TRIES", 0.01)
+
+
+@pytest.mark.usefixtures("_tried_at_once")
+@pytest.mark.parametrize("written_before", [0, 2])
+def test_lines_wait_while_the_folder_is_elsewhere_and_no_other_journal_is_begun(
+    tmp_path, written_before
+):
+    path = tmp_path / "project" / "record" / "journal.jsonl"
+    path.parent.mkdir(parents=True)
+    told = Told()
+    writer = JournalWriter(path, read_journal(path), told)
+    for number in range(written_before):
+        writer.append(event(number))
+    assert writer.flush(60)
+    (tmp_path / "project").rename(tmp_path / "moved")
+    for number in range(written_before, 5):
+        writer.append(event(number))
+    assert "moved or renamed, bring it back" in told.next()
+    assert writer.acknowledged == written_before
+    assert not (tmp_path / "project").exists()
+    (tmp_path / "moved").rename(tmp_path / "project")
+    assert writer.flush(60)
+    assert told.next() == ""
+    writer.close()
+    assert [one.slice for one in read_journal(path).events] == [(n,) for n in range(5)]
+
+
+@pytest.mark.usefixtures("_tried_at_once")
+@pytest.mark.parametrize("written_before", [[], [1]])
+@pytest.mark.parametrize("begun_anew", [b"another\n", b"another\n" * 200])
+def test_another_journal_in_its_place_is_left_alone(tmp_path, written_before, begun_anew):
+    path = tmp_path / "journal.jsonl"
+    write(path, written_before)
+    told = Told()
+    writer = JournalWriter(path, read_journal(path), told)
+    path.unlink(missing_ok=True)
+    path.write_bytes(begun_anew)
+    writer.append(event(2))
+    assert "not as it was left" in told.next()
+    assert path.read_bytes() == begun_anew
+    with pytest.raises(StorageError, match=r"1 change was not written down: .*journal\.jsonl"):
+        writer.close()
+    assert path.read_bytes() == begun_anew

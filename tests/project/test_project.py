@@ -16,6 +16,21 @@ def test_looking_at_a_project_writes_nothing(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_project_that_was_moved_is_not_made_again_at_its_old_place(tmp_path, identity):
+    project = Project(tmp_path / "here")
+    project.open_record(identity).close()
+    (tmp_path / "here").rename(tmp_path / "there")
+    for write in (
+        lambda: project.open_record(identity),
+        lambda: project.open_layers(identity),
+        lambda: project.keep_classes(Classes()),
+    ):
+        with pytest.raises(StorageError, match=r"project.*here is gone.*choose it where it is now"):
+            write()
+    assert not (tmp_path / "here").exists()
+    assert Project(tmp_path / "there").folders_of(identity)
+
+
 def test_an_image_finds_its_record_again(tmp_path, identity):
     record = Project(tmp_path).open_record(identity)
     record.close()
