@@ -27,6 +27,8 @@ from napari_sam_adapter.volume import SliceIndex, SliceSource
 
 IMAGE_FILE, JOURNAL, MASKS = "image.json", "journal.jsonl", "masks"
 _KIND = "napari-sam-adapter image"
+# How the journals ended that this program has closed: by that a record is known after it was moved.
+_ENDS: dict[Path, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,12 @@ class ImageRecord:
         """Whether nothing was ever done to a slice."""
         return all(event.slice is None for event in self._contents.events)
 
+    def goes_on_from(self, folder: Path | None) -> bool:
+        """Whether this is the record that lay in a folder, and was moved since, or never."""
+        if folder is None or folder == self.folder:
+            return folder is not None
+        return not folder.exists() and _ENDS.get(folder) == self._contents.end
+
     def masks_dtype(self) -> np.dtype:
         """Return the smallest unsigned type that holds every label ever written."""
         return masks_dtype(self._contents.events)
@@ -220,6 +228,7 @@ class ImageRecord:
         try:
             self.journal.close()
         finally:
+            _ENDS[self.folder] = self.journal.end
             self._masks.close()
             self._lock.release()
 

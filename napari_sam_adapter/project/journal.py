@@ -94,6 +94,8 @@ class JournalWriter:
     ----------
     acknowledged : int
         Number of the last line that is on the disk.
+    end : bytes
+        That line.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class JournalWriter:
     ) -> None:
         self.path, self._told = path, told
         self._last = self.acknowledged = contents.events[-1].n if contents.events else 0
-        self._length, self._end = contents.length, contents.end
+        self._length, self.end = contents.length, contents.end
         self._waiting: list[tuple[int, bytes]] = []
         self._changed = threading.Condition()
         self._closing = False
@@ -183,16 +185,16 @@ class JournalWriter:
         if is_new:
             sync_folder(self.path.parent)
         self._length += len(lines)
-        self._end = _last_line(lines)
+        self.end = _last_line(lines)
 
     def _check_known(self, number: int, lines: bytes) -> None:
         """Make sure that an open file is the journal that was written to so far."""
-        start = self._length - len(self._end)
+        start = self._length - len(self.end)
         os.lseek(number, start, os.SEEK_SET)
         there = os.read(number, max(0, os.fstat(number).st_size - start))
         whole = there[: there.rfind(b"\n") + 1]
         # What follows our last line may be of these, from a try that failed, or torn by a crash.
-        if len(whole) < len(self._end) or not (self._end + lines).startswith(whole):
+        if len(whole) < len(self.end) or not (self.end + lines).startswith(whole):
             raise _AnotherJournalError
 
     def _append_to(self, number: int, lines: bytes) -> None:
