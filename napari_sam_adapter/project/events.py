@@ -70,8 +70,17 @@ class Event:
         )
 
     @classmethod
-    def stating(cls, index: SliceIndex, known: SliceHistory) -> Event:
-        """Return a line that says all that is known of a slice."""
+    def stating(cls, index: SliceIndex, known: SliceHistory, since: int | None = None) -> Event:
+        """Return a line that says all that is known of a slice.
+
+        Parameters
+        ----------
+        index : tuple of int
+        known : SliceHistory
+        since : int, optional
+            After which line it was so already, where lines are lost that said it.
+        """
+        mended = {} if since is None else {"since": since}
         return cls(
             do="stated",
             at=now(),
@@ -84,6 +93,7 @@ class Event:
             details={
                 "written": runs_of_labels(known.now.written),
                 "human": runs_of_labels(known.now.human),
+                **mended,
             },
         )
 

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from napari_sam_adapter.annotations import SliceChange
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.events import Event, now
-from napari_sam_adapter.project.journal import JournalWriter, read_journal
-from napari_sam_adapter.project.mask_files import MaskFiles, mask_name, read_mask_file
-from napari_sam_adapter.project.replay import masks_dtype, replayed
+from napari_sam_adapter.project.journal import JOURNAL, JournalWriter, read_journal
+from napari_sam_adapter.project.mask_files import MASKS, MaskFiles, mask_lines
+from napari_sam_adapter.project.mending import RecordContents, mended
 from napari_sam_adapter.schema import read_described, write_described
-from napari_sam_adapter.slice_history import SliceHistory, Snapshot
+from napari_sam_adapter.slice_history import SliceHistory
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 
-IMAGE_FILE, JOURNAL, MASKS = "image.json", "journal.jsonl", "masks"
+IMAGE_FILE = "image.json"
 _KIND = "napari-sam-adapter image"
 # How the journals ended that this program has closed: by that a record is known after it was moved.
 _ENDS: dict[Path, bytes] = {}
@@ -55,6 +56,17 @@ class ImageIdentity:
     dtype: str
     digest: str
     source: str | None = None
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """(Y, X)."""
+        height, width = self.shape[-2:]
+        return height, width
+
+    @property
+    def slider_shape(self) -> tuple[int, ...]:
+        """Sizes of the axes in front of them."""
+        return self.shape[:-2]
 
     @classmethod
     def of(cls, source: SliceSource, name: str, path: str | None = None) -> ImageIdentity:
@@ -168,10 +180,13 @@ class ImageRecord:
 
     def masks_dtype(self) -> np.dtype:
         """Return the smallest unsigned type that holds every label ever written."""
-        return masks_dtype(self._contents.events)
+        return self._mended.dtype
 
     def restore(self, dtype: np.dtype) -> Restored:
         """Bring back every slice as it was when the record was closed, or its program ended.
+
+        What the journal has lost is stated in it again, and mask files that a killed program or a
+        full disk has left behind are brought up to date.
 
         Parameters
         ----------
@@ -183,21 +198,16 @@ class ImageRecord:
         StorageError
             If the journal does not fit the image or the masks layer.
         """
-        contents = self._contents
-        try:
-            slices = dict(replayed(contents.events, self._slice_shape, dtype))
-        except ValueError as error:
-            raise StorageError(
-                f"The journal of {self.identity.name} does not fit it: {error}. It is unchanged, "
-                f"in {self.folder}."
-            ) from error
-        troubles = list(contents.damaged)
-        if contents.torn:
-            troubles.append("The last line was unfinished, and is left out.")
-        if contents.damaged:
-            troubles += self._mend(slices, dtype)
-        strokes = sum(event.do == "painted" for event in contents.events)
-        return Restored(slices, strokes, troubles)
+        contents = self._mended
+        slices = contents.slices(dtype=dtype)
+        self.journal.skip_to(max(contents.file_lines.values(), default=0))
+        for index, since in contents.mended.items():
+            self.state(index, slices[index], since)
+        for index, n in contents.last_lines.items():
+            if index not in contents.mended and contents.file_lines.get(index) != n:
+                self._masks.put(index, n, slices[index].seen)
+        strokes = sum(event.do == "painted" for event in self._contents.events)
+        return Restored(slices, strokes, contents.troubles)
 
     def listen(self, change: SliceChange) -> None:
         """Write down what happened to a slice; the listener of a `SliceTracker`."""
@@ -207,9 +217,10 @@ class ImageRecord:
         if change.change.positions.size:
             self._masks.put(change.index, n, change.labels)
 
-    def state(self, index: SliceIndex, known: SliceHistory) -> None:
-        """Write down all that is known of a slice."""
-        self._masks.put(index, self.journal.append(Event.stating(index, known)), known.seen)
+    def state(self, index: SliceIndex, known: SliceHistory, since: int | None = None) -> None:
+        """Write down all that is known of a slice, see `Event.stating`."""
+        n = self.journal.append(Event.stating(index, known, since))
+        self._masks.put(index, n, known.seen)
 
     def note(self, do: str, details: Mapping[str, Any]) -> int:
         """Write down something else that happened, and return its line number."""
@@ -232,41 +243,10 @@ class ImageRecord:
             self._masks.close()
             self._lock.release()
 
-    @property
-    def _slice_shape(self) -> tuple[int, int]:
-        height, width = self.identity.shape[-2:]
-        return height, width
-
-    def _mend(self, slices: dict[SliceIndex, SliceHistory], dtype: np.dtype) -> list[str]:
-        """Where journal lines are damaged, take the slices from their mask files if newer."""
-        last = {e.slice: e.n for e in self._contents.events if e.slice is not None and e.runs}
-        mended = []
-        for path in sorted((self.folder / MASKS).glob("*.tif")):
-            found, index = read_mask_file(path), _index_of(path)
-            if found is None or index is None or found[0] < last.get(index, 0):
-                continue
-            labels = found[1].astype(dtype)
-            known = slices.get(index)
-            if labels.shape != self._slice_shape:
-                continue
-            if known is None:
-                nobody = Snapshot(labels, labels != 0, None)
-                slices[index] = SliceHistory(nobody, labels, corrected=True)
-            elif np.array_equal(known.seen, labels):
-                continue
-            else:
-                known.seen = labels
-                known.corrected = bool(known.human(labels).any())
-            mended.append(f"{path.name} was taken from its mask file.")
-        return mended
-
-
-def _index_of(path: Path) -> SliceIndex | None:
-    try:
-        index = () if path.stem == "image" else tuple(int(part) for part in path.stem.split("-"))
-    except ValueError:
-        return None
-    return index if mask_name(index) == path.name else None
+    @cached_property
+    def _mended(self) -> RecordContents:
+        files = mask_lines(self.folder / MASKS, self.identity.slider_shape)
+        return mended(self.folder, self.identity, self._contents, files)
 
 
 def _locked(folder: Path) -> FileLock:

@@ -18,6 +18,7 @@ from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.storage import sync, sync_folder
 
+JOURNAL = "journal.jsonl"
 SECONDS_BETWEEN_TRIES = 1.0
 _UNTIL_THEN = (
     "What you do is kept in memory and tried again each second: do not close the window before."
@@ -72,7 +73,7 @@ def read_journal(path: Path) -> JournalContents:
                 raise ValueError(f"it has number {event.n} after {events[-1].n}")
             events.append(event)
         except (ValueError, KeyError, TypeError) as error:
-            damaged.append(f"{path.name}, line {number} is damaged: {error}")
+            damaged.append(f"{path.name}, line {number} is damaged: {error}.")
     length = content.rfind(b"\n") + 1
     return JournalContents(events, length, torn, _last_line(content[:length]), damaged)
 
@@ -121,6 +122,13 @@ class JournalWriter:
             self._last += 1
             self._changed.notify_all()
             return self._last
+
+    def skip_to(self, n: int) -> None:
+        """Give no number up to this one: it may have been that of a line that is lost."""
+        with self._changed:
+            self._last = max(self._last, n)
+            if not self._waiting:
+                self.acknowledged = self._last
 
     @property
     def last(self) -> int:

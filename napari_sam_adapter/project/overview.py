@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project.image_record import JOURNAL, ImageIdentity
-from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.journal import JOURNAL, read_journal
 from napari_sam_adapter.project.pixels import COPY
 from napari_sam_adapter.project.replay import masks_dtype, replayed
 

@@ -17,7 +17,8 @@ from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import now
 from napari_sam_adapter.project.image_layers import LayersFile, layers_path
-from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_record import IMAGE_FILE, ImageIdentity, ImageRecord
+from napari_sam_adapter.project.journal import JOURNAL
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.versions import AdapterStore

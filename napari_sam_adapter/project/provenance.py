@@ -7,8 +7,7 @@ from typing import Any
 
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.project.effort import Ledger
-from napari_sam_adapter.project.image_record import JOURNAL
-from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.journal import JOURNAL, read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.versions import maker_names
 

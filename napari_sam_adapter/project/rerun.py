@@ -14,12 +14,12 @@ import numpy as np
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.errors import StorageError, TrainingError
 from napari_sam_adapter.project.events import Event
-from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, MASKS, ImageIdentity
-from napari_sam_adapter.project.journal import JournalContents, read_journal
-from napari_sam_adapter.project.mask_files import mask_name, read_mask_file, write_mask
+from napari_sam_adapter.project.image_record import IMAGE_FILE
+from napari_sam_adapter.project.journal import JOURNAL
+from napari_sam_adapter.project.mask_files import MASKS, mask_name, read_mask_file, write_mask
+from napari_sam_adapter.project.mending import RecordContents, read_record
 from napari_sam_adapter.project.pixels import COPY
 from napari_sam_adapter.project.project import LAYERS, Project
-from napari_sam_adapter.project.replay import masks_dtype, replayed
 from napari_sam_adapter.project.run_folder import RunPart
 from napari_sam_adapter.project.run_request import marked_image
 from napari_sam_adapter.training.config import TrainingConfig
@@ -37,22 +37,10 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
-    folder: Path
-    identity: ImageIdentity
-    contents: JournalContents
-
-    @property
-    def slice_shape(self) -> tuple[int, int]:
-        height, width = self.identity.shape[-2:]
-        return height, width
-
-
-@dataclass(frozen=True, slots=True)
 class _Run:
     """A training run that was written down: what was learned from, and where that lies."""
 
-    record: _Record
+    record: RecordContents
     start: Event
 
 
@@ -94,7 +82,7 @@ def rerun(
         raise StorageError(f"{out} is there already; nothing was written. Name a new folder.")
     again = Project(out)
     again.create()
-    records = [_Record(f, i, read_journal(f / JOURNAL)) for f, i in project.records()]
+    records = [read_record(folder, identity) for folder, identity in project.records()]
     for record in records:
         yield _masks_again(record, out / "images" / record.folder.name)
     if (project.folder / LAYERS).is_dir():  # boxes and points are in no journal
@@ -122,29 +110,27 @@ def rerun(
         again.adapters.delete(version.number)
 
 
-def _masks_again(record: _Record, folder: Path) -> Said:
+def _masks_again(record: RecordContents, folder: Path) -> Said:
     """Write journal and masks of one image, and compare with the mask files that are there."""
     (folder / MASKS).mkdir(parents=True)
     for name in (IMAGE_FILE, JOURNAL, COPY):
         if (record.folder / name).exists():
             shutil.copyfile(record.folder / name, folder / name)
-    last = {e.slice: e.n for e in record.contents.events if e.slice is not None and e.runs}
     alike = differ = 0
-    dtype = masks_dtype(record.contents.events)
-    for index, history in replayed(record.contents.events, record.slice_shape, dtype):
-        write_mask(folder / MASKS / mask_name(index), last.get(index, 0), history.seen)
+    slices = record.slices()
+    for index, n in record.last_lines.items():
+        labels = slices[index].seen
+        write_mask(folder / MASKS / mask_name(index), n, labels)
         there = read_mask_file(record.folder / MASKS / mask_name(index))
         if there is not None:
-            same = np.array_equal(there[1], history.seen)
+            same = np.array_equal(there[1], labels)
             alike, differ = alike + same, differ + (not same)
     more = f", {differ} differ from theirs" if differ else ""
-    return Said(
-        f"{record.identity.name}: {alike} slices are as in their mask files{more}"
-        f"{''.join(f' {line}.' for line in record.contents.damaged)}."
-    )
+    said = f"{record.identity.name}: {alike} slices are as in their mask files{more}."
+    return Said(" ".join([said, *record.troubles]))
 
 
-def _runs(records: list[_Record], versions: list[AdapterVersion]) -> dict[str, _Run]:
+def _runs(records: list[RecordContents], versions: list[AdapterVersion]) -> dict[str, _Run]:
     """Return the run of each adapter id.
 
     Its start is written in the journal of one image. That it made the adapter is written there, in
@@ -152,7 +138,7 @@ def _runs(records: list[_Record], versions: list[AdapterVersion]) -> dict[str, _
     """
     starts, made = {}, {}
     for record in records:
-        for event in record.contents.events:
+        for event in record.journal.events:
             if event.do == "training":
                 starts[event.details.get("run")] = _Run(record, event)
             elif event.do == "trained":
@@ -185,8 +171,16 @@ def _trained_again(
             )
         init = path.with_name(f"adapter-{parents[card.parent_id]:04d}.safetensors")
     config = _config_again(training)
+    samples = list(_samples(project, run, images))
+    then = {tuple(pair) for pair in training.get("masks", ())}
+    others = sum((one.digest, one.labels_digest) not in then for one in samples) if then else 0
+    if others:
+        yield Said(
+            f"v{version.number}: {others} of {len(samples)} masks are not those it learned from "
+            "then. The journal of their image, or its mask files, are damaged."
+        )
     job = TrainingJob(
-        samples=list(_samples(project, run, images)),
+        samples=samples,
         out=path,
         config=config,
         base=str(run.start.details["base"]),

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,6 +162,17 @@ def test_a_run_whose_end_nobody_could_write_down_is_known_by_the_card_of_its_ada
     assert again.adapters.get(1).card.training["run"] == "r1"
     said = [one.sentence for one in rerun(again, tmp_path / "once more", device="cpu")]
     assert any("v1 was trained again" in sentence for sentence in said)
+
+
+def test_replay_says_where_an_adapter_learns_from_other_masks_than_then(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    (journal,) = copy.glob("images/*/journal.jsonl")
+    first, *others = read_journal(journal).events
+    events = [replace(first, runs=first.runs[:3]), *others]
+    journal.write_bytes(b"".join(event.to_line(event.n) for event in events))
+    said = [one.sentence for one in rerun(Project(copy), tmp_path / "again", device="cpu")]
+    assert any("v1: 1 of 3 masks are not those it learned from then" in one for one in said)
 
 
 def test_images_that_moved_are_asked_for_and_found(finished, tmp_path):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.annotations import SliceState
-from napari_sam_adapter.project.image_record import JOURNAL, ImageRecord
+from napari_sam_adapter.project.image_record import ImageRecord
+from napari_sam_adapter.project.journal import JOURNAL
 from napari_sam_adapter.project.overview import ImageOverview, WorkDone
 from tests.project.work import Work, brought_back
 
