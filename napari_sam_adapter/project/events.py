@@ -19,6 +19,22 @@ _DEEDS = {*get_args(Action), "stated", "training", "trained"}
 _CHECKSUM = re.compile(r',"crc":"([0-9a-f]{8})"}')
 
 
+class UnknownEventError(Exception):
+    """A line is whole, but says what this version does not know.
+
+    Attributes
+    ----------
+    n : int
+        Its number.
+    what : str
+        What it says, as the end of a sentence about it.
+    """
+
+    def __init__(self, n: int, what: str) -> None:
+        super().__init__(what)
+        self.n, self.what = n, what
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One line.
@@ -127,6 +143,8 @@ class Event:
         ------
         ValueError
             If it is damaged.
+        UnknownEventError
+            If it is whole, but a newer version's.
         """
         text = line.decode("utf-8").rstrip("\n")
         cut = len(text) - len(',"crc":"00000000"}')
@@ -136,14 +154,14 @@ class Event:
             raise ValueError("its checksum is wrong")
         values = json.loads(body)
         if values["do"] not in _DEEDS:
-            raise ValueError(f"it says {values['do']!r}, which this version does not know")
+            raise UnknownEventError(int(values["n"]), f"says {values['do']!r}")
+        unknown = values.keys() - cls.__slots__
+        if unknown:
+            raise UnknownEventError(int(values["n"]), f"has the key {min(unknown)!r}")
         if "slice" in values:
             values["slice"] = tuple(int(i) for i in values["slice"])
             values["runs"] = tuple(int(i) for i in values["runs"])
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
+        return cls(**values)
 
 
 def now() -> str:

@@ -160,6 +160,7 @@ class ImageRecord:
             else:
                 write_described(folder / IMAGE_FILE, _KIND, asdict(identity))
             self._contents = read_journal(folder / JOURNAL)
+            self._contents.check_version()
             self.journal = JournalWriter(folder / JOURNAL, self._contents, told)
             self.ledger = Ledger(self._contents.events)
         except BaseException:

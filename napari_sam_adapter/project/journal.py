@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project.events import Event
+from napari_sam_adapter.project.events import Event, UnknownEventError
 from napari_sam_adapter.storage import sync, sync_folder
 
 JOURNAL = "journal.jsonl"
@@ -41,6 +41,10 @@ class JournalContents:
         The last whole line, by which the journal is known again.
     damaged : list of str
         A sentence for each line that cannot be read, though others follow it.
+    last : int
+        The highest number that was given, also to lines that cannot be read.
+    newer : str
+        A sentence about the first line that a newer version has written; "" where there is none.
     """
 
     events: list[Event]
@@ -48,6 +52,19 @@ class JournalContents:
     torn: bool
     end: bytes
     damaged: list[str]
+    last: int
+    newer: str = ""
+
+    def check_version(self) -> None:
+        """Make sure that there is nothing in it which this version does not know.
+
+        Raises
+        ------
+        StorageError
+            If there is: what we wrote after it, or made of it, might be wrong.
+        """
+        if self.newer:
+            raise StorageError(self.newer)
 
 
 def read_journal(path: Path) -> JournalContents:
@@ -63,7 +80,7 @@ def read_journal(path: Path) -> JournalContents:
     except OSError as error:
         raise StorageError(f"{path} could not be read: {error.strerror or error}.") from error
     events: list[Event] = []
-    damaged = []
+    damaged, newer, last = [], "", 0
     lines = content.split(b"\n")
     torn = lines.pop() != b""
     for number, line in enumerate(lines, 1):
@@ -72,10 +89,19 @@ def read_journal(path: Path) -> JournalContents:
             if events and event.n <= events[-1].n:
                 raise ValueError(f"it has number {event.n} after {events[-1].n}")
             events.append(event)
+            last = max(last, event.n)
+        except UnknownEventError as error:
+            last = max(last, error.n)
+            newer = newer or (
+                f"{path}, line {number} {error.what}, which this version does not know. Nothing "
+                "was changed; update napari-sam-adapter to open it."
+            )
         except (ValueError, KeyError, TypeError) as error:
+            last += 1
             damaged.append(f"{path.name}, line {number} is damaged: {error}.")
     length = content.rfind(b"\n") + 1
-    return JournalContents(events, length, torn, _last_line(content[:length]), damaged)
+    end = _last_line(content[:length])
+    return JournalContents(events, length, torn, end, damaged, last, newer)
 
 
 class JournalWriter:
@@ -86,7 +112,8 @@ class JournalWriter:
     path : Path
         Its folder must be there.
     contents : JournalContents
-        What is there already; an unfinished line at its end is cut off.
+        What is there already, see `JournalContents.check_version`; an unfinished line at its end is
+        cut off.
     told : callable, optional
         Called in the writing thread with a sentence when writing fails, and with "" when it works
         again.
@@ -106,7 +133,7 @@ class JournalWriter:
         told: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.path, self._told = path, told
-        self._last = self.acknowledged = contents.events[-1].n if contents.events else 0
+        self._last = self.acknowledged = contents.last
         self._length, self.end = contents.length, contents.end
         self._waiting: list[tuple[int, bytes]] = []
         self._changed = threading.Condition()

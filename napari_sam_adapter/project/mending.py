@@ -112,11 +112,13 @@ def read_record(folder: Path, identity: ImageIdentity) -> RecordContents:
     Raises
     ------
     StorageError
-        If its journal cannot be read, or does not fit the image.
+        If its journal cannot be read, is a newer version's, or does not fit the image.
     """
     # The files first: one that is written meanwhile must not look newer than the journal.
     file_lines = mask_lines(folder / MASKS, identity.slider_shape)
-    return mended(folder, identity, read_journal(folder / JOURNAL), file_lines)
+    journal = read_journal(folder / JOURNAL)
+    journal.check_version()
+    return mended(folder, identity, journal, file_lines)
 
 
 def mended(

@@ -7,6 +7,7 @@ it, see `LayersFile`. docs/project-format.md describes it to the last key.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import uuid
@@ -107,7 +108,7 @@ class Project:
         write_described(self.folder / PROJECT_FILE, _KIND, values)
 
     def records(self) -> list[tuple[Path, ImageIdentity]]:
-        """List the images that were worked on; damaged descriptions are left out.
+        """List the images that were worked on; those that cannot be read are in `unreadable`.
 
         Returns
         -------
@@ -115,11 +116,19 @@ class Project:
             By name.
         """
         found = []
-        for path in sorted((self.folder / "images").glob(f"*/{IMAGE_FILE}")):
+        for folder in self._record_folders():
+            with contextlib.suppress(StorageError):
+                found.append((folder, ImageIdentity.read(folder)))
+        return found
+
+    def unreadable(self) -> list[str]:
+        """Return a sentence about each record whose description is damaged, gone, or newer."""
+        found = []
+        for folder in self._record_folders():
             try:
-                found.append((path.parent, ImageIdentity.read(path.parent)))
-            except StorageError:
-                continue
+                ImageIdentity.read(folder)
+            except StorageError as error:
+                found.append(str(error))
         return found
 
     def folders_of(self, identity: ImageIdentity) -> list[Path]:
@@ -130,8 +139,8 @@ class Project:
         StorageError
             If one of them is damaged or a newer program's: another one must not take its place.
         """
-        for path in (self.folder / "images").glob(f"*-{identity.digest[:10]}*/{IMAGE_FILE}"):
-            ImageIdentity.read(path.parent)
+        for folder in self._record_folders(f"*-{identity.digest[:10]}*"):
+            ImageIdentity.read(folder)
         own = [folder for folder, known in self.records() if known.digest == identity.digest]
         return sorted(own, key=last_change, reverse=True)
 
@@ -177,6 +186,11 @@ class Project:
         """
         self.create()
         return LayersFile(self.folder / LAYERS, identity.digest, identity.name, told)
+
+    def _record_folders(self, pattern: str = "*") -> list[Path]:
+        """List the folders in which something was written down, by name."""
+        folders = sorted((self.folder / "images").glob(pattern))
+        return [one for one in folders if (one / IMAGE_FILE).exists() or (one / JOURNAL).exists()]
 
     def _new_folder(self, identity: ImageIdentity) -> Path:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", identity.name).strip("-").lower()[:40] or "image"

@@ -24,7 +24,8 @@ def provenance_of(project: Project) -> dict[str, Any]:
         learned from). ``images``: a list, each with ``name``, ``source``, ``folder``, ``slices``
         (see `effort.SliceStory`; ``adapter`` is a version's name where the project has it, or
         ``interpolation``),
-        ``rounds`` (see `effort.Ledger`) and ``troubles`` (damage of the journal).
+        ``rounds`` (see `effort.Ledger`) and ``troubles`` (damage of the journal, or that a newer
+        version has written it). ``troubles``: adapters and images that cannot be read.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def provenance_of(project: Project) -> dict[str, Any]:
                 "rounds": [
                     {"slices": count, **asdict(effort)} for count, effort in ledger.worked_rounds
                 ],
-                "troubles": contents.damaged,
+                "troubles": [*contents.damaged, *filter(None, [contents.newer])],
             }
         )
     return {
@@ -62,7 +63,7 @@ def provenance_of(project: Project) -> dict[str, Any]:
             for version in sorted([*versions, *deleted], key=lambda one: one.number)
         ],
         "images": images,
-        "troubles": project.adapters.unreadable,
+        "troubles": project.adapters.unreadable + project.unreadable(),
     }
 
 

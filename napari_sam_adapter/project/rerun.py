@@ -17,7 +17,7 @@ from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.image_record import IMAGE_FILE
 from napari_sam_adapter.project.journal import JOURNAL
 from napari_sam_adapter.project.mask_files import MASKS, mask_name, read_mask_file, write_mask
-from napari_sam_adapter.project.mending import RecordContents, read_record
+from napari_sam_adapter.project.mending import RecordContents, in_short, read_record
 from napari_sam_adapter.project.pixels import COPY
 from napari_sam_adapter.project.project import LAYERS, Project
 from napari_sam_adapter.project.run_folder import RunPart
@@ -80,9 +80,15 @@ def rerun(
     """
     if out.exists():
         raise StorageError(f"{out} is there already; nothing was written. Name a new folder.")
+    unreadable = project.unreadable()
+    if unreadable:
+        raise StorageError(
+            f"{in_short(unreadable)} Nothing was written: move the folder of what cannot be read "
+            "out of the project to make the rest again."
+        )
+    records = [read_record(folder, identity) for folder, identity in project.records()]
     again = Project(out)
     again.create()
-    records = [read_record(folder, identity) for folder, identity in project.records()]
     for record in records:
         yield _masks_again(record, out / "images" / record.folder.name)
     if (project.folder / LAYERS).is_dir():  # boxes and points are in no journal

@@ -116,5 +116,5 @@ def _ready_part(contents: RecordContents) -> tuple[RunPart, dict[SliceIndex, np.
         for index, known in contents.slices().items()
         if known.accepted or known.corrected
     }
-    line = contents.events[-1].n + 1 if contents.events else 1
+    line = max([contents.journal.last, *contents.file_lines.values()]) + 1
     return RunPart(contents.folder.name, line, tuple(masks), contents.dtype.str), masks

@@ -13,6 +13,7 @@ from napari_sam_adapter.annotations import SliceTracker
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import ImageError, StorageError
+from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.image_layers import ImageLayers
 from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
@@ -108,6 +109,45 @@ def test_adapters_can_be_kept_where_the_images_are_gone(finished, tmp_path):
     list(rerun(Project(copy), tmp_path / "again", keep_adapters=True))
     kept = Project(tmp_path / "again").adapters.get(1)
     assert kept.card == Project(copy).adapters.get(1).card
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda values: values | {"schema_version": 2}, "schema version 2"),
+        (lambda values: values | {"shape": None}, "is damaged"),
+    ],
+)
+def test_an_image_that_cannot_be_read_is_named_and_not_replayed_without(
+    finished, tmp_path, capsys, damage, sentence
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    (path,) = copy.glob("images/*/image.json")
+    path.write_text(json.dumps(damage(json.loads(path.read_text()))))
+    run("project", "show", copy, "--json")
+    (trouble,) = json.loads(capsys.readouterr().out)["troubles"]
+    assert sentence in trouble
+    run("project", "show", copy)
+    assert sentence in capsys.readouterr().out
+    assert run("project", "replay", copy, "--out", tmp_path / "again", "--keep-adapters") == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Nothing was written" in said
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_journal_of_a_newer_version_is_named_and_not_replayed(finished, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    (path,) = copy.glob("images/*/journal.jsonl")
+    path.write_bytes(path.read_bytes() + Event("merged").to_line(99))
+    run("project", "show", copy, "--json")
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert "says 'merged', which this version does not know" in image["troubles"][0]
+    assert run("project", "replay", copy, "--out", tmp_path / "again", "--keep-adapters") == 2
+    assert "update napari-sam-adapter" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "again").exists()
 
 
 def test_boxes_and_points_come_along(finished, tmp_path):

@@ -1,8 +1,10 @@
 """The journal: what is written comes back; damage costs the damaged line."""
 
+import json
 import queue
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -25,6 +27,14 @@ def write(path, numbers):
     for number in numbers:
         writer.append(event(number))
     writer.close()
+
+
+def _with_key(key, n):
+    """A line of an event with one more key, its checksum right."""
+    values = json.loads(event(1).to_line(n)) | {key: 1}
+    del values["crc"]
+    body = json.dumps(values, separators=(",", ":"))
+    return f'{body[:-1]},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
 
 
 def test_runs_lead_from_one_slice_to_the_other():
@@ -79,6 +89,35 @@ def test_a_damaged_line_in_the_middle_is_named_and_the_others_come_back(tmp_path
     contents = read_journal(path)
     assert [one.n for one in contents.events] == [1, 3]
     assert "line 2 is damaged: its checksum is wrong" in contents.damaged[0]
+
+
+@pytest.mark.parametrize(
+    ("newer", "what"),
+    [
+        (Event("merged", now()).to_line(4), "line 3 says 'merged'"),
+        (_with_key("depth", 4), "line 3 has the key 'depth'"),
+    ],
+)
+def test_a_line_of_a_newer_version_is_no_damage_and_its_number_is_not_given_again(
+    tmp_path, newer, what
+):
+    path = tmp_path / "journal.jsonl"
+    write(path, [1, 2])
+    path.write_bytes(path.read_bytes() + newer)
+    contents = read_journal(path)
+    assert not contents.damaged
+    assert contents.last == 4
+    assert f"{what}, which this version does not know. Nothing was changed" in contents.newer
+    with pytest.raises(StorageError, match="update napari-sam-adapter to open it"):
+        contents.check_version()
+
+
+def test_the_number_of_a_damaged_last_line_is_not_given_again(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    write(path, [1, 2, 3])
+    path.write_bytes(path.read_bytes()[:-9] + b"damaged\n")
+    write(path, [4])
+    assert [one.n for one in read_journal(path).events] == [1, 2, 4]
 
 
 def test_flush_waits_until_the_line_is_in_the_file(tmp_path):

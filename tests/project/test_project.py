@@ -6,6 +6,7 @@ import pytest
 
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.project import Project
 
 
@@ -85,6 +86,19 @@ def test_classes_are_there_tomorrow(tmp_path):
     assert Project(tmp_path / "new").classes == two
 
 
+def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path, identity):
+    record = Project(tmp_path).open_record(identity)
+    record.note("training", {})
+    record.close()
+    path = record.folder / "journal.jsonl"
+    path.write_bytes(path.read_bytes() + Event("merged").to_line(2))
+    before = path.read_bytes()
+    for _ in range(2):  # the first refusal leaves no lock behind
+        with pytest.raises(StorageError, match=r"journal\.jsonl, line 2 says 'merged'.*update"):
+            Project(tmp_path).open_record(identity)
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("change", [{"schema_version": 99}, {"format": "something else"}])
 def test_no_new_record_takes_the_place_of_one_that_cannot_be_read(tmp_path, identity, change):
     project = Project(tmp_path)
@@ -97,3 +111,15 @@ def test_no_new_record_takes_the_place_of_one_that_cannot_be_read(tmp_path, iden
         project.open_record(identity)
     assert path.read_bytes() == before
     assert [one.name for one in (tmp_path / "images").iterdir()] == [record.folder.name]
+
+
+def test_no_new_record_takes_the_place_of_one_whose_description_is_gone(tmp_path, identity):
+    project = Project(tmp_path)
+    record = project.open_record(identity)
+    record.note("training", {})
+    record.close()
+    (record.folder / "image.json").unlink()
+    with pytest.raises(StorageError, match=r"image\.json could not be read"):
+        project.open_record(identity)
+    assert project.records() == []
+    assert "image.json could not be read" in project.unreadable()[0]
