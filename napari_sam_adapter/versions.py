@@ -282,6 +282,9 @@ def maker_names(
     versions: Iterable[AdapterVersion], deleted: Iterable[AdapterVersion]
 ) -> dict[str, str]:
     """Name all that may have made masks, by adapter id: ``v3``, ``interpolation``, and so on."""
+    versions = list(versions)
     names = {"": "the base model", FILLED: "interpolation"}
+    # One that was trained again by `project replay` goes by the name of the one it replays.
+    names |= {one.card.training.get("replays", ""): f"v{one.number}" for one in versions} | names
     names |= {version.card.adapter_id: f"v{version.number}" for version in versions}
     return names | {one.card.adapter_id: f"v{one.number} (deleted)" for one in deleted}

@@ -1,5 +1,6 @@
 """A project on the command line: where everything comes from, and the same again."""
 
+import errno
 import json
 import math
 import shutil
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.annotations import SliceTracker
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
@@ -23,6 +25,7 @@ from napari_sam_adapter.project.run_folder import RunPart, RunPlan
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
 from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.versions import maker_names
 from napari_sam_adapter.volume import SliceSource
 
 
@@ -148,6 +151,62 @@ def test_a_journal_of_a_newer_version_is_named_and_not_replayed(finished, tmp_pa
     assert run("project", "replay", copy, "--out", tmp_path / "again", "--keep-adapters") == 2
     assert "update napari-sam-adapter" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "again").exists()
+
+
+def test_names_notes_classes_and_what_was_chosen_come_along(finished, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    project = Project(copy)
+    project.keep_classes(Classes().with_one_more().renamed(2, "tumour"))
+    project.adapters.describe(1, "first round", "three frames")
+    project.adapters.set_base("mobile_sam")
+    project.adapters.set_active(None)
+    project.adapters.adopt(shutil.copyfile(project.adapters.path_of(1), copy / "one.safetensors"))
+    project.adapters.delete(2)
+    list(rerun(project, tmp_path / "again", device="cpu"))
+    again = Project(tmp_path / "again")
+    (version,) = again.adapters.versions()
+    assert (version.name, version.note) == ("first round", "three frames")
+    assert again.classes == project.classes
+    assert again.adapters.base == "mobile_sam"
+    assert again.adapters.active is None
+    assert again.adapters.next_number() == 3
+    assert [one.number for one in again.adapters.deleted()] == [2]
+    # Masks that the first one made are still explained.
+    names = maker_names([version], [])
+    assert names[version.card.training["replays"]] == names[version.card.adapter_id] == "v1"
+
+
+@pytest.mark.parametrize("damage", ["a foreign journal", "a full disk", "an interruption"])
+def test_a_replay_that_fails_leaves_nothing_behind(finished, tmp_path, capsys, monkeypatch, damage):
+    copy, out = tmp_path / "copy", tmp_path / "somewhere" / "again"
+    shutil.copytree(finished / "project", copy)
+    if damage == "a foreign journal":
+        (path,) = copy.glob("images/*/image.json")
+        values = json.loads(path.read_text())
+        path.write_text(json.dumps(values | {"shape": [3, 4, 64]}))
+        assert run("project", "replay", copy, "--out", out, "--keep-adapters") == 2
+        assert "does not fit it: a run lies outside" in " ".join(capsys.readouterr().err.split())
+    elif damage == "a full disk":
+
+        def copyfile(*paths):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copyfile", copyfile)
+            assert run("project", "replay", copy, "--out", out, "--keep-adapters") == 2
+        assert "No space left on device. Nothing is left" in " ".join(
+            capsys.readouterr().err.split()
+        )
+    else:
+        going_on = rerun(Project(copy), out, keep_adapters=True)
+        next(going_on)
+        going_on.close()
+    assert not list(tmp_path.glob("somewhere/*"))
+    shutil.rmtree(copy)
+    shutil.copytree(finished / "project", copy)
+    list(rerun(Project(copy), out, keep_adapters=True))
+    assert len(Project(out).adapters.versions()) == 1
 
 
 def test_boxes_and_points_come_along(finished, tmp_path):
