@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 from napari_sam_adapter.errors import StorageError
+
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}")  # as the functions below name them
+_DAY = 24 * 3600.0
 
 fcntl: ModuleType | None
 try:
@@ -98,6 +103,43 @@ def replaced_when_done(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def moved_to_new(path: Path, target: Path) -> bool:
+    """Give a file another name that nobody has: whole, or not at all.
+
+    Returns
+    -------
+    bool
+        Whether it has it now; False where something has that name already.
+
+    Raises
+    ------
+    OSError
+        If it cannot be moved; it is where it was then.
+    """
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: the name is taken first, and empty for a moment
+        try:
+            target.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        os.replace(path, target)
+        return True
+    with contextlib.suppress(OSError):
+        path.unlink()
+    return True
+
+
+def forget_unfinished(folder: Path) -> None:
+    """Delete what programs that were killed were writing into a folder, a day ago or earlier."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if _UNFINISHED.fullmatch(path.name) and time.time() - path.stat().st_mtime > _DAY:
+                path.unlink()
 
 
 def sync(file_number: int) -> None:

@@ -8,7 +8,6 @@ is deleted the card stays, so that its masks can still be explained.
 from __future__ import annotations
 
 import json
-import os
 import re
 import uuid
 from collections.abc import Iterable
@@ -20,7 +19,7 @@ from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.storage import forget_unfinished, moved_to_new, write_atomically
 
 _FILE_NAME = re.compile(r"adapter-(\d{4,})\.safetensors")
 _NAMES, _NAMES_KIND = "versions.json", "napari-sam-adapter versions"
@@ -155,15 +154,15 @@ class AdapterStore:
         card = read_card(path)
         number = self.next_number()
         try:
-            while not self._claim(number):
+            while not moved_to_new(path, self.path_of(number)):
                 number += 1
-            os.replace(path, self.path_of(number))
         except OSError as error:
             raise StorageError(
                 f"The new version could not be put into {self.folder}: {error.strerror or error}. "
                 f"It is kept as {path}."
             ) from error
         self._write_state(last=number)
+        forget_unfinished(self.folder)
         return AdapterVersion(number, self.path_of(number), card)
 
     def import_file(self, source: Path) -> AdapterVersion:
@@ -261,21 +260,21 @@ class AdapterStore:
         content = json.dumps({**self._state(), **changes}).encode()
         write_atomically(self.folder / "active.json", content)
 
-    def _claim(self, number: int) -> bool:
-        """Take a number by creating its file; False if somebody has it."""
-        try:
-            self.path_of(number).touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
-
     def _files(self) -> list[tuple[int, Path]]:
         try:
             paths = list(self.folder.iterdir())
         except OSError:
             return []  # not made yet, or not to be read: there is no version to show
         matches = ((_FILE_NAME.fullmatch(path.name), path) for path in paths)
-        return sorted((int(match[1]), path) for match, path in matches if match)
+        return sorted((int(m[1]), path) for m, path in matches if m and not _is_empty(path))
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a program was killed when it had taken a number, and nothing else."""
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def maker_names(
