@@ -166,7 +166,7 @@ class ImageRecord:
         except BaseException:
             self._lock.release()
             raise
-        self._masks = MaskFiles(folder / MASKS)
+        self._masks = MaskFiles(folder / MASKS, lambda: self.journal.acknowledged)
 
     @property
     def is_empty(self) -> bool:

@@ -10,6 +10,7 @@ import io
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,17 +103,20 @@ class _Waiting:
 class MaskFiles:
     """Writes changed slices in a thread of its own.
 
-    A file is written a second after the first change that it does not hold. What cannot be written
-    is tried again, and once more when it is closed; the journal has it all the same.
+    A file is written a second after the first change that it does not hold, and never before the
+    journal. What cannot be written is tried again, and once more when it is closed; the journal has
+    it all the same.
 
     Parameters
     ----------
     folder : Path
         Made when the first file is written; the record it lies in must be there.
+    acknowledged : callable
+        Returns the number of the last journal line that is on the disk.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, acknowledged: Callable[[], int]) -> None:
+        self.folder, self._acknowledged = folder, acknowledged
         # In the order in which they are due.
         self._waiting: dict[SliceIndex, _Waiting] = {}
         self._changed = threading.Condition()
@@ -165,6 +169,8 @@ class MaskFiles:
                 self._write(index, last)
 
     def _write(self, index: SliceIndex, waiting: _Waiting) -> bool:
+        if waiting.n > self._acknowledged():
+            return False  # else a killed program would leave masks of which nobody knows whose
         try:
             self.folder.mkdir(exist_ok=True)  # not the record: it may have been moved
             write_mask(self.folder / mask_name(index), waiting.n, waiting.labels)

@@ -3,6 +3,7 @@
 import json
 import queue
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def disk(monkeypatch):
 
 
 def test_a_file_that_did_not_fit_is_tried_again(tmp_path, disk):
-    files = MaskFiles(tmp_path / "masks")
+    files = MaskFiles(tmp_path / "masks", lambda: sys.maxsize)
     files.put((0,), 1, LABELS)
     files.put((1,), 2, LABELS)
     assert {disk.tries.get(timeout=60) for _ in range(2)} == {"0000.tif", "0001.tif"}
@@ -53,7 +54,7 @@ def test_a_file_that_did_not_fit_is_tried_again(tmp_path, disk):
 
 def test_closing_tries_once_more(tmp_path, disk, monkeypatch):
     monkeypatch.setattr(mask_files, "SECONDS_BETWEEN_TRIES", 3600)
-    files = MaskFiles(tmp_path / "masks")
+    files = MaskFiles(tmp_path / "masks", lambda: sys.maxsize)
     files.put((0,), 1, LABELS)
     disk.tries.get(timeout=60)
     disk.is_full = False
@@ -63,13 +64,26 @@ def test_closing_tries_once_more(tmp_path, disk, monkeypatch):
 
 def test_a_slice_that_is_painted_on_without_a_pause_is_written_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(mask_files, "SECONDS_TO_SETTLE", 0.05)
-    files, n = MaskFiles(tmp_path / "masks"), 0
+    files, n = MaskFiles(tmp_path / "masks", lambda: sys.maxsize), 0
     while n < 10**6 and not (tmp_path / "masks" / "0000.tif").exists():
         files.put((0,), n := n + 1, LABELS)
     found = read_mask_file(tmp_path / "masks" / "0000.tif")
     assert found is not None
     files.close()
     assert read_mask_file(tmp_path / "masks" / "0000.tif")[0] == n
+
+
+def test_a_file_waits_for_its_line_to_be_in_the_journal(tmp_path, disk):
+    disk.is_full, written = False, [1]
+    files = MaskFiles(tmp_path / "masks", lambda: written[0])
+    files.put((0,), 2, LABELS)
+    files.put((1,), 1, LABELS)
+    assert disk.tries.get(timeout=60) == "0001.tif"
+    written[0] = 2
+    assert disk.tries.get(timeout=60) == "0000.tif"
+    files.put((2,), 3, LABELS)
+    files.close()
+    assert {path.name for path in (tmp_path / "masks").iterdir()} == {"0000.tif", "0001.tif"}
 
 
 def worked_on(folder, identity, work, steps=30):
