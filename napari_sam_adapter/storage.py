@@ -13,7 +13,8 @@ from types import ModuleType
 
 from napari_sam_adapter.errors import StorageError
 
-_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}")  # as the functions below name them
+# As the functions below name what they write; nobody else's file is called so.
+_UNFINISHED = re.compile(r"\..+\.(safetensors|json|tif)\.[0-9a-f]{8}")
 _DAY = 24 * 3600.0
 
 fcntl: ModuleType | None

@@ -18,7 +18,7 @@ import numpy as np
 import tifffile
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.storage import forget_unfinished, write_atomically
 from napari_sam_adapter.volume import SliceIndex
 
 MASKS = "masks"
@@ -150,6 +150,7 @@ class MaskFiles:
         self._thread.join(timeout)
 
     def _run(self) -> None:
+        forget_unfinished(self.folder)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing)

@@ -1,6 +1,7 @@
 """The mask files follow the journal, whatever happened in between."""
 
 import json
+import os
 import queue
 import shutil
 import sys
@@ -50,6 +51,16 @@ def test_a_file_that_did_not_fit_is_tried_again(tmp_path, disk):
         disk.tries.get(timeout=60)
     files.close()
     assert read_mask_file(tmp_path / "masks" / "0001.tif")[0] == 2
+
+
+def test_what_a_killed_program_was_writing_goes_after_a_day(tmp_path):
+    old, new, other = (tmp_path / name for name in (".1.tif.01234567", ".2.tif.01234567", ".git"))
+    for path in (old, new, other):
+        path.write_bytes(b"half a file")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    MaskFiles(tmp_path, lambda: 0).close()
+    assert set(tmp_path.iterdir()) == {new, other}
 
 
 def test_closing_tries_once_more(tmp_path, disk, monkeypatch):
