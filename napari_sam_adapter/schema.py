@@ -95,8 +95,10 @@ def _unread(path: Path, error: Exception) -> str:
     )
 
 
-def write_described(path: Path, kind: str, values: Mapping[str, Any]) -> None:
-    """Write a JSON file of ours, atomically.
+def write_described(
+    path: Path, kind: str, values: Mapping[str, Any], *, makes_folder: bool = True
+) -> None:
+    """Write a JSON file of ours, see `storage.write_atomically`.
 
     Raises
     ------
@@ -104,4 +106,5 @@ def write_described(path: Path, kind: str, values: Mapping[str, Any]) -> None:
         If it cannot be written.
     """
     content = {"format": kind, "schema_version": SCHEMA_VERSION, **values}
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    text = json.dumps(content, indent=1) + "\n"
+    write_atomically(path, text.encode(), makes_folder=makes_folder)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,9 @@ from napari_sam_adapter.errors import StorageError
 
 # How long a window waits for another one that changes a file; that takes milliseconds.
 LOCK_SECONDS = 5.0
+# As the functions below name what they write; nobody else's file is called so.
+_UNFINISHED = re.compile(r"\..+\.(safetensors|json|tif)\.[0-9a-f]{8}")
+_DAY = 24 * 3600.0
 
 fcntl: ModuleType | None
 try:
@@ -23,14 +28,16 @@ except ImportError:  # Windows
     fcntl = None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, makes_folder: bool = True) -> None:
     """Replace a file's content in one step.
 
     Parameters
     ----------
     path : Path
-        Its folder is made if it is missing.
     content : bytes
+    makes_folder : bool
+        Whether its folder is made if it is missing. Not where it was there before: one that was
+        moved or renamed meanwhile must not come into being again, half empty, at its old place.
 
     Raises
     ------
@@ -42,13 +49,19 @@ def write_atomically(path: Path, content: bytes) -> None:
     # way, not by tempfile, whose files nobody else in the lab could read.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if makes_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
             sync(stream.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{path} could not be written: its folder is gone. If it was moved or renamed, bring "
+            "it back, or choose it where it is now."
+        ) from error
     except OSError as error:
         raise StorageError(
             f"{path} could not be written: {error.strerror or error}. What was there before is "
@@ -128,6 +141,43 @@ def held(lock: FileLock) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def moved_to_new(path: Path, target: Path) -> bool:
+    """Give a file another name that nobody has: whole, or not at all.
+
+    Returns
+    -------
+    bool
+        Whether it has it now; False where something has that name already.
+
+    Raises
+    ------
+    OSError
+        If it cannot be moved; it is where it was then.
+    """
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: the name is taken first, and empty for a moment
+        try:
+            target.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        os.replace(path, target)
+        return True
+    with contextlib.suppress(OSError):
+        path.unlink()
+    return True
+
+
+def forget_unfinished(folder: Path) -> None:
+    """Delete what programs that were killed were writing into a folder, a day ago or earlier."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if _UNFINISHED.fullmatch(path.name) and time.time() - path.stat().st_mtime > _DAY:
+                path.unlink()
 
 
 def sync(file_number: int) -> None:

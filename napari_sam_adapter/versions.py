@@ -7,7 +7,6 @@ is deleted the card stays, so that its masks can still be explained.
 
 from __future__ import annotations
 
-import os
 import re
 import uuid
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.storage import held, write_atomically
+from napari_sam_adapter.storage import forget_unfinished, held, moved_to_new, write_atomically
 from napari_sam_adapter.use_marks import UseMarks
 from napari_sam_adapter.version_notes import VersionNotes
 
@@ -160,15 +159,15 @@ class AdapterStore:
         card = read_card(path)
         number = self.next_number()
         try:
-            while not self._claim(number):
+            while not moved_to_new(path, self.path_of(number)):
                 number += 1
-            os.replace(path, self.path_of(number))
         except OSError as error:
             raise StorageError(
                 f"The new version could not be put into {self.folder}: {error.strerror or error}. "
                 f"It is kept as {path}."
             ) from error
         self._notes.choose(last=number)
+        forget_unfinished(self.folder)
         return AdapterVersion(number, self.path_of(number), card)
 
     def import_file(self, source: Path) -> AdapterVersion:
@@ -275,27 +274,30 @@ class AdapterStore:
         except StorageError:
             return {}
 
-    def _claim(self, number: int) -> bool:
-        """Take a number by creating its file; False if somebody has it."""
-        try:
-            self.path_of(number).touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
-
     def _files(self) -> list[tuple[int, Path]]:
         try:
             paths = list(self.folder.iterdir())
         except OSError:
             return []  # not made yet, or not to be read: there is no version to show
         matches = ((_FILE_NAME.fullmatch(path.name), path) for path in paths)
-        return sorted((int(match[1]), path) for match, path in matches if match)
+        return sorted((int(m[1]), path) for m, path in matches if m and not _is_empty(path))
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a program was killed when it had taken a number, and nothing else."""
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def maker_names(
     versions: Iterable[AdapterVersion], deleted: Iterable[AdapterVersion]
 ) -> dict[str, str]:
     """Name all that may have made masks, by adapter id: ``v3``, ``interpolation``, and so on."""
+    versions = list(versions)
     names = {"": "the base model", FILLED: "interpolation"}
+    # One that was trained again by `project replay` goes by the name of the one it replays.
+    names |= {one.card.training.get("replays", ""): f"v{one.number}" for one in versions} | names
     names |= {version.card.adapter_id: f"v{version.number}" for version in versions}
     return names | {one.card.adapter_id: f"v{one.number} (deleted)" for one in deleted}

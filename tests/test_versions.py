@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,53 @@ def numbers(store: AdapterStore) -> list[int]:
 
 def damage(store: AdapterStore, number: int) -> None:
     store.path_of(number).write_bytes(b"damaged")
+
+
+def test_a_number_is_taken_by_a_whole_file_or_not_at_all(filled, monkeypatch):
+    """Whatever is there at any moment at which the program might be killed."""
+    seen = []
+
+    def looking(function):
+        def look_then(*arguments, **options):
+            result = function(*arguments, **options)
+            seen.append([path.stat().st_size for path in filled.folder.glob("adapter-*")])
+            return result
+
+        return look_then
+
+    for name in ("link", "unlink", "replace"):
+        monkeypatch.setattr(os, name, looking(getattr(os, name)))
+    new = adapter_file(filled.working_path(), "id 4")
+    filled.adopt(new)
+    assert seen
+    assert all(all(sizes) for sizes in seen)
+    assert not new.exists()
+
+
+def test_without_links_a_number_is_taken_all_the_same(filled, monkeypatch):
+    def link(*paths):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    filled.path_of(4).touch()  # another window takes it at this moment
+    assert filled.adopt(adapter_file(filled.working_path(), "id 5")).number == 5
+    assert numbers(filled) == [1, 2, 3, 5]
+
+
+def test_what_a_killed_program_has_left_is_no_damaged_version_and_goes_after_a_day(filled):
+    filled.path_of(4).touch()
+    old, new = (filled.folder / f"..new-1.safetensors.0123456{n}" for n in "78")
+    for path in (old, new):
+        path.write_bytes(b"half an adapter")
+    kept = adapter_file(filled.working_path(), "not adopted")
+    for path in (old, kept):
+        os.utime(path, (0, 0))
+    assert numbers(filled) == [1, 2, 3]
+    assert filled.unreadable == []
+    assert filled.adopt(adapter_file(filled.working_path(), "id 5")).number == 5
+    assert not old.exists()
+    assert new.exists()
+    assert kept.exists()  # it is whole, and nobody else has it
 
 
 def test_a_store_without_a_folder_is_empty(store):

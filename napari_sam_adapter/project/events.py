@@ -19,6 +19,22 @@ _STATED = ("written", "human")  # what ``stated`` says beside what ``predicted``
 _CHECKSUM = re.compile(r',"crc":"([0-9a-f]{8})"}')
 
 
+class UnknownEventError(Exception):
+    """A line is whole, but says what this version does not know.
+
+    Attributes
+    ----------
+    n : int
+        Its number.
+    what : str
+        What it says, as the end of a sentence about it.
+    """
+
+    def __init__(self, n: int, what: str) -> None:
+        super().__init__(what)
+        self.n, self.what = n, what
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One line.
@@ -78,8 +94,17 @@ class Event:
         )
 
     @classmethod
-    def stating(cls, index: SliceIndex, known: SliceHistory) -> Event:
-        """Return a line that says all that is known of a slice."""
+    def stating(cls, index: SliceIndex, known: SliceHistory, since: int | None = None) -> Event:
+        """Return a line that says all that is known of a slice.
+
+        Parameters
+        ----------
+        index : tuple of int
+        known : SliceHistory
+        since : int, optional
+            After which line it was so already, where lines are lost that said it.
+        """
+        mended = {} if since is None else {"since": since}
         return cls(
             do="stated",
             at=now(),
@@ -93,6 +118,7 @@ class Event:
                 **known.now.made_with,
                 "written": runs_of_labels(known.now.written),
                 "human": runs_of_labels(known.now.human),
+                **mended,
             },
         )
 
@@ -133,6 +159,8 @@ class Event:
         ------
         ValueError
             If it is damaged.
+        UnknownEventError
+            If it is whole, but a newer version's.
         """
         text = line.decode("utf-8").rstrip("\n")
         cut = len(text) - len(',"crc":"00000000"}')
@@ -142,14 +170,14 @@ class Event:
             raise ValueError("its checksum is wrong")
         values = json.loads(body)
         if values["do"] not in _DEEDS:
-            raise ValueError(f"it says {values['do']!r}, which this version does not know")
+            raise UnknownEventError(int(values["n"]), f"says {values['do']!r}")
+        unknown = values.keys() - cls.__slots__
+        if unknown:
+            raise UnknownEventError(int(values["n"]), f"has the key {min(unknown)!r}")
         if "slice" in values:
             values["slice"] = tuple(int(i) for i in values["slice"])
             values["runs"] = tuple(int(i) for i in values["runs"])
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
+        return cls(**values)
 
 
 def now() -> str:

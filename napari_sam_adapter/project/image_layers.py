@@ -195,8 +195,9 @@ class LayersFile:
         if keep_former and self.path.exists():
             at = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
             former = self.path.with_name(f"{self.path.stem}.until-{at}.json")
-            write_atomically(former, self.path.read_bytes())
-        write_described(self.path, _KIND, {"name": self._name, **contents.values()})
+            write_atomically(former, self.path.read_bytes(), makes_folder=False)
+        values = {"name": self._name, **contents.values()}
+        write_described(self.path, _KIND, values, makes_folder=False)
 
     def _say(self, problem: str) -> None:
         if problem != self._problem:

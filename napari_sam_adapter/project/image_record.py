@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,17 @@ from filelock import FileLock, Timeout
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.events import Event, now
-from napari_sam_adapter.project.journal import JournalWriter, read_journal
-from napari_sam_adapter.project.mask_files import MaskFiles, mask_name, read_mask_file
-from napari_sam_adapter.project.replay import masks_dtype, replayed
+from napari_sam_adapter.project.journal import JOURNAL, JournalWriter, read_journal
+from napari_sam_adapter.project.mask_files import MASKS, MaskFiles, mask_lines
+from napari_sam_adapter.project.mending import RecordContents, mended
 from napari_sam_adapter.schema import read_described, write_described
-from napari_sam_adapter.slice_history import SliceChange, SliceHistory, Snapshot
+from napari_sam_adapter.slice_history import SliceChange, SliceHistory
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 
-IMAGE_FILE, JOURNAL, MASKS = "image.json", "journal.jsonl", "masks"
+IMAGE_FILE = "image.json"
 _KIND = "napari-sam-adapter image"
+# How the journals ended that this program has closed: by that a record is known after it was moved.
+_ENDS: dict[Path, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,17 @@ class ImageIdentity:
     digest: str
     source: str | None = None
     patient: str | None = None
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """(Y, X)."""
+        height, width = self.shape[-2:]
+        return height, width
+
+    @property
+    def slider_shape(self) -> tuple[int, ...]:
+        """Sizes of the axes in front of them."""
+        return self.shape[:-2]
 
     @classmethod
     def of(
@@ -152,12 +166,13 @@ class ImageRecord:
             if self.identity != known:
                 write_described(folder / IMAGE_FILE, _KIND, asdict(self.identity))
             self._contents = read_journal(folder / JOURNAL)
+            self._contents.check_version()
             self.journal = JournalWriter(folder / JOURNAL, self._contents, told)
             self.ledger = Ledger(self._contents.events)
         except BaseException:
             self._lock.release()
             raise
-        self._masks = MaskFiles(folder / MASKS)
+        self._masks = MaskFiles(folder / MASKS, lambda: self.journal.acknowledged)
         self._stroke = (0, 0)  # the last one's number, and the line with which it began
 
     @property
@@ -165,12 +180,21 @@ class ImageRecord:
         """Whether nothing was ever done to a slice."""
         return all(event.slice is None for event in self._contents.events)
 
+    def goes_on_from(self, folder: Path | None) -> bool:
+        """Whether this is the record that lay in a folder, and was moved since, or never."""
+        if folder is None or folder == self.folder:
+            return folder is not None
+        return not folder.exists() and _ENDS.get(folder) == self._contents.end
+
     def masks_dtype(self) -> np.dtype:
         """Return the smallest unsigned type that holds every label ever written."""
-        return masks_dtype(self._contents.events)
+        return self._mended.dtype
 
     def restore(self, dtype: np.dtype) -> Restored:
         """Bring back every slice as it was when the record was closed, or its program ended.
+
+        What the journal has lost is stated in it again, and mask files that a killed program or a
+        full disk has left behind are brought up to date.
 
         Parameters
         ----------
@@ -182,20 +206,15 @@ class ImageRecord:
         StorageError
             If the journal does not fit the image or the masks layer.
         """
-        contents = self._contents
-        try:
-            slices = dict(replayed(contents.events, self._slice_shape, dtype))
-        except ValueError as error:
-            raise StorageError(
-                f"The journal of {self.identity.name} does not fit it: {error}. It is unchanged, "
-                f"in {self.folder}."
-            ) from error
-        troubles = list(contents.damaged)
-        if contents.torn:
-            troubles.append("The last line was unfinished, and is left out.")
-        if contents.damaged:
-            troubles += self._mend(slices, dtype)
-        return Restored(slices, self.ledger.n_strokes, troubles)
+        contents = self._mended
+        slices = contents.slices(dtype=dtype)
+        self.journal.skip_to(max(contents.file_lines.values(), default=0))
+        for index, since in contents.mended.items():
+            self.state(index, slices[index], since)
+        for index, n in contents.last_lines.items():
+            if index not in contents.mended and contents.file_lines.get(index) != n:
+                self._masks.put(index, n, slices[index].seen)
+        return Restored(slices, self.ledger.n_strokes, contents.troubles)
 
     def listen(self, change: SliceChange) -> None:
         """Write down what happened to a slice; the listener of a `SliceTracker`."""
@@ -209,9 +228,10 @@ class ImageRecord:
         if change.change.positions.size:
             self._masks.put(change.index, n, change.labels)
 
-    def state(self, index: SliceIndex, known: SliceHistory) -> None:
-        """Write down all that is known of a slice."""
-        self._masks.put(index, self.journal.append(Event.stating(index, known)), known.seen)
+    def state(self, index: SliceIndex, known: SliceHistory, since: int | None = None) -> None:
+        """Write down all that is known of a slice, see `Event.stating`."""
+        n = self.journal.append(Event.stating(index, known, since))
+        self._masks.put(index, n, known.seen)
 
     def note(self, do: str, details: Mapping[str, Any]) -> int:
         """Write down something else that happened, and return its line number."""
@@ -231,44 +251,14 @@ class ImageRecord:
         try:
             self.journal.close()
         finally:
+            _ENDS[self.folder] = self.journal.end
             self._masks.close()
             self._lock.release()
 
-    @property
-    def _slice_shape(self) -> tuple[int, int]:
-        height, width = self.identity.shape[-2:]
-        return height, width
-
-    def _mend(self, slices: dict[SliceIndex, SliceHistory], dtype: np.dtype) -> list[str]:
-        """Where journal lines are damaged, take the slices from their mask files if newer."""
-        last = {e.slice: e.n for e in self._contents.events if e.slice is not None and e.runs}
-        mended = []
-        for path in sorted((self.folder / MASKS).glob("*.tif")):
-            found, index = read_mask_file(path), _index_of(path)
-            if found is None or index is None or found[0] < last.get(index, 0):
-                continue
-            labels = found[1].astype(dtype)
-            known = slices.get(index)
-            if labels.shape != self._slice_shape:
-                continue
-            if known is None:
-                nobody = Snapshot(labels, labels != 0, None)
-                slices[index] = SliceHistory(nobody, labels, corrected=True)
-            elif np.array_equal(known.seen, labels):
-                continue
-            else:
-                known.seen = labels
-                known.corrected = bool(known.human(labels).any())
-            mended.append(f"{path.name} was taken from its mask file.")
-        return mended
-
-
-def _index_of(path: Path) -> SliceIndex | None:
-    try:
-        index = () if path.stem == "image" else tuple(int(part) for part in path.stem.split("-"))
-    except ValueError:
-        return None
-    return index if mask_name(index) == path.name else None
+    @cached_property
+    def _mended(self) -> RecordContents:
+        files = mask_lines(self.folder / MASKS, self.identity.slider_shape)
+        return mended(self.folder, self.identity, self._contents, files)
 
 
 def _locked(folder: Path) -> FileLock:

@@ -10,16 +10,21 @@ import io
 import json
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.storage import forget_unfinished, write_atomically
 from napari_sam_adapter.volume import SliceIndex
 
+MASKS = "masks"
 SECONDS_TO_SETTLE = 1.0  # while a slice is painted on, its file is not written at every stroke
+SECONDS_BETWEEN_TRIES = 1.0
+_UNUSABLE = (OSError, ValueError, KeyError, TypeError, IndexError, tifffile.TiffFileError)
 
 
 def mask_name(index: SliceIndex) -> str:
@@ -28,7 +33,7 @@ def mask_name(index: SliceIndex) -> str:
 
 
 def write_mask(path: Path, n: int, labels: np.ndarray) -> None:
-    """Write one slice, atomically.
+    """Write one slice, atomically, into a folder that is there.
 
     Raises
     ------
@@ -39,32 +44,84 @@ def write_mask(path: Path, n: int, labels: np.ndarray) -> None:
     tifffile.imwrite(
         buffer, labels, compression="zlib", description=json.dumps({"n": n}), metadata=None
     )
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue(), makes_folder=False)
 
 
 def read_mask_file(path: Path) -> tuple[int, np.ndarray] | None:
     """Return the journal line and the labels (Y, X) of a file; None where it cannot be used."""
     try:
         with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
-            return int(json.loads(page.tags["ImageDescription"].value)["n"]), page.asarray()
-    except (OSError, ValueError, KeyError, TypeError, IndexError, tifffile.TiffFileError):
+            return _line_of(file), file.pages[0].asarray()
+    except _UNUSABLE:
         return None
+
+
+def mask_lines(folder: Path, slider_shape: tuple[int, ...]) -> dict[SliceIndex, int]:
+    """Return the journal line of each file, without reading its pixels.
+
+    Parameters
+    ----------
+    folder : Path
+    slider_shape : tuple of int
+        Of the image; files of slices that it does not have are left out, as are unusable ones.
+    """
+    found = {}
+    for path in folder.glob("*.tif"):
+        index = _index_of(path, slider_shape)
+        if index is None:
+            continue
+        try:
+            with tifffile.TiffFile(path) as file:
+                found[index] = _line_of(file)
+        except _UNUSABLE:
+            continue
+    return found
+
+
+def _line_of(file: tifffile.TiffFile) -> int:
+    return int(json.loads(file.pages[0].tags["ImageDescription"].value)["n"])
+
+
+def _index_of(path: Path, slider_shape: tuple[int, ...]) -> SliceIndex | None:
+    try:
+        index = () if path.stem == "image" else tuple(int(part) for part in path.stem.split("-"))
+    except ValueError:
+        return None
+    is_inside = len(index) == len(slider_shape) and all(
+        0 <= position < size for position, size in zip(index, slider_shape, strict=True)
+    )
+    return index if is_inside and mask_name(index) == path.name else None
+
+
+@dataclass(slots=True)
+class _Waiting:
+    n: int
+    labels: np.ndarray
+    due: float
 
 
 class MaskFiles:
     """Writes changed slices in a thread of its own.
 
+    A file is written a second after the first change that it does not hold, and never before the
+    journal. What cannot be written is tried again, and once more when it is closed; the journal has
+    it all the same.
+
     Parameters
     ----------
     folder : Path
+        Made when the first file is written; the record it lies in must be there.
+    acknowledged : callable
+        Returns the number of the last journal line that is on the disk.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._waiting: dict[SliceIndex, tuple[int, np.ndarray, float]] = {}
+    def __init__(self, folder: Path, acknowledged: Callable[[], int]) -> None:
+        self.folder, self._acknowledged = folder, acknowledged
+        # In the order in which they are due.
+        self._waiting: dict[SliceIndex, _Waiting] = {}
         self._changed = threading.Condition()
         self._closing = False
+        self._end = 0.0  # until when there is time then
         self._thread = threading.Thread(target=self._run, name="masks", daemon=True)
         self._thread.start()
 
@@ -80,39 +137,51 @@ class MaskFiles:
             Not changed in place from now on.
         """
         with self._changed:
-            self._waiting[index] = (n, labels, time.monotonic())
+            before = self._waiting.get(index)
+            due = time.monotonic() + SECONDS_TO_SETTLE if before is None else before.due
+            self._waiting[index] = _Waiting(n, labels, due)
             self._changed.notify_all()
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what waits, and end. What cannot be written is in the journal."""
         with self._changed:
-            self._closing = True
+            self._closing, self._end = True, time.monotonic() + timeout
             self._changed.notify_all()
         self._thread.join(timeout)
 
     def _run(self) -> None:
+        forget_unfinished(self.folder)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing)
-                if not self._closing:
-                    self._changed.wait_for(lambda: self._closing, SECONDS_TO_SETTLE)
-                if self._closing and not self._waiting:
-                    return
-                ready = time.monotonic() - SECONDS_TO_SETTLE
-                batch = {
-                    index: (n, labels)
-                    for index, (n, labels, since) in self._waiting.items()
-                    if since <= ready or self._closing
-                }
-            for index, (n, labels) in batch.items():
-                self._write(index, n, labels)
-                if self._waiting[index][0] == n:
-                    with self._changed:
-                        del self._waiting[index]
+                if self._closing:
+                    break
+                index, first = next(iter(self._waiting.items()))
+                if first.due > time.monotonic():
+                    self._changed.wait(first.due - time.monotonic())
+                    continue
+            if not self._write(index, first):
+                with self._changed:
+                    # The others come first; the disk is not asked more often than so.
+                    self._waiting[index] = self._waiting.pop(index)
+                    self._changed.wait_for(lambda: self._closing, SECONDS_BETWEEN_TRIES)
+        for index, last in list(self._waiting.items()):
+            if time.monotonic() < self._end:
+                self._write(index, last)
 
-    def _write(self, index: SliceIndex, n: int, labels: np.ndarray) -> None:
+    def _write(self, index: SliceIndex, waiting: _Waiting) -> bool:
+        if waiting.n > self._acknowledged():
+            return False  # else a killed program would leave masks of which nobody knows whose
         try:
-            write_mask(self.folder / mask_name(index), n, labels)
-        except StorageError:
-            # The journal has it, and says that the disk is full; the next stroke tries again.
-            return
+            self.folder.mkdir(exist_ok=True)  # not the record: it may have been moved
+            write_mask(self.folder / mask_name(index), waiting.n, waiting.labels)
+        except (StorageError, OSError):
+            return False  # the journal says so, if it does not fit either
+        with self._changed:
+            if self._waiting[index] is waiting:
+                del self._waiting[index]
+            else:  # changed meanwhile
+                now = self._waiting.pop(index)
+                now.due = time.monotonic() + SECONDS_TO_SETTLE
+                self._waiting[index] = now
+        return True

@@ -10,10 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project.image_record import JOURNAL, ImageIdentity
-from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.journal import JOURNAL, read_journal
+from napari_sam_adapter.project.mask_files import MASKS, mask_lines
+from napari_sam_adapter.project.mending import mended
 from napari_sam_adapter.project.pixels import COPY
-from napari_sam_adapter.project.replay import masks_dtype, replayed
 
 _DAYS_IN_WORDS = 7
 
@@ -28,14 +29,14 @@ class WorkDone:
         Slices; what is accepted does not count as corrected.
     last : datetime or None
         Of the last line; None where there is none.
-    is_readable : bool
-        Whether the journal could be read, and fits the image.
+    trouble : str
+        Why there are no numbers, in a few words; "" where nothing is wrong.
     """
 
     n_corrected: int = 0
     n_accepted: int = 0
     last: datetime | None = None
-    is_readable: bool = True
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +78,12 @@ class ImageOverview:
         """
         source = identity.source
         there = (record / COPY).exists() or (source is not None and Path(source).exists())
-        journal = record / JOURNAL
         try:
-            status = journal.stat()
+            status = (record / JOURNAL).stat()
         except OSError:
             done = WorkDone()
         else:
-            height, width = identity.shape[-2:]
-            done = _work_done(journal, (height, width), status.st_size, status.st_mtime_ns)
+            done = _work_done(record, identity, status.st_size, status.st_mtime_ns)
         by_name = cls.by_name(record, identity)
         return cls(record, by_name.name, by_name.n_slices, done, not there)
 
@@ -92,8 +91,8 @@ class ImageOverview:
         """Say it in a line: ``colon.tif — 12 slices, 4 corrected, yesterday``."""
         parts = ["1 slice" if self.n_slices == 1 else f"{self.n_slices} slices"]
         if self.done is not None:
-            if not self.done.is_readable:
-                parts.append("journal damaged")
+            if self.done.trouble:
+                parts.append(self.done.trouble)
             if self.done.n_corrected:
                 parts.append(f"{self.done.n_corrected} corrected")
             if self.done.n_accepted:
@@ -106,17 +105,19 @@ class ImageOverview:
 
 
 @lru_cache(maxsize=4096)
-def _work_done(journal: Path, slice_shape: tuple[int, int], size: int, changed_ns: int) -> WorkDone:
+def _work_done(record: Path, identity: ImageIdentity, size: int, changed_ns: int) -> WorkDone:
     """Sum up a journal; of one that was not written to since, the answer is kept."""
     try:
-        events = read_journal(journal).events
-        corrected = accepted = 0
-        for _, history in replayed(events, slice_shape, masks_dtype(events)):
-            accepted += history.accepted
-            corrected += history.corrected and not history.accepted
-    except (StorageError, ValueError):
-        return WorkDone(is_readable=False)
-    return WorkDone(corrected, accepted, events[-1].time if events else None)
+        files = mask_lines(record / MASKS, identity.slider_shape)
+        journal = read_journal(record / JOURNAL)
+        if journal.newer:
+            return WorkDone(trouble="of a newer version")
+        slices = mended(record, identity, journal, files).slices().values()
+    except StorageError:
+        return WorkDone(trouble="journal damaged")
+    accepted = sum(one.accepted for one in slices)
+    corrected = sum(one.corrected and not one.accepted for one in slices)
+    return WorkDone(corrected, accepted, journal.events[-1].time if journal.events else None)
 
 
 def _day(day: date, today: date) -> str:

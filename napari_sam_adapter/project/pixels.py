@@ -47,7 +47,7 @@ def keep_copy(record: Path, data: Any) -> bool:
     buffer = io.BytesIO()
     photometric = "rgb" if data.shape[-1] in (3, 4) and data.ndim > 2 else "minisblack"
     tifffile.imwrite(buffer, data, compression="zlib", photometric=photometric)
-    write_atomically(record / COPY, buffer.getvalue())
+    write_atomically(record / COPY, buffer.getvalue(), makes_folder=False)
     return True
 
 

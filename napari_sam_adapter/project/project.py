@@ -7,6 +7,7 @@ it, see `LayersFile`. docs/project-format.md describes it to the last key.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import uuid
@@ -19,7 +20,8 @@ from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import now
 from napari_sam_adapter.project.image_layers import LayersFile, layers_path
-from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_record import IMAGE_FILE, ImageIdentity, ImageRecord
+from napari_sam_adapter.project.journal import JOURNAL
 from napari_sam_adapter.project.round_ends import round_ends
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held
@@ -53,10 +55,10 @@ class Project:
         self.folder = folder
         self._lock = FileLock(folder / "lock", timeout=LOCK_SECONDS)
         try:
-            is_project = (folder / PROJECT_FILE).exists()
+            self._is_made = (folder / PROJECT_FILE).exists()
         except OSError as error:
             raise StorageError(f"{folder} could not be read: {error.strerror or error}.") from error
-        if is_project:
+        if self._is_made:
             read_described(folder / PROJECT_FILE, _KIND)
         else:
             self._take_over_bare_adapters()
@@ -73,14 +75,20 @@ class Project:
         Raises
         ------
         StorageError
-            If they cannot be written.
+            If they cannot be written, or were there and are not any more.
         """
         path = self.folder / PROJECT_FILE
         if not path.exists():
+            if self._is_made:
+                raise StorageError(
+                    f"The project {self.folder} is gone: it holds no {PROJECT_FILE} any more. If "
+                    "its folder was moved or renamed, bring it back, or choose it where it is now."
+                )
             check_writable(path)
             with held(self._lock):
                 if not path.exists():
                     write_described(path, _KIND, {"id": uuid.uuid4().hex, "created": now()})
+        self._is_made = True
 
     @property
     def classes(self) -> Classes | None:
@@ -110,7 +118,7 @@ class Project:
             write_described(self.folder / PROJECT_FILE, _KIND, values)
 
     def records(self) -> list[tuple[Path, ImageIdentity]]:
-        """List the images that were worked on; damaged descriptions are left out.
+        """List the images that were worked on; those that cannot be read are in `unreadable`.
 
         Returns
         -------
@@ -118,11 +126,19 @@ class Project:
             By name.
         """
         found = []
-        for path in sorted((self.folder / "images").glob(f"*/{IMAGE_FILE}")):
+        for folder in self._record_folders():
+            with contextlib.suppress(StorageError):
+                found.append((folder, ImageIdentity.read(folder)))
+        return found
+
+    def unreadable(self) -> list[str]:
+        """Return a sentence about each record whose description is damaged, gone, or newer."""
+        found = []
+        for folder in self._record_folders():
             try:
-                found.append((path.parent, ImageIdentity.read(path.parent)))
-            except StorageError:
-                continue
+                ImageIdentity.read(folder)
+            except StorageError as error:
+                found.append(str(error))
         return found
 
     def folders_of(self, identity: ImageIdentity) -> list[Path]:
@@ -133,8 +149,8 @@ class Project:
         StorageError
             If one of them is damaged or a newer program's: another one must not take its place.
         """
-        for path in (self.folder / "images").glob(f"*-{identity.digest[:10]}*/{IMAGE_FILE}"):
-            ImageIdentity.read(path.parent)
+        for folder in self._record_folders(f"*-{identity.digest[:10]}*"):
+            ImageIdentity.read(folder)
         own = [folder for folder, known in self.records() if known.digest == identity.digest]
         return sorted(own, key=last_change, reverse=True)
 
@@ -184,6 +200,11 @@ class Project:
         """
         self.create()
         return LayersFile(self.folder / LAYERS, identity.digest, identity.name, told)
+
+    def _record_folders(self, pattern: str = "*") -> list[Path]:
+        """List the folders in which something was written down, by name."""
+        folders = sorted((self.folder / "images").glob(pattern))
+        return [one for one in folders if (one / IMAGE_FILE).exists() or (one / JOURNAL).exists()]
 
     def _new_folder(self, identity: ImageIdentity) -> Path:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", identity.name).strip("-").lower()[:40] or "image"

@@ -7,8 +7,7 @@ from typing import Any
 
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.project.effort import Ledger
-from napari_sam_adapter.project.image_record import JOURNAL
-from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.journal import JOURNAL, read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.round_ends import round_ends
 from napari_sam_adapter.versions import maker_names
@@ -26,7 +25,8 @@ def provenance_of(project: Project) -> dict[str, Any]:
         learned from). ``images``: a list, each with ``name``, ``source``, ``folder``, ``slices``
         (see `effort.SliceStory`; ``adapter`` is a version's name where the project has it, or
         ``interpolation``),
-        ``rounds`` (see `effort.Ledger`) and ``troubles`` (damage of the journal).
+        ``rounds`` (see `effort.Ledger`) and ``troubles`` (damage of the journal, or that a newer
+        version has written it). ``troubles``: adapters and images that cannot be read.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def provenance_of(project: Project) -> dict[str, Any]:
                     {"slices": len(one.slices), **asdict(one.effort)}
                     for one in ledger.worked_rounds
                 ],
-                "troubles": contents.damaged,
+                "troubles": [*contents.damaged, *filter(None, [contents.newer])],
             }
         )
     return {
@@ -65,7 +65,7 @@ def provenance_of(project: Project) -> dict[str, Any]:
             for version in sorted([*versions, *deleted], key=lambda one: one.number)
         ],
         "images": images,
-        "troubles": project.adapters.unreadable,
+        "troubles": project.adapters.unreadable + project.unreadable(),
     }
 
 

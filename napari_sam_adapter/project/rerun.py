@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from napari_sam_adapter.adapter_version import AdapterVersion
-from napari_sam_adapter.errors import StorageError, TrainingError
-from napari_sam_adapter.project.events import Event
-from napari_sam_adapter.project.image_record import IMAGE_FILE, JOURNAL, MASKS, ImageIdentity
-from napari_sam_adapter.project.journal import JournalContents, read_journal
-from napari_sam_adapter.project.mask_files import mask_name, read_mask_file, write_mask
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.adapters_again import AdaptersAgain, Said
+from napari_sam_adapter.project.image_record import IMAGE_FILE
+from napari_sam_adapter.project.journal import JOURNAL
+from napari_sam_adapter.project.mask_files import MASKS, mask_name, read_mask_file, write_mask
+from napari_sam_adapter.project.mending import RecordContents, in_short, read_record
 from napari_sam_adapter.project.pixels import COPY
 from napari_sam_adapter.project.project import LAYERS, Project
-from napari_sam_adapter.project.replay import masks_dtype, replayed
-from napari_sam_adapter.project.run_folder import RunPart
-from napari_sam_adapter.project.run_request import marked_image
-from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.training.events import StepReport
-from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
-from napari_sam_adapter.training.samples import TrainingSample
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A sentence about the replay: a result to keep, or how far it is."""
-
-    sentence: str
-    is_result: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    folder: Path
-    identity: ImageIdentity
-    contents: JournalContents
-
-    @property
-    def slice_shape(self) -> tuple[int, int]:
-        height, width = self.identity.shape[-2:]
-        return height, width
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A training run that was written down: what was learned from, and where that lies."""
-
-    record: _Record
-    start: Event
 
 
 def rerun(
@@ -66,9 +30,9 @@ def rerun(
 ) -> Iterator[Said]:
     """Make a project again in another folder.
 
-    What else was drawn is copied. An adapter is trained again from the masks as they were when
-    its run began, with its settings and as many steps. It is alike, not equal: the learning rate
-    followed the clock then.
+    What else was drawn is copied, as are names, notes and what was chosen. An adapter is trained
+    again from the masks as they were when its run began, with its settings and as many steps. It is
+    alike, not equal: the learning rate followed the clock then.
 
     Parameters
     ----------
@@ -88,149 +52,57 @@ def rerun(
     Raises
     ------
     SamAdapterError
-        If something that is needed is not there.
+        If something that is needed is not there, or cannot be written. There is nothing at ``out``
+        then.
     """
     if out.exists():
         raise StorageError(f"{out} is there already; nothing was written. Name a new folder.")
-    again = Project(out)
-    again.create()
-    records = [_Record(f, i, read_journal(f / JOURNAL)) for f, i in project.records()]
-    for record in records:
-        yield _masks_again(record, out / "images" / record.folder.name)
-    if (project.folder / LAYERS).is_dir():  # boxes and points are in no journal
-        unlocked = shutil.ignore_patterns("*.lock")
-        shutil.copytree(project.folder / LAYERS, out / LAYERS, ignore=unlocked)
-    again.adapters.folder.mkdir(parents=True, exist_ok=True)
-    versions, deleted = project.adapters.versions(), project.adapters.deleted()
-    runs = _runs(records, [*versions, *deleted])
-    # Others may have continued from a version that was deleted since.
-    deleted = [] if keep_adapters else deleted
-    deleted = [version for version in deleted if version.card.adapter_id in runs]
-    versions = sorted([*versions, *deleted], key=lambda one: one.number)
-    for version in versions:
-        path = again.adapters.path_of(version.number)
-        run = runs.get(version.card.adapter_id)
-        if keep_adapters or run is None:
-            shutil.copyfile(version.path, path)
-            why = "" if run else ": it was not trained in this project"
-            yield Said(f"v{version.number} was copied{why}.")
-        else:
-            yield from _trained_again(project, version, run, versions, path, images, device)
-    active = project.adapters.active
-    again.adapters.set_active(None if active is None else active.number)
-    for version in deleted:
-        again.adapters.delete(version.number)
+    unreadable = project.unreadable()
+    if unreadable:
+        raise StorageError(
+            f"{in_short(unreadable)} Nothing was written: move the folder of what cannot be read "
+            "out of the project to make the rest again."
+        )
+    records = [read_record(folder, identity) for folder, identity in project.records()]
+    adapters = AdaptersAgain(project, records, images, keep_adapters, device)
+    # Under another name until all of it is there: what is half done cannot be taken for whole.
+    unfinished = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
+    again = Project(unfinished)
+    try:
+        again.create()
+        for record in records:
+            yield _masks_again(record, again.folder / "images" / record.folder.name)
+        if (project.folder / LAYERS).is_dir():  # boxes and points are in no journal
+            unlocked = shutil.ignore_patterns("*.lock")
+            shutil.copytree(project.folder / LAYERS, again.folder / LAYERS, ignore=unlocked)
+        if project.classes is not None:
+            again.keep_classes(project.classes)
+        yield from adapters.make(again)
+        os.replace(unfinished, out)
+    except OSError as error:
+        raise StorageError(
+            f"{out} could not be written: {error.strerror or error}. Nothing is left of it; free "
+            "some space or name another folder."
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _masks_again(record: _Record, folder: Path) -> Said:
+def _masks_again(record: RecordContents, folder: Path) -> Said:
     """Write journal and masks of one image, and compare with the mask files that are there."""
     (folder / MASKS).mkdir(parents=True)
     for name in (IMAGE_FILE, JOURNAL, COPY):
         if (record.folder / name).exists():
             shutil.copyfile(record.folder / name, folder / name)
-    last = {e.slice: e.n for e in record.contents.events if e.slice is not None and e.runs}
     alike = differ = 0
-    dtype = masks_dtype(record.contents.events)
-    for index, history in replayed(record.contents.events, record.slice_shape, dtype):
-        write_mask(folder / MASKS / mask_name(index), last.get(index, 0), history.seen)
+    slices = record.slices()
+    for index, n in record.last_lines.items():
+        labels = slices[index].seen
+        write_mask(folder / MASKS / mask_name(index), n, labels)
         there = read_mask_file(record.folder / MASKS / mask_name(index))
         if there is not None:
-            same = np.array_equal(there[1], history.seen)
+            same = np.array_equal(there[1], labels)
             alike, differ = alike + same, differ + (not same)
     more = f", {differ} differ from theirs" if differ else ""
-    return Said(
-        f"{record.identity.name}: {alike} slices are as in their mask files{more}"
-        f"{''.join(f' {line}.' for line in record.contents.damaged)}."
-    )
-
-
-def _runs(records: list[_Record], versions: list[AdapterVersion]) -> dict[str, _Run]:
-    """Return the run of each adapter id.
-
-    Its start is written in the journal of one image. That it made the adapter is written there, in
-    the journal of another image, or, where none could be written to, in the adapter's card alone.
-    """
-    starts, made = {}, {}
-    for record in records:
-        for event in record.contents.events:
-            if event.do == "training":
-                starts[event.details.get("run")] = _Run(record, event)
-            elif event.do == "trained":
-                made[str(event.details.get("adapter"))] = event.details.get("run")
-    made |= {
-        version.card.adapter_id: version.card.training["run"]
-        for version in versions
-        if "run" in version.card.training
-    }
-    return {adapter: starts[run] for adapter, run in made.items() if run in starts}
-
-
-def _trained_again(
-    project: Project,
-    version: AdapterVersion,
-    run: _Run,
-    versions: list[AdapterVersion],
-    path: Path,
-    images: Path | None,
-    device: str,
-) -> Iterator[Said]:
-    card, training = version.card, version.card.training
-    parents = {one.card.adapter_id: one.number for one in versions}
-    init = None
-    if card.parent_id:
-        if card.parent_id not in parents:
-            raise TrainingError(
-                f"v{version.number} continued from an adapter that is not in the project any more. "
-                "Use --keep-adapters."
-            )
-        init = path.with_name(f"adapter-{parents[card.parent_id]:04d}.safetensors")
-    config = _config_again(training)
-    job = TrainingJob(
-        samples=list(_samples(project, run, images)),
-        out=path,
-        config=config,
-        base=str(run.start.details["base"]),
-        init=init,
-        input_size=card.input_size,
-        adapter=None if init else card.adapter,
-        class_names=card.class_names,
-        class_colors=card.class_colors,
-        device=device,
-        notes={
-            "image": run.record.identity.name,
-            "replays": card.adapter_id,
-            "run": str(run.start.details["run"]),
-        },
-    )
-    for event in run_job(job):
-        if isinstance(event, StepReport):
-            note = f"v{version.number}, step {event.step} of {config.max_steps}"
-            yield Said(note, is_result=False)
-        elif isinstance(event, AdapterSaved):
-            yield Said(
-                f"v{version.number} was trained again, {training['steps']} steps: held-out Dice "
-                f"{_score(event.card.training)}, was {_score(training)}."
-            )
-
-
-def _config_again(training: Mapping[str, Any]) -> TrainingConfig:
-    config = TrainingConfig.from_dict(training["config"])
-    return replace(config, max_seconds=math.inf, max_steps=int(training["steps"]), max_epochs=None)
-
-
-def _samples(project: Project, run: _Run, images: Path | None) -> Iterator[TrainingSample]:
-    """Return the slices with the masks they had when the run began."""
-    try:
-        parts = [RunPart.from_dict(part) for part in run.start.details["parts"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StorageError(
-            f"What a training run of {run.record.identity.name} learned from is damaged ({error}). "
-            "Use --keep-adapters."
-        ) from error
-    for part in parts:
-        yield from marked_image(project, part, images).samples()
-
-
-def _score(training: Mapping[str, Any]) -> str:
-    value = training.get("held_out_dice_after")
-    return "not taken" if value is None else f"{value:.3f}"
+    said = f"{record.identity.name}: {alike} slices are as in their mask files{more}."
+    return Said(" ".join([said, *record.troubles]))

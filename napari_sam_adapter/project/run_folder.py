@@ -16,9 +16,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project.image_record import JOURNAL, ImageIdentity
-from napari_sam_adapter.project.journal import read_journal
-from napari_sam_adapter.project.replay import replayed
+from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.mask_files import mask_name
+from napari_sam_adapter.project.mending import read_record
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.volume import SliceIndex
@@ -64,17 +64,15 @@ class RunPart:
         """
         record = project / "images" / self.record
         identity = ImageIdentity.read(record)
-        events = read_journal(record / JOURNAL).events
-        own = [e for e in events if e.n < self.line and e.slice in set(self.slices)]
-        height, width = identity.shape[-2:]
-        try:
-            known = dict(replayed(own, (height, width), np.dtype(self.dtype)))
-            return {index: known[index].seen for index in self.slices}
-        except (KeyError, ValueError, TypeError) as error:
+        contents = read_record(record, identity)
+        known = contents.slices(before=self.line, dtype=np.dtype(self.dtype))
+        missing = [index for index in self.slices if index not in known]
+        if missing:
             raise StorageError(
-                f"The masks of {identity.name} in {record} are damaged ({error}), so they cannot "
-                "be learned from."
-            ) from error
+                f"The masks of {identity.name} in {record} are damaged: nothing is known of "
+                f"{mask_name(missing[0])}, so they cannot be learned from."
+            )
+        return {index: known[index].seen for index in self.slices}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,8 @@ class RunFolder:
         self.plan = plan
         self._lock = FileLock(project / "runs" / f"{plan.run}.lock", timeout=0, thread_local=False)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.parent.mkdir(exist_ok=True)  # not the project: it may have been moved
+            self.folder.mkdir(exist_ok=True)
             self._lock.acquire()
         except Timeout as error:
             raise StorageError("This run goes on in another window.") from error

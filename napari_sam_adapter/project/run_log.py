@@ -58,7 +58,7 @@ class RunLog:
         self._lines += lines
         with contextlib.suppress(OSError):
             if not self.path.exists():
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.parent.mkdir(exist_ok=True)  # not the project: it may have been moved
                 self._forget_old()
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.writelines(f"{line}\n" for line in lines)

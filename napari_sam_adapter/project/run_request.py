@@ -10,12 +10,11 @@ import numpy as np
 
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.adapter.config import Condition
-from napari_sam_adapter.errors import SamAdapterError, StorageError
-from napari_sam_adapter.project.image_record import JOURNAL, ImageIdentity
-from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.mending import RecordContents, in_short, read_record
 from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.project.project import Project, last_change
-from napari_sam_adapter.project.replay import masks_dtype, replayed
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
 from napari_sam_adapter.training.config import TrainingConfig
@@ -79,7 +78,7 @@ def with_other_images(
     plan, request
         With more parts and images.
     missed : list of str
-        Sentences about images that cannot be learned from.
+        Sentences about images that cannot be learned from, or whose journal is damaged.
     """
     parts, images, missed = list(plan.parts), list(request.images), []
     own = ImageIdentity.read(project.folder / "images" / plan.parts[0].record)
@@ -93,10 +92,13 @@ def with_other_images(
         if (identity.is_colour, identity.dtype) != (own.is_colour, own.dtype):
             continue
         try:
-            part, masks = _ready_part(record, identity)
+            contents = read_record(record, identity)
+            part, masks = _ready_part(contents)
             if masks:
                 images.append(_marked(record, identity, masks))
                 parts.append(part)
+                if contents.troubles:
+                    missed.append(f"{identity.name}: {in_short(contents.troubles)}")
         except SamAdapterError as error:
             missed.append(f"{identity.name} is left out: {error}")
     return (
@@ -119,20 +121,12 @@ def _marked(
     return MarkedImage(source, masks, identity.name, record.name, patient)
 
 
-def _ready_part(
-    record: Path, identity: ImageIdentity
-) -> tuple[RunPart, dict[SliceIndex, np.ndarray]]:
+def _ready_part(contents: RecordContents) -> tuple[RunPart, dict[SliceIndex, np.ndarray]]:
     """Return the corrected and accepted slices of a record, and their masks."""
-    events = read_journal(record / JOURNAL).events
-    dtype = masks_dtype(events)
-    height, width = identity.shape[-2:]
-    try:
-        masks = {
-            index: known.seen
-            for index, known in replayed(events, (height, width), dtype)
-            if known.accepted or known.corrected
-        }
-    except ValueError as error:
-        raise StorageError(f"its journal does not fit it ({error})") from error
-    line = events[-1].n + 1 if events else 1
-    return RunPart(record.name, line, tuple(masks), dtype.str), masks
+    masks = {
+        index: known.seen
+        for index, known in contents.slices().items()
+        if known.accepted or known.corrected
+    }
+    line = max([contents.journal.last, *contents.file_lines.values()]) + 1
+    return RunPart(contents.folder.name, line, tuple(masks), contents.dtype.str), masks

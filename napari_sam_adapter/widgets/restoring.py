@@ -113,7 +113,7 @@ def fits(binding: LayerBinding, opened: Opened, project: Project) -> bool:
     other masks at all.
     """
     labels, slices = binding.labels, opened.restored.slices
-    if FOLDERS.get(labels) == opened.record.folder:
+    if opened.record.goes_on_from(FOLDERS.get(labels)):
         return True  # what is known here is newer: undo and redo
     if not np.can_cast(opened.dtype, labels.dtype):
         return False

@@ -1,17 +1,21 @@
 """A project on the command line: where everything comes from, and the same again."""
 
+import errno
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 
+from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.annotations import SliceTracker
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import ImageError, StorageError
+from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.image_layers import ImageLayers
 from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
@@ -21,6 +25,7 @@ from napari_sam_adapter.project.run_folder import RunPart, RunPlan
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
 from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.versions import maker_names
 from napari_sam_adapter.volume import SliceSource
 
 
@@ -109,6 +114,101 @@ def test_adapters_can_be_kept_where_the_images_are_gone(finished, tmp_path):
     assert kept.card == Project(copy).adapters.get(1).card
 
 
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda values: values | {"schema_version": 2}, "schema version 2"),
+        (lambda values: values | {"shape": None}, "is damaged"),
+    ],
+)
+def test_an_image_that_cannot_be_read_is_named_and_not_replayed_without(
+    finished, tmp_path, capsys, damage, sentence
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    (path,) = copy.glob("images/*/image.json")
+    path.write_text(json.dumps(damage(json.loads(path.read_text()))))
+    run("project", "show", copy, "--json")
+    (trouble,) = json.loads(capsys.readouterr().out)["troubles"]
+    assert sentence in trouble
+    run("project", "show", copy)
+    assert sentence in capsys.readouterr().out
+    assert run("project", "replay", copy, "--out", tmp_path / "again", "--keep-adapters") == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Nothing was written" in said
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_journal_of_a_newer_version_is_named_and_not_replayed(finished, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    (path,) = copy.glob("images/*/journal.jsonl")
+    path.write_bytes(path.read_bytes() + Event("merged").to_line(99))
+    run("project", "show", copy, "--json")
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert "says 'merged', which this version does not know" in image["troubles"][0]
+    assert run("project", "replay", copy, "--out", tmp_path / "again", "--keep-adapters") == 2
+    assert "update napari-sam-adapter" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "again").exists()
+
+
+def test_names_notes_classes_and_what_was_chosen_come_along(finished, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    project = Project(copy)
+    project.keep_classes(Classes().with_one_more().renamed(2, "tumour"))
+    project.adapters.describe(1, "first round", "three frames")
+    project.adapters.set_base("mobile_sam")
+    project.adapters.set_active(None)
+    project.adapters.adopt(shutil.copyfile(project.adapters.path_of(1), copy / "one.safetensors"))
+    project.adapters.delete(2)
+    list(rerun(project, tmp_path / "again", device="cpu"))
+    again = Project(tmp_path / "again")
+    (version,) = again.adapters.versions()
+    assert (version.name, version.note) == ("first round", "three frames")
+    assert again.classes == project.classes
+    assert again.adapters.base == "mobile_sam"
+    assert again.adapters.active is None
+    assert again.adapters.next_number() == 3
+    assert [one.number for one in again.adapters.deleted()] == [2]
+    # Masks that the first one made are still explained.
+    names = maker_names([version], [])
+    assert names[version.card.training["replays"]] == names[version.card.adapter_id] == "v1"
+
+
+@pytest.mark.parametrize("damage", ["a foreign journal", "a full disk", "an interruption"])
+def test_a_replay_that_fails_leaves_nothing_behind(finished, tmp_path, capsys, monkeypatch, damage):
+    copy, out = tmp_path / "copy", tmp_path / "somewhere" / "again"
+    shutil.copytree(finished / "project", copy)
+    if damage == "a foreign journal":
+        (path,) = copy.glob("images/*/image.json")
+        values = json.loads(path.read_text())
+        path.write_text(json.dumps(values | {"shape": [3, 4, 64]}))
+        assert run("project", "replay", copy, "--out", out, "--keep-adapters") == 2
+        assert "does not fit it: a run lies outside" in " ".join(capsys.readouterr().err.split())
+    elif damage == "a full disk":
+
+        def copyfile(*paths):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copyfile", copyfile)
+            assert run("project", "replay", copy, "--out", out, "--keep-adapters") == 2
+        assert "No space left on device. Nothing is left" in " ".join(
+            capsys.readouterr().err.split()
+        )
+    else:
+        going_on = rerun(Project(copy), out, keep_adapters=True)
+        next(going_on)
+        going_on.close()
+    assert not list(tmp_path.glob("somewhere/*"))
+    shutil.rmtree(copy)
+    shutil.copytree(finished / "project", copy)
+    list(rerun(Project(copy), out, keep_adapters=True))
+    assert len(Project(out).adapters.versions()) == 1
+
+
 def test_boxes_and_points_come_along(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished / "project", copy)
@@ -161,6 +261,17 @@ def test_a_run_whose_end_nobody_could_write_down_is_known_by_the_card_of_its_ada
     assert again.adapters.get(1).card.training["run"] == "r1"
     said = [one.sentence for one in rerun(again, tmp_path / "once more", device="cpu")]
     assert any("v1 was trained again" in sentence for sentence in said)
+
+
+def test_replay_says_where_an_adapter_learns_from_other_masks_than_then(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "project", copy)
+    (journal,) = copy.glob("images/*/journal.jsonl")
+    first, *others = read_journal(journal).events
+    events = [replace(first, runs=first.runs[:3]), *others]
+    journal.write_bytes(b"".join(event.to_line(event.n) for event in events))
+    said = [one.sentence for one in rerun(Project(copy), tmp_path / "again", device="cpu")]
+    assert any("v1: 1 of 3 masks are not those it learned from then" in one for one in said)
 
 
 def test_images_that_moved_are_asked_for_and_found(finished, tmp_path):

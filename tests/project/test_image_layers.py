@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import random
 import signal
 import threading
@@ -99,10 +100,10 @@ def test_on_a_full_disk_it_waits_and_says_so(path, monkeypatch):
     is_full.set()
     write = image_layers.write_described
 
-    def write_if_there_is_space(*arguments):
+    def write_if_there_is_space(*arguments, **options):
         if is_full.is_set():
             raise StorageError("No space left on device.")
-        write(*arguments)
+        write(*arguments, **options)
 
     monkeypatch.setattr(image_layers, "write_described", write_if_there_is_space)
     monkeypatch.setattr(image_layers, "SECONDS_BETWEEN_TRIES", 0.02)
@@ -119,7 +120,7 @@ def test_on_a_full_disk_it_waits_and_says_so(path, monkeypatch):
 
 
 def test_closing_on_a_full_disk_says_what_is_lost(path, monkeypatch):
-    def write(*arguments):
+    def write(*arguments, **options):
         raise StorageError("No space left on device.")
 
     monkeypatch.setattr(image_layers, "write_described", write)
@@ -129,6 +130,22 @@ def test_closing_on_a_full_disk_says_what_is_lost(path, monkeypatch):
         file.close()
     monkeypatch.undo()
     assert opened(path).contents == ImageLayers()
+
+
+def test_a_folder_that_was_moved_is_not_made_again_and_gets_it_when_it_is_back(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(image_layers, "SECONDS_BETWEEN_TRIES", 0.01)
+    path, said = tmp_path / "project" / "layers" / "abc.json", queue.Queue()
+    file = opened(path, told=said.put)
+    (tmp_path / "project").rename(tmp_path / "moved")
+    file.put(DRAWN)
+    assert "its folder is gone. If it was moved or renamed, bring it back" in said.get(timeout=60)
+    assert not (tmp_path / "project").exists()
+    (tmp_path / "moved").rename(tmp_path / "project")
+    assert said.get(timeout=60) == ""
+    file.close()
+    assert opened(path).contents == DRAWN
 
 
 def test_an_old_project_has_none_and_looking_writes_nothing(tmp_path, identity):

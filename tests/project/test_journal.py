@@ -1,11 +1,16 @@
 """The journal: what is written comes back; damage costs the damaged line."""
 
+import json
+import queue
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
 
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JournalWriter, read_journal
 from napari_sam_adapter.project.runs import runs_of, written
@@ -17,10 +22,19 @@ def event(number):
 
 
 def write(path, numbers):
+    path.parent.mkdir(exist_ok=True)
     writer = JournalWriter(path, read_journal(path))
     for number in numbers:
         writer.append(event(number))
     writer.close()
+
+
+def _with_key(key, n):
+    """A line of an event with one more key, its checksum right."""
+    values = json.loads(event(1).to_line(n)) | {key: 1}
+    del values["crc"]
+    body = json.dumps(values, separators=(",", ":"))
+    return f'{body[:-1]},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
 
 
 def test_runs_lead_from_one_slice_to_the_other():
@@ -77,6 +91,35 @@ def test_a_damaged_line_in_the_middle_is_named_and_the_others_come_back(tmp_path
     assert "line 2 is damaged: its checksum is wrong" in contents.damaged[0]
 
 
+@pytest.mark.parametrize(
+    ("newer", "what"),
+    [
+        (Event("merged", now()).to_line(4), "line 3 says 'merged'"),
+        (_with_key("depth", 4), "line 3 has the key 'depth'"),
+    ],
+)
+def test_a_line_of_a_newer_version_is_no_damage_and_its_number_is_not_given_again(
+    tmp_path, newer, what
+):
+    path = tmp_path / "journal.jsonl"
+    write(path, [1, 2])
+    path.write_bytes(path.read_bytes() + newer)
+    contents = read_journal(path)
+    assert not contents.damaged
+    assert contents.last == 4
+    assert f"{what}, which this version does not know. Nothing was changed" in contents.newer
+    with pytest.raises(StorageError, match="update napari-sam-adapter to open it"):
+        contents.check_version()
+
+
+def test_the_number_of_a_damaged_last_line_is_not_given_again(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    write(path, [1, 2, 3])
+    path.write_bytes(path.read_bytes()[:-9] + b"damaged\n")
+    write(path, [4])
+    assert [one.n for one in read_journal(path).events] == [1, 2, 4]
+
+
 def test_flush_waits_until_the_line_is_in_the_file(tmp_path):
     path = tmp_path / "journal.jsonl"
     writer = JournalWriter(path, read_journal(path))
@@ -90,6 +133,8 @@ def test_flush_waits_until_the_line_is_in_the_file(tmp_path):
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JournalWriter, read_journal
 
@@ -120,3 +165,64 @@ def test_a_full_disk_loses_nothing_and_is_told(tmp_path):
         timeout=600,
     )
     assert result.returncode == 0, result.stderr
+
+
+class Told:
+    """What a writer says from its thread, to be waited for."""
+
+    def __init__(self):
+        self._said = queue.Queue()
+
+    def __call__(self, sentence):
+        self._said.put(sentence)
+
+    def next(self):
+        return self._said.get(timeout=60)
+
+
+@pytest.fixture
+def _tried_at_once(monkeypatch):
+    monkeypatch.setattr(journal, "SECONDS_BETWEEN_TRIES", 0.01)
+
+
+@pytest.mark.usefixtures("_tried_at_once")
+@pytest.mark.parametrize("written_before", [0, 2])
+def test_lines_wait_while_the_folder_is_elsewhere_and_no_other_journal_is_begun(
+    tmp_path, written_before
+):
+    path = tmp_path / "project" / "record" / "journal.jsonl"
+    path.parent.mkdir(parents=True)
+    told = Told()
+    writer = JournalWriter(path, read_journal(path), told)
+    for number in range(written_before):
+        writer.append(event(number))
+    assert writer.flush(60)
+    (tmp_path / "project").rename(tmp_path / "moved")
+    for number in range(written_before, 5):
+        writer.append(event(number))
+    assert "moved or renamed, bring it back" in told.next()
+    assert writer.acknowledged == written_before
+    assert not (tmp_path / "project").exists()
+    (tmp_path / "moved").rename(tmp_path / "project")
+    assert writer.flush(60)
+    assert told.next() == ""
+    writer.close()
+    assert [one.slice for one in read_journal(path).events] == [(n,) for n in range(5)]
+
+
+@pytest.mark.usefixtures("_tried_at_once")
+@pytest.mark.parametrize("written_before", [[], [1]])
+@pytest.mark.parametrize("begun_anew", [b"another\n", b"another\n" * 200])
+def test_another_journal_in_its_place_is_left_alone(tmp_path, written_before, begun_anew):
+    path = tmp_path / "journal.jsonl"
+    write(path, written_before)
+    told = Told()
+    writer = JournalWriter(path, read_journal(path), told)
+    path.unlink(missing_ok=True)
+    path.write_bytes(begun_anew)
+    writer.append(event(2))
+    assert "not as it was left" in told.next()
+    assert path.read_bytes() == begun_anew
+    with pytest.raises(StorageError, match=r"1 change was not written down: .*journal\.jsonl"):
+        writer.close()
+    assert path.read_bytes() == begun_anew

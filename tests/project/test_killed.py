@@ -17,5 +17,8 @@ def test_work_killed_at_200_random_moments_comes_back_to_the_last_line(tmp_path)
         timeout=3000,
     )
     assert result.returncode == 0, result.stderr
-    lines = int(re.match(r"(\d+) lines", result.stdout)[1])
-    assert lines > 1000  # it was indeed at work when it was killed
+    # It was indeed at work when it was killed.
+    lines, _, behind, versions = map(int, re.findall(r"\d+", result.stdout))
+    assert lines > 300
+    assert behind > 50
+    assert versions > 50

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.annotations import SliceState
-from napari_sam_adapter.project.image_record import JOURNAL, ImageRecord
+from napari_sam_adapter.project.events import Event
+from napari_sam_adapter.project.image_record import ImageRecord
+from napari_sam_adapter.project.journal import JOURNAL
 from napari_sam_adapter.project.overview import ImageOverview, WorkDone
 from tests.project.work import Work, brought_back
 
@@ -51,6 +53,13 @@ def test_a_file_counts_as_missing_where_neither_it_nor_a_copy_is_there(tmp_path,
     assert not ImageOverview.of(tmp_path, away).is_missing
     (tmp_path / "image.tif").touch()
     assert not ImageOverview.of(tmp_path, identity).is_missing
+
+
+def test_a_journal_of_a_newer_version_is_named(tmp_path, identity):
+    ImageRecord(tmp_path, identity).close()
+    (tmp_path / JOURNAL).write_bytes(Event("merged").to_line(1))
+    words = ImageOverview.of(tmp_path, identity).in_words(date.today())
+    assert "5 slices, of a newer version" in words
 
 
 def test_a_journal_that_does_not_fit_is_named(tmp_path, identity):

@@ -6,6 +6,7 @@ import pytest
 
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.project import Project
 
 
@@ -14,6 +15,21 @@ def test_looking_at_a_project_writes_nothing(tmp_path):
     assert project.records() == []
     assert project.adapters.versions() == []
     assert not (tmp_path / "new").exists()
+
+
+def test_a_project_that_was_moved_is_not_made_again_at_its_old_place(tmp_path, identity):
+    project = Project(tmp_path / "here")
+    project.open_record(identity).close()
+    (tmp_path / "here").rename(tmp_path / "there")
+    for write in (
+        lambda: project.open_record(identity),
+        lambda: project.open_layers(identity),
+        lambda: project.keep_classes(Classes()),
+    ):
+        with pytest.raises(StorageError, match=r"project.*here is gone.*choose it where it is now"):
+            write()
+    assert not (tmp_path / "here").exists()
+    assert Project(tmp_path / "there").folders_of(identity)
 
 
 def test_an_image_finds_its_record_again(tmp_path, identity):
@@ -70,6 +86,19 @@ def test_classes_are_there_tomorrow(tmp_path):
     assert Project(tmp_path / "new").classes == two
 
 
+def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path, identity):
+    record = Project(tmp_path).open_record(identity)
+    record.note("training", {})
+    record.close()
+    path = record.folder / "journal.jsonl"
+    path.write_bytes(path.read_bytes() + Event("merged").to_line(2))
+    before = path.read_bytes()
+    for _ in range(2):  # the first refusal leaves no lock behind
+        with pytest.raises(StorageError, match=r"journal\.jsonl, line 2 says 'merged'.*update"):
+            Project(tmp_path).open_record(identity)
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("change", [{"schema_version": 99}, {"format": "something else"}])
 def test_no_new_record_takes_the_place_of_one_that_cannot_be_read(tmp_path, identity, change):
     project = Project(tmp_path)
@@ -82,3 +111,15 @@ def test_no_new_record_takes_the_place_of_one_that_cannot_be_read(tmp_path, iden
         project.open_record(identity)
     assert path.read_bytes() == before
     assert [one.name for one in (tmp_path / "images").iterdir()] == [record.folder.name]
+
+
+def test_no_new_record_takes_the_place_of_one_whose_description_is_gone(tmp_path, identity):
+    project = Project(tmp_path)
+    record = project.open_record(identity)
+    record.note("training", {})
+    record.close()
+    (record.folder / "image.json").unlink()
+    with pytest.raises(StorageError, match=r"image\.json could not be read"):
+        project.open_record(identity)
+    assert project.records() == []
+    assert "image.json could not be read" in project.unreadable()[0]
