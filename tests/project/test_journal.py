@@ -97,6 +97,7 @@ def test_a_damaged_line_in_the_middle_is_named_and_the_others_come_back(tmp_path
         (Event("merged", now()).to_line(4), "line 3 says 'merged'"),
         (_with_key("depth", 4), "line 3 has the key 'depth'"),
     ],
+    ids=["an unknown deed", "an unknown key"],
 )
 def test_a_line_of_a_newer_version_is_no_damage_and_its_number_is_not_given_again(
     tmp_path, newer, what
