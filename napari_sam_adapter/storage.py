@@ -172,6 +172,14 @@ def moved_to_new(path: Path, target: Path) -> bool:
     return True
 
 
+def is_empty(path: Path) -> bool:
+    """Whether a program was killed when it had taken a name for a file, and written nothing."""
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
+
+
 def forget_unfinished(folder: Path) -> None:
     """Delete what programs that were killed were writing into a folder, a day ago or earlier."""
     with contextlib.suppress(OSError):

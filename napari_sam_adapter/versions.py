@@ -16,7 +16,13 @@ from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.storage import forget_unfinished, held, moved_to_new, write_atomically
+from napari_sam_adapter.storage import (
+    forget_unfinished,
+    held,
+    is_empty,
+    moved_to_new,
+    write_atomically,
+)
 from napari_sam_adapter.use_marks import UseMarks
 from napari_sam_adapter.version_notes import VersionNotes
 
@@ -280,23 +286,14 @@ class AdapterStore:
         except OSError:
             return []  # not made yet, or not to be read: there is no version to show
         matches = ((_FILE_NAME.fullmatch(path.name), path) for path in paths)
-        return sorted((int(m[1]), path) for m, path in matches if m and not _is_empty(path))
-
-
-def _is_empty(path: Path) -> bool:
-    """Whether a program was killed when it had taken a number, and nothing else."""
-    try:
-        return path.stat().st_size == 0
-    except OSError:
-        return False
+        return sorted((int(m[1]), path) for m, path in matches if m and not is_empty(path))
 
 
 def maker_names(
     versions: Iterable[AdapterVersion], deleted: Iterable[AdapterVersion]
 ) -> dict[str, str]:
     """Name all that may have made masks, by adapter id: ``v3``, ``interpolation``, and so on."""
-    versions = list(versions)
-    names = {"": "the base model", FILLED: "interpolation"}
+    versions, names = list(versions), {"": "the base model", FILLED: "interpolation"}
     # One that was trained again by `project replay` goes by the name of the one it replays.
     names |= {one.card.training.get("replays", ""): f"v{one.number}" for one in versions} | names
     names |= {version.card.adapter_id: f"v{version.number}" for version in versions}

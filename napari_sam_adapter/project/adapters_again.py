@@ -75,7 +75,7 @@ class AdaptersAgain:
         yield from map(Said, store.unreadable)
         # Names, notes, what was chosen and what was deleted: in small files beside the adapters.
         if store.folder.is_dir():
-            all_else = shutil.ignore_patterns("*.safetensors", "*.lock", ".*", "in-use")
+            all_else = shutil.ignore_patterns("*.safetensors", "lock", ".*", "in-use")
             shutil.copytree(store.folder, others.folder, ignore=all_else)
         others.folder.mkdir(exist_ok=True)
         runs = _runs(self.records, [*versions, *deleted])

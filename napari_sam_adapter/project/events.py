@@ -15,11 +15,11 @@ from napari_sam_adapter.slice_history import Action, SliceChange, SliceHistory
 from napari_sam_adapter.volume import SliceIndex
 
 _DEEDS = {*get_args(Action), "stated", "training", "trained"}
-_STATED = ("written", "human")  # what ``stated`` says beside what ``predicted`` does
+_STATED = ("written", "human", "since")  # what ``stated`` says beside what ``predicted`` does
 _CHECKSUM = re.compile(r',"crc":"([0-9a-f]{8})"}')
 
 
-class UnknownEventError(Exception):
+class UnknownEventError(ValueError):
     """A line is whole, but says what this version does not know.
 
     Attributes

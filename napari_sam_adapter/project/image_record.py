@@ -163,10 +163,10 @@ class ImageRecord:
             known = ImageIdentity.read(folder) if (folder / IMAGE_FILE).exists() else None
             if known is not None:
                 self.identity = replace(known, patient=known.patient or identity.patient)
-            if self.identity != known:
-                write_described(folder / IMAGE_FILE, _KIND, asdict(self.identity))
             self._contents = read_journal(folder / JOURNAL)
             self._contents.check_version()
+            if self.identity != known:
+                write_described(folder / IMAGE_FILE, _KIND, asdict(self.identity))
             self.journal = JournalWriter(folder / JOURNAL, self._contents, told)
             self.ledger = Ledger(self._contents.events)
         except BaseException:

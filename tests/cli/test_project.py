@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import shutil
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -140,14 +141,29 @@ def test_an_image_that_cannot_be_read_is_named_and_not_replayed_without(
     assert not (tmp_path / "again").exists()
 
 
-def test_a_journal_of_a_newer_version_is_named_and_not_replayed(finished, tmp_path, capsys):
+def with_a_key(line):
+    """A line of a newer version, its checksum right."""
+    body = line[: line.rindex(b',"crc"')] + b',"depth":1'
+    return body + b',"crc":"%08x"}\n' % zlib.crc32(body + b"}")
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (Event("merged").to_line(99), "says 'merged'"),
+        (with_a_key(Event("training").to_line(99)), "has the key 'depth'"),
+    ],
+)
+def test_a_journal_of_a_newer_version_is_named_and_not_replayed(
+    finished, tmp_path, capsys, line, what
+):
     copy = tmp_path / "copy"
     shutil.copytree(finished / "project", copy)
     (path,) = copy.glob("images/*/journal.jsonl")
-    path.write_bytes(path.read_bytes() + Event("merged").to_line(99))
+    path.write_bytes(path.read_bytes() + line)
     run("project", "show", copy, "--json")
     (image,) = json.loads(capsys.readouterr().out)["images"]
-    assert "says 'merged', which this version does not know" in image["troubles"][0]
+    assert f"{what}, which this version does not know" in image["troubles"][0]
     assert run("project", "replay", copy, "--out", tmp_path / "again", "--keep-adapters") == 2
     assert "update napari-sam-adapter" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "again").exists()

@@ -113,6 +113,7 @@ def test_what_was_mended_is_stated_and_survives_the_loss_of_its_file(project, id
     record = ImageRecord(folder, identity)
     again = record.restore(UINT8)
     record.close()
+    assert not any(known.now.made_with for known in again.slices.values())
     assert not any("mask file" in trouble for trouble in again.troubles)
     assert np.array_equal(brought_back(again)[1], work.labels)
 

@@ -1,6 +1,7 @@
 """The project folder: made when needed, taken over from earlier versions, refused when newer."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -93,10 +94,12 @@ def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path, identi
     path = record.folder / "journal.jsonl"
     path.write_bytes(path.read_bytes() + Event("merged").to_line(2))
     before = path.read_bytes()
+    described = (record.folder / "image.json").read_bytes()
     for _ in range(2):  # the first refusal leaves no lock behind
         with pytest.raises(StorageError, match=r"journal\.jsonl, line 2 says 'merged'.*update"):
-            Project(tmp_path).open_record(identity)
+            Project(tmp_path).open_record(replace(identity, patient="somebody"))
     assert path.read_bytes() == before
+    assert (record.folder / "image.json").read_bytes() == described
 
 
 @pytest.mark.parametrize("change", [{"schema_version": 99}, {"format": "something else"}])
