@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from measure_data import Item, Task
 from measure_methods import BASE
+from scipy import ndimage
 
 from napari_sam_adapter import carry as carry_module
 from napari_sam_adapter import fill_between as fill_between_module
@@ -200,15 +201,23 @@ def axes_untrained(known: Known) -> Table:
 def axes(known: Known) -> Table:
     """Predict across one axis and across three by an adapter of slices of all axes."""
     samples = [
-        TrainingSample(image, labels, f"{item.name}, axis {axis}, slice {index}")
+        TrainingSample(*_square(image, labels, spacing), f"{item.name}, axis {axis}, slice {index}")
         for item in known.train
         for axis in range(3)
+        for spacing in [[*known.spacing[:axis], *known.spacing[axis + 1 :]]]
         for index, (image, labels) in enumerate(
             zip(*(np.moveaxis(x, axis, 0) for x in (item.image, item.labels)), strict=True)
         )
     ]
     model = _trained(known, samples, known.task.input_size, "three-axes")
     return _across_axes(known, model, "three axes")
+
+
+def _square(image: np.ndarray, labels: np.ndarray, spacing: list[float]) -> list[np.ndarray]:
+    """Sample a slice (Y, X) and its labels at square pixels, as `predict_three_axes` sees it."""
+    zoom = [step / min(spacing) for step in spacing]
+    pairs = ((image, 1), (labels, 0))
+    return [ndimage.zoom(x, zoom, order=n, mode="nearest", grid_mode=True) for x, n in pairs]
 
 
 def _across_axes(known: Known, model: AdaptedSam, name: str) -> Table:

@@ -49,6 +49,7 @@ METHODS = {
         "carry": carrying,
         "strength": strength,
         "axes-untrained": axes_untrained,
+        "axes": axes,
         "tiles-untrained": tiling_untrained,
         "tiles": tiling,
     },
