@@ -7,12 +7,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import napari
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
     QLabel,
-    QMessageBox,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -25,6 +24,7 @@ from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session, open_last
 from napari_sam_adapter.widgets.binding import source_of
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
+from napari_sam_adapter.widgets.close_guard import CloseGuard
 from napari_sam_adapter.widgets.compare_panel import ComparePanel
 from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.correct_panel import CorrectPanel
@@ -53,11 +53,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STARTING = "Starting the model…"
-CLOSING_WHILE_TRAINING = (
-    "The adapter is being retrained. Closing ends the run; it can be resumed from its last "
-    "checkpoint when napari is open again. Close now?"
-)
-CLOSING_LOSES = "It is lost if napari is closed now. Close all the same?"
 
 
 class SamAdapterDock(QWidget):
@@ -74,7 +69,7 @@ class SamAdapterDock(QWidget):
     # Qt sends events while the constructor still runs.
     is_open = False
     _was_docked = False
-    _window: QWidget | None = None
+    _close_guard: CloseGuard | None = None
 
     def __init__(self, napari_viewer: napari.Viewer, session: Session | None = None) -> None:
         super().__init__()
@@ -85,6 +80,7 @@ class SamAdapterDock(QWidget):
             device = preference("computing", "device") or "auto"
             session, trouble = open_last(device)
         self.controller = DockController(viewer, session, self)
+        self._close_guard = CloseGuard(self)
         self.features_on_disk = FeaturesOnDisk(session)
         self.slider_strips = SliderStrips(self.controller.layers, self)
         self.project_panel = ProjectPanel()
@@ -132,29 +128,10 @@ class SamAdapterDock(QWidget):
                 self._was_docked = True
             elif self._was_docked:
                 self._on_taken_out()
-        if event.type() == QEvent.Type.Show and self._window is not self.window():
-            self._window = self.window()
-            self._window.installEventFilter(self)
+        if event.type() == QEvent.Type.Show and self._close_guard is not None:
+            self._close_guard.watch(self.window())
         handled: bool = super().event(event)
         return handled
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Ask before napari closes while training runs, or something is not on the disk."""
-        if event.type() != QEvent.Type.Close or not self.is_open:
-            return False
-        question = ""
-        # napari itself asks when its window's x is pressed, not for File > Exit or a script.
-        if self.controller.retraining.is_running and not event.spontaneous():
-            question = CLOSING_WHILE_TRAINING
-        if self.controller.recording.is_at_risk:
-            question = f"{self.controller.recording.problem} {CLOSING_LOSES}"
-        if not question:
-            return False
-        answer = QMessageBox.question(self, "Close napari?", question)
-        if answer == QMessageBox.StandardButton.Yes:
-            return False
-        event.ignore()
-        return True
 
     def _on_taken_out(self) -> None:
         """End everything, but let a training run finish: its version is there next time."""
@@ -169,10 +146,8 @@ class SamAdapterDock(QWidget):
         if not self.is_open:
             return
         self.is_open = False
-        if self._window is not None:
-            with contextlib.suppress(RuntimeError):  # Qt may have deleted either by now
-                self._window.removeEventFilter(self)
-            self._window = None
+        if self._close_guard is not None:
+            self._close_guard.let_go()
         self.slider_strips.close()
         self.layers_panel.stop_listening()
         self.keys.close()

@@ -225,8 +225,9 @@ class VersionsPanel(QWidget):
 
 def _columns(version: AdapterVersion) -> tuple[str, str, str, str]:
     slices = version.card.training.get("n_slices", "")
-    held_back = "" if version.verdict.promoted else "held back, "
-    return version.title, str(slices), f"{held_back}{version.scores}", _when(version.made)
+    held_back = "" if version.verdict.promoted else "held back"
+    scores = ", ".join(filter(None, (held_back, version.scores)))
+    return version.title, str(slices), scores, _when(version.made)
 
 
 def _when(made: datetime | None) -> str:
