@@ -223,7 +223,7 @@ def test_two_series_of_one_patient_are_one_group_and_nothing_written_says_who_it
     parts = (person.controller.binding, controller.recording, controller.session)
     request = request_for(*parts, settings)
     plan, request, missed = with_other_images(
-        controller.session.project, plan_for(*parts, request), request
+        controller.session.project, plan_for(*parts, request, ""), request
     )
     assert (len(plan.parts), missed) == (2, [])
     assert len({sample.group for sample in request.samples()}) == 1
