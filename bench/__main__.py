@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import format_exception
 
 from bench.machine import fix_precision, fix_threads, header, load
 from bench.measuring import CannotRunError, FailedError, Row, say
@@ -79,9 +80,11 @@ def run_part(part: str) -> tuple[list[Row], str]:
         why = f"not measured: there is no module {error.name}"
     except CannotRunError as error:
         why = f"not measured: {error}"
-    except FailedError as error:
-        why = f"not measured: {error}"
-        failure = f"The part {part} failed: {error}"
+    except Exception as error:  # noqa: BLE001 - the other parts are to be measured all the same
+        # What nobody foresaw says what kind of error it is, and where.
+        said = error if isinstance(error, FailedError) else "".join(format_exception(error))
+        why = f"not measured: {(str(error) or type(error).__name__).splitlines()[0]}"
+        failure = f"The part {part} failed: {said}"
     known = {row.name for row in rows}
     rows += [one.row(None, why) for one in lines_of(part) if one.name not in known]
     return rows, failure

@@ -25,13 +25,15 @@ def timer(milliseconds: int, call: Callable[[], object]) -> QTimer:
     return started
 
 
-def run_until(condition: Callable[[], bool], every_ms: int = 20) -> None:
+def run_until(
+    condition: Callable[[], bool], every_ms: int = 20, timeout_s: float = TIMEOUT_S
+) -> None:
     """Run the event loop until a condition holds, or raise TimeoutError."""
     loop = QEventLoop()
     checks = timer(every_ms, lambda: condition() and loop.quit())
-    limit = timer(TIMEOUT_S * 1000, lambda: loop.exit(1))
+    limit = timer(round(timeout_s * 1000), lambda: loop.exit(1))
     failed = loop.exec_() if hasattr(loop, "exec_") else loop.exec()
     checks.stop()
     limit.stop()
     if failed:
-        raise TimeoutError(f"nothing happened within {TIMEOUT_S} s")
+        raise TimeoutError(f"nothing happened within {timeout_s:.0f} s")

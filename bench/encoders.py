@@ -38,7 +38,8 @@ def rows() -> Iterator[Row]:
     yield from _speeds(stock_lite_medsam().image_encoder, ours, lite_fp32, lite_bf16, 256)
     say("ViT-B encoder, 1024 px, random weights")
     ours = random_vit_b()
-    yield from _speeds(ours.vit, ours, vit_fp32, vit_bf16, 1024, rounds=2)
+    # A round takes a minute: five would not fit into the ten of a part beside other work.
+    yield from _speeds(ours.vit, ours, vit_fp32, vit_bf16, 1024, rounds=3)
     added = {which: float(in_fresh_process(__name__, which)) for which in ("stock", "ours")}
     say(f"  added peak memory: stock {added['stock']:.0f} MiB, ours {added['ours']:.0f} MiB")
     yield memory.row(added["ours"] / added["stock"])

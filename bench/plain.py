@@ -34,10 +34,10 @@ def high_frequency(images: Tensor) -> Tensor:
 
 
 class Formula:
-    """``P_i = MLP_up(GELU(MLP_tune_i(E + H)))`` of one stage, from our adapter's weights."""
+    """``P_i = MLP_up(GELU(MLP_tune_i(E + H)))`` of one part, from our adapter's weights."""
 
-    def __init__(self, weights: Mapping[str, Tensor], stage: int, stride: int, hierarchical: bool):
-        prefix = f"stages.{stage}."
+    def __init__(self, weights: Mapping[str, Tensor], part: str, stride: int, hierarchical: bool):
+        prefix = f"{part}."
         self._w = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
         self._stride, self._hierarchical = stride, hierarchical
 
@@ -75,7 +75,8 @@ def tiny_vit_embedding(stock: Any, weights: Mapping[str, Tensor], images: Tensor
         formula = None
         if number:
             stride = {1: 2, 2: 4, 3: 4}[number]
-            formula = Formula(weights, number, max(1, stride // before), hierarchical=True)
+            part, relative = f"stages.{number}", max(1, stride // before)
+            formula = Formula(weights, part, relative, hierarchical=True)
             before = stride
             high = formula.tuned(high)
             height, width = layer.blocks[0].input_resolution
@@ -92,13 +93,22 @@ def tiny_vit_embedding(stock: Any, weights: Mapping[str, Tensor], images: Tensor
 
 
 def vit_embedding(stock: Any, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """Encode (1, 3, S, S) by `segment_anything`'s ViT with prompts before each block."""
-    entering = stock.patch_embed(images)
-    formula = Formula(weights, 0, 16, hierarchical=False)
-    total = formula.conditions(entering, formula.tuned(high_frequency(images)))
+    """Encode (1, 3, S, S) by `segment_anything`'s ViT with prompts before each block.
+
+    The last blocks have shared layers of their own, by the same formula, in a forked adapter.
+    """
+    entering, high = stock.patch_embed(images), high_frequency(images)
+    n_late = len({name.split(".")[2] for name in weights if name.startswith("late.mlp_tune.")})
+    first_late = len(stock.blocks) - n_late
+    prompts = []
+    for part, count in (("stages.0", first_late), ("late", n_late)):
+        if count:
+            formula = Formula(weights, part, 16, hierarchical=False)
+            total = formula.conditions(entering, formula.tuned(high))
+            prompts += [formula.prompt(index, total) for index in range(count)]
     x = entering + stock.pos_embed
-    for index, block in enumerate(stock.blocks):
-        x = block(x + formula.prompt(index, total))
+    for prompt, block in zip(prompts, stock.blocks, strict=True):
+        x = block(x + prompt)
     embedding: Tensor = stock.neck(x.permute(0, 3, 1, 2))
     return embedding
 
@@ -113,6 +123,11 @@ def plain_loss(
     """Return the loss of one slice, in fp32; the decoder is `segment_anything`'s."""
     weights = dict(model.adapter.named_parameters())
     embedding = encode(stock, weights, images)
-    side = images.shape[-1]
-    logits = model.decode(embedding, InputGeometry((side, side), (side, side), side))
+    logits = model.decode(embedding, whole_input(images))
     return mask_loss(at_size_of(target, logits), target)
+
+
+def whole_input(images: Tensor) -> InputGeometry:
+    """Return the geometry of a slice that fills the encoder's input."""
+    side = images.shape[-1]
+    return InputGeometry((side, side), (side, side), side)

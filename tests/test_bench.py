@@ -1,14 +1,16 @@
 """What ``make bench`` prints and writes, without measuring anything."""
 
 import json
+import subprocess
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
-from bench.__main__ import main, measure, table
-from bench.measuring import CannotRunError, check_equal
+from bench import learning, steps
+from bench.__main__ import main, measure, run_part, table
+from bench.measuring import CannotRunError, FailedError, Timing, check_equal
 from bench.table import LINES, PARTS, in_order, line, lines_of
 
 KEYS = ["name", "value", "pass", "goal", "ok"]
@@ -82,6 +84,111 @@ def test_other_parts_are_measured_after_one_has_failed(part):
     assert [row.name for row in rows if row.value is not None] == [
         one.name for one in lines_of("volume")
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (subprocess.CalledProcessError(1, ["train"]), "returned non-zero exit status 1"),
+        (FailedError("train failed:\nout of memory"), "out of memory"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_whatever_goes_wrong_in_a_part_fails_it_alone_and_its_first_rows_are_kept(
+    error, said, part, tmp_path, capsys
+):
+    def breaks():
+        yield next(volume_rows())
+        raise error
+
+    part("volume", breaks)
+    part("window", lambda: iter([one.row(0.01) for one in lines_of("window")]))
+    out = tmp_path / "rows.json"
+    assert main(["--rows", "window,volume", "--out", str(out)]) == 1
+    ended = capsys.readouterr()
+    assert "The part volume failed: " in ended.err
+    assert said in ended.err
+    values = {row["name"]: row["value"] for row in json.loads(out.read_text())}
+    missing = [name for name, value in values.items() if value is None]
+    assert missing == ["volume throughput against a plain loop over stock, bf16"]
+    # A line of the table stays a line.
+    assert sum(entry.startswith("| ") for entry in ended.out.splitlines()) == 1 + len(values)
+    assert "out of memory |" not in ended.out
+
+
+def test_a_run_that_fails_says_why(monkeypatch, tmp_path):
+    (tmp_path / "kvasir_seg_352").mkdir()
+    monkeypatch.setenv(learning.DATA, str(tmp_path))
+    rows, failure = run_part("learning")
+    assert {row.value for row in rows} == {None}
+    assert failure.startswith("The part learning failed: train failed:")
+    assert "kvasir_seg_352/train/images" in "".join(failure.split())
+
+
+def test_rows_of_learning_are_those_of_the_table(part, monkeypatch, tmp_path):
+    (tmp_path / "kvasir_seg_352").mkdir()
+    monkeypatch.setenv(learning.DATA, str(tmp_path))
+    found = iter((0.5, 0.71, 0.79, 0.9))
+    monkeypatch.setattr(learning, "_train", lambda *given: None)
+    monkeypatch.setattr(learning, "score", lambda *given: next(found))
+    rows = list(learning.rows())
+    assert [(row.name, row.pass_, row.goal) for row in rows] == [
+        (one.name, one.pass_, one.goal) for one in lines_of("learning")
+    ]
+    _, second, _, fourth, *_ = learning.LENGTHS
+    assert f"of {second} s, not the dock's walk" in rows[0].note
+    assert f"of {fourth} s" in rows[1].note
+    assert f"of {fourth} s" in rows[2].note
+
+
+def test_images_that_are_not_here_leave_learning_unmeasured_and_say_what_to_name(monkeypatch):
+    monkeypatch.delenv(learning.DATA, raising=False)
+    rows, failure = run_part("learning")
+    assert not failure
+    assert {row.value for row in rows} == {None}
+    assert all(learning.DATA in row.note for row in rows)
+
+
+@pytest.mark.parametrize(("pays", "precision"), [(False, "fp32"), (True, "bf16")])
+def test_all_steps_of_a_model_take_turns_in_the_precision_that_pays(pays, precision, monkeypatch):
+    asked, checked = [], []
+
+    def timed(variants, rounds):
+        asked.append((list(variants), rounds))
+        return {name: Timing(8.0 / 2**place, 1.0) for place, name in enumerate(variants)}
+
+    def setting(name):
+        return SimpleNamespace(
+            name=name,
+            model_for=lambda gear: name,
+            stepper=lambda model, gear: SimpleNamespace(take=float),
+            model=None,
+            inputs=lambda: [None],
+        )
+
+    monkeypatch.setattr(steps, "uses_bfloat16", lambda device: pays)
+    monkeypatch.setattr(steps, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(steps, "lite_medsam", lambda: setting("LiteMedSAM"))
+    monkeypatch.setattr(steps, "vit_b", lambda: setting("ViT-B 512 px"))
+    monkeypatch.setattr(steps, "plain_step", lambda setting: None)
+    monkeypatch.setattr(steps, "check_gear", lambda *given: checked.append(given[1:]))
+    monkeypatch.setattr(steps, "interleaved", timed)
+    monkeypatch.setattr(steps, "_refreshed", lambda *given: (0.1, precision))
+    rows = in_order(list(steps.rows()))
+    variants = ["plain, fp32", "full", "late", "quick"]
+    assert [names for names, _ in asked] == [variants, variants]
+    assert all(rounds >= 5 for _, rounds in asked)
+    assert checked == [
+        (gear, name, pays) for name in ("LiteMedSAM", "ViT-B 512 px") for gear in variants[1:]
+    ]
+    assert [(row.name, row.value) for row in rows] == list(
+        zip(
+            [one.name for one in lines_of("steps")],
+            [2.0, 2.0, 4.0, 4.0, 8.0, 8.0, 0.1],
+            strict=True,
+        )
+    )
+    assert all(row.note.startswith(precision) for row in rows)
 
 
 def test_a_part_that_cannot_run_here_says_why_and_does_not_fail(part):
