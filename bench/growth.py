@@ -1,9 +1,10 @@
-"""How the time grows: with the input, the picture, the classes and the corrected slices.
+"""How time grows with input, picture, classes and slices, and memory with slices.
 
     python -m bench.growth docs/pictures/growth.png
 
-Draws the curves and prints the numbers as Markdown; computing seconds of one thread, the least of
-several rounds. Needs matplotlib (the dependency group ``measure``).
+Draws the curves and prints the numbers as Markdown; computing time of one thread, the least of
+several rounds. Volumes are predicted once each, in a process of its own, whose start
+counts. Needs matplotlib (the dependency group ``measure``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import matplotlib
 import numpy as np
 import torch
 
+from bench.machine import fix_threads
+from bench.volumes import predicted
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.encode import encode_image
@@ -30,24 +34,50 @@ from napari_sam_adapter.training.step import Stepper
 from napari_sam_adapter.training.workers import ALONE
 
 matplotlib.use("Agg")
-Curve = tuple[str, Sequence[int], dict[str, list[float]]]
 INPUT_SIZES = (112, 128, 168, 224, 256)
 PICTURE_SIZES = (128, 256, 512, 1024, 2048, 4096)
 CLASSES = (1, 2, 4, 8, 16, 32)
-SLICES = (4, 8, 16, 32, 64, 128)
+CORRECTED = (4, 8, 16, 32, 64, 128)
+SLICES = (16, 64, 256, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What was measured at each of several values, by name.
+
+    Attributes
+    ----------
+    title : str
+        What grows.
+    values : sequence of int
+    lines : dict of str to list of float
+        In ``unit``; a number for each value.
+    unit : str
+    """
+
+    title: str
+    values: Sequence[int]
+    lines: dict[str, list[float]]
+    unit: str = "ms"
 
 
 def main() -> None:
     """Measure all curves, print them, and draw them."""
     keep_freed_memory()
+    fix_threads(1)
     torch.set_num_threads(1)
-    curves = [by_input_size(), by_picture_size(), by_classes(), by_corrected_slices()]
-    for title, values, lines in curves:
-        print(f"\n| {title} |", *(f"{value} |" for value in values))
-        print("|---|" + "---|" * len(values))
-        for name, seconds in lines.items():
-            print(f"| {name} |", *(f"{1000 * s:.0f} ms |" for s in seconds), flush=True)
+    curves = [by_input_size(), by_picture_size(), by_classes(), by_corrected_slices(), *by_slices()]
+    for curve in curves:
+        tell(curve)
     draw(curves, Path(sys.argv[1]))
+
+
+def tell(curve: Curve) -> None:
+    """Print a curve as Markdown."""
+    print(f"\n| {curve.title} |", *(f"{value} |" for value in curve.values))
+    print("|---|" + "---|" * len(curve.values))
+    for name, found in curve.lines.items():
+        print(f"| {name} |", *(f"{one:.0f} {curve.unit} |" for one in found), flush=True)
 
 
 def model_of(size: int, n_classes: int = 1) -> AdaptedSam:
@@ -67,13 +97,13 @@ def frame(side: int) -> np.ndarray:
 
 
 def least(run: Callable[[], Any], rounds: int = 7) -> float:
-    """Return the least computing seconds of several rounds, after one that does not count."""
+    """Return the least computing time of several rounds in ms; a first one does not count."""
     found = []
     for _ in range(rounds + 1):
         start = time.process_time()
         run()
         found.append(time.process_time() - start)
-    return min(found[1:])
+    return 1000 * min(found[1:])
 
 
 def by_input_size() -> Curve:
@@ -84,7 +114,7 @@ def by_input_size() -> Curve:
         embedding = encode_image(model, image)
         encoded.append(least(lambda m=model: encode_image(m, image)))
         decoded.append(least(lambda m=model, e=embedding: decode_masks(m, e)))
-    return "input size, pixels", INPUT_SIZES, {"encode": encoded, "decode": decoded}
+    return Curve("input size, pixels", INPUT_SIZES, {"encode": encoded, "decode": decoded})
 
 
 def by_picture_size() -> Curve:
@@ -96,7 +126,7 @@ def by_picture_size() -> Curve:
         embedding = encode_image(model, image)
         encoded.append(least(lambda i=image: encode_image(model, i), 5))
         decoded.append(least(lambda e=embedding: decode_masks(model, e), 5))
-    return "picture size, pixels", PICTURE_SIZES, {"encode": encoded, "decode": decoded}
+    return Curve("picture size, pixels", PICTURE_SIZES, {"encode": encoded, "decode": decoded})
 
 
 def by_classes() -> Curve:
@@ -108,22 +138,33 @@ def by_classes() -> Curve:
         embedding = encode_image(model, image)
         lines["decode"].append(least(lambda m=model, e=embedding: decode_masks(m, e)))
         for gear in GEARS:
-            lines[f"step, {gear}"].append(step_seconds(model, gear, 4, count))
-    return "classes", CLASSES, lines
+            lines[f"step, {gear}"].append(step_time(model, gear, 4, count))
+    return Curve("classes", CLASSES, lines)
 
 
 def by_corrected_slices() -> Curve:
     """Take steps of each gear with so many corrected slices, when all caches are warm."""
     lines: dict[str, list[float]] = {f"step, {gear}": [] for gear in GEARS}
     model = model_of(128)
-    for count in SLICES:
+    for count in CORRECTED:
         for gear in GEARS:
-            lines[f"step, {gear}"].append(step_seconds(model, gear, count, 1))
-    return "corrected slices", SLICES, lines
+            lines[f"step, {gear}"].append(step_time(model, gear, count, 1))
+    return Curve("corrected slices", CORRECTED, lines)
 
 
-def step_seconds(model: AdaptedSam, gear: str, n_slices: int, n_classes: int) -> float:
-    """Return the computing seconds of a step without prompts."""
+def by_slices() -> tuple[Curve, Curve]:
+    """Predict volumes of so many slices of 512 pixels, read one by one: time, and peak memory."""
+    found = predicted(*SLICES)
+    title, name = "slices of a volume", "predict"
+    times = [1000 * one["cpu_s"] / one["slices"] for one in found]
+    return (
+        Curve(title, SLICES, {name: times}, "ms a slice"),
+        Curve(title, SLICES, {name: [one["mib"] for one in found]}, "MiB"),
+    )
+
+
+def step_time(model: AdaptedSam, gear: str, n_slices: int, n_classes: int) -> float:
+    """Return the computing time of a step without prompts, in ms."""
     data = synthetic_polyps(n_slices, (128, 128), seed=4)
     rng = np.random.default_rng(0)
     samples = [
@@ -146,11 +187,12 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, len(curves), figsize=(4 * len(curves), 3.2))
-    for panel, (title, values, lines) in zip(panels, curves, strict=True):
-        for name, seconds in lines.items():
-            panel.plot(values, [1000 * s for s in seconds], marker="o", label=name)
-        panel.set(xscale="log", yscale="log", xlabel=title, ylabel="ms of one thread")
-        panel.set_xticks(values, [str(value) for value in values])
+    for panel, curve in zip(panels, curves, strict=True):
+        for name, found in curve.lines.items():
+            panel.plot(curve.values, found, marker="o", label=name)
+        unit = curve.unit if curve.unit == "MiB" else f"{curve.unit}, one thread"
+        panel.set(xscale="log", yscale="log", xlabel=curve.title, ylabel=unit)
+        panel.set_xticks(curve.values, [str(value) for value in curve.values])
         panel.minorticks_off()
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)

@@ -1,4 +1,4 @@
-"""Measure the peak memory of predicting a volume, short or long, each in a fresh process.
+"""Measure peak memory and computing time of predicting a volume, each in a fresh process.
 
     python docs/measure_memory.py [--slices 64,1024] [--side 512] [--json]
 
@@ -27,7 +27,7 @@ HEADER = 352
 
 
 def main() -> None:
-    """Measure, and print a table or JSON: peak memory in MiB, by way and number of slices."""
+    """Measure, and print a table of peak memory, or all as JSON, by way and number of slices."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slices", default="64,1024")
     parser.add_argument("--side", type=int, default=512)
@@ -40,7 +40,7 @@ def main() -> None:
         return
     counts = [int(count) for count in given.slices.split(",")]
     found = {
-        way: [peak_in_fresh_process(way, count, given.side) for count in counts]
+        way: [in_fresh_process(way, count, given.side) for count in counts]
         for way in given.ways.split(",")
     }
     if given.json:
@@ -48,18 +48,26 @@ def main() -> None:
         return
     print("| |", *(f"{count} slices |" for count in counts))
     print("|---|" + "---|" * len(counts))
-    for way, peaks in found.items():
-        print(f"| {way} |", *(f"{peak:.0f} MiB |" for peak in peaks), flush=True)
+    for way, measured in found.items():
+        print(f"| {way} |", *(f"{one['mib']:.0f} MiB |" for one in measured), flush=True)
 
 
-def peak_in_fresh_process(way: str, count: int, side: int) -> float:
-    """Write a volume, and predict it in a process that tells its peak memory, in MiB."""
+def in_fresh_process(way: str, count: int, side: int) -> dict[str, float]:
+    """Write a volume, and predict it in a process that tells what it took.
+
+    Returns
+    -------
+    dict
+        ``slices``, ``mib`` (peak memory), ``cpu_s`` (user and system, all threads, the start
+        included).
+    """
     with tempfile.TemporaryDirectory() as folder:
         volume = Path(folder) / "volume.nii"
         write_volume(volume, count, side)
         command = [sys.executable, __file__, "--child", way, str(volume)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout.splitlines()[-1])
+    mib, cpu_s = map(float, done.stdout.splitlines()[-1].split())
+    return {"slices": count, "mib": mib, "cpu_s": cpu_s}
 
 
 def write_volume(path: Path, count: int, side: int) -> None:
@@ -80,10 +88,10 @@ def write_volume(path: Path, count: int, side: int) -> None:
 
 
 def predict(way: str, volume: Path) -> None:
-    """Predict all slices in this process (and its own), and print the peak memory in MiB."""
+    """Predict all slices in this process (or its child); print peak MiB and CPU seconds."""
     if way == "the dock's process":
         through_the_engine(volume)
-        kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
     else:
         from napari_sam_adapter.cli import main as command_line
 
@@ -93,8 +101,8 @@ def predict(way: str, volume: Path) -> None:
         except SystemExit as ended:
             if ended.code:
                 raise
-        kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(kib / 1024)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+    print(used.ru_maxrss / 1024, used.ru_utime + used.ru_stime)
 
 
 def through_the_engine(volume: Path) -> None:

@@ -226,3 +226,25 @@ def test_an_unknown_part_is_refused_with_those_there_are(capsys):
     with pytest.raises(SystemExit):
         main(["--rows", "encoders"])
     assert "there is no part encoders; expected some of encoder, steps" in capsys.readouterr().err
+
+
+def test_growth_over_slices_tells_time_per_slice_and_memory(monkeypatch, capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    from bench import growth
+
+    counts = []
+
+    def predicted(*asked):
+        counts.extend(asked)
+        return [{"slices": n, "mib": 900.0 + n / 64, "cpu_s": 3.0 + n / 4} for n in asked]
+
+    monkeypatch.setattr(growth, "predicted", predicted)
+    curves = growth.by_slices()
+    assert counts == [16, 64, 256, 1024]
+    for curve in curves:
+        growth.tell(curve)
+    said = capsys.readouterr().out
+    assert "| predict | 438 ms a slice | 297 ms a slice | 262 ms a slice | 253 ms a slice |" in said
+    assert "| predict | 900 MiB | 901 MiB | 904 MiB | 916 MiB |" in said
+    growth.draw(curves, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size
