@@ -117,8 +117,10 @@ def test_a_file_of_another_architecture_is_named(own_mobile_sam):
 @pytest.mark.parametrize(
     ("tensor", "method"),
     [
-        ("image_encoder.trunk.blocks.0.norm1.weight", "SAM2-Adapter"),
-        ("image_encoder.blocks.0.attn.qkv.linear_a_q.weight", "SAMed"),
+        ("image_encoder.trunk.prompt_generator.shared_mlp.bias", "SAM2-Adapter"),
+        ("image_encoder.trunk.blocks.0.norm1.weight", "SAM 2"),
+        ("w_a_000", "SAMed"),
+        ("image_encoder.blocks.0.attn.qkv.linear_a_q.weight", "a LoRA of SAM"),
         ("image_encoder.blocks.0.MLP_Adapter.D_fc1.weight", "Medical SAM Adapter"),
         ("image_encoder.prompt_generator.shared_mlp.bias", "original SAM-Adapter.*adapters import"),
     ],

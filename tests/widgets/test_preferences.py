@@ -152,8 +152,9 @@ def test_an_error_of_the_program_is_a_sentence_with_details_to_copy(
     person = open_person(polyps.frames, rgb=True)
     person.predict()
     person.wait_for_record()
-    monkeypatch.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
-    person.dock.predict_panel.slice_button.click()
+    with monkeypatch.context() as patched:  # what is encoded ahead goes on
+        patched.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
+        person.dock.predict_panel.slice_button.click()
     (dialog,) = open_dialogs(TroubleDialog)
     assert dialog.text() == "An unexpected error happened: ZeroDivisionError: division by zero"
     assert "are kept" in dialog.informativeText()
@@ -218,8 +219,9 @@ def test_the_dialog_says_that_masks_open_in_another_window_are_not_recorded_here
 def test_an_error_in_a_command_of_the_palette_is_one_too(open_person, polyps, monkeypatch):
     person = open_person(polyps.frames, rgb=True)
     monkeypatch.setattr(commands, "open_dock", lambda viewer: person.dock)
-    monkeypatch.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
-    commands.predict_slice(person.viewer)
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelInUse, "reference", property(lambda self: 1 / 0))
+        commands.predict_slice(person.viewer)
     (dialog,) = open_dialogs(TroubleDialog)
     assert dialog.text() == "An unexpected error happened: ZeroDivisionError: division by zero"
     assert "Traceback" in dialog.details
