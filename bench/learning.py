@@ -51,12 +51,12 @@ def rows() -> Iterator[Row]:
             say(f"  {GEAR}, {seconds} s: {took:.1f} s from its start, Dice {dice:.3f}")
             for wanted in lines:
                 if dice >= wanted:
-                    reached.setdefault(wanted, (took, f"`train --gear {GEAR}` of {seconds} s"))
+                    note = f"`train --gear {GEAR}` of {seconds} s, not the dock's walk"
+                    reached.setdefault(wanted, (took, note))
             if len(reached) == len(lines):
                 break
     for wanted, line in lines.items():
-        value, run = reached.get(wanted, (None, "not reached by the longest run"))
-        yield line.row(value, f"{run}, not the dock's walk")
+        yield line.row(*reached.get(wanted, (None, "not reached by the longest run")))
 
 
 def polyps() -> Path:
@@ -107,5 +107,5 @@ def _run(*arguments: str) -> str:
     )
     if done.returncode:
         said = f"{done.stdout}\n{done.stderr}"[-2000:]
-        raise FailedError(f"{arguments[0]} failed:\n{said}")
+        raise FailedError(f"{arguments[0]} failed ({done.returncode}):\n{said}")
     return done.stdout

@@ -155,7 +155,7 @@ def in_fresh_process(
             raise FailedError(f"{module} took longer than {timeout:.0f} s") from None
     if ended.returncode or not ended.stdout.strip():
         said = f"{ended.stdout}\n{ended.stderr}"[-2000:]
-        raise FailedError(f"{module} {' '.join(arguments)} failed:\n{said}")
+        raise FailedError(f"{module} {' '.join(arguments)} failed ({ended.returncode}):\n{said}")
     *before, last = ended.stdout.rstrip().splitlines()
     for line in before:
         say(line)

@@ -121,7 +121,7 @@ def test_a_run_that_fails_says_why(monkeypatch, tmp_path):
     monkeypatch.setenv(learning.DATA, str(tmp_path))
     rows, failure = run_part("learning")
     assert {row.value for row in rows} == {None}
-    assert failure.startswith("The part learning failed: train failed:")
+    assert failure.startswith("The part learning failed: train failed (2):")
     assert "kvasir_seg_352/train/images" in "".join(failure.split())
 
 
