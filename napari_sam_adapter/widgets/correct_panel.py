@@ -52,7 +52,7 @@ class CorrectPanel(QWidget):
         layout.addWidget(self.ruler)
         layout.addWidget(self.legend)
         layout.addLayout(row)
-        self.ruler.slice_requested.connect(self.slice_requested)
+        self.ruler.position_chosen.connect(self.slice_requested)
         self.accept_button.clicked.connect(self.accept_requested)
         self.next_button.clicked.connect(self.next_requested)
         self.fill_button.clicked.connect(self.fill_requested)

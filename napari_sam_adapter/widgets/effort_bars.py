@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+from qtpy.QtWidgets import QWidget
+
+from napari_sam_adapter.widgets.walkable_strip import WalkableStrip
 
 # Green of Okabe & Ito's palette; legible on light and on dark.
 BAR_COLOUR = "#009e73"
@@ -41,24 +43,21 @@ class Bar:
     tooltip: str
 
 
-class EffortBars(QWidget):
-    """Bars side by side on one scale, one of them chosen.
-
-    Attributes
-    ----------
-    round_chosen : Signal(int)
-        A round was clicked, or walked to by keys (its position among all).
-    """
-
-    round_chosen = Signal(int)
+class EffortBars(WalkableStrip):
+    """Bars side by side on one scale, one of them chosen; places are the rounds."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__("What each round cost", HINT, parent)
         self._bars: tuple[Bar, ...] = ()
-        self._chosen = 0
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName("What each round cost")
+
+    @property
+    def n_places(self) -> int:
+        """How many rounds there are."""
+        return len(self._bars)
+
+    def tooltip_at(self, position: int) -> str:
+        """Say what a round cost."""
+        return self._bars[position].tooltip
 
     def sizeHint(self) -> QSize:
         """Prefer a low plot, with a line of text above and below it."""
@@ -66,7 +65,7 @@ class EffortBars(QWidget):
 
     def show_bars(self, bars: Sequence[Bar], chosen: int) -> None:
         """Show rounds, and mark one."""
-        self._bars, self._chosen = tuple(bars), chosen
+        self._bars, self._current = tuple(bars), chosen
         self.setAccessibleDescription(bars[chosen].tooltip if bars else "")
         self.update()
 
@@ -106,7 +105,7 @@ class EffortBars(QWidget):
         tall = max(plot.height() * bar.value / highest, 1.0)
         box = QRectF(left + (width - across) / 2, plot.bottom() - tall, across, tall)
         colour = QColor(BAR_COLOUR)
-        is_chosen = position == self._chosen
+        is_chosen = position == self._current
         colour.setAlpha(255 if is_chosen else _CLEAR)
         painter.fillRect(box, colour)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -135,32 +134,3 @@ class EffortBars(QWidget):
         colour = QColor(self.palette().text().color())
         colour.setAlpha(alpha)
         return colour
-
-    def event(self, event: QEvent) -> bool:
-        """Answer to the pointer resting on a bar with what that round cost."""
-        if event.type() == QEvent.Type.ToolTip and self._bars:
-            where = self.position_at(event.pos().x())
-            QToolTip.showText(event.globalPos(), f"{self._bars[where].tooltip}\n{HINT}", self)
-            return True
-        handled: bool = super().event(event)
-        return handled
-
-    def mousePressEvent(self, event: object) -> None:
-        """Choose the round under the pointer."""
-        if self._bars and event.button() == Qt.MouseButton.LeftButton:  # type: ignore[attr-defined]
-            self.round_chosen.emit(self.position_at(event.position().x()))  # type: ignore[attr-defined]
-
-    def keyPressEvent(self, event: object) -> None:
-        """Walk from round to round; Home and End go to the first and the last."""
-        last = len(self._bars) - 1
-        steps = {
-            Qt.Key.Key_Left: self._chosen - 1,
-            Qt.Key.Key_Right: self._chosen + 1,
-            Qt.Key.Key_Home: 0,
-            Qt.Key.Key_End: last,
-        }
-        wanted = steps.get(event.key())  # type: ignore[attr-defined]
-        if wanted is None or not self._bars:
-            super().keyPressEvent(event)
-        elif 0 <= wanted <= last:
-            self.round_chosen.emit(wanted)

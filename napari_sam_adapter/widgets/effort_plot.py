@@ -72,7 +72,7 @@ class EffortPlot(QWidget):
         for widget in (self.summary, self.quantity_box, self.bars, self.slices):
             layout.addWidget(widget)
         self.quantity_box.currentIndexChanged.connect(self._show_chosen)
-        self.bars.round_chosen.connect(self.choose_round)
+        self.bars.position_chosen.connect(self.choose_round)
         self.show_rounds(())
 
     @property

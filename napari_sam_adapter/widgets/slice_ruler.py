@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.widgets.walkable_strip import WalkableStrip
 
 # Blue, orange and green of Okabe & Ito's palette, which colour-blind people can tell apart.
 STATE_COLOURS = {
@@ -71,30 +72,26 @@ def paint_cells(
             painter.fillRect(QRectF(left, bars.bottom() - tall, across, tall), bar_colour)
 
 
-class SliceRuler(QWidget):
+class SliceRuler(WalkableStrip):
     """One cell per slice, coloured by its state, and below it a bar for its uncertainty.
 
     Bars have the colour of text, which every theme makes legible, and say by their height alone
     what they say: the taller, the less sure; full from a confidence of 50 % down.
 
-    Attributes
-    ----------
-    slice_requested : Signal(int)
-        A slice was clicked, or walked to by keys (its position among all slices).
+    Places are the positions among all slices.
     """
 
-    slice_requested = Signal(int)
-
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__("Slice states and uncertainty", HINT, parent)
         self._states: list[SliceState] = []
         self._uncertainty: list[float | None] = []
-        self._current = 0
         self.describe: Callable[[int], str] = lambda position: f"slice {position}"
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setToolTip(HINT)
-        self.setAccessibleName("Slice states and uncertainty")
+
+    @property
+    def n_places(self) -> int:
+        """How many slices there are."""
+        return len(self._states)
 
     def sizeHint(self) -> QSize:
         """Prefer a thin strip."""
@@ -154,33 +151,3 @@ class SliceRuler(QWidget):
         if self.hasFocus():
             painter.setPen(Qt.PenStyle.DotLine)
             painter.drawRect(QRectF(0.5, 0.5, width - 1.5, height - 1.5))
-
-    def event(self, event: QEvent) -> bool:
-        """Answer to the pointer resting on a cell with what that slice is."""
-        if event.type() == QEvent.Type.ToolTip and self._states:
-            where = self.position_at(event.pos().x())
-            QToolTip.showText(event.globalPos(), f"{self.tooltip_at(where)}\n{HINT}", self)
-            return True
-        handled: bool = super().event(event)
-        return handled
-
-    def mousePressEvent(self, event: object) -> None:
-        """Ask for the slice under the pointer."""
-        if not self._states or event.button() != Qt.MouseButton.LeftButton:  # type: ignore[attr-defined]
-            return
-        self.slice_requested.emit(self.position_at(event.position().x()))  # type: ignore[attr-defined]
-
-    def keyPressEvent(self, event: object) -> None:
-        """Walk from slice to slice; Home and End go to the first and the last."""
-        last = len(self._states) - 1
-        steps = {
-            Qt.Key.Key_Left: self._current - 1,
-            Qt.Key.Key_Right: self._current + 1,
-            Qt.Key.Key_Home: 0,
-            Qt.Key.Key_End: last,
-        }
-        wanted = steps.get(event.key())  # type: ignore[attr-defined]
-        if wanted is None or not self._states:
-            super().keyPressEvent(event)
-        elif 0 <= wanted <= last and wanted != self._current:
-            self.slice_requested.emit(wanted)
