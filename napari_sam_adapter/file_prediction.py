@@ -223,8 +223,7 @@ class _FileRun:
         source = source_of(image)
         self.n_predicted = source.n_slices
         if help_.three_axes:
-            n_volumes = source.n_slices // source.n_deep
-            self.n_predicted = n_volumes * (source.n_deep + sum(source.slice_shape))
+            self.n_predicted = source.n_slices // source.n_deep * source.n_across_axes
 
     def predict(self) -> Iterator[PredictedSlice]:
         # Known slices are not read, except to turn the volume.

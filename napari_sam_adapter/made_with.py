@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam_adapter.across_slices import kernel_radius
 from napari_sam_adapter.carry import neighbours
+from napari_sam_adapter.volume import SliceIndex, moved_to
 
 if TYPE_CHECKING:
     from napari_sam_adapter.depth import Depth
     from napari_sam_adapter.engine.predictor import ModelReference
-    from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.volume_help import VolumeHelp
 
 
@@ -76,7 +76,7 @@ def by_filling(
     as_of : str
         When the corrected slices were as they were used.
     """
-    ends = [list(_at(index, axis, end)) for end in neighbours(known, index[axis])]
+    ends = [list(moved_to(index, axis, end)) for end in neighbours(known, index[axis])]
     return {"between": ends, "as_of": as_of, "spacing": list(spacing_yx)}
 
 
@@ -99,10 +99,6 @@ def _heeded(
     for place in range(here - radius, here + radius + 1):
         heard |= {place} if place in places else set(neighbours(places, place))
     return [list(depth.at(line, place)) for place in sorted(heard)]
-
-
-def _at(index: SliceIndex, axis: int, place: int) -> SliceIndex:
-    return (*index[:axis], place, *index[axis + 1 :])
 
 
 def _listed(slices: Sequence[Sequence[int]]) -> str:

@@ -14,6 +14,11 @@ SliceIndex = tuple[int, ...]
 MINIMUM_SIDE = 8
 
 
+def moved_to(index: SliceIndex, axis: int, position: int) -> SliceIndex:
+    """Return the slice at another position of one slider axis."""
+    return (*index[:axis], position, *index[axis + 1 :])
+
+
 class SliceSource:
     """An image seen as slices (Y, X) or (Y, X, 3), one per position of the slider axes.
 
@@ -72,6 +77,11 @@ class SliceSource:
     def n_deep(self) -> int:
         """Number of slices along the depth; 1 where there is none."""
         return 1 if self.depth.axis is None else self.slider_shape[self.depth.axis]
+
+    @property
+    def n_across_axes(self) -> int:
+        """Number of slices of one volume across all three of its axes."""
+        return self.n_deep + sum(self.slice_shape)
 
     @property
     def is_in_memory(self) -> bool:

@@ -16,13 +16,13 @@ from napari_sam_adapter.fill_between import fill_between
 from napari_sam_adapter.made_with import by_filling
 from napari_sam_adapter.project.events import now
 from napari_sam_adapter.slice_history import FILLED
+from napari_sam_adapter.volume import moved_to
 from napari_sam_adapter.widgets.deed import Deed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from napari_sam_adapter.session import Session
-    from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.prediction import Prediction
@@ -73,7 +73,7 @@ class Filling(QObject):
                 for position, labels in _filled(known, wanted, spacing_yx):
                     if should_stop():
                         return
-                    yield SlicePredicted(_at(here, axis, position), labels, FILLED, None, 0.0)
+                    yield SlicePredicted(moved_to(here, axis, position), labels, FILLED, None, 0.0)
 
             deed = Deed(
                 events,
@@ -93,7 +93,7 @@ class Filling(QObject):
         """
         tracker, here = binding.tracker, binding.index_in_view()
         states = {
-            position: tracker.state(_at(here, axis, position))
+            position: tracker.state(moved_to(here, axis, position))
             for position in range(binding.source.slider_shape[axis])
         }
         mine = [position for position, state in states.items() if state in READY]
@@ -110,7 +110,7 @@ class Filling(QObject):
             )
         one_class = len(self._session.classes) == 1
         known = {
-            position: binding.class_labels(_at(here, axis, position), one_class)
+            position: binding.class_labels(moved_to(here, axis, position), one_class)
             for position in mine
         }
         return known, wanted
@@ -146,10 +146,6 @@ def _filled(
 def _pixel_size(binding: LayerBinding) -> tuple[float, float]:
     height, width = (abs(float(size)) for size in binding.image.scale[-2:])
     return height, width
-
-
-def _at(index: SliceIndex, axis: int, position: int) -> SliceIndex:
-    return (*index[:axis], position, *index[axis + 1 :])
 
 
 def _summary(n_wanted: int, n_known: int, widest: int) -> Callable[[int], str]:

@@ -89,7 +89,7 @@ def slices_ahead(
         return 0
     _check_memory(source, n_classes)
     n_volumes = len(set(map(source.depth.line, indices)))
-    return n_volumes * (source.n_deep + sum(source.slice_shape))
+    return n_volumes * source.n_across_axes
 
 
 def _check_memory(source: SliceSource, n_classes: int) -> None:

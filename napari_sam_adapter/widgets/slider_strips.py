@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QScrollBar, QWidget
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.next_slice import uncertainty_of
+from napari_sam_adapter.volume import moved_to
 from napari_sam_adapter.widgets.slice_ruler import paint_cells
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class SliderStrips(QObject):
             self._strips = {axis: SliderStrip(sliders[axis]) for axis in axes if axis in sliders}
         here = binding.index_in_view()
         for number, (axis, length) in enumerate(zip(axes, source.slider_shape, strict=False)):
-            line = [(*here[:number], at, *here[number + 1 :]) for at in range(length)]
+            line = [moved_to(here, number, at) for at in range(length)]
             if axis in self._strips:
                 states = [tracker.state(index) for index in line]
                 unsure = uncertainty_of(tracker, line)
