@@ -29,6 +29,37 @@ def go_on_in(person, folder):
     person.wait_for_record()
 
 
+def leave_a_correction(open_polyps):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.paint(0, 60, 60)
+    close(person)
+
+
+class SlowOpening:
+    """From `begin` on, records are not opened until they may."""
+
+    def __init__(self, monkeypatch):
+        self._monkeypatch = monkeypatch
+        self.is_reached, self.may_go_on = threading.Event(), threading.Event()
+
+    def begin(self):
+        identify = ImageIdentity.of.__func__
+
+        def slow(cls, *given):
+            self.is_reached.set()
+            self.may_go_on.wait()
+            return identify(cls, *given)
+
+        self._monkeypatch.setattr(ImageIdentity, "of", classmethod(slow))
+
+
+@pytest.fixture
+def slow_opening(monkeypatch):
+    return SlowOpening(monkeypatch)
+
+
 @pytest.fixture
 def other(open_polyps, tmp_path):
     """A project with a correction of slice 3, and its journal."""
@@ -94,23 +125,15 @@ def test_a_copy_of_a_project_goes_on_in_the_same_layer(open_polyps, folder, tmp_
 
 
 def test_switching_while_the_record_is_being_opened_records_in_the_project_that_is_open(
-    open_person, polyps, folder, tmp_path, monkeypatch
+    open_person, polyps, folder, tmp_path, slow_opening
 ):
-    reached, may_go_on = threading.Event(), threading.Event()
-    identify = ImageIdentity.of.__func__
-
-    def slow(cls, *given):
-        reached.set()
-        may_go_on.wait()
-        return identify(cls, *given)
-
     person = open_person(polyps.frames, rgb=True)
     person.wait_for_record()
-    monkeypatch.setattr(ImageIdentity, "of", classmethod(slow))
+    slow_opening.begin()
     person.predict()
-    person.wait(reached.is_set)
+    person.wait(slow_opening.is_reached.is_set)
     person.dock.project_panel.folder_requested.emit(tmp_path / "second")
-    may_go_on.set()
+    slow_opening.may_go_on.set()
     person.wait_for_record()
     person.paint(0)
     record = person.controller.recording.record_of(person.controller.binding)
@@ -121,50 +144,28 @@ def test_switching_while_the_record_is_being_opened_records_in_the_project_that_
 
 
 def test_a_prediction_made_before_the_record_was_open_gives_way_to_a_correction(
-    open_person, open_polyps, polyps, folder, monkeypatch
+    open_person, open_polyps, polyps, folder, slow_opening
 ):
-    person = open_polyps()
-    person.predict()
-    person.wait_for_record()
-    person.paint(0, 60, 60)
-    close(person)
-    may_go_on = threading.Event()
-    identify = ImageIdentity.of.__func__
-
-    def slow(cls, *given):
-        may_go_on.wait()
-        return identify(cls, *given)
-
-    monkeypatch.setattr(ImageIdentity, "of", classmethod(slow))
+    leave_a_correction(open_polyps)
+    slow_opening.begin()
     again = open_person(polyps.frames, rgb=True)
     again.predict()
     assert again.labels.data[0, 60, 60] != 2
-    may_go_on.set()
+    slow_opening.may_go_on.set()
     again.wait_for_record()
     assert again.labels.data[0, 60, 60] == 2
     assert len(journals(folder)) == 1
 
 
 def test_a_stroke_made_before_the_record_was_open_is_kept_beside_the_older_masks(
-    open_person, open_polyps, polyps, folder, monkeypatch
+    open_person, open_polyps, polyps, folder, slow_opening
 ):
-    person = open_polyps()
-    person.predict()
-    person.wait_for_record()
-    person.paint(0, 60, 60)
-    close(person)
-    may_go_on = threading.Event()
-    identify = ImageIdentity.of.__func__
-
-    def slow(cls, *given):
-        may_go_on.wait()
-        return identify(cls, *given)
-
-    monkeypatch.setattr(ImageIdentity, "of", classmethod(slow))
+    leave_a_correction(open_polyps)
+    slow_opening.begin()
     again = open_person(polyps.frames, rgb=True)
     again.predict()
     again.paint(0, 20, 20)
-    may_go_on.set()
+    slow_opening.may_go_on.set()
     again.wait_for_record()
     assert "other masks of this image" in again.message
     again.wait(lambda: len(journals(folder)) == 2)  # written by a thread of its own
@@ -172,7 +173,7 @@ def test_a_stroke_made_before_the_record_was_open_is_kept_beside_the_older_masks
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """Return a function that fills the disk for new records, and another that frees it."""
+    """Let no new record be written while the first entry of the list is true."""
     is_full = [True]
     write = image_record.write_described
 
