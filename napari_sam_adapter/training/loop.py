@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +37,7 @@ from napari_sam_adapter.training.samples import (
 )
 from napari_sam_adapter.training.scoring import Scores, SliceScorer
 from napari_sam_adapter.training.step import Stepper
+from napari_sam_adapter.training.threads import FreeThreads
 
 N_VALIDATIONS = 8
 FIRST_VALIDATION = 0.3
@@ -122,6 +124,8 @@ class _Run:
         self._start = self._checkpoint_time = time.monotonic()
         n_batches = self._workers.n_batches
         self._total_steps = config.total_steps(len(self._training), n_batches)
+        # Runs that end by steps are to be alike; those that end by time depend on it anyway.
+        self._computing = FreeThreads().used if self._total_steps is None else nullcontext
         self._seconds = self._progress = 0.0
         self._next_validation = FIRST_VALIDATION
         self._scoring_seconds = 0.0
@@ -142,7 +146,8 @@ class _Run:
         if not self._resumed():
             if self._held_out:
                 self._scores_before = self._score_held_out(learned=False)
-            self._earlier_before = self._earlier.scores(learned=False)
+            with self._computing():
+                self._earlier_before = self._earlier.scores(learned=False)
             if not _are_known(self._scores_before + self._earlier_before):
                 raise ConditionError(self._refusal())
             if self._held_out:
@@ -165,7 +170,8 @@ class _Run:
             if self._progress >= 1.0 or stop:
                 reason = "stopped" if stop else reason
                 break
-            loss = self._stepper.take(self._progress)
+            with self._computing():
+                loss = self._stepper.take(self._progress)
             if not math.isfinite(loss):
                 reason = "diverged"
                 break
@@ -207,7 +213,8 @@ class _Run:
 
     def _score_held_out(self, *, learned: bool = True) -> Scores:
         start = time.monotonic()
-        scores = self._scorer.scores(learned=learned)
+        with self._computing():
+            scores = self._scorer.scores(learned=learned)
         (seconds,) = self._workers.sums(time.monotonic() - start)
         self._scoring_seconds = seconds / self._workers.count
         return scores
@@ -225,7 +232,8 @@ class _Run:
         earlier = self._earlier_before
         if step:
             n_earlier = EARLIER_WHEN_STOPPED if reason == "stopped" else len(earlier)
-            earlier = self._earlier.scores(min(n_earlier, len(earlier)))
+            with self._computing():
+                earlier = self._earlier.scores(min(n_earlier, len(earlier)))
             if not _are_known(earlier):
                 earlier, reason = (), "diverged"
         return TrainingFinished(
