@@ -22,13 +22,14 @@ class ImageList(QObject):
 
     Attributes
     ----------
-    listed : Signal(object, object)
-        A list of `ImageOverview` by name, and the record that is open or None.
+    listed : Signal(object, object, object)
+        A list of `ImageOverview` by name, the record that is open or None, and a sentence about
+        each record that cannot be read.
     looked : Signal(object)
         An `ImageOverview` of one of them, after a look into its journal.
     """
 
-    listed = Signal(object, object)
+    listed = Signal(object, object, object)
     looked = Signal(object)
 
     def __init__(
@@ -60,6 +61,7 @@ class ImageList(QObject):
         self.listed.emit(
             [ImageOverview.by_name(*one) for one in found],
             None if record is None else record.folder,
+            self._session.project.unreadable(),
         )
 
         def overviews() -> Iterator[ImageOverview]:

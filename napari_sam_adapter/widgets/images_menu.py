@@ -25,9 +25,12 @@ class ImagesMenu(QMenu):
     ----------
     image_requested : Signal(Path)
         Open the image of this record.
+    troubles_requested : Signal(object)
+        Say these sentences, one about each record that cannot be read.
     """
 
     image_requested = Signal(object)
+    troubles_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Images of this project", parent)
@@ -35,8 +38,22 @@ class ImagesMenu(QMenu):
         self.setStyleSheet("QMenu { menu-scrollable: 1; }")
         self._actions: dict[Path, QAction] = {}
 
-    def show_images(self, overviews: Sequence[ImageOverview], opened: Path | None) -> None:
-        """List records; more may be told of each later, see `show_image`."""
+    def show_images(
+        self,
+        overviews: Sequence[ImageOverview],
+        opened: Path | None,
+        troubles: Sequence[str] = (),
+    ) -> None:
+        """List records; more may be told of each later, see `show_image`.
+
+        Parameters
+        ----------
+        overviews : sequence of ImageOverview
+        opened : Path or None
+            The record that is open.
+        troubles : sequence of str
+            A sentence about each record that cannot be read.
+        """
         self.clear()
         self._actions = {}
         for overview in overviews:
@@ -48,7 +65,15 @@ class ImagesMenu(QMenu):
             action.setChecked(record == opened)
             self._actions[record] = action
             self.show_image(overview)
-        if not overviews:
+        if troubles:
+            n = len(troubles)
+            self.addAction(
+                "1 image cannot be read: say why"
+                if n == 1
+                else f"{n} images cannot be read: say why",
+                lambda: self.troubles_requested.emit(list(troubles)),
+            )
+        elif not overviews:
             self.addAction(NO_IMAGES).setEnabled(False)
 
     def show_image(self, overview: ImageOverview) -> None:

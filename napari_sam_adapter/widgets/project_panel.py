@@ -22,6 +22,8 @@ class ProjectPanel(QWidget):
         Open the project in this folder, or begin one there.
     image_requested : Signal(Path)
         Open the image of this record.
+    troubles_requested : Signal(object)
+        Say these sentences about images that cannot be read.
     images_requested : Signal()
         The menu of images opens: list them.
     file_requested : Signal(Path)
@@ -35,6 +37,7 @@ class ProjectPanel(QWidget):
 
     folder_requested = Signal(object)
     image_requested = Signal(object)
+    troubles_requested = Signal(object)
     images_requested = Signal()
     file_requested = Signal(object)
     place_requested = Signal()
@@ -47,6 +50,7 @@ class ProjectPanel(QWidget):
         self.images_menu = ImagesMenu(menu)
         self.images_menu.aboutToShow.connect(self.images_requested)
         self.images_menu.image_requested.connect(self.image_requested)
+        self.images_menu.troubles_requested.connect(self.troubles_requested)
         menu.addMenu(self.images_menu)
         menu.addAction("Open an image file, slice by slice…", self._ask_file)
         menu.addAction("Copy where this project lies", self.place_requested.emit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from napari_sam_adapter.project.mending import in_short
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
         (dock.project_panel.folder_requested, controller.open_project),
         (dock.project_panel.images_requested, controller.images.look),
         (dock.project_panel.image_requested, controller.opening.open_record),
+        (dock.project_panel.troubles_requested, lambda said: dock.on_said(in_short(said), True)),
         (dock.project_panel.file_requested, controller.opening.open_file),
         (dock.project_panel.place_requested, dock.say_place),
         (dock.predict_panel.slice_requested, prediction.predict_slice),

@@ -89,6 +89,20 @@ def test_each_image_is_listed_with_what_is_there_and_the_open_one_is_checked(
     assert [text for text, action in shown.items() if action.isChecked()] == [list(shown)[1]]
 
 
+def test_an_image_whose_record_is_damaged_is_counted_and_its_entry_says_why(
+    open_person, files, folder
+):
+    person = open_person()
+    for row, path in enumerate(files[:2], 30):
+        work_on(person, path, row)
+    damaged, _ = sorted(folder.glob("images/*/image.json"))
+    damaged.write_text("{")
+    shown = entries(person)
+    assert list(shown)[1:] == ["1 image cannot be read: say why"]
+    shown["1 image cannot be read: say why"].trigger()
+    assert str(damaged) in person.message
+
+
 def test_choosing_an_image_opens_it_with_its_masks_in_its_place_beside_the_one_that_is_open(
     open_person, files, folder
 ):
