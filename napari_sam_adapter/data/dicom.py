@@ -35,7 +35,8 @@ UNEVEN = 0.05
 def open_dicom(path: Path) -> PlacedImage:
     """Open a DICOM series: a folder, or a file of one or more frames.
 
-    Of several series in a folder the one of the most images is opened, and a note says so. Values
+    Of several series in a folder the one of the most images is opened, and a note says so. Where
+    each position has equally many images (times, echoes), they are the first axis. Values
     are rescaled, to float32 then, as the headers say. Where high values are dark (MONOCHROME1) they
     are turned round, for models and people expect dense to be bright.
 
@@ -47,19 +48,23 @@ def open_dicom(path: Path) -> PlacedImage:
     ------
     ImageError
         If pydicom or a decoder is missing, there is no image, the largest series cannot be told,
-        or several images share one position.
+        or some positions have more images than others.
     """
     series, notes = _chosen(path)
     _check_readable(path, series)
     series, sizes = _sizes_that_are_some(path, series)
     frames = series.frames
-    affine = None
+    affine, n_times = None, 1
     if series.orientation is not None and all(f.position is not None for f in frames):
-        frames, along = _sorted_along_normal(series)
-        _check_positions(path, series, along)
+        frames, along, n_times = _in_order(path, series)
         notes += _uneven(path, along)
+        if n_times > 1:
+            notes.append(
+                f"{path.name} has {n_times} images at each position: times, echoes or copies. They "
+                "are the first slider, in the order of the scanner's count."
+            )
         if series.pixel_spacing is not None:
-            affine = _affine(replace(series, frames=frames))
+            affine = _affine(replace(series, frames=frames[: len(along)]))
     else:
         notes += _unplaced(path, series)
     notes += sizes
@@ -68,11 +73,13 @@ def open_dicom(path: Path) -> PlacedImage:
             f"{path.name}: high values are dark (MONOCHROME1). They are turned round, so that what "
             "is dense is bright as in other images; the numbers are not those of the file."
         )
-    shape = (len(frames), *series.shape) if len(frames) > 1 else series.shape
+    sliders = (n_times, len(frames) // n_times) if n_times > 1 else (len(frames),)
+    shape = (*sliders, *series.shape) if len(frames) > 1 else series.shape
     rescaled = any((frame.slope, frame.intercept) != (1.0, 0.0) for frame in frames)
 
     def read(index: SliceIndex) -> np.ndarray:
-        return _pixels(series, frames[index[0] if index else 0], rescaled)
+        number = int(np.ravel_multi_index(index, sliders)) if index else 0
+        return _pixels(series, frames[number], rescaled)
 
     data = stack_of(
         path.name,
@@ -137,22 +144,33 @@ def _normal(series: Series) -> np.ndarray:
     return np.asarray(np.cross(along_row, down_column))
 
 
-def _sorted_along_normal(series: Series) -> tuple[tuple[Frame, ...], np.ndarray]:
-    """Return the frames in their order in the patient, and how far along each lies, in mm."""
+def _in_order(path: Path, series: Series) -> tuple[tuple[Frame, ...], np.ndarray, int]:
+    """Return the frames in their order in the patient, time by time.
+
+    Returns
+    -------
+    frames : tuple of Frame
+        Those of the first time, then those of the second, ...
+    along : ndarray, shape (Z,)
+        How far along the normal each position lies, in mm.
+    n_times : int
+        How many images each position has.
+    """
     along = np.array([frame.position for frame in series.frames]) @ _normal(series)
     order = np.argsort(along, kind="stable")
-    return tuple(series.frames[number] for number in order), along[order]
-
-
-def _check_positions(path: Path, series: Series, along: np.ndarray) -> None:
-    gaps = np.diff(along)
-    doubled = np.flatnonzero(gaps < 1e-3 * (series.thickness or 1.0))
-    if doubled.size:
+    apart = np.diff(along[order]) >= 1e-3 * (series.thickness or 1.0)
+    # At one position the scanner's count decides, not the last digit of the position.
+    groups = [np.sort(group) for group in np.split(order, np.flatnonzero(apart) + 1)]
+    counts = [len(group) for group in groups]
+    if len(set(counts)) > 1:
+        odd = groups[counts.index(max(counts))]
         raise ImageError(
-            f"{path.name}: {series} has several images at {along[doubled[0]]:.1f} mm; expected one "
-            "per position. It may hold several times, echoes or copies: put one set in a folder of "
-            "its own."
+            f"{path.name}: {series} has {len(odd)} images at {along[odd[0]]:.1f} mm and "
+            f"{min(counts)} elsewhere; expected equally many at each position. Put one set of them "
+            "(one time, one echo) in a folder of its own."
         )
+    frames = tuple(series.frames[number] for time in zip(*groups, strict=True) for number in time)
+    return frames, along[[group[0] for group in groups]], counts[0]
 
 
 def _sizes_that_are_some(path: Path, series: Series) -> tuple[Series, list[str]]:
@@ -225,12 +243,14 @@ def _geometry(series: Series, shape: Sequence[int], affine: np.ndarray | None) -
     if affine is not None:
         return Geometry.of_affine(shape[::-1], affine, shown_order(len(shape)))
     # Frames of no position are a film, if their time is known.
-    is_film = len(shape) > 2 and series.frame_time > 0
+    is_film = len(shape) == 3 and series.frame_time > 0
     step = (series.thickness, "mm") if _tells_distance(series) else (1.0, "pixel")
-    sliders = [(series.frame_time, "ms") if is_film else step] * (len(shape) - 2)
+    sliders = [(series.frame_time, "ms") if is_film else step]
     in_slice = [(size, "mm") for size in series.pixel_spacing or ()] or [(1.0, "pixel")] * 2
-    spacing, units = zip(*sliders, *in_slice, strict=True)
-    return Geometry.of_steps(shape, ("tyx" if is_film else "zyx")[-len(shape) :], spacing, units)
+    steps = [(1.0, "pixel"), *sliders, *in_slice][-len(shape) :]
+    spacing, units = zip(*steps, strict=True)
+    names = "tyx" if is_film else "tzyx"
+    return Geometry.of_steps(shape, names[-len(shape) :], spacing, units)
 
 
 def _pixels(series: Series, frame: Frame, rescaled: bool) -> np.ndarray:

@@ -197,9 +197,60 @@ def test_missing_slices_are_told(write_dicom):
     assert "3.00 mm apart as a rule but 6.00 mm between slices 2 and 3" in note
 
 
-def test_several_images_of_one_place_are_refused(write_dicom):
+# Two times at each of three positions, counted by the scanner in one order or the other.
+TIMES = RNG.integers(0, 1000, (2, 3, 12, 10), dtype=np.uint16)
+COUNTED = {
+    "position by position": [(t, z) for z in range(3) for t in range(2)],
+    "time by time": [(t, z) for t in range(2) for z in range(3)],
+}
+
+
+@pytest.mark.parametrize("counted", COUNTED)
+def test_several_images_at_each_position_are_the_first_of_four_axes(write_dicom, counted):
+    order = COUNTED[counted]
+    # Positions of one slice may differ in their last digit.
+    places = [(-100, -50, 3.0 * z + 1e-5 * (1 - t)) for t, z in order]
+    image = open_dicom(write_dicom(np.array([TIMES[at] for at in order]), places))
+    np.testing.assert_array_equal(image.data, TIMES)
+    assert image.geometry.axes == ("t", "z", "y", "x")
+    assert image.geometry.spacing == (1, 3, 0.5, 0.25)
+    assert image.geometry.units == ("pixel", "mm", "mm", "mm")
+    (note,) = image.notes
+    assert "has 2 images at each position: times, echoes or copies" in note
+    np.testing.assert_allclose(image.geometry.in_patient((1, 2, 0, 0)), [100, 50, 6], atol=1e-4)
+
+
+def test_masks_of_several_times_are_saved_in_their_place(write_dicom, tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    order = COUNTED["time by time"]
+    folder = write_dicom(np.array([TIMES[at] for at in order]), upright([z for _, z in order]))
+    image = open_dicom(folder)
+    labels = np.zeros(image.data.shape, np.uint8)
+    labels[1, 2, 4, 7] = 1
+    export_masks(tmp_path / "m.nii.gz", labels, image.geometry)
+    mask = nibabel.load(tmp_path / "m.nii.gz")
+    assert np.argwhere(np.asarray(mask.dataobj)).tolist() == [[7, 4, 2, 1]]
+    np.testing.assert_allclose(mask.affine @ [0, 0, 2, 1], [100, 50, 6, 1], atol=1e-5)
+
+
+def test_one_position_at_several_times_is_a_stack_of_them(write_dicom):
+    image = open_dicom(write_dicom(SLICES, upright([2] * 5)))
+    np.testing.assert_array_equal(image.data, SLICES[:, np.newaxis])
+    assert image.geometry.axes == ("t", "z", "y", "x")
+
+
+def test_several_times_of_pixels_of_no_known_size_are_four_axes_too(write_dicom):
+    order = COUNTED["time by time"]
+    slices, places = np.array([TIMES[at] for at in order]), upright([z for _, z in order])
+    image = open_dicom(write_dicom(slices, places, PixelSpacing=None))
+    np.testing.assert_array_equal(image.data, TIMES)
+    assert image.geometry.axes == ("t", "z", "y", "x")
+
+
+def test_positions_that_have_more_images_than_others_are_refused(write_dicom):
     folder = write_dicom(SLICES, upright((0, 1, 2, 2, 3)))
-    with pytest.raises(ImageError, match=r"has several images at 6\.0 mm; expected one"):
+    expected = r"has 2 images at 6\.0 mm and 1 elsewhere; expected equally many"
+    with pytest.raises(ImageError, match=expected):
         open_dicom(folder)
 
 
