@@ -16,6 +16,7 @@ from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.volume import SliceIndex
 from napari_sam_adapter.widgets.jobs import QuietJob
 from napari_sam_adapter.widgets.preferences import preference
+from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
     from napari_sam_adapter.session import Session
@@ -61,7 +62,7 @@ class AheadOfSlider(QObject):
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self._on_rested)
+        self._rest.timeout.connect(guarded(self, self._on_rested, once=True))
         layers.slices_changed.connect(self.wait)
         session.active_changed.connect(self.wait)
 

@@ -18,6 +18,7 @@ from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.edits import Strokes, edited_slices
 from napari_sam_adapter.widgets.layer_axes import axes_of
+from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
     import napari
@@ -37,6 +38,8 @@ class LayerBinding(QObject):
     image : Image
     labels : Labels
         Of the image's shape, colours aside.
+    owner : QObject or None
+        Over whose dock an error of the program is shown.
 
     Attributes
     ----------
@@ -51,7 +54,13 @@ class LayerBinding(QObject):
 
     slices_changed = Signal()
 
-    def __init__(self, viewer: napari.Viewer, image: Image, labels: Labels) -> None:
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        image: Image,
+        labels: Labels,
+        owner: QObject | None = None,
+    ) -> None:
         super().__init__()
         self.viewer, self.image, self.labels = viewer, image, labels
         self.source = source_of(image)
@@ -62,11 +71,11 @@ class LayerBinding(QObject):
         self._next_scan = 0
         self._check_soon = QTimer(self)
         self._check_soon.setSingleShot(True)
-        self._check_soon.timeout.connect(self._look)
+        self._check_soon.timeout.connect(guarded(owner, self._look, once=True))
         # Writes from the console emit nothing, and strokes may reach slices out of view.
         self._scanner = QTimer(self)
         self._scanner.setInterval(SCAN_INTERVAL_MS)
-        self._scanner.timeout.connect(self._scan_some)
+        self._scanner.timeout.connect(guarded(owner, self._scan_some, once=True))
         self._scanner.start()
         labels.events.paint.connect(self._on_edited)
         labels.events.set_data.connect(self._on_edited)

@@ -21,6 +21,7 @@ from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.widgets.drawn import boxes_in, points_in
 from napari_sam_adapter.widgets.prompt_layers import is_prompt_layer, prompt_layers_of
 from napari_sam_adapter.widgets.readers import GEOMETRY
+from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
     import napari
@@ -75,7 +76,7 @@ class KeptLayers(QObject):
         self._soon = QTimer()  # of its own: it is stopped when Qt has destroyed the dock
         self._soon.setSingleShot(True)
         self._soon.setInterval(DELAY_MS)
-        self._soon.timeout.connect(self._save)
+        self._soon.timeout.connect(guarded(self, self._save, once=True))
         recording.identified.connect(self._on_identified)
         recording.settled.connect(self._on_settled)
         prompts.layer_taken.connect(self._listen)

@@ -115,7 +115,7 @@ class LayerChoice(QObject):
         known = self._bindings.get(id(labels))
         if known is not None and known.image is image and known.labels is labels:
             return known
-        binding = LayerBinding(self.viewer, image, labels)
+        binding = LayerBinding(self.viewer, image, labels, self)
         if known is not None:
             known.close()
             self.closed.emit(known)

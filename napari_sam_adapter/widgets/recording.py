@@ -28,6 +28,7 @@ from napari_sam_adapter.widgets.restoring import (
     state_what_differs,
     summary,
 )
+from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
     import napari
@@ -90,7 +91,7 @@ class Recording(QObject):
         self._told.connect(self._on_told)
         self._retry = QTimer(self)
         self._retry.setSingleShot(True)
-        self._retry.timeout.connect(self.try_again)
+        self._retry.timeout.connect(guarded(self, self.try_again, once=True))
 
     @property
     def is_busy(self) -> bool:

@@ -18,6 +18,7 @@ from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.next_slice import uncertainty_of
 from napari_sam_adapter.volume import moved_to
 from napari_sam_adapter.widgets.slice_ruler import paint_cells
+from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -49,7 +50,7 @@ class SliderStrips(QObject):
         self._moment = QTimer(self)
         self._moment.setSingleShot(True)
         self._moment.setInterval(MOMENT_MS)
-        self._moment.timeout.connect(self._show)
+        self._moment.timeout.connect(guarded(self, self._show, once=True))
         layers.slices_changed.connect(self.show_soon)
         dims = layers.viewer.dims.events
         self._events = (dims.ndim, dims.range)  # sliders are made anew, or longer

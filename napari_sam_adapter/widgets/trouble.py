@@ -98,8 +98,10 @@ def tell(owner: QObject | None, error: Exception) -> None:
     show_trouble(owner, sentence_of(error), traceback.format_exc())
 
 
-def guarded(owner: QObject | None, act: Callable[..., Any]) -> Callable[..., None]:
-    """Let an action of a button or key end in the dialog, never in a traceback.
+def guarded(
+    owner: QObject | None, act: Callable[..., Any], *, once: bool = False
+) -> Callable[..., None]:
+    """Let an action of a button, key or timer end in the dialog, never in a traceback.
 
     Parameters
     ----------
@@ -107,13 +109,21 @@ def guarded(owner: QObject | None, act: Callable[..., Any]) -> Callable[..., Non
         Over whose widget the dialog opens.
     act : callable
         Its own errors with a message for the person are expected to be handled in it.
+    once : bool
+        Open the dialog for a sentence once, and only log it later: what nobody asks for goes on by
+        itself, and may fail many times a second.
     """
+    told: set[str] = set()
 
     @functools.wraps(act)
     def guard(*arguments: Any) -> None:
         try:
             act(*arguments)
-        except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a message
+        except Exception as error:  # the boundary: every failure becomes a message
+            if once and sentence_of(error) in told:
+                LOGGER.exception("unexpected error, again")
+                return
+            told.add(sentence_of(error))
             tell(owner, error)
 
     return guard

@@ -15,6 +15,7 @@ from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets.dock import SamAdapterDock
+from napari_sam_adapter.widgets.trouble import TroubleDialog
 
 # Waiting ends when what is waited for has happened; this is only for a test that hangs.
 TIMEOUT_MS = 600_000
@@ -51,6 +52,22 @@ def _imported_modules_are_no_garbage():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _no_error_of_the_program(request, monkeypatch):
+    """Errors end in a dialog instead of a traceback: a test must not overlook them."""
+    said: list[str] = []
+    tell = TroubleDialog.__init__
+
+    def opened(self, sentence, details, *others, **named):
+        said.append(f"{sentence}\n{details}")
+        tell(self, sentence, details, *others, **named)
+
+    monkeypatch.setattr(TroubleDialog, "__init__", opened)
+    yield
+    if request.node.get_closest_marker("troubled") is None:
+        assert not said, "\n".join(said)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from napari_sam_adapter.model_in_use import ModelInUse
 from napari_sam_adapter.project.journal import JournalWriter
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
 from napari_sam_adapter.widgets import commands
+from napari_sam_adapter.widgets.binding import LayerBinding
 from napari_sam_adapter.widgets.commands import delete_encoded
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.log_dialog import LogDialog
@@ -146,6 +147,7 @@ def test_encoded_slices_may_take_so_much_of_the_disk_as_is_preferred(
     assert session.predictor.disk_bytes == 1024**3, "it follows no longer"
 
 
+@pytest.mark.troubled
 def test_an_error_of_the_program_is_a_sentence_with_details_to_copy(
     open_person, polyps, monkeypatch
 ):
@@ -177,6 +179,7 @@ def kept_when_a_click_fails(person, monkeypatch):
     return text
 
 
+@pytest.mark.troubled
 def test_the_dialog_does_not_promise_what_a_full_disk_has_not_taken(
     open_person, polyps, monkeypatch
 ):
@@ -200,6 +203,7 @@ def test_the_dialog_does_not_promise_what_a_full_disk_has_not_taken(
     assert "in the project folder" in kept_when_a_click_fails(person, monkeypatch)
 
 
+@pytest.mark.troubled
 def test_the_dialog_says_that_masks_open_in_another_window_are_not_recorded_here(
     open_person, polyps, monkeypatch
 ):
@@ -216,6 +220,7 @@ def test_the_dialog_says_that_masks_open_in_another_window_are_not_recorded_here
     assert "in the project folder" not in kept
 
 
+@pytest.mark.troubled
 def test_an_error_in_a_command_of_the_palette_is_one_too(open_person, polyps, monkeypatch):
     person = open_person(polyps.frames, rgb=True)
     monkeypatch.setattr(commands, "open_dock", lambda viewer: person.dock)
@@ -228,6 +233,7 @@ def test_an_error_in_a_command_of_the_palette_is_one_too(open_person, polyps, mo
     dialog.close()
 
 
+@pytest.mark.troubled
 def test_a_dock_that_cannot_be_opened_by_a_command_is_said_in_the_dialog(
     make_napari_viewer, monkeypatch
 ):
@@ -239,6 +245,7 @@ def test_a_dock_that_cannot_be_opened_by_a_command_is_said_in_the_dialog(
     dialog.close()
 
 
+@pytest.mark.troubled
 def test_a_file_that_cannot_be_read_is_said_in_the_dialog_where_there_is_a_window(
     preferences, make_napari_viewer, tmp_path
 ):
@@ -251,6 +258,21 @@ def test_a_file_that_cannot_be_read_is_said_in_the_dialog_where_there_is_a_windo
     dialog.close()
 
 
+@pytest.mark.troubled
+def test_what_fails_by_itself_again_and_again_is_said_once(open_person, polyps, monkeypatch):
+    person = open_person(polyps.frames, rgb=True)
+    person.predict()
+    looks = []
+    with monkeypatch.context() as patched:
+        patched.setattr(LayerBinding, "_next_to_scan", lambda *_: looks.append(1) or 1 / 0)
+        person.wait(lambda: len(looks) > 2)
+        (dialog,) = open_dialogs(TroubleDialog)
+        assert "ZeroDivisionError" in dialog.text()
+        assert "in the project folder" in dialog.informativeText()
+    dialog.close()
+
+
+@pytest.mark.troubled
 def test_an_error_in_the_background_is_one_too(open_person, polyps, monkeypatch):
     person = open_person(polyps.frames, rgb=True)
 
