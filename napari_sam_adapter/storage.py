@@ -58,10 +58,7 @@ def write_atomically(path: Path, content: bytes, *, makes_folder: bool = True) -
         os.replace(temporary, path)
         sync_folder(path.parent)
     except FileNotFoundError as error:
-        raise StorageError(
-            f"{path} could not be written: its folder is gone. If it was moved or renamed, bring "
-            "it back, or choose it where it is now."
-        ) from error
+        raise _is_gone(path) from error
     except OSError as error:
         raise StorageError(
             f"{path} could not be written: {error.strerror or error}. What was there before is "
@@ -110,14 +107,23 @@ def replaced_when_done(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def _is_gone(path: Path) -> StorageError:
+    return StorageError(
+        f"{path} could not be written: its folder is gone. If it was moved or renamed, bring it "
+        "back, or choose it where it is now."
+    )
+
+
 @contextlib.contextmanager
-def held(lock: FileLock) -> Iterator[None]:
+def held(lock: FileLock, *, makes_folder: bool = True) -> Iterator[None]:
     """Change files that other windows change too, one window at a time.
 
     Parameters
     ----------
     lock : FileLock
-        Its folder is made if it is missing. It may be held already, in the same thread.
+        It may be held already, in the same thread.
+    makes_folder : bool
+        Whether its folder is made if it is missing, see `write_atomically`.
 
     Raises
     ------
@@ -126,7 +132,10 @@ def held(lock: FileLock) -> Iterator[None]:
     """
     path = Path(lock.lock_file)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if makes_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.parent.exists():
+            raise _is_gone(path)  # FileLock would make it
         lock.acquire()
     except Timeout as error:
         raise StorageError(

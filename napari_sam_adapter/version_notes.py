@@ -7,6 +7,7 @@ refused and left alone; what is damaged stays under another name when something 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,27 @@ class VersionNotes:
     Parameters
     ----------
     folder : Path
-        Made when something is written.
-
-    Attributes
-    ----------
-    lock : FileLock
-        Held for the moment in which a window reads and changes something.
+        Made when something is written, unless it was there before and is gone.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.lock = FileLock(folder / "lock", timeout=LOCK_SECONDS)
+        self._lock = FileLock(folder / "lock", timeout=LOCK_SECONDS)
+        self._was_there = folder.exists()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Read and change something while no other window does.
+
+        Raises
+        ------
+        StorageError
+            If another window does not let go, or the folder is gone or cannot be written to.
+        """
+        # A project that was moved must not come into being again at its old place.
+        with held(self._lock, makes_folder=not self._was_there):
+            self._was_there = True
+            yield
 
     def choice(self) -> dict[str, Any]:
         """Return what is in use, as docs/project-format.md has it; empty where it is damaged.
@@ -63,7 +74,7 @@ class VersionNotes:
             If it cannot be written, or is a newer program's.
         """
         path = self._folder / _CHOICE
-        with held(self.lock):
+        with self.changing():
             try:
                 values = self._choice()
             except DamagedFileError:
@@ -100,7 +111,7 @@ class VersionNotes:
             If they cannot be written down, or the file is a newer program's.
         """
         path = self._folder / _NAMES
-        with held(self.lock):
+        with self.changing():
             try:
                 named = self.names()
             except DamagedFileError:
@@ -156,6 +167,7 @@ class VersionNotes:
         return found
 
     def _choice(self) -> dict[str, Any]:
+        self._was_there = self._was_there or self._folder.exists()
         # Up to 0.1.0 it named neither format nor schema.
         return read_if_there(self._folder / _CHOICE, _CHOICE_KIND, was_bare=True)
 

@@ -18,7 +18,6 @@ from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingErr
 from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.storage import (
     forget_unfinished,
-    held,
     is_empty,
     moved_to_new,
     write_atomically,
@@ -102,7 +101,7 @@ class AdapterStore:
         StorageError
             If the folder cannot be written to; the version is still there then.
         """
-        with held(self._notes.lock):
+        with self._notes.changing():
             version, active = self.get(number), self.active
             if self._marks.own == number:
                 raise TrainingError(
@@ -234,7 +233,7 @@ class AdapterStore:
         StorageError
             If it cannot be remembered.
         """
-        with held(self._notes.lock):
+        with self._notes.changing():
             if number is not None:
                 self.get(number)
             self._notes.choose(active=number or 0)
@@ -253,7 +252,7 @@ class AdapterStore:
         if number is None:
             self._marks.move(None)
             return
-        with held(self._notes.lock):
+        with self._notes.changing():
             self.get(number)
             self._marks.move(number)
 

@@ -86,7 +86,7 @@ def test_a_version_that_is_gone_cannot_be_used(filled):
 
 
 def test_windows_change_the_choice_and_the_names_one_at_a_time(filled):
-    filled._notes.lock.timeout = 0
+    filled._notes._lock.timeout = 0
     with FileLock(filled.folder / "lock"):
         for act in (
             lambda: filled.set_active(1),

@@ -54,6 +54,23 @@ def damage(store: AdapterStore, number: int) -> None:
     store.path_of(number).write_bytes(b"damaged")
 
 
+def test_a_folder_that_was_moved_is_not_made_again_at_its_old_place(filled):
+    assert filled.active.number == 3
+    moved = filled.folder.rename(filled.folder.with_name("moved"))
+    for change in (
+        lambda: filled.set_active(None),
+        lambda: filled.set_active(2),
+        lambda: filled.describe(1, "name", "note"),
+        lambda: filled.use(3),
+    ):
+        with pytest.raises(StorageError, match="moved or renamed"):
+            change()
+    assert not filled.folder.exists()
+    moved.rename(filled.folder)
+    filled.set_active(2)
+    assert filled.active.number == 2
+
+
 def test_a_number_is_taken_by_a_whole_file_or_not_at_all(filled, monkeypatch):
     """Whatever is there at any moment at which the program might be killed."""
     seen = []
