@@ -84,11 +84,6 @@ class SliceSource:
         return self.n_deep + sum(self.slice_shape)
 
     @property
-    def is_in_memory(self) -> bool:
-        """Whether a slice is read at once; what is computed or lies on a disk is not."""
-        return isinstance(self._data, np.ndarray) and not isinstance(self._data, np.memmap)
-
-    @property
     def bytes_per_pixel(self) -> int:
         """Memory of a pixel, all its colours included."""
         colours = int(self._data.shape[-1]) if self.is_colour else 1

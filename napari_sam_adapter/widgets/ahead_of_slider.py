@@ -7,8 +7,10 @@ ones, so a slice that was encoded ahead is predicted in a fraction of the time.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from qtpy.QtCore import QObject, QTimer
 
@@ -19,19 +21,23 @@ from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
 REST_MS = 300
+SLOW_SECONDS = 0.5  # to read a slice
 
 
 class AheadOfSlider(QObject):
     """Encodes the slice in view, its neighbours along the slider moved last, and the suggested one.
 
     It starts when the slider has rested, encodes one slice at a time, and only while nothing else
-    is computed; whatever the person asks for interrupts it (`Predictor.encode_ahead`). Slices that
-    are not in memory are left alone: reading them may take longer than encoding them.
+    is computed; whatever the person asks for interrupts it (`Predictor.encode_ahead`). Of an image
+    whose slices are slow to read, one is read ahead and no more: the disk or the network it comes
+    from is left to what the person looks at.
 
     Parameters
     ----------
@@ -58,6 +64,7 @@ class AheadOfSlider(QObject):
         self._seen: SliceIndex = ()
         self._step: SliceIndex = ()
         self._encoded: set[SliceIndex] = set()
+        self._slow: WeakSet[LayerBinding] = WeakSet()
         self._is_closed = False
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
@@ -102,13 +109,20 @@ class AheadOfSlider(QObject):
         index = next(self._wanted(binding), None)
         if index is None:
             return
-        source, predictor = binding.source, self._session.predictor
-        model = self._session.in_use.reference
-        job = QuietJob(lambda: predictor.encode_ahead(source.read(index), model), self)
+        predictor, model = self._session.predictor, self._session.in_use.reference
+        job = QuietJob(lambda: predictor.encode_ahead(self._read(binding, index), model), self)
         job.finished.connect(self._on_finished)
         self._job = job
         self._encoded.add(index)
         job.start()
+
+    def _read(self, binding: LayerBinding, index: SliceIndex) -> np.ndarray:
+        """Read a slice, in the job's thread."""
+        start = time.monotonic()
+        image = binding.source.read(index)
+        if time.monotonic() - start > SLOW_SECONDS:
+            self._slow.add(binding)
+        return image
 
     def _may_encode(self, binding: LayerBinding) -> bool:
         return (
@@ -116,7 +130,7 @@ class AheadOfSlider(QObject):
             and preference("computing", "encode_ahead") is not False
             and self._leaves_time()
             and binding.is_alive
-            and binding.source.is_in_memory
+            and binding not in self._slow
             and binding.slices_are_in_view()
             and binding.sliders_pick_slices()
         )

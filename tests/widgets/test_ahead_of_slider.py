@@ -12,6 +12,7 @@ from npe2 import PluginManager, PluginManifest
 from napari_sam_adapter.data.lazy import LazyStack
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predictor import Predictor
+from napari_sam_adapter.widgets import ahead_of_slider
 from napari_sam_adapter.widgets.ahead_of_slider import REST_MS
 from napari_sam_adapter.widgets.jobs import QuietJob
 
@@ -154,16 +155,28 @@ def test_nothing_is_encoded_ahead_while_a_training_run_computes(
     person.wait(lambda: watcher.slices_ahead(frames)[:2] == [4, 5])
 
 
-def test_slices_that_are_read_when_they_are_looked_at_are_left_alone(
-    open_watched, frames, watcher, qtbot
-):
+def test_slices_on_a_disk_are_encoded_ahead_like_those_in_memory(open_watched, frames, watcher):
     lazy = LazyStack(frames.shape, frames.dtype, lambda index: frames[index], is_colour=True)
     person = open_watched(lazy)
     person.predict()
     person.go_to(4)
+    rest(person)
+    assert watcher.slices_ahead(frames)[:3] == [4, 5, 3]
+
+
+def test_where_reading_is_slow_one_slice_is_read_ahead_and_no_more(
+    open_watched, frames, watcher, qtbot, monkeypatch
+):
+    monkeypatch.setattr(ahead_of_slider, "SLOW_SECONDS", -1.0)
+    person = open_watched(frames)
+    person.predict()
+    person.go_to(4)
+    rest(person)
+    person.go_to(6)
     qtbot.wait(3 * REST_MS)
-    assert len(watcher.replies) == 1
-    assert watcher.ahead == []
+    assert len(watcher.ahead) == 1
+    person.predict()
+    assert len(watcher.replies) == 2
 
 
 def test_the_preference_turns_it_off(plugin_settings, open_watched, frames, watcher, qtbot):
