@@ -142,8 +142,8 @@ class Predictor:
     def encode_ahead(self, image: np.ndarray, model: ModelReference) -> bool:
         """Encode a slice that may be asked for next, so that its prediction takes less time.
 
-        It gives way: it does nothing where something else is asked for, and ends after the view at
-        hand when something is asked for meanwhile.
+        It gives way: it does nothing where something else is asked for, and ends before the
+        encoder's next block when something is asked for meanwhile.
 
         Returns
         -------

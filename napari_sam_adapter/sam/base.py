@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
@@ -13,8 +14,20 @@ from napari_sam_adapter.adapter.module import AdapterPass
 EMBEDDING_WIDTH = 256
 
 
+def go_on() -> None:
+    """Go on, whatever else there is to do."""
+
+
 class ImageEncoder(Protocol):
-    """What this package asks of an encoder; TinyViT is one, a wrapped plain ViT is another."""
+    """What this package asks of an encoder; TinyViT is one, a wrapped plain ViT is another.
+
+    Attributes
+    ----------
+    before_block : callable
+        Called before each block; what it raises ends the pass.
+    """
+
+    before_block: Callable[[], None]
 
     @property
     def layout(self) -> tuple[StageLayout, ...]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from napari_sam_adapter.adapter.config import BUILT_IN_CONDITIONS
 from napari_sam_adapter.adapter.module import has_zero_effect
 from napari_sam_adapter.sam.adapted import AdaptedSam
-from napari_sam_adapter.sam.base import EMBEDDING_WIDTH
+from napari_sam_adapter.sam.base import EMBEDDING_WIDTH, go_on
 from napari_sam_adapter.sam.devices import autocast
 from napari_sam_adapter.sam.feature_cache import FeatureCache, Features, Kind, feature_key
 from napari_sam_adapter.sam.input_format import InputGeometry
@@ -35,12 +35,6 @@ from napari_sam_adapter.sam.prompts import Prompts
 
 # The axes along which each view is mirrored. The first is the slice as it is.
 VIEWS: tuple[tuple[int, ...], ...] = ((), (-2, -1), (-2,), (-1,))
-
-BeforeView = Callable[[], None]
-
-
-def go_on() -> None:
-    """Go on with the next view, whatever else there is to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +114,21 @@ class Encoder:
             return encode_after(self._model, prefix).float()
 
     def image(
-        self, image: np.ndarray, views: int = 1, before_view: BeforeView = go_on
+        self, image: np.ndarray, views: int = 1, before_block: Callable[[], None] = go_on
     ) -> ImageEmbedding:
         """Encode a slice; see `encode_image`."""
         x, geometry = self.input_of(image)
         features, known = [], []
         # One after the other: a batch of large inputs takes memory, and on a CPU saves no time.
-        for axes in VIEWS[:views]:
-            before_view()
-            embedding, is_known = self._embedding(mirrored(x, axes, geometry))
-            features.append(embedding)
-            known.append(is_known)
+        encoder = self._model.base.encoder
+        encoder.before_block = before_block
+        try:
+            for axes in VIEWS[:views]:
+                embedding, is_known = self._embedding(mirrored(x, axes, geometry))
+                features.append(embedding)
+                known.append(is_known)
+        finally:
+            encoder.before_block = go_on
         return ImageEmbedding(torch.cat(features), geometry, is_known=all(known))
 
     def input_of(self, image: np.ndarray) -> tuple[Tensor, InputGeometry]:
@@ -198,7 +196,7 @@ class Encoder:
 
 
 def encode_image(
-    model: AdaptedSam, image: np.ndarray, views: int = 1, before_view: BeforeView = go_on
+    model: AdaptedSam, image: np.ndarray, views: int = 1, before_block: Callable[[], None] = go_on
 ) -> ImageEmbedding:
     """Run the adapted image encoder on one slice.
 
@@ -208,15 +206,15 @@ def encode_image(
     image : ndarray, shape (Y, X) or (Y, X, 3)
     views : int
         How many views to encode, 1 to 4; the time grows with them.
-    before_view : callable
-        Called before each view; what it raises ends the work.
+    before_block : callable
+        Called before each block of the encoder; what it raises ends the work.
 
     Raises
     ------
     ImageError
         If the slice cannot be used; see `preprocess.check_slice`.
     """
-    return Encoder(model).image(image, views, before_view)
+    return Encoder(model).image(image, views, before_block)
 
 
 def for_prompts(

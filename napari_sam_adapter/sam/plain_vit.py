@@ -7,6 +7,7 @@ computes is theirs too, in another order of work (`relative_attention`, `strips`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from napari_sam_adapter.adapter.config import Cut, StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
+from napari_sam_adapter.sam.base import go_on
 from napari_sam_adapter.sam.relative_attention import attend
 from napari_sam_adapter.sam.strips import add_in_strips
 
@@ -52,6 +54,7 @@ class PlainViT(nn.Module):
 
     def __init__(self, config: PlainViTConfig, grid: int = PRETRAINED_GRID) -> None:
         super().__init__()
+        self.before_block: Callable[[], None] = go_on  # see `base.ImageEncoder`
         self.config = config
         self.vit = ImageEncoderViT(
             img_size=grid * PATCH_SIZE,
@@ -129,6 +132,7 @@ class PlainViT(nn.Module):
 
     def _through(self, x: Tensor, adapter: AdapterPass | None, blocks: range) -> Tensor:
         for index in blocks:
+            self.before_block()
             if adapter is not None:
                 x = adapter.before_block(0, index, x)
             x = block_of_vit(self.vit.blocks[index], x)

@@ -14,7 +14,7 @@ Zhang et al., Faster Segment Anything (MobileSAM), arXiv:2306.14289.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.config import Cut, StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
+from napari_sam_adapter.sam.base import go_on
 from napari_sam_adapter.sam.tiny_vit_blocks import (
     MBConv,
     PatchMerging,
@@ -113,6 +114,7 @@ class TinyViT(nn.Module):
 
     def __init__(self, config: TinyViTConfig | None = None) -> None:
         super().__init__()
+        self.before_block: Callable[[], None] = go_on  # see `base.ImageEncoder`
         self.config = config = config or TinyViTConfig()
         self.patch_embed = PatchEmbedding(config)
         stages = [AttentionStage(config, stage) for stage in range(1, len(config.widths))]
@@ -187,6 +189,7 @@ class TinyViT(nn.Module):
             if adapter is not None:
                 adapter.enter_stage(number, features)
             for index, block in enumerate(layer.blocks):
+                self.before_block()
                 if adapter is not None:
                     features = adapter.before_block(number, index, features)
                 features = block(features)

@@ -16,6 +16,7 @@ from napari_sam_adapter.sam import encode as encode_module
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
+from napari_sam_adapter.sam.tiny_vit import MBConv
 from napari_sam_adapter.training.config import TrainingConfig
 
 SIZE, VIEWS = 112, 2
@@ -144,25 +145,27 @@ def test_a_slice_encoded_ahead_is_predicted_without_encoding_it_again(adapters, 
     assert not fresh_sent[-1].values["cached"]
 
 
-def test_encoding_ahead_ends_between_two_views_when_the_window_wants_something(
+def test_encoding_ahead_ends_before_the_next_block_when_the_window_wants_something(
     adapters, image, monkeypatch
 ):
     sent, give_way = [], threading.Event()
     worker = Worker(sent.append, threading.Event(), give_way)
-    n_views = 0
+    n_blocks = 0
 
-    def encode_one_view(*given):
-        nonlocal n_views
-        n_views += 1
+    def one_block(*given):
+        nonlocal n_blocks
+        n_blocks += 1
         give_way.set()  # meanwhile
         return original(*given)
 
-    original = encode_module.encode_before
-    monkeypatch.setattr(encode_module, "encode_before", encode_one_view)
+    original = MBConv.forward
+    monkeypatch.setattr(MBConv, "forward", one_block)
     encode(worker, image, adapters["late"])
-    assert (sent[-1].values, n_views) == ({"done": False}, 1)
+    assert (sent[-1].values, n_blocks) == ({"done": False}, 1)
     encode(worker, image, adapters["late"])
-    assert n_views == 1, "it was told already, and begins nothing"
+    assert n_blocks == 1, "it was told already, and begins nothing"
+    predicted(sent, worker, image, adapters["late"])
+    assert n_blocks > 2, "what is asked for does not give way"
 
 
 DISK = 1024**3
