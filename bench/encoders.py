@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from bench.measuring import (
     NO_BF16,
     Row,
+    as_in_the_product,
+    as_published,
     check_equal,
     in_fresh_process,
     interleaved,
@@ -51,11 +53,14 @@ def _speeds(
     x = picture(size)
     has_bf16 = uses_bfloat16(x.device)
     variants = {
-        "stock, fp32": functools.partial(stock, x),
-        "ours, fp32": functools.partial(ours, x),
+        "stock, fp32": as_published(functools.partial(stock, x)),
+        "ours, fp32": as_in_the_product(functools.partial(ours, x)),
     }
     if has_bf16:
-        variants |= {"stock, bf16 autocast": _bf16(stock, x), "ours, bf16": _bf16(ours, x)}
+        variants |= {
+            "stock, bf16 autocast": as_published(_bf16(stock, x)),
+            "ours, bf16": as_in_the_product(_bf16(ours, x)),
+        }
     with torch.inference_mode():
         expected = stock(x)
         check_equal("ours, fp32", ours(x), expected, FP32_LIMIT)

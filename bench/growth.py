@@ -24,9 +24,9 @@ from bench.machine import fix_threads
 from bench.volumes import predicted
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.allocator import keep_freed_memory
 from napari_sam_adapter.sam.encode import encode_image
 from napari_sam_adapter.sam.predict import decode_masks
-from napari_sam_adapter.training.allocator import keep_freed_memory
 from napari_sam_adapter.training.config import GEARS, TrainingConfig
 from napari_sam_adapter.training.feeds import feed_for
 from napari_sam_adapter.training.samples import TrainingSample

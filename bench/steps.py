@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from bench.measuring import Row, check_equal, interleaved, say
+from bench.measuring import (
+    Row,
+    as_in_the_product,
+    as_published,
+    check_equal,
+    interleaved,
+    say,
+)
 from bench.plain import whole_input
 from bench.step_equality import check_gear, trainable
 from bench.step_models import Setting, lite_medsam, vit_b
@@ -16,7 +23,6 @@ from bench.table import Line, lines_of
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import autocast, uses_bfloat16
 from napari_sam_adapter.sam.late import encode_after, encode_before
-from napari_sam_adapter.training.allocator import keep_freed_memory
 from napari_sam_adapter.training.config import Gear
 
 ROUNDS = 5
@@ -26,7 +32,6 @@ CPU = torch.device("cpu")
 
 def rows() -> Iterator[Row]:
     """Measure the steps, and the refresh of a slice."""
-    keep_freed_memory()  # as the training process does; the plain step gains by it too
     full, full_vit, late, late_vit, quick, quick_vit, refresh = lines_of("steps")
     lite = lite_medsam()
     yield from _gears(lite, {"full": full, "late": late, "quick": quick})
@@ -39,11 +44,12 @@ def _gears(setting: Setting, lines: Mapping[Gear, Line]) -> Iterator[Row]:
     bf16 = uses_bfloat16(CPU)
     precision = "bf16" if bf16 else "fp32"
     say(f"Training step, {setting.name}; the product's own in {precision}")
-    variants = {PLAIN: plain_step(setting)}
+    variants = {PLAIN: as_published(plain_step(setting))}
     for gear in lines:
         model = setting.model_for(gear)
         check_gear(setting, gear, model, bf16)
-        variants[gear] = functools.partial(setting.stepper(model, gear).take, 0.5)
+        step = functools.partial(setting.stepper(model, gear).take, 0.5)
+        variants[gear] = as_in_the_product(step)
     took = interleaved(variants, ROUNDS)
     for gear, line in lines.items():
         ratio, wall = took[PLAIN].cpu / took[gear].cpu, took[PLAIN].wall / took[gear].wall
@@ -79,5 +85,6 @@ def _refreshed(model: AdaptedSam, images: Tensor) -> tuple[float, str]:
     refreshed = functools.partial(decoded, lambda: encode_after(model, prefix))
     whole = functools.partial(decoded, lambda: model.encode(images))
     check_equal("refreshed logits", refreshed(), whole(), 1e-6)
-    took = interleaved({"full forward": whole, "late part": refreshed}, ROUNDS)
+    ways = {"full forward": whole, "late part": refreshed}
+    took = interleaved({name: as_in_the_product(way) for name, way in ways.items()}, ROUNDS)
     return took["late part"].cpu / took["full forward"].cpu, precision

@@ -17,7 +17,16 @@ import torch
 from torch.nn import functional
 
 from bench.encoders import stock_lite_medsam
-from bench.measuring import NO_BF16, FailedError, NotEqualError, Row, interleaved, say
+from bench.measuring import (
+    NO_BF16,
+    FailedError,
+    NotEqualError,
+    Row,
+    as_in_the_product,
+    as_published,
+    interleaved,
+    say,
+)
 from bench.table import Line, lines_of
 from napari_sam_adapter.ahead import ahead
 from napari_sam_adapter.cli.predicted_stack import PredictedStack
@@ -63,11 +72,11 @@ def _throughput(line: Line) -> Row:
             check_masks(f"ours, {precision}", masks_in(fast), masks_in(plain), precision)
         took = interleaved(
             {
-                "plain loop over stock, fp32": partial(
-                    predict_stock, stock, ours.settings, volume, plain
+                "plain loop over stock, fp32": as_published(
+                    partial(predict_stock, stock, ours.settings, volume, plain)
                 ),
-                "ours, fp32": partial(run, ours, volume, fast, "fp32"),
-                "ours, bf16": partial(run, ours, volume, fast, "bf16"),
+                "ours, fp32": as_in_the_product(partial(run, ours, volume, fast, "fp32")),
+                "ours, bf16": as_in_the_product(partial(run, ours, volume, fast, "bf16")),
             },
             ROUNDS,
         )

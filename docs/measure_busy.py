@@ -20,8 +20,8 @@ from types import SimpleNamespace
 from measure_data import TASKS
 
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.allocator import keep_freed_memory
 from napari_sam_adapter.training import loop
-from napari_sam_adapter.training.allocator import keep_freed_memory
 from napari_sam_adapter.training.config import GEARS, TrainingConfig
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.samples import TrainingSample

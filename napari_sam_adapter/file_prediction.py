@@ -68,16 +68,20 @@ class PredictedSlice:
 def load_model(adapter: Path | None, model: str | None, device: str) -> AdaptedSam:
     """Load an adapter on its base, or the base model alone, on a device.
 
+    From then on, the process keeps freed memory (`sam.allocator`).
+
     Raises
     ------
     SamAdapterError
         If the adapter, the model or the device cannot be used.
     """
     from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+    from napari_sam_adapter.sam.allocator import keep_freed_memory
     from napari_sam_adapter.sam.checkpoint import load_adapter
     from napari_sam_adapter.sam.devices import choose_device
 
     chosen = choose_device(device)
+    keep_freed_memory()
     if adapter is None:
         settings = ModelSettings.default(model or DEFAULT_MODEL)
         return build_adapted_sam(settings).to_device(chosen)

@@ -167,7 +167,6 @@ def test_all_steps_of_a_model_take_turns_in_the_precision_that_pays(pays, precis
         )
 
     monkeypatch.setattr(steps, "uses_bfloat16", lambda device: pays)
-    monkeypatch.setattr(steps, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(steps, "lite_medsam", lambda: setting("LiteMedSAM"))
     monkeypatch.setattr(steps, "vit_b", lambda: setting("ViT-B 512 px"))
     monkeypatch.setattr(steps, "plain_step", lambda setting: None)

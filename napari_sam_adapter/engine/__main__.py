@@ -26,7 +26,7 @@ def main() -> None:
     )
     reader.start()
     from napari_sam_adapter.engine.worker import Worker
-    from napari_sam_adapter.training.allocator import keep_freed_memory
+    from napari_sam_adapter.sam.allocator import keep_freed_memory
 
     keep_freed_memory()
     worker = Worker(lambda message: write_message(output, message), stop, give_way)

@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from napari_sam_adapter.sam.attention import attention
 from napari_sam_adapter.sam.window_attention import WindowGroup, reordered, window_order
 
-# Scores that are held at once. On a CPU four times as much is no faster, and memory is the user's;
-# a GPU wants large pieces of work.
+# Scores that are held at once, in fp32. On a CPU four times as much is no faster, and memory is the
+# user's; a GPU wants large pieces of work, and so do products in bf16: twice as much.
 PIECE_BYTES = {"cpu": 16 * 1024**2, "other": 512 * 1024**2}
 
 
@@ -76,6 +77,8 @@ def _attend_group(
     k, v = k.flatten(2, 3), v.flatten(2, 3)
     needs_grad = torch.is_grad_enabled() and qkv.requires_grad
     limit = PIECE_BYTES["cpu" if q.device.type == "cpu" else "other"]
+    if q.dtype == torch.bfloat16:
+        limit *= 2
     per_row = q.element_size() * module.num_heads * columns * k.shape[2]
     rows_at_once = max(1, min(rows, limit // per_row))
     windows_at_once = max(1, limit // (per_row * rows))
@@ -114,12 +117,7 @@ def _attend_piece(q: Tensor, k: Tensor, v: Tensor, down: Tensor, right: Tensor) 
     by_column = torch.einsum("nhrcd,ckd->nhrck", q, right)
     bias = (by_row[..., None] + by_column[..., None, :]).flatten(4).flatten(2, 3)
     q = q.flatten(2, 3)
-    if torch.is_grad_enabled() and q.device.type == "cpu":
-        # The fused kernel has no backward pass for a bias that has a gradient itself.
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias
-        y = scores.softmax(-1).to(v.dtype) @ v
-    else:
-        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+    y = attention(q, k, v, bias)
     together: Tensor = y.transpose(1, 2).flatten(2)
     return together
 

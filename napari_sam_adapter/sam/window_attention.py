@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from napari_sam_adapter.sam.attention import attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +151,7 @@ class WindowAttention(nn.Module):
         if bias.shape[-1] > rows * columns:
             padding_k, padding_v = self._padding_token(q)
             k, v = torch.cat((k, padding_k), 2), torch.cat((v, padding_v), 2)
-        if torch.is_grad_enabled() and q.device.type == "cpu":
-            # For windows this small, the fused kernel's backward takes most of a training step.
-            scores = (q * depth**-0.5) @ k.transpose(-2, -1) + bias
-            y = scores.softmax(-1).to(v.dtype) @ v
-        else:
-            y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        y = attention(q, k, v, bias)
         together: Tensor = y.transpose(1, 2).reshape(batch, n, heads * depth)
         return together
 

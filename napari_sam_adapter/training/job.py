@@ -107,9 +107,9 @@ def run_job(
     """
     import torch
 
+    from napari_sam_adapter.sam.allocator import keep_freed_memory
     from napari_sam_adapter.sam.checkpoint import save_adapter
     from napari_sam_adapter.sam.late import prepare_late
-    from napari_sam_adapter.training.allocator import keep_freed_memory
     from napari_sam_adapter.training.held_out import (
         SLICES_TO_TRUST,
         box_answers_of,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import ctypes
 import sys
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # malloc.h of glibc
 _NEVER = 2**31 - 1
+_KEPT = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER}
+# What glibc comes to by itself where large buffers are freed (malloc/malloc.c, "dynamic mmap
+# threshold"): setting one value ends that.
+_USUAL = {_M_MMAP_MAX: 65536, _M_MMAP_THRESHOLD: 32 * 2**20, _M_TRIM_THRESHOLD: 64 * 2**20}
 
 
 def keep_freed_memory() -> bool:
@@ -22,9 +26,18 @@ def keep_freed_memory() -> bool:
     bool
         False where the C library is another one; nothing is changed then.
     """
+    return _set(_KEPT)
+
+
+def give_freed_memory_back() -> bool:
+    """Undo `keep_freed_memory`, to compare with programs that leave the C library as it is."""
+    return _set(_USUAL)
+
+
+def _set(values: dict[int, int]) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):  # musl has no mallopt to speak of
         return False
-    return bool(libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, _NEVER))
+    return all(libc.mallopt(name, value) for name, value in values.items())

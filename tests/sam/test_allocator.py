@@ -9,7 +9,7 @@ import pytest
 # A process of its own: what is set stays set, and the suite's other processes must not differ.
 SCRIPT = """
 import ctypes, resource, sys
-from napari_sam_adapter.training.allocator import keep_freed_memory
+from napari_sam_adapter.sam.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 malloc, free = ctypes.CDLL(None).malloc, ctypes.CDLL(None).free
