@@ -12,6 +12,8 @@ import psutil
 import torch
 
 LEAST_SECONDS = 1.0  # between two looks at the machine
+# Waiting for a disk is idle too, and what guests use is in "user" already; only Linux tells these.
+_NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,7 @@ class CpuTimes:
         cores = psutil.cpu_times(percpu=True)
         if hasattr(os, "sched_getaffinity"):  # others' cores on a shared node are not ours
             cores = [cores[core] for core in os.sched_getaffinity(0) if core < len(cores)]
-        # What is waited for a disk is idle too; only Linux tells.
-        busy = sum(sum(core) - core.idle - getattr(core, "iowait", 0.0) for core in cores)
+        busy = sum(sum(core) - sum(getattr(core, x, 0.0) for x in _NOT_BUSY) for core in cores)
         return cls(len(cores), busy, time.process_time(), time.monotonic())
 
 
