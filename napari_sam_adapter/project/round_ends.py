@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from napari_sam_adapter.project.events import Event
@@ -40,7 +41,8 @@ def parts_of(event: Event) -> Iterator[tuple[str, int]]:
 def round_ends(images: Path) -> dict[str, set[int]]:
     """Find out where rounds ended in each image of a project.
 
-    It reads the journals, but understands the few lines alone that tell of a retraining.
+    It reads the journals, each again only where it has changed, but understands the few lines alone
+    that tell of a retraining.
 
     Parameters
     ----------
@@ -56,11 +58,19 @@ def round_ends(images: Path) -> dict[str, set[int]]:
     ends: dict[str, set[int]] = defaultdict(set)
     for journal in sorted(images.glob("*/journal.jsonl")):
         with contextlib.suppress(OSError):
-            for event in _trainings_in(journal):
-                if begins_round(event):
-                    for record, line in parts_of(event):
-                        ends[record].add(line)
+            status = journal.stat()
+            for record, line in _ends_in(journal, status.st_size, status.st_mtime_ns):
+                ends[record].add(line)
     return dict(ends)
+
+
+@lru_cache(maxsize=4096)
+def _ends_in(journal: Path, size: int, changed_ns: int) -> tuple[tuple[str, int], ...]:
+    """Return the parts that end a round; of a journal not written to since, the answer is kept."""
+    del size, changed_ns
+    return tuple(
+        part for event in _trainings_in(journal) if begins_round(event) for part in parts_of(event)
+    )
 
 
 def _trainings_in(journal: Path) -> Iterator[Event]:

@@ -1,6 +1,9 @@
 """What a person did, and how long it took, from the journal alone."""
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from napari_sam_adapter.project.effort import Effort, Ledger
 from napari_sam_adapter.project.events import Event
@@ -113,6 +116,18 @@ def test_journals_tell_where_rounds_ended_in_all_images_a_run_learned_from(tmp_p
     write(journal, painted(1), training(2, run="a", parts=both), later)
     write(tmp_path / "other" / "journal.jsonl", training(8, run="c", parts=[part(8, "other")]))
     assert round_ends(tmp_path) == {"one": {2}, "other": {7, 8}}
+
+
+def test_a_journal_is_read_again_when_it_has_grown_and_not_before(tmp_path, monkeypatch):
+    journal = tmp_path / "one" / "journal.jsonl"
+    write(journal, painted(1), training(2, run="a", parts=[part(2, "one")]))
+    assert round_ends(tmp_path) == {"one": {2}}
+    later = training(3, run="b", parts=[part(3, "one")])
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", lambda *_: pytest.fail("nothing has changed"))
+        assert round_ends(tmp_path) == {"one": {2}}
+    journal.write_bytes(journal.read_bytes() + later.to_line(3))
+    assert round_ends(tmp_path) == {"one": {2, 3}}
 
 
 def test_damaged_lines_and_runs_that_say_nothing_of_what_they_learned_end_no_round(tmp_path):
