@@ -7,7 +7,6 @@ it, see `LayersFile`. docs/project-format.md describes it to the last key.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import uuid
@@ -118,28 +117,30 @@ class Project:
             write_described(self.folder / PROJECT_FILE, _KIND, values)
 
     def records(self) -> list[tuple[Path, ImageIdentity]]:
-        """List the images that were worked on; those that cannot be read are in `unreadable`.
+        """List the images that were worked on, as `records_and_troubles`."""
+        return self.records_and_troubles()[0]
+
+    def unreadable(self) -> list[str]:
+        """Return a sentence about each record that cannot be read, as `records_and_troubles`."""
+        return self.records_and_troubles()[1]
+
+    def records_and_troubles(self) -> tuple[list[tuple[Path, ImageIdentity]], list[str]]:
+        """Read the descriptions of all records.
 
         Returns
         -------
-        list of (folder, identity)
-            By name.
+        records : list of (folder, identity)
+            The images that were worked on, by name.
+        troubles : list of str
+            A sentence about each record whose description is damaged, gone, or newer.
         """
-        found = []
-        for folder in self._record_folders():
-            with contextlib.suppress(StorageError):
-                found.append((folder, ImageIdentity.read(folder)))
-        return found
-
-    def unreadable(self) -> list[str]:
-        """Return a sentence about each record whose description is damaged, gone, or newer."""
-        found = []
+        found, troubles = [], []
         for folder in self._record_folders():
             try:
-                ImageIdentity.read(folder)
+                found.append((folder, ImageIdentity.read(folder)))
             except StorageError as error:
-                found.append(str(error))
-        return found
+                troubles.append(str(error))
+        return found, troubles
 
     def folders_of(self, identity: ImageIdentity) -> list[Path]:
         """List the records of an image, one for each masks layer it had, the latest first.

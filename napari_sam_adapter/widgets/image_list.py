@@ -53,15 +53,14 @@ class ImageList(QObject):
         """List the images, and read in the background what was done to them."""
         self._enough.set()
         enough = self._enough = threading.Event()
-        found = sorted(
-            self._session.project.records(), key=lambda one: (one[1].name.casefold(), one[0].name)
-        )
+        records, troubles = self._session.project.records_and_troubles()
+        found = sorted(records, key=lambda one: (one[1].name.casefold(), one[0].name))
         binding = self._layers.binding
         record = None if binding is None else self._recording.record_of(binding)
         self.listed.emit(
             [ImageOverview.by_name(*one) for one in found],
             None if record is None else record.folder,
-            self._session.project.unreadable(),
+            troubles,
         )
 
         def overviews() -> Iterator[ImageOverview]:

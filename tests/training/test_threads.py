@@ -39,6 +39,15 @@ def four_threads() -> Iterator[None]:
     torch.set_num_threads(usual)
 
 
+@pytest.fixture
+def crowded(machine: Machine, four_threads: None) -> FreeThreads:
+    """The threads of a run beside programs that keep three cores busy."""
+    free = FreeThreads()
+    machine.others = 3.0
+    machine.goes_on(2.0)
+    return free
+
+
 def within(free: FreeThreads) -> int:
     with free.used():
         return torch.get_num_threads()
@@ -63,25 +72,17 @@ def test_what_this_process_computes_itself_leaves_it_its_threads(machine):
     assert within(free) == 4
 
 
-@pytest.mark.usefixtures("four_threads")
-def test_the_threads_come_back_when_the_others_are_done(machine):
-    free = FreeThreads()
-    machine.others = 3.0
-    machine.goes_on(2.0)
-    assert within(free) == 1
+def test_the_threads_come_back_when_the_others_are_done(machine, crowded):
+    assert within(crowded) == 1
     machine.others = 0.0
     machine.goes_on(0.5, own=1.0)
-    assert within(free) == 1, "half a second is too short to tell"
+    assert within(crowded) == 1, "half a second is too short to tell"
     machine.goes_on(2.0, own=1.0)
-    assert within(free) == 4
+    assert within(crowded) == 4
 
 
-@pytest.mark.usefixtures("four_threads")
-def test_the_threads_come_back_after_a_step_that_failed(machine):
-    free = FreeThreads()
-    machine.others = 3.0
-    machine.goes_on(2.0)
-    with pytest.raises(RuntimeError, match="broken"), free.used():
+def test_the_threads_come_back_after_a_step_that_failed(crowded):
+    with pytest.raises(RuntimeError, match="broken"), crowded.used():
         raise RuntimeError("broken")
     assert torch.get_num_threads() == 4
 
