@@ -31,7 +31,7 @@ class Preset:
 USUAL_MINUTES: dict[str, float] = {"quick": 1.5, "late": 2.0, "full": 3.0}
 
 # The gears that Retrain walks up by itself, and the share of the time that each gets.
-WALK: tuple[tuple[Gear, float], ...] = (("quick", 0.15), ("late", 0.45), ("full", 0.4))
+WALK: tuple[tuple[Gear, float], ...] = (("quick", 0.12), ("late", 0.20), ("full", 0.68))
 # A gear that gains less than this on the held-out slices is the last one.
 LEAST_GAIN = 0.002
 

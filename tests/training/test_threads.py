@@ -1,6 +1,7 @@
 """A training step takes as many threads as other programs leave cores, where time ends the run."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -31,12 +32,20 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
+@contextmanager
+def given(n_threads: int) -> Iterator[None]:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
 @pytest.fixture
 def four_threads() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(usual)
+    with given(4):
+        yield
 
 
 @pytest.fixture
@@ -88,9 +97,10 @@ def test_the_threads_come_back_after_a_step_that_failed(crowded):
 
 
 def test_a_process_that_was_given_one_thread_keeps_to_it(machine):
-    free = FreeThreads()
-    machine.goes_on(2.0)
-    assert torch.get_num_threads() == within(free) == 1
+    with given(1):
+        free = FreeThreads()
+        machine.goes_on(2.0)
+        assert torch.get_num_threads() == within(free) == 1
 
 
 def test_the_real_machine_tells_its_times():
