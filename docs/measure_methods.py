@@ -161,7 +161,7 @@ def _unet_labels(
 
 
 def _views(task: Task) -> int:
-    return base_model(BASE).views if task.augmentation == "views" else 1
+    return TrainingConfig(augmentation=task.augmentation).views(base_model(BASE).views)
 
 
 def _training_slices(fold: Fold) -> list[Any]:

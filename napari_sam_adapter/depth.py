@@ -77,12 +77,14 @@ class Depth:
         """Return the slice at a place of a line."""
         return line if self.axis is None else (*line[: self.axis], place, *line[self.axis :])
 
-    def by_line(self, indices: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        """Sort slices by their line, those first that come first: less is in memory at a time."""
+    def lines(
+        self, indices: Iterable[tuple[int, ...]]
+    ) -> dict[tuple[int, ...], list[tuple[int, ...]]]:
+        """Group slices by their line, lines and slices in the order in which they come."""
         lines: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         for index in indices:
             lines.setdefault(self.line(index), []).append(index)
-        return [index for line in lines.values() for index in line]
+        return lines
 
     def ascending(self, indices: Iterable[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
         """Divide slices, in their order, where they do not ascend along the depth in their line."""

@@ -107,7 +107,8 @@ def next_slice(
     """
     if depth is None:
         depth = Depth.last(len(next(iter(uncertainty), ())))
-    lengths, places = _lengths(uncertainty, depth), _places(taught, depth)
+    places = _places(depth, taught)
+    lengths = {line: max(own) + 1 for line, own in _places(depth, uncertainty).items()}
     taught, passed = set(taught), set(passed)
     offered = [index for index in uncertainty if index not in taught and index not in passed]
     known = [value for index in offered if (value := uncertainty[index]) is not None]
@@ -176,21 +177,9 @@ def why(found: NextSlice) -> str:
     return f"{far} ({confidence})"
 
 
-def _lengths(indices: Iterable[SliceIndex], depth: Depth) -> dict[SliceIndex, int]:
-    """Return how many slices each line of neighbours has."""
-    lengths: dict[SliceIndex, int] = {}
-    for index in indices:
-        line = depth.line(index)
-        lengths[line] = max(lengths.get(line, 0), depth.place(index) + 1)
-    return lengths
-
-
-def _places(indices: Iterable[SliceIndex], depth: Depth) -> dict[SliceIndex, list[int]]:
-    """Return where slices lie, by their line."""
-    places: dict[SliceIndex, list[int]] = {}
-    for index in indices:
-        places.setdefault(depth.line(index), []).append(depth.place(index))
-    return places
+def _places(depth: Depth, indices: Iterable[SliceIndex]) -> dict[SliceIndex, list[int]]:
+    """Return where slices lie along the depth, by their line."""
+    return {line: list(map(depth.place, own)) for line, own in depth.lines(indices).items()}
 
 
 def _nearness(distance: float, width: float) -> float:

@@ -109,9 +109,7 @@ def predict_helped(
     depth, helped = source.depth, _Helped(source, predict_logits, n_classes, help_)
     left = Counter(map(depth.line, indices))
     for turns in depth.ascending(indices):
-        lines: dict[SliceIndex, list[SliceIndex]] = {}
-        for index in turns:
-            lines.setdefault(depth.line(index), []).append(index)
+        lines = depth.lines(turns)
         runs = {line: helped.predict(run, should_stop) for line, run in lines.items()}
         for index in turns:
             line = depth.line(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,7 +164,8 @@ class Prediction(QObject):
             choice = replace(self._help_choice, three_axes=three_axes)
             help_ = help_for(choice, binding, indices, one_class)
         if help_.needs_neighbours:
-            indices = source.depth.by_line(indices)
+            # One line after the other: less is in memory at a time.
+            indices = list(chain.from_iterable(source.depth.lines(indices).values()))
         n_ahead = slices_ahead(help_, source, indices, n_classes)
 
         as_of = now()
