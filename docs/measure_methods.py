@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure_data import Fold, Task
+from measure_data import Fold, Item, Task
 from torch import Tensor, nn
 
 from napari_sam_adapter.evaluation import Evaluation, evaluate_image, evaluate_stack
 from napari_sam_adapter.metrics import mean_class_dice
-from napari_sam_adapter.metrics.scores import Scoring
+from napari_sam_adapter.metrics.scores import (
+    ImageScores,
+    Scoring,
+    Summary,
+    score_image,
+    score_volume,
+    summarise,
+)
 from napari_sam_adapter.prompted import PromptProtocol, click_through, decode_prompted
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import load_adapter
@@ -43,6 +51,7 @@ UNET_BATCH = 8
 UNET_LEARNING_RATE = 1e-3
 N_CLICKS = 5
 Scores = dict[str, Any]
+Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 computing_time = time.process_time
 
 
@@ -135,29 +144,39 @@ def unet(task: Task, fold: Fold, out: Path) -> Scores:
         steps += 1
     seconds = computing_time() - start
     net.eval()
-    predict = partial(_unet_labels, net, input_format, _views(task))
-    dice = [
-        mean_class_dice(predict(item.image, item.labels), item.labels, n_classes)
-        for item in fold.test
-    ]
-    return {"dice": float(np.mean(dice)), "per_item": dice, "steps": steps, "seconds": seconds}
+    predict = partial(_unet_prediction, net, input_format, _views(task))
+    scores = [_unet_scores(predict, item, task) for item in fold.test]
+    dice = [one.overall["dice"] for one in scores]
+    return {
+        "dice": float(np.mean(dice)),
+        "measures": _measures(summarise(scores, task.class_names)),
+        "per_item": dice,
+        "steps": steps,
+        "seconds": seconds,
+    }
 
 
-def _unet_labels(
-    net: nn.Module, input_format: InputFormat, views: int, image: np.ndarray, truth: np.ndarray
-) -> np.ndarray:
-    """Predict from the views that our adapters are predicted from."""
-    if truth.ndim == 3:
-        pairs = zip(image, truth, strict=True)
-        return np.stack([_unet_labels(net, input_format, views, *pair) for pair in pairs])
-    if image.min() == image.max():
-        return np.zeros(truth.shape, np.uint8)
+def _unet_scores(predict: Predict, item: Item, task: Task) -> ImageScores:
+    scoring = _scoring(task, item)
+    if item.labels.ndim == 2:
+        return score_image(*predict(item.image), item.labels, scoring)
+    slices = zip(item.image, item.labels, strict=True)
+    return score_volume(((*predict(image), truth) for image, truth in slices), scoring)
+
+
+def _unet_prediction(
+    net: nn.Module, input_format: InputFormat, views: int, image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict labels and probabilities from the views that our adapters are predicted from."""
     x, geometry = encoder_input(image, input_format)
     with torch.inference_mode():
         found = torch.cat([net(mirrored(x, axes, geometry)) for axes in VIEWS[:views]])
         logits: Tensor = logits_at_original_size(mean_of_views(found, geometry), geometry)[0]
     highest, index = logits.max(dim=0)
-    return torch.where(highest > 0, index + 1, 0).to(torch.uint8).numpy()
+    if image.min() == image.max():
+        highest, logits = torch.zeros_like(highest), torch.full_like(logits, -torch.inf)
+    labels = torch.where(highest > 0, index + 1, 0).to(torch.uint8)
+    return labels.numpy(), logits.sigmoid().numpy()
 
 
 def _views(task: Task) -> int:
@@ -171,8 +190,7 @@ def _training_slices(fold: Fold) -> list[Any]:
 
 
 def _score(model: AdaptedSam, task: Task, fold: Fold, views: int) -> Scores:
-    is_picture = fold.test[0].labels.ndim == 2  # the measures of saliency are for pictures
-    scoring = Scoring(saliency=is_picture, class_names=task.class_names, views=views)
+    scoring = replace(_scoring(task, fold.test[0]), views=views)
     scores = []
     for item in fold.test:
         evaluate = evaluate_image if item.labels.ndim == 2 else evaluate_stack
@@ -182,12 +200,21 @@ def _score(model: AdaptedSam, task: Task, fold: Fold, views: int) -> Scores:
     return {
         "dice": summary.overall["dice"].mean,
         "iou": summary.overall["iou"].mean,
-        "measures": {name: found.mean for name, found in summary.overall.items()},
+        "measures": _measures(summary),
         "classes": classes,
         "per_item": [score.dice for score in scores],
         "expected_dice": [float(np.mean(score.expected_dice)) for score in scores],
         "seconds_per_item": float(np.median([score.seconds for score in scores])),
     }
+
+
+def _scoring(task: Task, item: Item) -> Scoring:
+    """Return what is measured; the measures of saliency are made for pictures."""
+    return Scoring(saliency=item.labels.ndim == 2, class_names=task.class_names)
+
+
+def _measures(summary: Summary) -> dict[str, float]:
+    return {name: found.mean for name, found in summary.overall.items()}
 
 
 def _seed(fold: Fold) -> int:

@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--folds", type=int, help="Run only so many folds or seeds of each task.")
+    parser.add_argument("--measures", default="", help="Print tables of these too, e.g. mae,ber.")
     parser.add_argument("--print-only", action="store_true", help="Run nothing.")
     given = parser.parse_args()
     tasks = [TASKS[name] for name in given.tasks.split(",")]
@@ -39,6 +40,9 @@ def main() -> None:
         for task in tasks:
             run(task, methods, given.data, given.out, given.folds)
     print_table(tasks, methods, given.out)
+    for measure in given.measures.split(",") if given.measures else ():
+        print(f"\n{measure}")
+        print_table(tasks, methods, given.out, measure)
 
 
 def run(task: Task, methods: Sequence[str], data: Path, out: Path, n_folds: int | None) -> None:
@@ -67,8 +71,10 @@ def _rounded(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
 
 
-def print_table(tasks: Sequence[Task], methods: Sequence[str], out: Path) -> None:
-    """Print mean Dice and the folds' own, a row per task, in Markdown."""
+def print_table(
+    tasks: Sequence[Task], methods: Sequence[str], out: Path, measure: str = "dice"
+) -> None:
+    """Print the mean of a measure and the folds' own, a row per task, in Markdown."""
     print("| task | minutes |", *(f"{method} |" for method in methods))
     print("|---|---|" + "---|" * len(methods))
     for task in tasks:
@@ -78,9 +84,9 @@ def print_table(tasks: Sequence[Task], methods: Sequence[str], out: Path) -> Non
                 json.loads(path.read_text())
                 for path in sorted(out.glob(f"{task.name}-*-{method}.json"))
             ]
-            dice = [one["dice"] for one in found]
-            each = ", ".join(f"{d:.3f}" for d in dice)
-            cells.append(f"{np.mean(dice):.3f} ({each}) |" if dice else "- |")
+            values = [one.get("measures", one).get(measure, np.nan) for one in found]
+            each = ", ".join(f"{value:.3f}" for value in values)
+            cells.append(f"{np.mean(values):.3f} ({each}) |" if values else "- |")
         print(f"| {task.name} | {task.minutes:g} |", *cells)
 
 
