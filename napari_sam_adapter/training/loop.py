@@ -10,15 +10,13 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from napari_sam_adapter.errors import CheckpointError, ConditionError, TrainingError
+from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import uses_bfloat16
 from napari_sam_adapter.sam.encode import Encoder
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
-    PairedScore,
     StepReport,
     TrainingEvent,
     TrainingFinished,
@@ -26,6 +24,7 @@ from napari_sam_adapter.training.events import (
     ValidationReport,
 )
 from napari_sam_adapter.training.feeds import feed_for
+from napari_sam_adapter.training.kept_state import KeptState, state_of
 from napari_sam_adapter.training.resume import identity_of, read_run, write_run
 from napari_sam_adapter.training.run_checkpoint import SECONDS_BETWEEN
 from napari_sam_adapter.training.run_options import RunOptions
@@ -35,7 +34,7 @@ from napari_sam_adapter.training.samples import (
     earlier_samples,
     split_samples,
 )
-from napari_sam_adapter.training.scoring import Scores, SliceScorer
+from napari_sam_adapter.training.scoring import SliceScorer
 from napari_sam_adapter.training.step import Stepper
 from napari_sam_adapter.training.threads import FreeThreads
 
@@ -44,14 +43,10 @@ FIRST_VALIDATION = 0.3
 # Of the time between two validations, how much the first of them may have cost: fewer are made
 # where the held-out slices are many or the model is slow.
 VALIDATION_SHARE = 0.1
-# A few held-out slices tell a broken state from a good one, but not which of two good ones is
-# better: choosing the best by one or two slices cost up to 0.02 Dice on a hundred others
-# (docs/results.md). So the latest state is kept unless an earlier one was better by more than this.
-DICE_TOLERANCE = 0.02
 # Whoever presses Stop wants the version: only so many earlier slices are scored again then.
 EARLIER_WHEN_STOPPED = 4
-# What a checkpoint holds besides the weights and the optimizer.
-_PLAIN = ("kept", "highest", "scores_before", "earlier_before", "last_loss", "next_validation")
+# What a checkpoint holds besides the weights, the optimizer and what is kept.
+_PLAIN = ("last_loss", "next_validation")
 
 
 def train_adapter(
@@ -117,26 +112,21 @@ class _Run:
         feed = feed_for(model, self._training, config, options.cache)
         self._stepper = Stepper(model, feed, config, self._workers)
         encoder = Encoder(model, options.cache)
-        self._scorer = SliceScorer(model, split.held_out, config.gear, encoder, self._workers)
+        held_out = SliceScorer(model, split.held_out, config.gear, encoder, self._workers)
         # As they are predicted: what a person sees of them is not to get worse.
-        earlier, views = earlier_samples(samples, options.history), config.views(model.spec.views)
-        self._earlier = SliceScorer(model, earlier, config.gear, encoder, self._workers, views)
+        known, views = earlier_samples(samples, options.history), config.views(model.spec.views)
+        earlier = SliceScorer(model, known, config.gear, encoder, self._workers, views)
         self._start = self._checkpoint_time = time.monotonic()
         n_batches = self._workers.n_batches
         self._total_steps = config.total_steps(len(self._training), n_batches)
         # Runs that end by steps are to be alike; those that end by time depend on it anyway.
         self._computing = FreeThreads().used if self._total_steps is None else nullcontext
+        average, workers = self._stepper.average, self._workers
+        self._kept = KeptState(model, average, held_out, earlier, workers, self._computing)
         self._seconds = self._progress = 0.0
         self._next_validation = FIRST_VALIDATION
         self._scoring_seconds = 0.0
         self._last_loss: float | None = None
-        # Dice of the held-out slices: of the model the run started from, and of the kept state.
-        # Where training has only made it worse, the kept state is worse: whoever started the run
-        # decides what to make of it (`promotion`).
-        self._scores_before: Scores = ()
-        self._earlier_before: Scores = ()
-        self._kept: tuple[Scores, dict[str, Tensor]] | None = None
-        self._highest = -math.inf
 
     def events(self) -> Iterator[TrainingEvent]:
         """Run to the end, yielding events."""
@@ -144,14 +134,9 @@ class _Run:
         precision = "bf16" if uses_bfloat16(device) else "fp32"
         yield TrainingStarted(len(self._training), len(self._held_out), str(device), precision)
         if not self._resumed():
-            if self._held_out:
-                self._scores_before = self._score_held_out(learned=False)
-            with self._computing():
-                self._earlier_before = self._earlier.scores(learned=False)
-            if not _are_known(self._scores_before + self._earlier_before):
-                raise ConditionError(self._refusal())
-            if self._held_out:
-                yield ValidationReport(0, _mean(self._scores_before), is_kept=False)
+            report = self._kept.start()
+            if report is not None:
+                yield report
             # Large models on many slices are scored for longer than a short run is to take.
             self._start = self._checkpoint_time = time.monotonic()
         reason = "completed"
@@ -198,44 +183,22 @@ class _Run:
         return StepReport(self._stepper.step, loss, progress, seconds, left)
 
     def _validate(self) -> ValidationReport | None:
-        """Score the held-out slices, and keep the state if it is good; None if they cannot be."""
-        with self._stepper.average.swapped_in():
-            scores = self._score_held_out()
-            if not _are_known(scores):
-                self._kept = self._kept or ((), self._model_state())
-                return None
-            score = _mean(scores)
-            is_kept = self._kept is None or score >= self._highest - DICE_TOLERANCE
-            if is_kept:
-                self._kept = (scores, self._model_state())
-        self._highest = max(self._highest, score)
-        return ValidationReport(self._stepper.step, score, is_kept)
-
-    def _score_held_out(self, *, learned: bool = True) -> Scores:
         start = time.monotonic()
-        with self._computing():
-            scores = self._scorer.scores(learned=learned)
+        report = self._kept.validate(self._stepper.step)
         (seconds,) = self._workers.sums(time.monotonic() - start)
         self._scoring_seconds = seconds / self._workers.count
-        return scores
+        return report
 
     def _finish(self, reason: str) -> TrainingFinished:
-        step = self._stepper.step
-        if self._held_out and step and (reason != "diverged" or self._kept is None):
+        step, kept = self._stepper.step, self._kept
+        if self._held_out and step and (reason != "diverged" or kept.is_empty):
             reason = "diverged" if self._validate() is None else reason
         elif not self._held_out and step:
-            with self._stepper.average.swapped_in():
-                self._kept = ((), self._model_state())
-        before = self._scores_before
-        after, state = self._kept if self._kept is not None else (before, self._model_state())
-        self._model.load_state_dict(state)
-        earlier = self._earlier_before
-        if step:
-            n_earlier = EARLIER_WHEN_STOPPED if reason == "stopped" else len(earlier)
-            with self._computing():
-                earlier = self._earlier.scores(min(n_earlier, len(earlier)))
-            if not _are_known(earlier):
-                earlier, reason = (), "diverged"
+            kept.keep()
+        state = kept.put_back()
+        n_earlier = EARLIER_WHEN_STOPPED if reason == "stopped" else None
+        if step and not kept.score_earlier(n_earlier):
+            reason = "diverged"
         return TrainingFinished(
             reason=reason,
             state=state,
@@ -244,30 +207,21 @@ class _Run:
             last_loss=self._last_loss,
             trained_on=tuple(sample.digest for sample in self._training),
             held_out=tuple(sample.digest for sample in self._held_out),
-            held_out_scores=_paired(self._held_out, before, after),
-            earlier_scores=_paired(self._earlier.slices, self._earlier_before, earlier),
+            held_out_scores=kept.held_out_scores(),
+            earlier_scores=kept.earlier_scores(),
             held_out_leaks=self._leaks,
             message=self._breakdown() if reason == "diverged" else "",
         )
 
     def _breakdown(self) -> str:
         """Say what broke down; all processes ask together."""
-        if refusal := self._refusal():
+        if refusal := self._kept.refusal():
             step = self._stepper.step
             return (
                 f"{refusal} Training ended after step {step}; the last good state before that is "
                 "kept."
             )
         return self._stepper.breakdown()
-
-    def _refusal(self) -> str:
-        """Say which slice could not be scored, and why; all processes ask together."""
-        texts = self._workers.gathered(self._scorer.refusal or self._earlier.refusal)
-        return next(filter(None, texts), "")
-
-    def _model_state(self) -> dict[str, Tensor]:
-        state = self._model.state_dict()
-        return {key: value.detach().cpu().clone() for key, value in state.items()}
 
     @cached_property
     def _identity(self) -> str:
@@ -286,9 +240,10 @@ class _Run:
         state = {
             "step": step,
             "seconds": self._seconds,
-            "model": self._model_state(),
+            "model": state_of(self._model),
             "optimizer": self._stepper.optimizer.state_dict(),
             "average": self._stepper.average.state(),
+            **self._kept.state(),
             **{name: getattr(self, f"_{name}") for name in _PLAIN},
         }
         write_run(checkpoint, self._identity, state)
@@ -315,23 +270,7 @@ class _Run:
         self._stepper.average.load(state["average"])
         self._stepper.step = state["step"]
         self._start = time.monotonic() - state["seconds"]
+        self._kept.load(state)
         for name in _PLAIN:
-            if name in state:  # runs of earlier releases did not score earlier slices
-                setattr(self, f"_{name}", state[name])
+            setattr(self, f"_{name}", state[name])
         return True
-
-
-def _paired(
-    slices: Sequence[TrainingSample], before: Scores, after: Scores
-) -> tuple[PairedScore, ...]:
-    """Pair the scores of the slices that were scored both before and after."""
-    columns = zip(slices, before, after, strict=False)
-    return tuple(PairedScore(sample.name, *dice) for sample, *dice in columns)
-
-
-def _are_known(scores: Scores) -> bool:
-    return all(map(math.isfinite, scores))
-
-
-def _mean(scores: Sequence[float]) -> float:
-    return float(np.mean(scores))

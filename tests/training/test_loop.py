@@ -15,7 +15,7 @@ from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.predict import predict_masks
-from napari_sam_adapter.training import loop, scoring, step
+from napari_sam_adapter.training import kept_state, loop, scoring, step
 from napari_sam_adapter.training.config import GEARS, TrainingConfig
 from napari_sam_adapter.training.events import (
     StepReport,
@@ -207,7 +207,7 @@ def test_the_latest_state_is_kept_that_is_about_as_good_as_the_best(
         states.setdefault(score, {k: v.clone() for k, v in small_sam.state_dict().items()})
         return (score,)
 
-    monkeypatch.setattr(loop._Run, "_score_held_out", scripted_score)
+    monkeypatch.setattr(kept_state.KeptState, "_score_held_out", scripted_score)
     *events, finished = run(small_sam, samples, config("quick", 16, prompted_share=0.0))
     assert finished.held_out_before == scores[0]
     assert finished.held_out_after == kept
