@@ -39,6 +39,8 @@ PICTURE_SIZES = (128, 256, 512, 1024, 2048, 4096)
 CLASSES = (1, 2, 4, 8, 16, 32)
 CORRECTED = (4, 8, 16, 32, 64, 128)
 SLICES = (16, 64, 256, 1024)
+# In every panel a line of the same name has the same colour.
+LINES = ("encode", "decode", *(f"step, {gear}" for gear in GEARS), "predict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,19 +185,28 @@ def step_time(model: AdaptedSam, gear: str, n_slices: int, n_classes: int) -> fl
 
 
 def draw(curves: Sequence[Curve], path: Path) -> None:
-    """Draw a panel for each curve."""
+    """Draw a panel for each curve, three in a row; each line is named at its end."""
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(curves), figsize=(4 * len(curves), 3.2))
-    for panel, curve in zip(panels, curves, strict=True):
+    n_rows = -(-len(curves) // 3)
+    figure, panels = pyplot.subplots(n_rows, 3, figsize=(12, 3.4 * n_rows), squeeze=False)
+    for panel in panels.flat[len(curves) :]:
+        panel.remove()
+    for panel, curve in zip(panels.flat, curves, strict=False):
         for name, found in curve.lines.items():
-            panel.plot(curve.values, found, marker="o", label=name)
+            colour = f"C{LINES.index(name)}"
+            panel.plot(curve.values, found, marker="o", color=colour)
+            place, at_end = (curve.values[-1], found[-1]), {"textcoords": "offset points"}
+            panel.annotate(name, place, (7, -3), color=colour, fontsize=9, **at_end)
         unit = curve.unit if curve.unit == "MiB" else f"{curve.unit}, one thread"
-        panel.set(xscale="log", yscale="log", xlabel=curve.title, ylabel=unit)
+        panel.set(xscale="log", xlabel=curve.title, ylabel=unit)
+        panel.set_xlim(right=curve.values[-1] * (curve.values[-1] / curve.values[0]) ** 0.3)
         panel.set_xticks(curve.values, [str(value) for value in curve.values])
+        # From zero, so that what is level looks level.
+        panel.set_ylim(0, 1.15 * max(map(max, curve.lines.values())))
         panel.minorticks_off()
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
