@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -19,12 +18,11 @@ from napari_sam_adapter.volume import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.edits import Strokes, edited_slices
 from napari_sam_adapter.widgets.layer_axes import axes_of
 from napari_sam_adapter.widgets.trouble import guarded
+from napari_sam_adapter.widgets.walk import SliceWalk
 
 if TYPE_CHECKING:
     import napari
 
-SCAN_INTERVAL_MS = 700
-SCAN_SECONDS = 0.008
 # What is known of a masks layer outlives the dock: it may be closed and opened again.
 _TRACKERS: WeakKeyDictionary[Labels, SliceTracker] = WeakKeyDictionary()
 
@@ -68,26 +66,23 @@ class LayerBinding(QObject):
         self.tracker = self._tracker()
         self._strokes = Strokes(labels)
         self._waiting: list[SlicePredicted] = []
-        self._next_scan = 0
         self._check_soon = QTimer(self)
         self._check_soon.setSingleShot(True)
         self._check_soon.timeout.connect(guarded(owner, self._look, once=True))
-        # Writes from the console emit nothing, and strokes may reach slices out of view.
-        self._scanner = QTimer(self)
-        self._scanner.setInterval(SCAN_INTERVAL_MS)
-        self._scanner.timeout.connect(guarded(owner, self._scan_some, once=True))
-        self._scanner.start()
+        self._walk = SliceWalk(self.source, self._look_at, owner)
         labels.events.paint.connect(self._on_edited)
         labels.events.set_data.connect(self._on_edited)
+        labels.events.data.connect(self._on_replaced)
         image.events.data.connect(self._on_image_replaced)
         self.check_known()
 
     def close(self) -> None:
         """Stop listening."""
-        self._scanner.stop()
+        self._walk.stop()
         self._check_soon.stop()
         self.labels.events.paint.disconnect(self._on_edited)
         self.labels.events.set_data.disconnect(self._on_edited)
+        self.labels.events.data.disconnect(self._on_replaced)
         self.image.events.data.disconnect(self._on_image_replaced)
 
     @property
@@ -213,23 +208,28 @@ class LayerBinding(QObject):
             self._strokes.told()
             self._tell(changed)
 
+    def check_all(self) -> None:
+        """Look for edits at every slice, before the masks are let go of. Emits nothing.
+
+        The layers need not be in the viewer any more.
+        """
+        if self._has_shape:
+            self._check(edited_slices(self.labels, len(self.source.slider_shape)))
+            self._strokes.told()
+            self._check(self.source.indices())
+
+    @property
+    def _has_shape(self) -> bool:
+        return tuple(self.labels.data.shape) == self.source.shape
+
     @property
     def _fits(self) -> bool:
-        return self.is_alive and tuple(self.labels.data.shape) == self.source.shape
+        return self.is_alive and self._has_shape
 
-    def _scan_some(self) -> None:
-        """Look at as many slices as fit into a few milliseconds, and go on there next time."""
-        if self._fits:
-            self._tell(self._check(self._next_to_scan()))
-
-    def _next_to_scan(self) -> Iterator[SliceIndex]:
-        end = time.perf_counter() + SCAN_SECONDS
-        yield self.index_in_view()
-        for _ in range(self.source.n_slices):
-            yield self.source.index_of(self._next_scan)
-            self._next_scan = (self._next_scan + 1) % self.source.n_slices
-            if time.perf_counter() > end:
-                return
+    def _look_at(self, indices: Iterable[SliceIndex]) -> bool:
+        changed = self._fits and self._check(indices)
+        self._tell(changed)
+        return changed
 
     def _check(self, indices: Iterable[SliceIndex]) -> bool:
         """Compare slices with what is known of them; return whether the state of any changed."""
@@ -252,6 +252,9 @@ class LayerBinding(QObject):
             self._strokes.step_made(event.value)
         # A polygon announces itself before its pixels are there, so the look comes a moment later.
         self._check_soon.start(0)
+
+    def _on_replaced(self, event: Any) -> None:
+        self._walk.hurry()
 
     def _look(self) -> None:
         self.check_slice_in_view()

@@ -108,6 +108,8 @@ class Recording(QObject):
     @property
     def is_at_risk(self) -> bool:
         """Whether something that was done would be lost if the window were closed now."""
+        for binding in self._refused:
+            binding.check_all()
         unrecorded = (one for binding in self._refused for one in binding.tracker.known())
         return bool(self._problem) or any(True for _ in unrecorded)
 
@@ -205,8 +207,6 @@ class Recording(QObject):
         self._is_open = False
         self._retry.stop()
         for binding in list(self._records):
-            if binding.is_alive:
-                binding.check_known()  # the last stroke
             self._close_record(binding)
 
     def _on_found(
@@ -302,6 +302,7 @@ class Recording(QObject):
         record = self._records.pop(binding, None)
         if record is None:
             return
+        binding.check_all()  # the last stroke, and what nobody announced
         binding.tracker.listener = None
         try:
             record.close()
