@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -66,6 +65,7 @@ class LayerBinding(QObject):
         self.tracker = self._tracker()
         self._strokes = Strokes(labels)
         self._waiting: list[SlicePredicted] = []
+        self._is_open = True
         self._check_soon = QTimer(self)
         self._check_soon.setSingleShot(True)
         self._check_soon.timeout.connect(guarded(owner, self._look, once=True))
@@ -73,22 +73,22 @@ class LayerBinding(QObject):
         labels.events.paint.connect(self._on_edited)
         labels.events.set_data.connect(self._on_edited)
         labels.events.data.connect(self._on_replaced)
-        image.events.data.connect(self._on_image_replaced)
         self.check_known()
 
     def close(self) -> None:
         """Stop listening."""
+        self._is_open = False
         self._walk.stop()
         self._check_soon.stop()
         self.labels.events.paint.disconnect(self._on_edited)
         self.labels.events.set_data.disconnect(self._on_edited)
         self.labels.events.data.disconnect(self._on_replaced)
-        self.image.events.data.disconnect(self._on_image_replaced)
 
     @property
     def is_alive(self) -> bool:
-        """Whether both layers are still in the viewer."""
-        return self.image in self.viewer.layers and self.labels in self.viewer.layers
+        """Whether both layers are still in the viewer, and the image is still the same."""
+        layers = self.viewer.layers
+        return self._is_open and self.image in layers and self.labels in layers
 
     def index_in_view(self) -> SliceIndex:
         """Return the slice the slider shows."""
@@ -262,10 +262,6 @@ class LayerBinding(QObject):
             waiting, self._waiting = self._waiting, []
             for prediction in waiting:
                 self.apply(prediction)
-
-    def _on_image_replaced(self, event: Any) -> None:
-        with contextlib.suppress(ImageError):
-            self.source = source_of(self.image)
 
     def _tracker(self) -> SliceTracker:
         """Return what is known of the masks layer, also from an earlier dock."""
