@@ -15,6 +15,7 @@ from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.edits import Strokes, edited_slices
+from napari_sam_adapter.widgets.labels_check import check_labels, check_size
 from napari_sam_adapter.widgets.layer_axes import axes_of
 from napari_sam_adapter.widgets.trouble import guarded
 from napari_sam_adapter.widgets.walk import SliceWalk
@@ -42,6 +43,8 @@ class LayerBinding(QObject):
     ----------
     slices_changed : Signal()
         The state of a slice changed.
+    refused : Signal(str)
+        Why a slice cannot be recorded as it is now; once.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class LayerBinding(QObject):
     """
 
     slices_changed = Signal()
+    refused = Signal(str)
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class LayerBinding(QObject):
         self._strokes = Strokes(labels)
         self._waiting: list[SlicePredicted] = []
         self._is_open = True
+        self._refusal = ""
         self._check_soon = QTimer(self)
         self._check_soon.setSingleShot(True)
         self._check_soon.timeout.connect(guarded(owner, self._look, once=True))
@@ -141,14 +146,17 @@ class LayerBinding(QObject):
         Raises
         ------
         ImageError
-            If the layer's data were replaced by something of another shape.
+            If the layer's data were replaced by something of another shape, or a label is larger
+            than a project can hold.
         """
         if tuple(self.labels.data.shape) != self.source.shape:
             raise ImageError(
                 f"The masks layer {self.labels.name!r} now has shape {self.labels.data.shape}, the "
                 f"image {self.source.shape}. Choose or make another masks layer."
             )
-        return np.asarray(self.labels.data[index])
+        labels = np.asarray(self.labels.data[index])
+        check_size(labels, self.labels.name)
+        return labels
 
     def class_labels(self, index: SliceIndex, one_class: bool) -> np.ndarray:
         """Copy the labels of a slice; where there is one class, any label is the object, 1."""
@@ -237,11 +245,20 @@ class LayerBinding(QObject):
         # that was undone from one that was erased by hand.
         undone = bool(getattr(self.labels, "_redo_history", ()))
         stroke = self._strokes.number()
-        changed = [
-            self.tracker.observe(index, self.labels_of(index), painted=not undone, stroke=stroke)
-            for index in indices
-        ]
-        return any(changed)
+        changed = False
+        for index in indices:
+            try:
+                labels = self.labels_of(index)
+            except ImageError as error:  # the other slices go on
+                self._refuse(str(error))
+                continue
+            changed |= self.tracker.observe(index, labels, painted=not undone, stroke=stroke)
+        return changed
+
+    def _refuse(self, sentence: str) -> None:
+        if sentence != self._refusal:
+            self._refusal = sentence
+            self.refused.emit(sentence)
 
     def _tell(self, changed: bool) -> None:
         if changed:
@@ -283,24 +300,3 @@ def source_of(image: Image) -> SliceSource:
     """
     data = image.data[0] if image.multiscale else image.data
     return SliceSource(data, is_colour=bool(image.rgb), axes=axes_of(image))
-
-
-def check_labels(labels: Labels, source: SliceSource) -> None:
-    """Refuse a masks layer that does not fit or cannot be written.
-
-    Raises
-    ------
-    ImageError
-        With what to do.
-    """
-    in_memory = not labels.multiscale and isinstance(labels.data, np.ndarray)
-    if not in_memory or not labels.data.flags.writeable:
-        raise ImageError(
-            f"The masks layer {labels.name!r} cannot be written to (it is read-only, or not in "
-            "memory). Choose (new masks layer)."
-        )
-    if tuple(labels.data.shape) != source.shape:
-        raise ImageError(
-            f"The masks layer {labels.name!r} has shape {labels.data.shape}, the image "
-            f"{source.shape}. Choose another layer, or (new masks layer)."
-        )

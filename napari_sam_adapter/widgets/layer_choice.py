@@ -131,6 +131,7 @@ class LayerChoice(QObject):
             known.close()
             self.closed.emit(known)
         binding.slices_changed.connect(self.slices_changed)
+        binding.refused.connect(self.failed)
         self._bindings[id(labels)] = binding
         return binding
 
