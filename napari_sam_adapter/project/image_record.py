@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import DTypeLike
 
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.effort import Ledger
@@ -21,6 +22,7 @@ from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JOURNAL, JournalWriter, read_journal
 from napari_sam_adapter.project.mask_files import MASKS, MaskFiles, mask_lines
 from napari_sam_adapter.project.mending import RecordContents, mended
+from napari_sam_adapter.project.replay import masks_dtype
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.slice_history import SliceChange, SliceHistory
 from napari_sam_adapter.volume import SliceIndex, SliceSource
@@ -186,9 +188,9 @@ class ImageRecord:
             return folder is not None
         return not folder.exists() and _ENDS.get(folder) == self._contents.end
 
-    def masks_dtype(self) -> np.dtype:
-        """Return the smallest unsigned type that holds every label ever written."""
-        return self._mended.dtype
+    def masks_dtype(self, preferred: DTypeLike | None = None) -> np.dtype:
+        """Return a type that holds every label ever written: the preferred one, or the smallest."""
+        return masks_dtype(self._mended.events, preferred)
 
     def restore(self, dtype: np.dtype) -> Restored:
         """Bring back every slice as it was when the record was closed, or its program ended.

@@ -56,7 +56,7 @@ class RecordContents:
 
     @property
     def dtype(self) -> np.dtype:
-        """The smallest unsigned type that holds every label ever written."""
+        """The smallest type that holds every label ever written."""
         return masks_dtype(self.events)
 
     @property

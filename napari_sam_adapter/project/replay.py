@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.runs import written
@@ -22,9 +23,18 @@ def by_slice(events: Iterable[Event]) -> dict[SliceIndex, list[Event]]:
     return dict(sorted_events)
 
 
-def masks_dtype(events: Iterable[Event]) -> np.dtype:
-    """Return the smallest unsigned type that holds every label ever written."""
-    return np.min_scalar_type(max((max(e.runs[2::3], default=0) for e in events), default=0))
+def masks_dtype(events: Iterable[Event], preferred: DTypeLike | None = None) -> np.dtype:
+    """Return a type that holds every label ever written: the preferred one, or the smallest."""
+    lowest = highest = 0
+    for event in events:
+        for runs in (event.runs, event.details.get("written", ())):
+            labels = runs[2::3]
+            lowest, highest = min(lowest, *labels, 0), max(highest, *labels, 0)
+    if preferred is not None:
+        limits = np.iinfo(preferred)
+        if limits.min <= lowest and highest <= limits.max:
+            return np.dtype(preferred)
+    return np.min_scalar_type(min(lowest, -highest - 1) if lowest < 0 else highest)
 
 
 def replayed(

@@ -8,6 +8,8 @@ import numpy as np
 
 from napari_sam_adapter.slice_history import LabelChange
 
+MAX_LABEL = int(np.iinfo(np.int64).max)
+
 
 def runs_of(change: LabelChange) -> tuple[int, ...]:
     """Return what a change writes.
@@ -16,7 +18,8 @@ def runs_of(change: LabelChange) -> tuple[int, ...]:
     -------
     tuple of int
         Start, length, value; start, length, value; and so on. A start counts the pixels of the
-        slice row by row. COCO's run lengths hold masks of a single class; these hold any labels.
+        slice row by row. COCO's run lengths hold masks of a single class; these hold any labels
+        up to `MAX_LABEL`.
     """
     positions, values = change.positions.astype(np.int64), change.new.astype(np.int64)
     if not positions.size:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -17,14 +15,14 @@ from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.edits import Strokes, edited_slices
+from napari_sam_adapter.widgets.labels_check import check_labels, check_size
 from napari_sam_adapter.widgets.layer_axes import axes_of
 from napari_sam_adapter.widgets.trouble import guarded
+from napari_sam_adapter.widgets.walk import SliceWalk
 
 if TYPE_CHECKING:
     import napari
 
-SCAN_INTERVAL_MS = 700
-SCAN_SECONDS = 0.008
 # What is known of a masks layer outlives the dock: it may be closed and opened again.
 _TRACKERS: WeakKeyDictionary[Labels, SliceTracker] = WeakKeyDictionary()
 
@@ -45,6 +43,8 @@ class LayerBinding(QObject):
     ----------
     slices_changed : Signal()
         The state of a slice changed.
+    refused : Signal(str)
+        Why a slice cannot be recorded as it is now; once.
 
     Raises
     ------
@@ -53,6 +53,7 @@ class LayerBinding(QObject):
     """
 
     slices_changed = Signal()
+    refused = Signal(str)
 
     def __init__(
         self,
@@ -68,32 +69,31 @@ class LayerBinding(QObject):
         self.tracker = self._tracker()
         self._strokes = Strokes(labels)
         self._waiting: list[SlicePredicted] = []
-        self._next_scan = 0
+        self._is_open = True
+        self._refusal = ""
         self._check_soon = QTimer(self)
         self._check_soon.setSingleShot(True)
         self._check_soon.timeout.connect(guarded(owner, self._look, once=True))
-        # Writes from the console emit nothing, and strokes may reach slices out of view.
-        self._scanner = QTimer(self)
-        self._scanner.setInterval(SCAN_INTERVAL_MS)
-        self._scanner.timeout.connect(guarded(owner, self._scan_some, once=True))
-        self._scanner.start()
+        self._walk = SliceWalk(self.source, self._look_at, owner)
         labels.events.paint.connect(self._on_edited)
         labels.events.set_data.connect(self._on_edited)
-        image.events.data.connect(self._on_image_replaced)
+        labels.events.data.connect(self._on_replaced)
         self.check_known()
 
     def close(self) -> None:
         """Stop listening."""
-        self._scanner.stop()
+        self._is_open = False
+        self._walk.stop()
         self._check_soon.stop()
         self.labels.events.paint.disconnect(self._on_edited)
         self.labels.events.set_data.disconnect(self._on_edited)
-        self.image.events.data.disconnect(self._on_image_replaced)
+        self.labels.events.data.disconnect(self._on_replaced)
 
     @property
     def is_alive(self) -> bool:
-        """Whether both layers are still in the viewer."""
-        return self.image in self.viewer.layers and self.labels in self.viewer.layers
+        """Whether both layers are still in the viewer, and the image is still the same."""
+        layers = self.viewer.layers
+        return self._is_open and self.image in layers and self.labels in layers
 
     def index_in_view(self) -> SliceIndex:
         """Return the slice the slider shows."""
@@ -146,14 +146,17 @@ class LayerBinding(QObject):
         Raises
         ------
         ImageError
-            If the layer's data were replaced by something of another shape.
+            If the layer's data were replaced by something of another shape, or a label is larger
+            than a project can hold.
         """
         if tuple(self.labels.data.shape) != self.source.shape:
             raise ImageError(
                 f"The masks layer {self.labels.name!r} now has shape {self.labels.data.shape}, the "
                 f"image {self.source.shape}. Choose or make another masks layer."
             )
-        return np.asarray(self.labels.data[index])
+        labels = np.asarray(self.labels.data[index])
+        check_size(labels, self.labels.name)
+        return labels
 
     def class_labels(self, index: SliceIndex, one_class: bool) -> np.ndarray:
         """Copy the labels of a slice; where there is one class, any label is the object, 1."""
@@ -213,23 +216,28 @@ class LayerBinding(QObject):
             self._strokes.told()
             self._tell(changed)
 
+    def check_all(self) -> None:
+        """Look for edits at every slice, before the masks are let go of. Emits nothing.
+
+        The layers need not be in the viewer any more.
+        """
+        if self._has_shape:
+            self._check(edited_slices(self.labels, len(self.source.slider_shape)))
+            self._strokes.told()
+            self._check(self.source.indices())
+
+    @property
+    def _has_shape(self) -> bool:
+        return tuple(self.labels.data.shape) == self.source.shape
+
     @property
     def _fits(self) -> bool:
-        return self.is_alive and tuple(self.labels.data.shape) == self.source.shape
+        return self.is_alive and self._has_shape
 
-    def _scan_some(self) -> None:
-        """Look at as many slices as fit into a few milliseconds, and go on there next time."""
-        if self._fits:
-            self._tell(self._check(self._next_to_scan()))
-
-    def _next_to_scan(self) -> Iterator[SliceIndex]:
-        end = time.perf_counter() + SCAN_SECONDS
-        yield self.index_in_view()
-        for _ in range(self.source.n_slices):
-            yield self.source.index_of(self._next_scan)
-            self._next_scan = (self._next_scan + 1) % self.source.n_slices
-            if time.perf_counter() > end:
-                return
+    def _look_at(self, indices: Iterable[SliceIndex]) -> bool:
+        changed = self._fits and self._check(indices)
+        self._tell(changed)
+        return changed
 
     def _check(self, indices: Iterable[SliceIndex]) -> bool:
         """Compare slices with what is known of them; return whether the state of any changed."""
@@ -237,11 +245,20 @@ class LayerBinding(QObject):
         # that was undone from one that was erased by hand.
         undone = bool(getattr(self.labels, "_redo_history", ()))
         stroke = self._strokes.number()
-        changed = [
-            self.tracker.observe(index, self.labels_of(index), painted=not undone, stroke=stroke)
-            for index in indices
-        ]
-        return any(changed)
+        changed = False
+        for index in indices:
+            try:
+                labels = self.labels_of(index)
+            except ImageError as error:  # the other slices go on
+                self._refuse(str(error))
+                continue
+            changed |= self.tracker.observe(index, labels, painted=not undone, stroke=stroke)
+        return changed
+
+    def _refuse(self, sentence: str) -> None:
+        if sentence != self._refusal:
+            self._refusal = sentence
+            self.refused.emit(sentence)
 
     def _tell(self, changed: bool) -> None:
         if changed:
@@ -253,16 +270,15 @@ class LayerBinding(QObject):
         # A polygon announces itself before its pixels are there, so the look comes a moment later.
         self._check_soon.start(0)
 
+    def _on_replaced(self, event: Any) -> None:
+        self._walk.hurry()
+
     def _look(self) -> None:
         self.check_slice_in_view()
         if not getattr(self.labels, "_block_history", False):
             waiting, self._waiting = self._waiting, []
             for prediction in waiting:
                 self.apply(prediction)
-
-    def _on_image_replaced(self, event: Any) -> None:
-        with contextlib.suppress(ImageError):
-            self.source = source_of(self.image)
 
     def _tracker(self) -> SliceTracker:
         """Return what is known of the masks layer, also from an earlier dock."""
@@ -284,24 +300,3 @@ def source_of(image: Image) -> SliceSource:
     """
     data = image.data[0] if image.multiscale else image.data
     return SliceSource(data, is_colour=bool(image.rgb), axes=axes_of(image))
-
-
-def check_labels(labels: Labels, source: SliceSource) -> None:
-    """Refuse a masks layer that does not fit or cannot be written.
-
-    Raises
-    ------
-    ImageError
-        With what to do.
-    """
-    in_memory = not labels.multiscale and isinstance(labels.data, np.ndarray)
-    if not in_memory or not labels.data.flags.writeable:
-        raise ImageError(
-            f"The masks layer {labels.name!r} cannot be written to (it is read-only, or not in "
-            "memory). Choose (new masks layer)."
-        )
-    if tuple(labels.data.shape) != source.shape:
-        raise ImageError(
-            f"The masks layer {labels.name!r} has shape {labels.data.shape}, the image "
-            f"{source.shape}. Choose another layer, or (new masks layer)."
-        )

@@ -104,7 +104,10 @@ class KeptLayers(QObject):
 
     def _on_identified(self, image: Image, identity: ImageIdentity) -> None:
         if image in self._known:
-            return
+            if self._known[image].identity.digest == identity.digest:
+                return
+            self._save()
+            self._forget(image)  # other pixels were put into it
         known = self._known[image] = _Known(identity, np.array(image.scale))
         image.events.scale.connect(self._on_scale)
         if not self._session.project.has_layers(identity):

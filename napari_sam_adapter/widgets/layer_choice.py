@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
@@ -26,6 +28,8 @@ class LayerChoice(QObject):
         Other layers are worked on now, or none.
     slices_changed : Signal()
         The state of a slice, or the slice in view, changed.
+    image_replaced : Signal(object)
+        Other pixels were put into an image layer; its masks are bound to them next.
     closed : Signal(object)
         A `LayerBinding` is not listened to any more.
     failed : Signal(str)
@@ -35,6 +39,7 @@ class LayerChoice(QObject):
     image_changed = Signal()
     changed = Signal()
     slices_changed = Signal()
+    image_replaced = Signal(object)
     closed = Signal(object)
     failed = Signal(str)
 
@@ -43,6 +48,7 @@ class LayerChoice(QObject):
         self.viewer = viewer
         self._image: Image | None = None
         self._bindings: dict[int, LayerBinding] = {}
+        self._heard: WeakSet[Image] = WeakSet()
         self.binding: LayerBinding | None = None
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.point.connect(self._on_slider_moved)
@@ -54,6 +60,9 @@ class LayerChoice(QObject):
 
     def choose(self, image: Image | None, labels: Labels | None) -> None:
         """Work on these layers; without masks a new layer is made when it is needed."""
+        if image is not None and image not in self._heard:
+            self._heard.add(image)
+            image.events.data.connect(self._on_image_replaced)
         if image is not self._image:
             self._image = image
             self.image_changed.emit()
@@ -107,6 +116,8 @@ class LayerChoice(QObject):
         """Let go of the viewer. It also runs after Qt has destroyed the dock: emits nothing."""
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.point.disconnect(self._on_slider_moved)
+        for image in self._heard:
+            image.events.data.disconnect(self._on_image_replaced)
         for binding in self._bindings.values():
             binding.close()
         self._bindings.clear()
@@ -120,19 +131,36 @@ class LayerChoice(QObject):
             known.close()
             self.closed.emit(known)
         binding.slices_changed.connect(self.slices_changed)
+        binding.refused.connect(self.failed)
         self._bindings[id(labels)] = binding
         return binding
 
     def _on_layer_removed(self, event: Any) -> None:
-        for key, binding in list(self._bindings.items()):
+        for binding in list(self._bindings.values()):
             if not binding.is_alive:
-                binding.close()
-                self.closed.emit(binding)
-                del self._bindings[key]
+                self._let_go_of(binding)
                 if binding is self.binding:
                     self.binding = None
                     self.changed.emit()
         self.slices_changed.emit()
+
+    def _on_image_replaced(self, event: Any) -> None:
+        """Bind the masks to what the image is now; nothing of it goes to what it was."""
+        image, chosen = event.source, self.binding
+        self.image_replaced.emit(image)
+        for binding in [one for one in self._bindings.values() if one.image is image]:
+            self._let_go_of(binding)
+            if binding is not chosen:
+                with contextlib.suppress(ImageError):  # it is said when they are chosen
+                    self._bind(image, binding.labels)
+        if image is self._image:
+            self.choose(image, None if chosen is None else chosen.labels)
+            self.image_changed.emit()
+
+    def _let_go_of(self, binding: LayerBinding) -> None:
+        binding.close()
+        self.closed.emit(binding)
+        del self._bindings[id(binding.labels)]
 
     def _on_slider_moved(self, event: Any) -> None:
         self.slices_changed.emit()

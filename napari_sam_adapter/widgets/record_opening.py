@@ -35,14 +35,17 @@ class Opened:
         StorageError
             If it cannot be written; this one is still open then.
         """
-        record = self.open_another({*in_use, self.record.folder})
+        used = {*in_use, self.record.folder}
+        record = self.open_another(used)
         try:
-            restored = record.restore(np.dtype(dtype))
+            held = record.masks_dtype(dtype)
+            restored = record.restore(held)
         except BaseException:
             record.close()
             raise
         self.record.close()
-        return Opened(record, restored, np.dtype(dtype), self.open_another)
+        opened = Opened(record, restored, held, self.open_another)
+        return opened if held == dtype else opened.another(dtype, used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +107,7 @@ class RecordOpening:
 
         record = open_besides(others)
         try:
-            dtype = record.masks_dtype()
-            if self.labels_dtype is not None:
-                dtype = np.result_type(dtype, self.labels_dtype)
+            dtype = record.masks_dtype(self.labels_dtype)
             opened = Opened(record, record.restore(dtype), dtype, open_besides)
         except BaseException:
             record.close()

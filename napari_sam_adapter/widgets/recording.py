@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -17,6 +16,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
 from napari_sam_adapter.widgets.binding import LayerBinding, source_of
+from napari_sam_adapter.widgets.image_notes import ImageNotes
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.readers import PATIENT
 from napari_sam_adapter.widgets.record_opening import Opened, RecordOpening
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
 RETRY_MS = 10_000
+REST_MS = 300  # an image that is replaced again and again is not identified each time
 
 
 class Recording(QObject):
@@ -75,11 +76,7 @@ class Recording(QObject):
         # Masks whose record could not be opened, and why.
         self._refused: dict[LayerBinding, str] = {}
         self._problem = ""  # of the thread that writes
-        # Whoever deletes a masks layer wants to be rid of it, until the image is opened again.
-        self._dismissed: WeakKeyDictionary[Image, set[Path]] = WeakKeyDictionary()
-        # Images that were opened for the sake of one record, and what each is known by.
-        self._expected: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
-        self._digests: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
+        self._notes = ImageNotes()
         self._looked_at: tuple[Image, LayerBinding | None, Project] | None = None
         self._job: Job | None = None
         self._sentence = ""
@@ -87,16 +84,21 @@ class Recording(QObject):
         layers.image_changed.connect(self.look)
         layers.changed.connect(self.look)
         layers.closed.connect(self._on_layer_closed)
+        layers.image_replaced.connect(self._on_image_replaced)
         session.project_changed.connect(self._on_project_changed)
         self._told.connect(self._on_told)
         self._retry = QTimer(self)
         self._retry.setSingleShot(True)
         self._retry.timeout.connect(guarded(self, self.try_again, once=True))
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(guarded(self, self.look, once=True))
 
     @property
     def is_busy(self) -> bool:
-        """Whether a record is being opened."""
-        return self._job is not None
+        """Whether a record is being opened, or will be in a moment."""
+        return self._job is not None or self._rest.isActive()
 
     @property
     def problem(self) -> str:
@@ -108,6 +110,8 @@ class Recording(QObject):
     @property
     def is_at_risk(self) -> bool:
         """Whether something that was done would be lost if the window were closed now."""
+        for binding in self._refused:
+            binding.check_all()
         unrecorded = (one for binding in self._refused for one in binding.tracker.known())
         return bool(self._problem) or any(True for _ in unrecorded)
 
@@ -126,15 +130,11 @@ class Recording(QObject):
 
     def image_known_as(self, identity: ImageIdentity) -> Image | None:
         """Return the layer of an image that has, or had, masks here; None where there is none."""
-        for image, digest in self._digests.items():
-            if digest == identity.digest and image in self._viewer.layers:
-                return image
-        return None
+        return self._notes.known_as(identity, self._viewer.layers)
 
     def expect(self, image: Image, folder: Path) -> None:
         """Let an image without masks get those of this record next, and of no other."""
-        self._expected[image] = folder
-        self._dismissed.get(image, set()).discard(folder)
+        self._notes.expect(image, folder)
 
     def note(self, folder: Path, do: str, details: Mapping[str, Any]) -> None:
         """Write down something about a training run in a record, open here or not.
@@ -155,6 +155,8 @@ class Recording(QObject):
     def look(self) -> None:
         """Open the record of what is chosen now, unless that is done or was refused just now."""
         image, binding = self._layers.image, self._layers.binding
+        if self._rest.isActive():
+            return
         if binding in self._refused and self._looked_at == (image, binding, self._session.project):
             return
         if image is not None and binding not in self._records:
@@ -176,7 +178,7 @@ class Recording(QObject):
         except ImageError:
             return  # the dock has said what is wrong with it
         if binding is None:
-            wanted, dtype = self._expected.pop(image, None), None
+            wanted, dtype = self._notes.take_expected(image), None
         else:
             is_strange = is_from_elsewhere(binding.labels, project)
             wanted = None if is_strange else FOLDERS.get(binding.labels)
@@ -185,10 +187,10 @@ class Recording(QObject):
             project=project,
             source=source,
             name=image.name,
-            path=None if image.source.path is None else str(image.source.path),
+            path=self._notes.path_of(image),
             patient=image.metadata.get(PATIENT),
             pixels=image.data,
-            besides=self._folders() | self._dismissed.get(image, set()),
+            besides=self._folders() | self._notes.dismissed(image),
             wanted=wanted,
             labels_dtype=dtype,
             told=self._told.emit,
@@ -204,9 +206,8 @@ class Recording(QObject):
         """Write what waits, and let others open the records. Emits nothing."""
         self._is_open = False
         self._retry.stop()
+        self._rest.stop()
         for binding in list(self._records):
-            if binding.is_alive:
-                binding.check_known()  # the last stroke
             self._close_record(binding)
 
     def _on_found(
@@ -225,6 +226,7 @@ class Recording(QObject):
         self, image: Image, binding: LayerBinding | None, project: Project, opened: Opened
     ) -> None:
         is_wanted = self._layers.image is image if binding is None else binding.is_alive
+        is_wanted = is_wanted and self._looked_at is not None
         if not self._is_open or not is_wanted or project is not self._session.project:
             opened.record.close()
             return
@@ -235,8 +237,8 @@ class Recording(QObject):
             self._on_refused(binding, project, str(error))
             return
         binding, opened, said = placed.binding, placed.opened, placed.said
+        said = self._notes.opened(image, opened.record) or said
         self._records[binding] = opened.record
-        self._digests[image] = opened.record.identity.digest
         n_back = bring_back(binding, opened.restored)
         FOLDERS[binding.labels] = opened.record.folder
         state_what_differs(binding, opened.record, opened.restored)
@@ -287,14 +289,19 @@ class Recording(QObject):
         self._refused.clear()
         self._problem = ""
         self.problem_changed.emit()
-        self._dismissed.clear()
-        self._expected.clear()
+        self._notes.forget_records()
         self.look()
+
+    def _on_image_replaced(self, image: Image) -> None:
+        """Identify an image anew, once it rests."""
+        self._notes.replaced(image)
+        self._looked_at = None
+        self._rest.start()
 
     def _on_layer_closed(self, binding: LayerBinding) -> None:
         record = self._records.get(binding)
         if record is not None and binding.labels not in self._viewer.layers:
-            self._dismissed.setdefault(binding.image, set()).add(record.folder)
+            self._notes.dismiss(binding.image, record.folder)
         self._close_record(binding)
 
     def _close_record(self, binding: LayerBinding) -> None:
@@ -302,6 +309,7 @@ class Recording(QObject):
         record = self._records.pop(binding, None)
         if record is None:
             return
+        binding.check_all()  # the last stroke, and what nobody announced
         binding.tracker.listener = None
         try:
             record.close()

@@ -113,8 +113,8 @@ def fits(binding: LayerBinding, opened: Opened, project: Project) -> bool:
     other masks at all.
     """
     labels, slices = binding.labels, opened.restored.slices
-    if opened.record.goes_on_from(FOLDERS.get(labels)):
-        return True  # what is known here is newer: undo and redo
+    if not slices or opened.record.goes_on_from(FOLDERS.get(labels)):
+        return True  # there is nothing to mix; or what is known here is newer: undo and redo
     if not np.can_cast(opened.dtype, labels.dtype):
         return False
     is_strict = is_from_elsewhere(labels, project) and bool(slices)

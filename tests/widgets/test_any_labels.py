@@ -1,0 +1,79 @@
+"""Whatever labels a masks layer holds, they come back, or it is said why they cannot be kept."""
+
+import numpy as np
+import pytest
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (5, 48, 48)).astype(np.uint8)
+
+
+@pytest.fixture
+def open_masks(open_person):
+    """Return a function that opens the image, with masks of the person's own if they are given."""
+
+    def open_one(masks=None):
+        person = open_person(IMAGE)
+        person.wait_for_record()
+        if masks is not None:
+            layer = person.viewer.add_labels(masks, name="mine")
+            person.dock.layers_panel.labels_box.value = layer
+            person.wait_for_record()
+        return person
+
+    return open_one
+
+
+def write(person, z, label):
+    masks = person.labels.data
+    masks[z, 5:9, 5:9] = np.array(label, masks.dtype)
+    person.controller.binding.check_all()
+
+
+def close(person):
+    person.dock.shutdown()
+    person.viewer.layers.clear()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "labels"),
+    [("int32", (-1, 3)), ("int64", (2**40, 1)), ("int64", (-(2**40), 2**62)), ("uint64", (2**62,))],
+)
+def test_negative_and_very_large_labels_come_back(open_masks, dtype, labels):
+    person = open_masks(np.zeros(IMAGE.shape, dtype))
+    for z, label in enumerate(labels):
+        write(person, z, label)
+    wanted = person.labels.data.copy()
+    close(person)
+    again = open_masks()
+    assert np.array_equal(again.labels.data, wanted)
+    close(again)
+    third = open_masks(wanted.copy())  # the layer's own type holds them as well
+    assert third.labels.data.dtype == dtype
+    assert not third.controller.recording.problem
+
+
+def test_a_dock_opened_again_on_the_same_layer_goes_on_recording_it(open_masks, tmp_path):
+    person = open_masks(np.zeros(IMAGE.shape, np.int64))
+    write(person, 2, 2**40)
+    first = person.controller.session.project.folder
+    for folder in (tmp_path / "second", first):
+        person.dock.project_panel.folder_requested.emit(folder)
+        person.wait_for_record()
+    assert not person.controller.recording.problem
+
+
+def test_labels_that_no_journal_holds_are_refused_when_the_layer_is_chosen(open_masks):
+    masks = np.zeros(IMAGE.shape, np.uint64)
+    masks[2, 5, 5] = 2**63 + 5
+    person = open_masks(masks)
+    assert person.controller.binding is None
+    assert "holds the label 9223372036854775813" in person.message
+
+
+def test_labels_that_no_journal_holds_are_told_when_they_appear_and_the_rest_is_kept(open_masks):
+    person = open_masks(np.zeros(IMAGE.shape, np.uint64))
+    write(person, 1, 2**63 + 5)
+    assert "holds the label 9223372036854775813" in person.message
+    write(person, 2, 7)
+    close(person)
+    again = open_masks()
+    assert [int(again.labels.data[z].max()) for z in range(5)] == [0, 0, 7, 0, 0]
