@@ -13,7 +13,7 @@ from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.opening import open_image
 from napari_sam_adapter.errors import ImageError, SamAdapterError
-from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.storage import write_atomically
 from napari_sam_adapter.volume import SliceSource
 
@@ -68,10 +68,7 @@ def image_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None
         If it is not found, or is another than the one that was worked on.
     """
     if (record / COPY).exists():
-        pixels = tifffile.imread(record / COPY)
-        return PlacedImage(
-            identity.name, (pixels,), Geometry.of_steps(identity.shape), identity.is_colour
-        )
+        return _copied(record, identity)
     if identity.source is None:
         raise ImageError(
             f"{identity.name} was opened from no file, and was too large for a copy in the project."
@@ -79,8 +76,8 @@ def image_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None
     path = Path(identity.source)
     places = [path] if moved_to is None else [moved_to / path.name, moved_to]
     for place in places:
-        image = _same_image(place, identity)
-        if image is not None:
+        image = _opened(place)
+        if image is not None and _is_same(image, identity):
             return image
     raise ImageError(
         f"{identity.name} is not at {places[0]}, or has changed since. Open it from where it is "
@@ -88,13 +85,36 @@ def image_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None
     )
 
 
-def _same_image(path: Path, identity: ImageIdentity) -> PlacedImage | None:
-    if not path.exists():
-        return None
+def identity_of(record: Path, identity: ImageIdentity) -> ImageIdentity | None:
+    """Read all that an image is known by from its copy or its file; None where neither is there."""
     try:
-        image = open_image(path)
-        source = SliceSource(image.data, is_colour=image.is_colour)
-        found = ImageIdentity.of(source, identity.name)
+        found = _identified(image_of(record, identity))
+    except (SamAdapterError, OSError):
+        return None
+    return found if found.is_same(identity) else None
+
+
+def _copied(record: Path, identity: ImageIdentity) -> PlacedImage:
+    # TIFF brings every number in this machine's byte order.
+    pixels = tifffile.imread(record / COPY).astype(identity.dtype, copy=False)
+    return PlacedImage(
+        identity.name, (pixels,), Geometry.of_steps(identity.shape), identity.is_colour
+    )
+
+
+def _opened(path: Path) -> PlacedImage | None:
+    try:
+        return open_image(path)
     except SamAdapterError:
         return None
-    return image if found.digest == identity.digest else None
+
+
+def _is_same(image: PlacedImage, identity: ImageIdentity) -> bool:
+    try:
+        return _identified(image).is_same(identity)
+    except SamAdapterError:
+        return False
+
+
+def _identified(image: PlacedImage) -> ImageIdentity:
+    return ImageIdentity.of(SliceSource(image.data, is_colour=image.is_colour), image.name)

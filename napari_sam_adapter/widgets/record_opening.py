@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord, Restored
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord, Restored
 from napari_sam_adapter.project.pixels import keep_copy
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.volume import SliceSource
@@ -90,6 +91,7 @@ class RecordOpening:
             If the record is open elsewhere, or cannot be read or written.
         """
         identity = ImageIdentity.of(self.source, self.name, self.path, self.patient)
+        self.project.tell_apart(identity)
         yield identity
         folders = self.project.folders_of(identity)
         known = [folder for folder in folders if folder not in self.besides]

@@ -15,7 +15,8 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam_adapter.errors import ImageError, StorageError
-from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.widgets.binding import LayerBinding, source_of
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.readers import PATIENT
@@ -79,7 +80,7 @@ class Recording(QObject):
         self._dismissed: WeakKeyDictionary[Image, set[Path]] = WeakKeyDictionary()
         # Images that were opened for the sake of one record, and what each is known by.
         self._expected: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
-        self._digests: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
+        self._identities: WeakKeyDictionary[Image, ImageIdentity] = WeakKeyDictionary()
         self._looked_at: tuple[Image, LayerBinding | None, Project] | None = None
         self._job: Job | None = None
         self._sentence = ""
@@ -126,8 +127,8 @@ class Recording(QObject):
 
     def image_known_as(self, identity: ImageIdentity) -> Image | None:
         """Return the layer of an image that has, or had, masks here; None where there is none."""
-        for image, digest in self._digests.items():
-            if digest == identity.digest and image in self._viewer.layers:
+        for image, known in self._identities.items():
+            if known.is_same(identity) and image in self._viewer.layers:
                 return image
         return None
 
@@ -236,7 +237,7 @@ class Recording(QObject):
             return
         binding, opened, said = placed.binding, placed.opened, placed.said
         self._records[binding] = opened.record
-        self._digests[image] = opened.record.identity.digest
+        self._identities[image] = opened.record.identity
         n_back = bring_back(binding, opened.restored)
         FOLDERS[binding.labels] = opened.record.folder
         state_what_differs(binding, opened.record, opened.restored)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.mask_files import mask_name, read_mask_file, write_mask
 from napari_sam_adapter.project.mending import read_record
