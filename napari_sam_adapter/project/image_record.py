@@ -166,6 +166,18 @@ class ImageRecord:
         self.ledger.add(replace(event, n=n))
         return n
 
+    def say_where(self, source: str) -> None:
+        """Write down where the image lies now; not once the record is closed.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        if source != self.identity.source and self._lock.is_locked:
+            self.identity = replace(self.identity, source=source)
+            self.identity.write(self.folder)
+
     def close(self) -> None:
         """Write what waits, and let others open the record.
 

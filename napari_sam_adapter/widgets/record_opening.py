@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord, Restored
-from napari_sam_adapter.project.pixels import keep_copy
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.volume import SliceSource
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A record with what it brings back, in labels of this type."""
+    """A record with what it brings back, in labels of this type, and the image as it is now."""
 
+    identity: ImageIdentity
     record: ImageRecord
     restored: Restored
     dtype: np.dtype
@@ -43,7 +40,7 @@ class Opened:
             record.close()
             raise
         self.record.close()
-        return Opened(record, restored, np.dtype(dtype), self.open_another)
+        return Opened(self.identity, record, restored, np.dtype(dtype), self.open_another)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +54,6 @@ class RecordOpening:
     name : str
     path, patient : str or None
         Of the image, see `ImageIdentity`.
-    pixels : array-like
-        The image, of which a copy is kept where it has no file.
     besides : collection of Path
         Records that are in use, or were dismissed.
     wanted : Path or None
@@ -74,7 +69,6 @@ class RecordOpening:
     name: str
     path: str | None
     patient: str | None
-    pixels: Any
     besides: Collection[Path]
     wanted: Path | None
     labels_dtype: DTypeLike | None
@@ -109,12 +103,8 @@ class RecordOpening:
             dtype = record.masks_dtype()
             if self.labels_dtype is not None:
                 dtype = np.result_type(dtype, self.labels_dtype)
-            opened = Opened(record, record.restore(dtype), dtype, open_besides)
+            opened = Opened(identity, record, record.restore(dtype), dtype, open_besides)
         except BaseException:
             record.close()
             raise
         yield opened
-        if record.identity.source is None:
-            # A full disk is told by the journal; the copy is tried again next time.
-            with contextlib.suppress(StorageError):
-                keep_copy(record.folder, self.pixels)

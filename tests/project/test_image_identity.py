@@ -111,7 +111,7 @@ def test_the_copy_in_a_record_of_an_earlier_version_tells_whose_it_is(project):
     one, two = identified(cut_out(1)), identified(cut_out(2))
     record = project.open_record(one)
     record.close()
-    keep_copy(record.folder, cut_out(1))
+    keep_copy(record.folder, SliceSource(cut_out(1), is_colour=False))
     as_in_an_earlier_version(record.folder)
     project.tell_apart(two)
     assert project.folders_of(two) == []
@@ -122,7 +122,7 @@ def test_a_record_of_an_earlier_version_and_another_byte_order_is_found_by_its_c
     data = np.random.default_rng(0).integers(0, 999, (5, 16, 16)).astype(">u2")
     record = project.open_record(identified(data))
     record.close()
-    keep_copy(record.folder, data)
+    keep_copy(record.folder, SliceSource(data, is_colour=False))
     as_in_an_earlier_version(record.folder)
     native = identified(data.astype("<u2"))
     project.tell_apart(identified(data))
