@@ -70,13 +70,14 @@ def write_atomically(path: Path, content: bytes, *, makes_folder: bool = True) -
 
 
 @contextlib.contextmanager
-def replaced_when_done(path: Path) -> Iterator[Path]:
+def replaced_when_done(path: Path, *, makes_folder: bool = True) -> Iterator[Path]:
     """Give a name to write a big file under, piece by piece, and put it in place at the end.
 
     Parameters
     ----------
     path : Path
-        Its folder is made if it is missing.
+    makes_folder : bool
+        Whether its folder is made if it is missing, see `write_atomically`.
 
     Yields
     ------
@@ -91,7 +92,8 @@ def replaced_when_done(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if makes_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("r+b") as stream:
             sync(stream.fileno())

@@ -6,6 +6,7 @@ its own, and waits in memory where the disk is full.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -210,6 +211,24 @@ def layers_path(folder: Path, digest: str) -> Path:
     return folder / f"{digest}.json"
 
 
+def rename_layers(folder: Path, digest: str, new_digest: str) -> None:
+    """Name the file of an image by another digest.
+
+    Raises
+    ------
+    StorageError
+        If it is open elsewhere, or cannot be renamed.
+    """
+    path = layers_path(folder, digest)
+    lock = _locked(path)
+    try:
+        os.replace(path, layers_path(folder, new_digest))
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    finally:
+        lock.release()
+
+
 def _read(path: Path) -> ImageLayers:
     if not path.exists():
         return ImageLayers()
@@ -234,11 +253,15 @@ def _locked(path: Path) -> FileLock:
             "not recorded while it is: close it there."
         ) from error
     except OSError as error:
-        raise StorageError(
-            f"{path} could not be written: {error.strerror or error}. Boxes and points are not "
-            "recorded: choose another project folder."
-        ) from error
+        raise _unwritten(path, error) from error
     return lock
+
+
+def _unwritten(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path} could not be written: {error.strerror or error}. Boxes and points are not "
+        "recorded: choose another project folder."
+    )
 
 
 def _position(values: Sequence[Any]) -> Position:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,97 +18,16 @@ from numpy.typing import DTypeLike
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.events import Event, now
+from napari_sam_adapter.project.image_identity import IMAGE_FILE, ImageIdentity
 from napari_sam_adapter.project.journal import JOURNAL, JournalWriter, read_journal
 from napari_sam_adapter.project.mask_files import MASKS, MaskFiles, mask_lines
 from napari_sam_adapter.project.mending import RecordContents, mended
 from napari_sam_adapter.project.replay import masks_dtype
-from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.slice_history import SliceChange, SliceHistory
-from napari_sam_adapter.volume import SliceIndex, SliceSource
+from napari_sam_adapter.volume import SliceIndex
 
-IMAGE_FILE = "image.json"
-_KIND = "napari-sam-adapter image"
 # How the journals ended that this program has closed: by that a record is known after it was moved.
 _ENDS: dict[Path, bytes] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class ImageIdentity:
-    """By what an image is known again.
-
-    Attributes
-    ----------
-    name : str
-        For people; not part of what it is known by.
-    shape : tuple of int
-        (..., Y, X), without colours.
-    is_colour : bool
-    dtype : str
-    digest : str
-        SHA-256 of all that and the pixels of the first, the middle and the last slice.
-    source : str or None
-        File or folder it was opened from.
-    patient : str or None
-        See `PlacedImage`; not part of what it is known by.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    is_colour: bool
-    dtype: str
-    digest: str
-    source: str | None = None
-    patient: str | None = None
-
-    @property
-    def slice_shape(self) -> tuple[int, int]:
-        """(Y, X)."""
-        height, width = self.shape[-2:]
-        return height, width
-
-    @property
-    def slider_shape(self) -> tuple[int, ...]:
-        """Sizes of the axes in front of them."""
-        return self.shape[:-2]
-
-    @classmethod
-    def of(
-        cls, source: SliceSource, name: str, path: str | None = None, patient: str | None = None
-    ) -> ImageIdentity:
-        """Identify an image; reads three slices.
-
-        Raises
-        ------
-        ImageError
-            If they cannot be read.
-        """
-        middle = source.n_slices // 2
-        flats = sorted({0, middle, source.n_slices - 1})
-        slices = [source.read(source.index_of(flat)) for flat in flats]
-        dtype = slices[0].dtype.str
-        hashed = hashlib.sha256(repr((source.shape, source.is_colour, dtype)).encode())
-        for pixels in slices:
-            # Programs differ in whether they drop a picture's transparency.
-            colours = pixels[..., :3] if source.is_colour else pixels
-            hashed.update(np.ascontiguousarray(colours).tobytes())
-        return cls(name, source.shape, source.is_colour, dtype, hashed.hexdigest(), path, patient)
-
-    @classmethod
-    def read(cls, folder: Path) -> ImageIdentity:
-        """Read what a record's folder says.
-
-        Raises
-        ------
-        StorageError
-            If it is damaged or newer than this program.
-        """
-        # Records of before patients were told apart do not say.
-        values = {"patient": None, **read_described(folder / IMAGE_FILE, _KIND)}
-        try:
-            fields = {key: values[key] for key in cls.__slots__}
-            return cls(**fields | {"shape": tuple(int(size) for size in values["shape"])})
-        except (KeyError, TypeError, ValueError) as error:
-            raise StorageError(f"{folder / IMAGE_FILE} is damaged: {error}.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +56,8 @@ class ImageRecord:
     folder : Path
         Made if it is missing.
     identity : ImageIdentity
-        What a new record says; one that is there keeps its own, and learns of a patient at most.
+        What a new record says; one that is there keeps its own, and learns what it did not know of
+        patient and finer digest.
     told : callable, optional
         See `JournalWriter`.
 
@@ -164,11 +83,18 @@ class ImageRecord:
         try:
             known = ImageIdentity.read(folder) if (folder / IMAGE_FILE).exists() else None
             if known is not None:
-                self.identity = replace(known, patient=known.patient or identity.patient)
+                self.identity = replace(
+                    known,
+                    patient=known.patient or identity.patient,
+                    fine_digest=known.fine_digest or identity.fine_digest,
+                )
             self._contents = read_journal(folder / JOURNAL)
             self._contents.check_version()
-            if self.identity != known:
-                write_described(folder / IMAGE_FILE, _KIND, asdict(self.identity))
+            if known is None:
+                self.identity.write(folder)
+            elif self.identity != known:
+                with contextlib.suppress(StorageError):  # it can be told again next time
+                    self.identity.write(folder)
             self.journal = JournalWriter(folder / JOURNAL, self._contents, told)
             self.ledger = Ledger(self._contents.events)
         except BaseException:
@@ -241,6 +167,18 @@ class ImageRecord:
         n = self.journal.append(event)
         self.ledger.add(replace(event, n=n))
         return n
+
+    def say_where(self, source: str) -> None:
+        """Write down where the image lies now; not once the record is closed.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        if source != self.identity.source and self._lock.is_locked:
+            self.identity = replace(self.identity, source=source)
+            self.identity.write(self.folder)
 
     def close(self) -> None:
         """Write what waits, and let others open the record.

@@ -23,7 +23,7 @@ from napari_sam_adapter.slice_history import LabelChange, SliceHistory
 from napari_sam_adapter.volume import SliceIndex
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.project.image_record import ImageIdentity
+    from napari_sam_adapter.project.image_identity import ImageIdentity
 
 
 _NAMED = 3

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.journal import JOURNAL, read_journal
 from napari_sam_adapter.project.mask_files import MASKS, mask_lines
 from napari_sam_adapter.project.mending import mended

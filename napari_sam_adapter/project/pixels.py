@@ -1,10 +1,10 @@
-"""The pixels of a project's images: from their files, or from the copy of one that has no file."""
+"""The pixels of a project's images: from their files, or from a copy where no file brings them."""
 
 from __future__ import annotations
 
-import io
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tifffile
@@ -12,43 +12,120 @@ import tifffile
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.opening import open_image
-from napari_sam_adapter.errors import ImageError, SamAdapterError
-from napari_sam_adapter.project.image_record import ImageIdentity
-from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.errors import ImageError, SamAdapterError, StorageError
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord
+from napari_sam_adapter.storage import replaced_when_done
 from napari_sam_adapter.volume import SliceSource
 
 COPY = "image.tif"
-LARGEST_COPY = 2**30  # bytes; what is larger has a file, or its owner knows where it came from
+LARGEST_COPY = 2**30  # bytes; its owner knows where what is larger came from
 
 
-def keep_copy(record: Path, data: Any) -> bool:
-    """Keep the pixels of an image that has no file, if they are in memory and not too large.
+class _Stopped(Exception):
+    """Nobody wants the copy any more."""
+
+
+def keep_pixels(
+    record: ImageRecord,
+    opened: ImageIdentity,
+    source: SliceSource,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """See to it that an image can be opened again: by the path of its file, or by a copy.
+
+    A path is not enough: napari names one also where it has stacked several files, split one by
+    channels, or reads what nothing else here can read, and a layer's pixels may have been changed.
+
+    Parameters
+    ----------
+    record : ImageRecord
+        Learns of the path that the image was opened from, where that brings it.
+    opened : ImageIdentity
+        As it was opened now.
+    source : SliceSource
+        Its pixels.
+    should_stop : callable
+        Whether to leave off copying.
+
+    Raises
+    ------
+    ImageError
+        If neither is possible; a sentence for the person.
+    StorageError
+        If the copy or the path cannot be written.
+    """
+    known = record.identity
+    if opened.source is not None and _at(Path(opened.source), known) is not None:
+        record.say_where(opened.source)
+    elif (record.folder / COPY).exists():
+        return
+    elif known.source is None or _at(Path(known.source), known) is None:
+        try:
+            keep_copy(record.folder, source, should_stop)
+        except StorageError:
+            raise
+        except SamAdapterError as error:
+            raise ImageError(
+                f"No file brings {known.name} as it is here, and the project has no copy: {error} "
+                "Masks are recorded, and come back when you open it as you did now. To open it "
+                "from the project, or to learn from it while it is closed, save it as TIFF and "
+                "open that file."
+            ) from error
+
+
+def keep_copy(
+    record: Path, source: SliceSource, should_stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Keep the pixels of an image, slice by slice.
 
     Parameters
     ----------
     record : Path
         Folder of the image's record.
-    data : array-like, shape (..., Y, X) or (..., Y, X, 3 or 4)
-
-    Returns
-    -------
-    bool
-        Whether there is a copy now.
+    source : SliceSource
+    should_stop : callable
+        Whether to leave off; there is no copy then.
 
     Raises
     ------
+    ImageError
+        If it is too large, cannot be read, or TIFF has no such pixels.
     StorageError
         If it cannot be written.
     """
-    if (record / COPY).exists():
-        return True
-    if not isinstance(data, np.ndarray) or data.nbytes > LARGEST_COPY:
-        return False
-    buffer = io.BytesIO()
-    photometric = "rgb" if data.shape[-1] in (3, 4) and data.ndim > 2 else "minisblack"
-    tifffile.imwrite(buffer, data, compression="zlib", photometric=photometric)
-    write_atomically(record / COPY, buffer.getvalue(), makes_folder=False)
-    return True
+    n_bytes = source.bytes_per_pixel * math.prod(source.shape)
+    if n_bytes > LARGEST_COPY:
+        raise ImageError(_too_large(n_bytes))
+    first = source.read(source.index_of(0))
+    native = first.dtype.newbyteorder("=")
+
+    def slices() -> Iterator[np.ndarray]:
+        for index in source.indices():
+            if should_stop():
+                raise _Stopped
+            yield np.ascontiguousarray(source.read(index), native)
+
+    try:
+        with replaced_when_done(record / COPY, makes_folder=False) as path:
+            tifffile.imwrite(
+                path,
+                slices(),
+                shape=(*source.slider_shape, *first.shape),
+                dtype=native,
+                compression="zlib",
+                photometric="rgb" if source.is_colour else "minisblack",
+            )
+            if tifffile.imread(path, key=0).tobytes() != first.astype(native).tobytes():
+                raise ValueError("it comes back changed")
+    except _Stopped:
+        return
+    except SamAdapterError:
+        raise
+    except Exception as error:
+        raise ImageError(
+            f"Pixels of type {native.name} could not be kept as TIFF ({error})."
+        ) from error
 
 
 def image_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None) -> PlacedImage:
@@ -68,33 +145,62 @@ def image_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None
         If it is not found, or is another than the one that was worked on.
     """
     if (record / COPY).exists():
-        pixels = tifffile.imread(record / COPY)
-        return PlacedImage(
-            identity.name, (pixels,), Geometry.of_steps(identity.shape), identity.is_colour
-        )
+        return _copied(record, identity)
     if identity.source is None:
+        colours = 3 if identity.is_colour else 1
+        n_bytes = math.prod(identity.shape) * colours * np.dtype(identity.dtype).itemsize
+        reason = (
+            _too_large(n_bytes)
+            if n_bytes > LARGEST_COPY
+            else "Open it once more as you did then, and a copy is kept."
+        )
         raise ImageError(
-            f"{identity.name} was opened from no file, and was too large for a copy in the project."
+            f"{identity.name} was opened from no file, and the project has no copy of it. {reason}"
         )
     path = Path(identity.source)
     places = [path] if moved_to is None else [moved_to / path.name, moved_to]
     for place in places:
-        image = _same_image(place, identity)
+        image = _at(place, identity)
         if image is not None:
             return image
     raise ImageError(
-        f"{identity.name} is not at {places[0]}, or has changed since. Open it from where it is "
-        "now; on the command line, say where with --images."
+        f"{identity.name} is not at {places[0]}, or what is there has other pixels. Open it from "
+        "where it is now, as you did then; on the command line, say where with --images."
     )
 
 
-def _same_image(path: Path, identity: ImageIdentity) -> PlacedImage | None:
-    if not path.exists():
-        return None
+def identity_of(record: Path, identity: ImageIdentity) -> ImageIdentity | None:
+    """Read all that an image is known by from its copy or its file; None where neither is there."""
     try:
-        image = open_image(path)
-        source = SliceSource(image.data, is_colour=image.is_colour)
-        found = ImageIdentity.of(source, identity.name)
-    except SamAdapterError:
+        found = _identified(image_of(record, identity))
+    except (SamAdapterError, OSError):
         return None
-    return image if found.digest == identity.digest else None
+    return found if found.is_same(identity) else None
+
+
+def _copied(record: Path, identity: ImageIdentity) -> PlacedImage:
+    # TIFF brings every number in this machine's byte order.
+    pixels = tifffile.imread(record / COPY).astype(identity.dtype, copy=False)
+    return PlacedImage(
+        identity.name, (pixels,), Geometry.of_steps(identity.shape), identity.is_colour
+    )
+
+
+def _at(path: Path, identity: ImageIdentity) -> PlacedImage | None:
+    """Return the image that lies at a path, if it is this one."""
+    try:
+        if not path.exists():
+            return None
+        image = open_image(path)
+        return image if _identified(image).is_same(identity) else None
+    except (SamAdapterError, OSError):
+        return None
+
+
+def _too_large(n_bytes: int) -> str:
+    size, most = (f"{value / 2**30:.1f} GiB" for value in (n_bytes, LARGEST_COPY))
+    return f"It holds {size}, too much for a copy (up to {most})."
+
+
+def _identified(image: PlacedImage) -> ImageIdentity:
+    return ImageIdentity.of(SliceSource(image.data, is_colour=image.is_colour), image.name)

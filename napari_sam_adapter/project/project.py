@@ -7,10 +7,12 @@ it, see `LayersFile`. docs/project-format.md describes it to the last key.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import uuid
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -18,9 +20,11 @@ from filelock import FileLock
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import now
-from napari_sam_adapter.project.image_layers import LayersFile, layers_path
-from napari_sam_adapter.project.image_record import IMAGE_FILE, ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_identity import IMAGE_FILE, ImageIdentity
+from napari_sam_adapter.project.image_layers import LayersFile, layers_path, rename_layers
+from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.project.journal import JOURNAL
+from napari_sam_adapter.project.pixels import identity_of
 from napari_sam_adapter.project.round_ends import round_ends
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held
@@ -145,15 +149,36 @@ class Project:
     def folders_of(self, identity: ImageIdentity) -> list[Path]:
         """List the records of an image, one for each masks layer it had, the latest first.
 
+        Those of which only the coarse digest is known come last: they may be another image's.
+
         Raises
         ------
         StorageError
             If one of them is damaged or a newer program's: another one must not take its place.
         """
-        for folder in self._record_folders(f"*-{identity.digest[:10]}*"):
-            ImageIdentity.read(folder)
-        own = [folder for folder, known in self.records() if known.digest == identity.digest]
-        return sorted(own, key=last_change, reverse=True)
+        for digest in dict.fromkeys((identity.known_by, identity.digest)):
+            for folder in self._record_folders(f"*-{digest[:10]}*"):
+                ImageIdentity.read(folder)
+        own = {folder: known for folder, known in self.records() if known.is_same(identity)}
+        return sorted(
+            own,
+            key=lambda folder: (own[folder].known_by == identity.known_by, last_change(folder)),
+            reverse=True,
+        )
+
+    def tell_apart(self, identity: ImageIdentity) -> None:
+        """Learn what records of earlier versions are about that may be of an image, or of another.
+
+        They know an image by three slices, which may be alike in two. The file or copy of theirs
+        tells; where neither is there, they go with the image that is opened first. Takes as long as
+        reading them: not for the window's own thread.
+        """
+        for folder, known in self.records():
+            if known.fine_digest is None and known.digest == identity.digest:
+                found = identity_of(folder, known)
+                if found is not None:
+                    with contextlib.suppress(StorageError):  # it is learned again next time
+                        replace(known, fine_digest=found.fine_digest).write(folder)
 
     def open_record(
         self,
@@ -187,7 +212,7 @@ class Project:
 
     def has_layers(self, identity: ImageIdentity) -> bool:
         """Whether boxes, points or voxel sizes of an image are kept here."""
-        return layers_path(self.folder / LAYERS, identity.digest).exists()
+        return self._layers_digest(identity) is not None
 
     def open_layers(
         self, identity: ImageIdentity, told: Callable[[str], None] = lambda sentence: None
@@ -200,7 +225,23 @@ class Project:
             If it is open elsewhere, or cannot be read or written.
         """
         self.create()
-        return LayersFile(self.folder / LAYERS, identity.digest, identity.name, told)
+        digest = self._layers_digest(identity)
+        if digest is not None and digest != identity.known_by:
+            rename_layers(self.folder / LAYERS, digest, identity.known_by)
+        return LayersFile(self.folder / LAYERS, identity.known_by, identity.name, told)
+
+    def _layers_digest(self, identity: ImageIdentity) -> str | None:
+        """Return by which digest the file of an image's layers is named; None where there is none.
+
+        Earlier versions named it by the coarse one, which another image may have, too.
+        """
+        if layers_path(self.folder / LAYERS, identity.known_by).exists():
+            return identity.known_by
+        if not layers_path(self.folder / LAYERS, identity.digest).exists():
+            return None
+        alike = [known for _, known in self.records() if known.digest == identity.digest]
+        is_ours = not alike or any(known.is_same(identity) for known in alike)
+        return identity.digest if is_ours else None
 
     def _record_folders(self, pattern: str = "*") -> list[Path]:
         """List the folders in which something was written down, by name."""
@@ -209,7 +250,7 @@ class Project:
 
     def _new_folder(self, identity: ImageIdentity) -> Path:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", identity.name).strip("-").lower()[:40] or "image"
-        folder = self.folder / "images" / f"{slug}-{identity.digest[:10]}"
+        folder = self.folder / "images" / f"{slug}-{identity.known_by[:10]}"
         count = 1
         candidate = folder
         while candidate.exists():

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.adapters_again import AdaptersAgain, Said
-from napari_sam_adapter.project.image_record import IMAGE_FILE
+from napari_sam_adapter.project.image_identity import IMAGE_FILE
 from napari_sam_adapter.project.journal import JOURNAL
 from napari_sam_adapter.project.mask_files import MASKS, mask_name, read_mask_file, write_mask
 from napari_sam_adapter.project.mending import RecordContents, in_short, read_record

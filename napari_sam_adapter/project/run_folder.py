@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.mask_files import mask_name
 from napari_sam_adapter.project.mending import read_record
 from napari_sam_adapter.schema import read_described, write_described

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError
-from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.mending import RecordContents, in_short, read_record
 from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.project.project import Project, last_change
@@ -82,14 +83,8 @@ def with_other_images(
     """
     parts, images, missed = list(plan.parts), list(request.images), []
     own = ImageIdentity.read(project.folder / "images" / plan.parts[0].record)
-    latest: dict[str, tuple[Path, ImageIdentity]] = {}
-    for record, identity in project.records():
-        known = latest.get(identity.digest)
-        if known is None or last_change(record) > last_change(known[0]):
-            latest[identity.digest] = record, identity
-    latest.pop(own.digest, None)
-    for record, identity in latest.values():
-        if (identity.is_colour, identity.dtype) != (own.is_colour, own.dtype):
+    for record, identity in _latest(project.records()):
+        if identity.is_same(own) or _kind(identity) != _kind(own):
             continue
         try:
             contents = read_record(record, identity)
@@ -106,6 +101,23 @@ def with_other_images(
         replace(request, images=tuple(images)),
         missed,
     )
+
+
+def _latest(records: list[tuple[Path, ImageIdentity]]) -> list[tuple[Path, ImageIdentity]]:
+    """Of the records of each image, return the one that was written to last."""
+    # Of some records of earlier versions only the coarse digest is known.
+    finer = {one.digest: one.known_by for _, one in records if one.fine_digest}
+    latest: dict[str, tuple[Path, ImageIdentity]] = {}
+    for record, identity in records:
+        key = identity.fine_digest or finer.get(identity.digest, identity.digest)
+        if key not in latest or last_change(record) > last_change(latest[key][0]):
+            latest[key] = record, identity
+    return list(latest.values())
+
+
+def _kind(identity: ImageIdentity) -> tuple[bool, np.dtype[Any]]:
+    """Return what images have in common that are learned from together."""
+    return identity.is_colour, np.dtype(identity.dtype).newbyteorder("=")
 
 
 def _marked(

@@ -8,10 +8,13 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from napari.layers import Image
 
+from napari_sam_adapter.widgets.pixel_keeping import path_of
+
 if TYPE_CHECKING:
     import napari
 
-    from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
+    from napari_sam_adapter.project.image_identity import ImageIdentity
+    from napari_sam_adapter.project.image_record import ImageRecord
 
 
 class ImageNotes:
@@ -22,7 +25,7 @@ class ImageNotes:
         self._dismissed: WeakKeyDictionary[Image, set[Path]] = WeakKeyDictionary()
         # Images that were opened for the sake of one record.
         self._expected: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
-        self._digests: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
+        self._identities: WeakKeyDictionary[Image, ImageIdentity] = WeakKeyDictionary()
         # Images that are not any more what their file holds.
         self._replaced: WeakSet[Image] = WeakSet()
 
@@ -54,14 +57,13 @@ class ImageNotes:
 
     def path_of(self, image: Image) -> str | None:
         """Return the file or folder that holds an image, if any does."""
-        path = None if image in self._replaced else image.source.path
-        return None if path is None else str(path)
+        return None if image in self._replaced else path_of(image)
 
     def opened(self, image: Image, record: ImageRecord) -> str:
         """Take note of an image's record; return a sentence where it was another image before."""
-        digest = record.identity.digest
-        before, self._digests[image] = self._digests.get(image, digest), digest
-        if before == digest:
+        identity = record.identity
+        before, self._identities[image] = self._identities.get(image, identity), identity
+        if before.is_same(identity):
             return ""
         return (
             f"Other pixels were put into {image.name!r}: its masks are recorded anew, in "
@@ -72,7 +74,7 @@ class ImageNotes:
         self, identity: ImageIdentity, layers: napari.components.LayerList
     ) -> Image | None:
         """Return the layer of an image that has, or had, masks here; None where there is none."""
-        for image, digest in self._digests.items():
-            if digest == identity.digest and image in layers:
+        for image, known in self._identities.items():
+            if known.is_same(identity) and image in layers:
                 return image
         return None

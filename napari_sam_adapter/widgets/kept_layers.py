@@ -16,8 +16,8 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_layers import ImageLayers, LayersFile
-from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.widgets.drawn import boxes_in, points_in
 from napari_sam_adapter.widgets.prompt_layers import is_prompt_layer, prompt_layers_of
 from napari_sam_adapter.widgets.readers import GEOMETRY
@@ -104,7 +104,7 @@ class KeptLayers(QObject):
 
     def _on_identified(self, image: Image, identity: ImageIdentity) -> None:
         if image in self._known:
-            if self._known[image].identity.digest == identity.digest:
+            if self._known[image].identity.is_same(identity):
                 return
             self._save()
             self._forget(image)  # other pixels were put into it

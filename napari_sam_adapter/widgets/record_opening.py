@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord, Restored
-from napari_sam_adapter.project.pixels import keep_copy
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord, Restored
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.volume import SliceSource
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A record with what it brings back, in labels of this type."""
+    """A record with what it brings back, in labels of this type, and the image as it is now."""
 
+    identity: ImageIdentity
     record: ImageRecord
     restored: Restored
     dtype: np.dtype
@@ -44,7 +42,7 @@ class Opened:
             record.close()
             raise
         self.record.close()
-        opened = Opened(record, restored, held, self.open_another)
+        opened = Opened(self.identity, record, restored, held, self.open_another)
         return opened if held == dtype else opened.another(dtype, used)
 
 
@@ -59,8 +57,6 @@ class RecordOpening:
     name : str
     path, patient : str or None
         Of the image, see `ImageIdentity`.
-    pixels : array-like
-        The image, of which a copy is kept where it has no file.
     besides : collection of Path
         Records that are in use, or were dismissed.
     wanted : Path or None
@@ -76,7 +72,6 @@ class RecordOpening:
     name: str
     path: str | None
     patient: str | None
-    pixels: Any
     besides: Collection[Path]
     wanted: Path | None
     labels_dtype: DTypeLike | None
@@ -93,6 +88,7 @@ class RecordOpening:
             If the record is open elsewhere, or cannot be read or written.
         """
         identity = ImageIdentity.of(self.source, self.name, self.path, self.patient)
+        self.project.tell_apart(identity)
         yield identity
         folders = self.project.folders_of(identity)
         known = [folder for folder in folders if folder not in self.besides]
@@ -108,12 +104,8 @@ class RecordOpening:
         record = open_besides(others)
         try:
             dtype = record.masks_dtype(self.labels_dtype)
-            opened = Opened(record, record.restore(dtype), dtype, open_besides)
+            opened = Opened(identity, record, record.restore(dtype), dtype, open_besides)
         except BaseException:
             record.close()
             raise
         yield opened
-        if record.identity.source is None:
-            # A full disk is told by the journal; the copy is tried again next time.
-            with contextlib.suppress(StorageError):
-                keep_copy(record.folder, self.pixels)

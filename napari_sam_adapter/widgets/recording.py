@@ -14,10 +14,12 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam_adapter.errors import ImageError, StorageError
-from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.widgets.binding import LayerBinding, source_of
 from napari_sam_adapter.widgets.image_notes import ImageNotes
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.pixel_keeping import PixelKeeping
 from napari_sam_adapter.widgets.readers import PATIENT
 from napari_sam_adapter.widgets.record_opening import Opened, RecordOpening
 from napari_sam_adapter.widgets.restoring import (
@@ -55,6 +57,8 @@ class Recording(QObject):
         That is done for an image; the sentence that was said of it, if any.
     problem_changed : Signal()
         What is done does not reach the disk, or does again.
+    pixels : PixelKeeping
+        Sees to the images of the records.
     """
 
     said = Signal(str, bool)
@@ -87,6 +91,8 @@ class Recording(QObject):
         layers.image_replaced.connect(self._on_image_replaced)
         session.project_changed.connect(self._on_project_changed)
         self._told.connect(self._on_told)
+        self.pixels = PixelKeeping(self)
+        self.pixels.failed.connect(self._on_not_kept)
         self._retry = QTimer(self)
         self._retry.setSingleShot(True)
         self._retry.timeout.connect(guarded(self, self.try_again, once=True))
@@ -189,7 +195,6 @@ class Recording(QObject):
             name=image.name,
             path=self._notes.path_of(image),
             patient=image.metadata.get(PATIENT),
-            pixels=image.data,
             besides=self._folders() | self._notes.dismissed(image),
             wanted=wanted,
             labels_dtype=dtype,
@@ -251,6 +256,7 @@ class Recording(QObject):
         if said:
             self._say(said, bool(opened.restored.troubles))
         binding.slices_changed.emit()
+        self.pixels.keep(opened.record, opened.identity, binding.source)
 
     def _folders(self) -> set[Path]:
         return {record.folder for record in self._records.values()}
@@ -277,6 +283,10 @@ class Recording(QObject):
         chosen = (self._layers.image, self._layers.binding, self._session.project)
         if self._looked_at != chosen:
             self.look()  # others were chosen meanwhile
+
+    def _on_not_kept(self, sentence: str) -> None:
+        if self._is_open:
+            self._say(f"{self._sentence} {sentence}".strip(), True)
 
     def _on_told(self, problem: str) -> None:
         self._problem = problem

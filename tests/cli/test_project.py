@@ -17,8 +17,8 @@ from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.project.events import Event
+from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_layers import ImageLayers
-from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.rerun import rerun

@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project.image_identity import ImageIdentity
 from tests.project.work import SHAPE
 
 

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_sam_adapter.project import mask_files
-from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.mask_files import mask_name, read_mask_file
 from napari_sam_adapter.versions import AdapterStore

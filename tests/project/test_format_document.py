@@ -19,8 +19,8 @@ from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.depth import Depth
 from napari_sam_adapter.engine.predictor import ModelReference
 from napari_sam_adapter.made_with import by_filling, by_help, by_model
+from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_layers import ImageLayers
-from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.mask_files import mask_name, read_mask_file, write_mask
 from napari_sam_adapter.project.mending import read_record
@@ -76,9 +77,10 @@ def test_a_training_learns_what_the_window_would_show_of_other_images_and_names_
     names, folders = ("here", "there"), []
     for seed, name in enumerate(names):
         pixels = np.random.default_rng(seed).integers(0, 255, SHAPE).astype(np.uint8)
-        identity = ImageIdentity.of(SliceSource(pixels, is_colour=False), name)
+        source = SliceSource(pixels, is_colour=False)
+        identity = ImageIdentity.of(source, name)
         work, folder = worked_on(project, identity, seed=1)
-        keep_copy(folder, pixels)
+        keep_copy(folder, source)
         folders.append(folder)
     damage(folders[1], range(20, 30))
     plan = RunPlan("run", (RunPart(folders[0].name, 1, (), "|u1"),), "lite_medsam", "", {})

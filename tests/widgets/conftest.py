@@ -139,7 +139,8 @@ class Person:
         self.settle()
 
     def wait_for_record(self):
-        self.wait(lambda: not self.controller.recording.is_busy)
+        recording = self.controller.recording
+        self.wait(lambda: not recording.is_busy and not recording.pixels.is_busy)
 
     def settle(self):
         """Let the deferred look at the slice happen."""
@@ -204,6 +205,7 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
                 not dock.controller.prediction.is_running
                 and not dock.controller.retraining.is_running
                 and not dock.controller.recording.is_busy
+                and not dock.controller.recording.pixels.is_busy
                 and not dock.controller.ahead.is_running
             ),
             timeout=TIMEOUT_MS,

@@ -8,8 +8,8 @@ import pytest
 from qtpy.QtWidgets import QMessageBox
 
 from napari_sam_adapter.errors import StorageError
-from napari_sam_adapter.project import image_record
-from napari_sam_adapter.project.image_record import ImageIdentity
+from napari_sam_adapter.project import image_identity
+from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.widgets import recording
@@ -175,14 +175,14 @@ def test_a_stroke_made_before_the_record_was_open_is_kept_beside_the_older_masks
 def full_disk(monkeypatch):
     """Let no new record be written while the first entry of the list is true."""
     is_full = [True]
-    write = image_record.write_described
+    write = image_identity.write_described
 
-    def write_or_fail(*given):
+    def write_or_fail(*given, **more):
         if is_full[0]:
             raise StorageError("image.json could not be written: No space left on device.")
-        write(*given)
+        write(*given, **more)
 
-    monkeypatch.setattr(image_record, "write_described", write_or_fail)
+    monkeypatch.setattr(image_identity, "write_described", write_or_fail)
     return is_full
 
 

@@ -8,7 +8,8 @@ import tifffile
 from PIL import Image
 from qtpy.QtCore import Qt
 
-from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.project.overview import ImageOverview
 from napari_sam_adapter.project.project import Project
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.annotations import SliceState
-from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.provenance import provenance_of

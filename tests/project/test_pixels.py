@@ -1,0 +1,138 @@
+"""An image of a project can be opened again, or it is said why not."""
+
+import json
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+
+from napari_sam_adapter.data.lazy import LazyStack
+from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.project import pixels
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.pixels import COPY, image_of, keep_pixels
+from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.volume import SliceSource
+
+NOISE = np.random.default_rng(0).integers(0, 255, (5, 16, 16)).astype(np.uint8)
+
+
+@pytest.fixture
+def keep(tmp_path):
+    """Return a function that lets a project keep an image, and returns its record's folder."""
+
+    def keep_in_project(data, path=None, *, is_colour=False):
+        source = SliceSource(data, is_colour=is_colour)
+        identity = ImageIdentity.of(source, "frames", None if path is None else str(path))
+        record = Project(tmp_path / "project").open_record(identity)
+        try:
+            keep_pixels(record, identity, source)
+        finally:
+            record.close()
+        return record.folder
+
+    return keep_in_project
+
+
+def again(folder):
+    identity = ImageIdentity.read(folder)
+    image = image_of(folder, identity)
+    found = ImageIdentity.of(SliceSource(image.data, is_colour=image.is_colour), "again")
+    assert found.is_same(identity)
+    return image.data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        NOISE,
+        NOISE[0],
+        NOISE[:1],
+        NOISE > 100,
+        NOISE.astype(">i2"),
+        NOISE.astype(np.float16),
+        NOISE.astype(np.float64) / 7,
+        NOISE.reshape(5, 1, 16, 16),
+        NOISE[::-1, :, ::-1],
+        da.from_array(NOISE, chunks=(2, 16, 16)),
+        LazyStack(NOISE.shape, NOISE.dtype, lambda index: NOISE[index]),
+    ],
+)
+def test_what_no_file_brings_is_copied_whatever_the_array_is_made_of(keep, data):
+    assert np.array_equal(again(keep(data)), np.asarray(data))
+
+
+@pytest.mark.parametrize("n_colours", [3, 4])
+def test_colours_are_copied(keep, n_colours):
+    frames = np.random.default_rng(1).integers(0, 255, (3, 16, 16, n_colours)).astype(np.uint8)
+    assert np.array_equal(again(keep(frames, is_colour=True)), frames)
+
+
+def test_an_image_that_its_file_brings_is_not_copied(keep, tmp_path):
+    path = tmp_path / "frames.tif"
+    tifffile.imwrite(path, NOISE)
+    folder = keep(NOISE, path)
+    assert not (folder / COPY).exists()
+    assert np.array_equal(again(folder), NOISE)
+
+
+def test_an_image_whose_file_has_other_pixels_or_cannot_be_read_here_is_copied(keep, tmp_path):
+    tifffile.imwrite(tmp_path / "frames.tif", 255 - NOISE)
+    np.save(tmp_path / "other.npy", NOISE[:3])
+    for data, name in ((NOISE, "frames.tif"), (NOISE[:3], "other.npy")):
+        folder = keep(data, tmp_path / name)
+        assert np.array_equal(again(folder), data)
+
+
+def test_where_an_image_lies_is_written_down_when_it_is_opened_from_elsewhere(keep, tmp_path):
+    before, now = tmp_path / "before.tif", tmp_path / "now.tif"
+    tifffile.imwrite(before, NOISE)
+    folder = keep(NOISE, before)
+    before.rename(now)
+    assert keep(NOISE, now) == folder
+    assert json.loads((folder / "image.json").read_text())["source"] == str(now)
+    # A path that brings something else does not take its place.
+    tifffile.imwrite(before, NOISE[:2])
+    keep(NOISE, before)
+    assert json.loads((folder / "image.json").read_text())["source"] == str(now)
+
+
+def test_what_is_too_large_for_a_copy_is_named_with_its_size(keep, monkeypatch, tmp_path):
+    monkeypatch.setattr(pixels, "LARGEST_COPY", NOISE.nbytes - 1)
+    with pytest.raises(ImageError, match=r"no copy: It holds .* GiB, too much for a copy .*TIFF"):
+        keep(NOISE)
+    ((folder, identity),) = Project(tmp_path / "project").records()
+    with pytest.raises(ImageError, match=r"from no file.*too much for a copy"):
+        image_of(folder, identity)
+
+
+def test_what_was_not_copied_for_another_reason_is_not_called_too_large(tmp_path):
+    identity = ImageIdentity.of(SliceSource(NOISE, is_colour=False), "frames")
+    with pytest.raises(ImageError, match="Open it once more") as raised:
+        image_of(tmp_path, identity)
+    assert "too" not in str(raised.value)
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="none are longer here")
+def test_pixels_that_tiff_does_not_hold_are_said_and_leave_nothing(keep, tmp_path):
+    with pytest.raises(ImageError, match="could not be kept as TIFF"):
+        keep(NOISE.astype(np.longdouble))
+    assert not list((tmp_path / "project").rglob("*.tif*"))
+
+
+def test_a_lazy_image_that_cannot_be_read_leaves_nothing(keep, tmp_path):
+    def read(index):
+        if index == (17,):
+            raise ValueError("the server is gone")
+        return np.full((16, 16), index[0], np.uint8) + NOISE[0]
+
+    with pytest.raises(ImageError, match="the server is gone"):
+        keep(LazyStack((60, 16, 16), np.uint8, read))
+    assert not list((tmp_path / "project").rglob("*.tif*"))
+
+
+def test_a_copy_that_nobody_wants_any_more_leaves_nothing(tmp_path):
+    source = SliceSource(NOISE, is_colour=False)
+    pixels.keep_copy(tmp_path, source, lambda: True)
+    assert not list(tmp_path.iterdir())
