@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.retrain_request import MarkedImage
@@ -55,3 +56,8 @@ def held_back(version: AdapterVersion, in_use: str) -> str:
         f"v{version.number} is held back, and {in_use} stays in use. {version.verdict.reason} "
         "Click it in the list of versions to use it all the same, or correct more and retrain."
     )
+
+
+def in_other_project(version: AdapterVersion, project: Path) -> str:
+    """Say where a version is whose project is not the one that is open."""
+    return f"v{version.number} is ready in the project {project}. Choose that folder to use it."

@@ -9,11 +9,24 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
-from napari_sam_adapter.next_version import adopt_saved, continue_from, train
+from napari_sam_adapter.next_version import (
+    RunStart,
+    adopt_saved,
+    continue_from,
+    is_of_open_project,
+    train,
+)
 from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of, with_other_images
-from napari_sam_adapter.retrain_words import gains_no_more, goes_on, held_back, started, summary
+from napari_sam_adapter.retrain_words import (
+    gains_no_more,
+    goes_on,
+    held_back,
+    in_other_project,
+    started,
+    summary,
+)
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.training.presets import LEAST_GAIN
@@ -78,6 +91,7 @@ class Retraining(QObject):
         super().__init__(parent)
         self._session, self._layers, self._recording = session, layers, recording
         self._binding: LayerBinding | None = None
+        self._start: RunStart | None = None
         self._noted: tuple[Path, str] | None = None  # the record of the run, and its name
         self._run: RunFolder | None = None
         self._is_saved = False
@@ -111,8 +125,11 @@ class Retraining(QObject):
             return
         binding, others = self._layers.binding, settings.learns_from_others
         plan = plan_for(binding, self._recording, self._session, request, follows)
+        start = RunStart.of(self._session)
         self._binding, self._noted = binding, None
-        self._launch(lambda: self._events(request, plan, others))
+        if plan is not None:
+            self._noted = (_record(start, plan), plan.run)
+        self._launch(start, lambda: self._events(start, request, plan, others))
         self._next = settings.next
         if not is_next_gear:
             self.said.emit(started(request.images), False)
@@ -135,12 +152,13 @@ class Retraining(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        self._noted = (project.folder / "images" / plan.parts[0].record, plan.run)
+        start = RunStart.of(self._session)
+        self._noted = (_record(start, plan), plan.run)
 
         def events() -> Iterator[object]:
-            yield from train(self._session, request_of(project, run))
+            yield from train(self._session.trainer, start, request_of(project, run))
 
-        self._launch(events)
+        self._launch(start, events)
         self.said.emit("The retraining goes on where it stood. Go on working.", False)
 
     def discard(self) -> None:
@@ -158,13 +176,13 @@ class Retraining(QObject):
         if run is not None:
             run.leave()
 
-    def _launch(self, events: Callable[[], Iterable[object]]) -> None:
+    def _launch(self, start: RunStart, events: Callable[[], Iterable[object]]) -> None:
         job = Job(events, CLOSING, self._kill, self)
         job.event_reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
-        self._job, self._is_saved = job, False
-        self.log = RunLog(self._session.project.folder / "logs")
+        self._job, self._start, self._is_saved = job, start, False
+        self.log = RunLog(start.project.folder / "logs")
         self._session.trainer.allow()
         self.changed.emit(True)
         job.start()
@@ -188,14 +206,14 @@ class Retraining(QObject):
             self.log.event(event)
         if isinstance(event, TrainingFinished):
             self._trouble = event.message
-        if isinstance(event, AdapterSaved):
-            self._activate(event)
+        if isinstance(event, AdapterSaved) and self._start is not None:
+            self._activate(self._start, event)
 
     def _events(
-        self, request: RetrainRequest, plan: RunPlan | None, others: bool
+        self, start: RunStart, request: RetrainRequest, plan: RunPlan | None, others: bool
     ) -> Iterator[object]:
         """Run it; in a worker thread."""
-        project, run = self._session.project, None
+        project, run = start.project, None
         if plan is not None:
             missed: list[str] = []
             request.run = plan.run
@@ -206,22 +224,22 @@ class Retraining(QObject):
                 run = RunFolder(project.folder, plan)
                 request.checkpoint = run.checkpoint
             yield _Begun(plan, run, started(request.images), missed)
-        yield from train(self._session, request)
+        yield from train(self._session.trainer, start, request)
 
     def _on_begun(self, begun: _Begun) -> None:
         """Write down what is learned from, so that it can be explained."""
-        binding, self._run = self._binding, begun.run
-        record = None if binding is None else self._recording.record_of(binding)
-        if binding is not None and record is not None:
-            record.note("training", begun.plan.described())
-            self._noted = (record.folder, begun.plan.run)
-            end_rounds(self._recording, self._session, begun.plan)
+        self._run = begun.run
+        if self._start is not None and self._noted is not None:
+            # Another window may have that image open by now; then the run goes without this line.
+            with contextlib.suppress(StorageError):
+                self._recording.note(self._noted[0], "training", begun.plan.described())
+            end_rounds(self._recording, self._start.project.folder, begun.plan)
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
 
-    def _activate(self, saved: AdapterSaved) -> None:
+    def _activate(self, start: RunStart, saved: AdapterSaved) -> None:
         try:
-            version = adopt_saved(self._session, saved)
+            version = adopt_saved(self._session, start, saved)
         except SamAdapterError as error:
             self._on_failed(str(error))
             return
@@ -233,17 +251,13 @@ class Retraining(QObject):
             with contextlib.suppress(StorageError):
                 self._recording.note(record, "trained", details)
         self._is_saved = True
+        if not is_of_open_project(self._session, version):
+            self._next = None
+            self.said.emit(in_other_project(version, start.project.folder), False)
+            return
         if not version.verdict.promoted:
             self._next = None
             self.said.emit(held_back(version, self._session.in_use.name), True)
-            return
-        if not self._session.in_use.is_version(version):
-            self._next = None
-            self.said.emit(
-                f"v{version.number} is saved in {version.path.parent}, the folder this run was "
-                "started in. Choose that folder to use it.",
-                True,
-            )
             return
         said = " ".join(filter(None, (self._summary(version), self._trouble)))
         self.said.emit(said, bool(self._trouble))
@@ -290,3 +304,8 @@ class Retraining(QObject):
         if binding is not self._binding or binding is None or not binding.is_alive:
             return  # another image is open now
         self.start(replace(settings, input_size=None), is_next_gear=True)
+
+
+def _record(start: RunStart, plan: RunPlan) -> Path:
+    """Return the record of the image that a run was asked for on."""
+    return start.project.folder / "images" / plan.parts[0].record

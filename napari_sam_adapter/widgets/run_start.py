@@ -12,6 +12,8 @@ from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
 from napari_sam_adapter.widgets.readers import PATIENT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.recording import Recording
@@ -99,10 +101,10 @@ def plan_for(
     )
 
 
-def end_rounds(recording: Recording, session: Session, plan: RunPlan) -> None:
+def end_rounds(recording: Recording, project: Path, plan: RunPlan) -> None:
     """Let a round end in the other images that are open here, whose journals do not tell of it."""
     for part in plan.parts[1:] if not plan.follows else ():
-        binding = recording.binding_of(session.project.folder / "images" / part.record)
+        binding = recording.binding_of(project / "images" / part.record)
         record = None if binding is None else recording.record_of(binding)
         if record is not None:
             record.ledger.end_round(part.line)

@@ -1,7 +1,5 @@
 """Adapter versions in the dock."""
 
-import shutil
-
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
@@ -9,8 +7,6 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_sam_adapter import promotion
 from napari_sam_adapter.adapter.card import read_card
-from napari_sam_adapter.training.job import AdapterSaved
-from napari_sam_adapter.versions import AdapterStore
 
 
 def test_an_adapter_file_is_taken_in_used_and_found_again_tomorrow(
@@ -68,24 +64,6 @@ def test_another_folder_has_its_own_versions(open_person, polyps, adapter_file, 
     person.dock.project_panel.folder_requested.emit(tmp_path / "second")
     assert person.controller.session.in_use.version is None
     assert person.dock.versions_panel.list.topLevelItemCount() == 1
-
-
-def test_a_run_that_outlasts_a_change_of_folder_stays_in_the_folder_it_was_started_in(
-    open_person, polyps, adapter_file, tmp_path
-):
-    person = open_person(polyps.frames, rgb=True)
-    session, first = person.controller.session, person.controller.session.store.folder
-    made = session.store.working_path()
-    made.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(adapter_file, made)
-    second = tmp_path / "second"
-    person.dock.project_panel.folder_requested.emit(second)
-    person.dock.versions_panel.load_requested.emit(adapter_file)
-    in_use = session.in_use.version
-    person.controller.retraining._on_event(AdapterSaved(made, read_card(made)))
-    assert session.in_use.version == in_use
-    assert [v.path.parent for v in AdapterStore(first).versions()] == [first]
-    assert str(first) in person.message
 
 
 def test_an_adapter_says_how_sure_it_is_and_the_base_model_does_not(
