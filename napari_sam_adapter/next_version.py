@@ -9,6 +9,7 @@ from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.model_in_use import ModelInUse
+from napari_sam_adapter.project.home import refuge_for
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.session import Session
@@ -57,8 +58,9 @@ def train(
         With a message for the person; the version in use is unchanged.
     """
     model, is_new = start.model.reference, start.model.version is None
-    out, device = start.store.working_path(), start.model.device
-    yield from trainer.run(lambda: request.job(model, is_new, out, device))
+    out, refuge = start.store.working_path(), refuge_for(start.project.folder)
+    device = start.model.device
+    yield from trainer.run(lambda: request.job(model, is_new, out, refuge, device))
 
 
 def continue_from(session: Session, parent: str, base: str) -> None:
@@ -104,7 +106,11 @@ def adopt_saved(session: Session, start: RunStart, saved: AdapterSaved) -> Adapt
     SamAdapterError
         If it cannot be given a number, or the choice cannot be saved.
     """
-    version = start.store.adopt(saved.path)
+    if is_homeless(start, saved):
+        version = start.store.import_file(saved.path)
+        saved.path.unlink(missing_ok=True)
+    else:
+        version = start.store.adopt(saved.path)
     if not is_of_open_project(session, version):
         return version
     if not version.verdict.promoted:
@@ -118,6 +124,11 @@ def adopt_saved(session: Session, start: RunStart, saved: AdapterSaved) -> Adapt
         if asked.names[: len(learned)] == learned:
             session.change_classes(lambda _: asked)
     return version
+
+
+def is_homeless(start: RunStart, saved: AdapterSaved) -> bool:
+    """Whether an adapter was saved elsewhere, as its project was moved or deleted meanwhile."""
+    return saved.path.parent != start.store.folder
 
 
 def is_of_open_project(session: Session, version: AdapterVersion) -> bool:

@@ -60,4 +60,13 @@ def held_back(version: AdapterVersion, in_use: str) -> str:
 
 def in_other_project(version: AdapterVersion, project: Path) -> str:
     """Say where a version is whose project is not the one that is open."""
-    return f"v{version.number} is ready in the project {project}. Choose that folder to use it."
+    return f"v{version.number} of the project {project} is trained. Choose that folder to use it."
+
+
+def homeless(project: Path, path: Path) -> str:
+    """Say that a run has ended as its project was moved or deleted, and where its adapter is."""
+    return (
+        f"The project {project} was moved or deleted, so the retraining has ended. What it has "
+        f"learned is kept in {path}: it becomes a version when you choose the project where it is "
+        "now, or load that file with ⋯ beside the versions."
+    )

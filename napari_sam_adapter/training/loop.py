@@ -232,7 +232,7 @@ class _Run:
 
     def _write_checkpoint(self) -> None:
         checkpoint, step = self._options.checkpoint, self._stepper.step
-        if checkpoint is None or not self._workers.is_main or not step:
+        if checkpoint is None or not self._workers.is_main or not step or checkpoint.is_homeless:
             return
         waited = time.monotonic() - self._checkpoint_time
         if step % checkpoint.every and waited < SECONDS_BETWEEN:

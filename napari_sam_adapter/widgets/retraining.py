@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
@@ -13,16 +13,18 @@ from napari_sam_adapter.next_version import (
     RunStart,
     adopt_saved,
     continue_from,
+    is_homeless,
     is_of_open_project,
     train,
 )
 from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
-from napari_sam_adapter.project.run_request import request_of, with_other_images
+from napari_sam_adapter.project.run_request import request_of
 from napari_sam_adapter.retrain_words import (
     gains_no_more,
     goes_on,
     held_back,
+    homeless,
     in_other_project,
     started,
     summary,
@@ -31,14 +33,13 @@ from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.training.presets import LEAST_GAIN
 from napari_sam_adapter.widgets.jobs import Job
-from napari_sam_adapter.widgets.run_start import end_rounds, plan_for, request_for
+from napari_sam_adapter.widgets.run_start import Begun, begin, end_rounds, plan_for, request_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from napari_sam_adapter.adapter_version import AdapterVersion
-    from napari_sam_adapter.retrain_request import RetrainRequest
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -47,16 +48,6 @@ if TYPE_CHECKING:
 
 
 CLOSING = "retraining the adapter; it can be resumed when napari is open again"
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """What is learned from is known, and the run has a place for its checkpoints, if possible."""
-
-    plan: RunPlan
-    run: RunFolder | None
-    sentence: str
-    missed: list[str]
 
 
 class Retraining(QObject):
@@ -96,6 +87,7 @@ class Retraining(QObject):
         self._run: RunFolder | None = None
         self._is_saved = False
         self._job: Job | None = None
+        self._homeless: tuple[AdapterSaved, str] | None = None  # with the name of its run
         self._trouble = ""
         self._next: RetrainSettings | None = None
         self.log: RunLog | None = None
@@ -125,11 +117,11 @@ class Retraining(QObject):
             return
         binding, others = self._layers.binding, settings.learns_from_others
         plan = plan_for(binding, self._recording, self._session, request, follows)
-        start = RunStart.of(self._session)
+        start, trainer = RunStart.of(self._session), self._session.trainer
         self._binding, self._noted = binding, None
         if plan is not None:
             self._noted = (_record(start, plan), plan.run)
-        self._launch(start, lambda: self._events(start, request, plan, others))
+        self._launch(start, lambda: begin(trainer, start, request, plan, others))
         self._next = settings.next
         if not is_next_gear:
             self.said.emit(started(request.images), False)
@@ -198,7 +190,7 @@ class Retraining(QObject):
         self.said.emit("Stopping after this step; the best state so far is kept.", False)
 
     def _on_event(self, event: Any) -> None:
-        if isinstance(event, _Begun):
+        if isinstance(event, Begun):
             self._on_begun(event)
             return
         self.reported.emit(event)
@@ -207,26 +199,10 @@ class Retraining(QObject):
         if isinstance(event, TrainingFinished):
             self._trouble = event.message
         if isinstance(event, AdapterSaved) and self._start is not None:
-            self._activate(self._start, event)
+            is_lost = is_homeless(self._start, event)
+            (self._keep_homeless if is_lost else self._activate)(self._start, event)
 
-    def _events(
-        self, start: RunStart, request: RetrainRequest, plan: RunPlan | None, others: bool
-    ) -> Iterator[object]:
-        """Run it; in a worker thread."""
-        project, run = start.project, None
-        if plan is not None:
-            missed: list[str] = []
-            request.run = plan.run
-            if others:
-                plan, request, missed = with_other_images(project, plan, request)
-            # Without a place to write to it runs all the same; only, it cannot be resumed.
-            with contextlib.suppress(StorageError):
-                run = RunFolder(project.folder, plan)
-                request.checkpoint = run.checkpoint
-            yield _Begun(plan, run, started(request.images), missed)
-        yield from train(self._session.trainer, start, request)
-
-    def _on_begun(self, begun: _Begun) -> None:
+    def _on_begun(self, begun: Begun) -> None:
         """Write down what is learned from, so that it can be explained."""
         self._run = begun.run
         if self._start is not None and self._noted is not None:
@@ -236,6 +212,28 @@ class Retraining(QObject):
             end_rounds(self._recording, self._start.project.folder, begun.plan)
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
+
+    def bring_home(self) -> None:
+        """Take over what was learned for a project that was moved, if that is the open one now."""
+        if self._homeless is None or self._job is not None:
+            return
+        saved, run = self._homeless
+        project = self._session.project.folder
+        plan = next((one for one in unfinished_runs(project) if one.run == run), None)
+        if plan is None:
+            return
+        start = RunStart.of(self._session)
+        self._homeless, self._noted = None, (_record(start, plan), run)
+        self._activate(start, saved)
+        with contextlib.suppress(SamAdapterError):
+            RunFolder(project, plan).finish()
+        self.changed.emit(False)
+
+    def _keep_homeless(self, start: RunStart, saved: AdapterSaved) -> None:
+        if self._noted is not None:
+            self._homeless = saved, self._noted[1]
+        self._next, self._is_saved = None, True
+        self.said.emit(homeless(start.project.folder, saved.path), True)
 
     def _activate(self, start: RunStart, saved: AdapterSaved) -> None:
         try:
@@ -295,6 +293,7 @@ class Retraining(QObject):
                 run.leave()
         following, self._next = self._next, None
         self.changed.emit(False)
+        self.bring_home()  # chosen where it is now before the run had ended
         if following is not None and self._is_saved:
             self._go_on(following)
 
