@@ -133,8 +133,10 @@ def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
     person.retrain(gear="quick", minutes=0.2)
     person.wait_for_training()
     assert person.controller.session.in_use.version.number == first.number
-    assert "v2 is held back, and v1 stays in use. Dice −0." in person.message
-    assert f"Worse on {held_out}" in person.message
+    assert "v2 is held back, and v1 stays in use. Dice fell by 0." in person.message
+    assert f'most on "{held_out}"' in person.message
+    assert "Correct more and retrain, or click v2 in the list" in person.message
+    assert person.message.count(". ") == 2, "three sentences; the rest is in the list of versions"
     versions = person.dock.versions_panel
     assert versions.chosen == 1
     row = versions.list.topLevelItem(0)
@@ -161,7 +163,7 @@ def test_a_version_that_has_forgotten_earlier_slices_is_held_back_and_says_so(
     person.retrain(gear="quick")
     person.wait_for_training()
     assert person.controller.session.in_use.version.number == 1
-    assert "v2 is held back, and v1 stays in use. It has forgotten: Dice" in person.message
+    assert "v2 is held back, and v1 stays in use. It has forgotten: Dice " in person.message
     assert "on 2 slices of earlier rounds" in person.message
 
 
