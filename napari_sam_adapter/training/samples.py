@@ -113,8 +113,11 @@ class History:
         if parent is None:
             return NO_HISTORY
         summary = parent.training
-        met = (frozenset(summary.get(key, ())) for key in ("trained_on", "held_out"))
-        return cls(*met, len(parent.class_names))
+        return cls(
+            frozenset(summary.get("trained_on", ())),
+            frozenset(summary.get("held_out", ())),
+            len(parent.class_names),
+        )
 
 
 NO_HISTORY = History()
