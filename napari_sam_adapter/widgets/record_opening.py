@@ -12,10 +12,18 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.image_record import ImageIdentity, ImageRecord, Restored
+from napari_sam_adapter.project.mending import read_record
 from napari_sam_adapter.project.pixels import keep_copy
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.volume import SliceSource
+
+READ_ONLY = (
+    "The project cannot be written to, so it is open for looking alone, and nothing done here is "
+    "kept. To go on working, choose another project folder by ⋯ beside the project's name, or make "
+    "this one writable."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,28 @@ class Opened:
             raise
         self.record.close()
         return Opened(record, restored, np.dtype(dtype), self.open_another)
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """What a record brings back that cannot be written to."""
+
+    restored: Restored
+    dtype: np.dtype
+
+    @classmethod
+    def in_folder(cls, folder: Path, identity: ImageIdentity) -> LookedAt:
+        """Read a record, and write nothing.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be read.
+        """
+        contents = read_record(folder, identity)
+        n_strokes = Ledger(contents.journal.events).n_strokes
+        restored = Restored(contents.slices(), n_strokes, contents.troubles)
+        return cls(restored, contents.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +109,7 @@ class RecordOpening:
     labels_dtype: DTypeLike | None
     told: Callable[[str], None]
 
-    def events(self) -> Iterator[ImageIdentity | Opened]:
+    def events(self) -> Iterator[ImageIdentity | Opened | LookedAt]:
         """Yield what the image is known by, then its record, if it has or needs one.
 
         Raises
@@ -95,6 +125,11 @@ class RecordOpening:
         known = [folder for folder in folders if folder not in self.besides]
         if self.labels_dtype is None and not known:
             return  # nothing was done to it yet; once something is, there is a masks layer
+        if self.project.is_read_only:
+            if not known:
+                raise StorageError(READ_ONLY)
+            yield LookedAt.in_folder(self.wanted or known[0], identity)
+            return
         others = set(self.besides)
         if self.wanted is not None:
             others |= set(known) - {self.wanted}
