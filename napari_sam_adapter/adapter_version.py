@@ -91,9 +91,9 @@ class AdapterVersion:
         if self.made is not None:
             lines.append(f"made {self.made:%Y-%m-%d %H:%M}")
         if not self.verdict.promoted:
-            lines.append(f"held back: {self.verdict.reason}")
-        elif self.verdict.n:
-            lines.append(self.verdict.reason)
+            lines.append("held back:")
+        if self.verdict.n or not self.verdict.promoted:
+            lines += self.verdict.lines
         classes = self.card.training.get("held_out_dice_classes", {})
         if len(self.card.class_names) > 1:
             lines += [f"{name}: {_score(classes.get(name))}" for name in self.card.class_names]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from napari_sam_adapter.adapter_version import AdapterVersion
+from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.model_in_use import ModelInUse
+from napari_sam_adapter.project.home import refuge_for
+from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.training.events import TrainingEvent
@@ -13,7 +18,34 @@ from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.versions import AdapterStore
 
 
-def train(session: Session, request: RetrainRequest) -> Iterator[TrainingEvent | AdapterSaved]:
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """Where a run belongs and what it starts from: as it was when the person asked for it.
+
+    It may take a while until the images are read and the first step is taken, and by then another
+    project may be open.
+
+    Attributes
+    ----------
+    project : Project
+    store : AdapterStore
+        Where its adapter becomes the next version.
+    model : ModelInUse
+    """
+
+    project: Project
+    store: AdapterStore
+    model: ModelInUse
+
+    @classmethod
+    def of(cls, session: Session) -> RunStart:
+        """Return what is open and in use now."""
+        return cls(session.project, session.store, session.in_use)
+
+
+def train(
+    trainer: Trainer, start: RunStart, request: RetrainRequest
+) -> Iterator[TrainingEvent | AdapterSaved]:
     """Train the next version; run it in a worker thread.
 
     Yields
@@ -25,10 +57,10 @@ def train(session: Session, request: RetrainRequest) -> Iterator[TrainingEvent |
     SamAdapterError
         With a message for the person; the version in use is unchanged.
     """
-    in_use = session.in_use
-    model, is_new = in_use.reference, in_use.version is None
-    out, device = session.store.working_path(), in_use.device
-    yield from session.trainer.run(lambda: request.job(model, is_new, out, device))
+    model, is_new = start.model.reference, start.model.version is None
+    out, refuge = start.store.working_path(), refuge_for(start.project.folder)
+    device = start.model.device
+    yield from trainer.run(lambda: request.job(model, is_new, out, refuge, device))
 
 
 def continue_from(session: Session, parent: str, base: str) -> None:
@@ -62,20 +94,24 @@ def continue_from(session: Session, parent: str, base: str) -> None:
         session.activate(known[parent])
 
 
-def adopt_saved(session: Session, saved: AdapterSaved) -> AdapterVersion:
-    """Make what a training run has saved the next version of the folder it was started in.
+def adopt_saved(session: Session, start: RunStart, saved: AdapterSaved) -> AdapterVersion:
+    """Make what a training run has saved the next version of the project it was started in.
 
     It predicts from now on, unless its held-out slices hold it back (`promotion`), or the person
-    has chosen another folder since: versions of two folders share their numbers, and what is in use
-    belongs to the folder that is open.
+    has chosen another project since: versions of two projects share their numbers, and what is in
+    use belongs to the one that is open.
 
     Raises
     ------
     SamAdapterError
         If it cannot be given a number, or the choice cannot be saved.
     """
-    version = AdapterStore(saved.path.parent).adopt(saved.path)
-    if version.path.parent.resolve() != session.store.folder.resolve():
+    if is_homeless(start, saved):
+        version = start.store.import_file(saved.path)
+        saved.path.unlink(missing_ok=True)
+    else:
+        version = start.store.adopt(saved.path)
+    if not is_of_open_project(session, version):
         return version
     if not version.verdict.promoted:
         # What was in use by default would not be once there is a newer version.
@@ -88,3 +124,13 @@ def adopt_saved(session: Session, saved: AdapterSaved) -> AdapterVersion:
         if asked.names[: len(learned)] == learned:
             session.change_classes(lambda _: asked)
     return version
+
+
+def is_homeless(start: RunStart, saved: AdapterSaved) -> bool:
+    """Whether an adapter was saved elsewhere, as its project was moved or deleted meanwhile."""
+    return saved.path.parent != start.store.folder
+
+
+def is_of_open_project(session: Session, version: AdapterVersion) -> bool:
+    """Whether a version lies in the project that is open now."""
+    return version.path.parent.resolve() == session.store.folder.resolve()

@@ -26,8 +26,9 @@ COLLAPSE = 0.2
 FORGETTING = 0.01
 CONFIDENCE = 0.9
 LEAKS = (
-    "They are of the same volume, video or patient as slices it learned from, and flatter; with "
-    "corrections in three images or more, a whole image can be held out."
+    "These scores are too kind: the held-out slices are of the same volume, video or patient as "
+    "slices it learned from. With corrections in three images or more, a whole image can be held "
+    "out."
 )
 SLICES_NAMED = 3
 Scores = Sequence[Sequence[Any]]
@@ -54,7 +55,7 @@ class Verdict:
     leaks : bool
         Whether held-out slices are of a volume, video or patient it learned from.
     new_classes : tuple of str
-        What it has learned to tell apart that the one before cannot; it takes over in any case.
+        What it has learned to tell apart that the one before cannot.
     n_earlier : int
         Slices that the one before knew, of those it was trained on.
     earlier : float
@@ -78,38 +79,49 @@ class Verdict:
         return self.earlier < -FORGETTING
 
     @property
-    def reason(self) -> str:
-        """Say by how much it is better or worse, how sure that is, and where it is worse."""
+    def in_short(self) -> str:
+        """Say in half a sentence by how much it is better or worse, and where it is worst."""
         if self.has_forgotten and not self.promoted:
-            slices = "1 slice" if self.n_earlier == 1 else f"{self.n_earlier} slices"
+            fall = f"It has forgotten: {_change(self.earlier, 3)} on {_slices(self.n_earlier)}"
+            fall += " of earlier rounds"
+        else:
+            fall = f"{_change(self.difference)} on {_slices(self.n, 'held-out ')}"
+        return f"{fall}, most on {_named(*self.worse[0])}" if self.worse else fall
+
+    @property
+    def lines(self) -> list[str]:
+        """Sentences: by how much it is better or worse, how sure that is, and where it is worse."""
+        lines = []
+        if self.new_classes:
+            lines.append(f"It knows {', '.join(self.new_classes)}, which the one before does not.")
+        lines.append(self._judged())
+        if self.worse:
+            named = ", ".join(_named(*one) for one in self.worse[:SLICES_NAMED])
+            more = len(self.worse) - SLICES_NAMED
+            lines.append(f"Worse on {named}{f' and {more} more' if more > 0 else ''}.")
+        return [*lines, LEAKS] if self.leaks else lines
+
+    @property
+    def reason(self) -> str:
+        """All `lines` as one text."""
+        return " ".join(self.lines)
+
+    def _judged(self) -> str:
+        if self.has_forgotten and not self.promoted:
             held_out = f", {_signed(self.difference)} on what is held out" if self.n else ""
             return (
-                f"It has forgotten: Dice {_signed(self.earlier, 3)} on {slices} of earlier rounds"
-                f"{held_out}.{self._where()}"
+                f"It has forgotten: Dice {_signed(self.earlier, 3)} on {_slices(self.n_earlier)} "
+                f"of earlier rounds{held_out}."
             )
         if self.n == 0:
             return "No slice was held out to compare by, so it is taken on trust."
-        if self.new_classes:
-            return (
-                f"It knows {', '.join(self.new_classes)}, which the one before does not, so it "
-                f"takes over. Dice {_signed(self.difference)} on what is held out.{self._where()}"
-            )
-        slices = "1 held-out slice" if self.n == 1 else f"{self.n} held-out slices"
-        text = f"Dice {_signed(self.difference)} on {slices}"
+        text = f"Dice {_signed(self.difference)} on {_slices(self.n, 'held-out ')}"
         if self.n < ENOUGH:
             rule = "too few to be sure, so only a fall of more than 0.2 would hold it back"
             if not self.promoted:
                 rule = "too few to be sure, but a fall of more than 0.2 holds it back"
-            return f"{text}: {rule}.{self._where()}"
-        return f"{text} (90 % interval {_signed(self.low)} to {_signed(self.high)}).{self._where()}"
-
-    def _where(self) -> str:
-        leaks = f" {LEAKS}" if self.leaks else ""
-        if not self.worse:
-            return leaks
-        named = ", ".join(f"{name} ({_signed(by)})" for name, by in self.worse[:SLICES_NAMED])
-        more = len(self.worse) - SLICES_NAMED
-        return f" Worse on {named}{f' and {more} more' if more > 0 else ''}.{leaks}"
+            return f"{text}: {rule}."
+        return f"{text} (90 % interval {_signed(self.low)} to {_signed(self.high)})."
 
 
 def judge(scores: Scores, earlier: Scores = ()) -> Verdict:
@@ -126,7 +138,9 @@ def judge(scores: Scores, earlier: Scores = ()) -> Verdict:
     Verdict
         Held back if four or more held-out slices show a fall: the whole 90 % interval of the mean
         difference (paired bootstrap) lies below 0; or if their mean falls by more than 0.2; or if
-        the mean of the earlier slices falls by more than 0.01.
+        the mean of the earlier slices falls by more than 0.01. Where a version knows more classes
+        than the one before, earlier slices are scored by those that both know; held-out ones by
+        all, which can only favour the new one.
     """
     verdict = _judge_held_out(_changes(scores))
     changes = _changes(earlier)
@@ -161,13 +175,21 @@ def verdict_of(training: Mapping[str, Any]) -> Verdict:
     """Return the verdict on the adapter whose training summary this is."""
     verdict = judge(training.get("held_out_scores", ()), training.get("earlier_scores", ()))
     new = tuple(str(name) for name in training.get("new_classes", ()))
-    return replace(
-        verdict,
-        promoted=verdict.promoted or bool(new),
-        leaks=bool(verdict.n and training.get("held_out_leaks")),
-        new_classes=new,
-    )
+    leaks = bool(verdict.n and training.get("held_out_leaks"))
+    return replace(verdict, leaks=leaks, new_classes=new)
 
 
 def _signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _change(value: float, digits: int = 2) -> str:
+    return f"Dice {'fell' if value < 0 else 'rose'} by {abs(value):.{digits}f}"
+
+
+def _slices(count: int, kind: str = "") -> str:
+    return f"{count} {kind}slice{'s'[: count != 1]}"
+
+
+def _named(name: str, by: float) -> str:
+    return f'"{name}" ({_signed(by)})'

@@ -102,7 +102,9 @@ class RetrainRequest:
         for image in self.images:
             yield from image.samples()
 
-    def job(self, model: ModelReference, is_new: bool, out: Path, device: str) -> TrainingJob:
+    def job(
+        self, model: ModelReference, is_new: bool, out: Path, refuge: Path, device: str
+    ) -> TrainingJob:
         """Return the training job; reads all slices.
 
         Parameters
@@ -111,8 +113,8 @@ class RetrainRequest:
             What it starts from.
         is_new : bool
             Whether that is the base model; a version in use keeps its own conditions.
-        out : Path
-            The adapter file to write.
+        out, refuge : Path
+            The adapter file to write, and where if its project is gone by then.
         device : str
 
         Raises
@@ -128,6 +130,7 @@ class RetrainRequest:
         return TrainingJob(
             samples=list(self.samples()),
             out=out,
+            refuge=refuge,
             config=self.config,
             base=model.base,
             init=model.adapter,

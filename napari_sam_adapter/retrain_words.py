@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from napari_sam_adapter.adapter_version import AdapterVersion
+from napari_sam_adapter.promotion import ENOUGH
 from napari_sam_adapter.retrain_request import MarkedImage
 
 
@@ -20,38 +22,76 @@ def started(images: Sequence[MarkedImage]) -> str:
 
 def summary(version: AdapterVersion) -> str:
     """Sum up the run that made a version which is in use now."""
-    training = version.card.training
-    before, after = training["held_out_dice_before"], training["held_out_dice_after"]
-    if before is None:
-        score = "Too few slices to hold one out, so there is no score yet."
-    else:
-        score = (
-            f"Dice on {training['n_held_out']} held-out: {before:.2f} before, {after:.2f} after."
-        )
-    classes = training.get("held_out_dice_classes", {})
-    if len(version.card.class_names) > 1 and classes:
-        score += f" By class: {', '.join(f'{name} {dice:.2f}' for name, dice in classes.items())}."
-    how = {
-        "completed": "is trained and in use",
-        "stopped": "holds the best state before you stopped, and is in use",
-        "diverged": "holds the best state before training broke down, and is in use",
-    }[training["ended"]]
-    return f"v{version.number} {how}. {score}"
+    return _told(_how(version), _score(version), _caveat(version))
 
 
 def goes_on(version: AdapterVersion, gear: str) -> str:
     """Say that a run is followed by one in the next gear."""
-    return f"{summary(version)} Going on with the gear {gear}; press Stop when it is good enough."
+    how = f"{_how(version)}; {gear} goes on from it until you press Stop"
+    return _told(how, _score(version), _caveat(version))
 
 
 def gains_no_more(version: AdapterVersion) -> str:
     """Say that no further gear follows, as the last one gained nothing."""
-    return f"{summary(version)} That is no gain, so training ends here."
+    score = f"{_score(version)}: no gain, so training ends here"
+    return _told(_how(version), score, _caveat(version))
 
 
 def held_back(version: AdapterVersion, in_use: str) -> str:
     """Say why a version is held back, and what can be done."""
+    return _told(
+        f"v{version.number} is held back, and {in_use} stays in use",
+        version.verdict.in_short,
+        f"Correct more and retrain, or click v{version.number} in the list of versions to use it "
+        "all the same",
+    )
+
+
+def _how(version: AdapterVersion) -> str:
+    how = {
+        "completed": "is trained and in use",
+        "stopped": "holds the best state before you stopped, and is in use",
+        "diverged": "holds the best state before training broke down, and is in use",
+    }[version.card.training["ended"]]
+    return f"v{version.number} {how}"
+
+
+def _score(version: AdapterVersion) -> str:
+    training = version.card.training
+    before, after = training["held_out_dice_before"], training["held_out_dice_after"]
+    if before is None:
+        return "Too few slices to hold one out, so there is no score yet"
+    slices = (
+        "1 held-out slice" if version.verdict.n == 1 else f"{version.verdict.n} held-out slices"
+    )
+    return f"Dice on {slices}: {before:.2f} before, {after:.2f} after"
+
+
+def _caveat(version: AdapterVersion) -> str:
+    """Say what to think of the score; "" where there is nothing against it, or none."""
+    n, leaks = version.verdict.n, version.verdict.leaks
+    if leaks and n == 1:
+        return "That is too kind, and says little: one slice, of an image that it learned from, too"
+    if leaks:
+        return "These scores are too kind: the slices are of images that it learned from, too"
+    if n and n < ENOUGH:
+        return "One slice says little" if n == 1 else f"{n} slices say little"
+    return ""
+
+
+def _told(*sentences: str) -> str:
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
+
+
+def in_other_project(version: AdapterVersion, project: Path) -> str:
+    """Say where a version is whose project is not the one that is open."""
+    return f"v{version.number} of the project {project} is trained. Choose that folder to use it."
+
+
+def homeless(project: Path, path: Path) -> str:
+    """Say that a run has ended as its project was moved or deleted, and where its adapter is."""
     return (
-        f"v{version.number} is held back, and {in_use} stays in use. {version.verdict.reason} "
-        "Click it in the list of versions to use it all the same, or correct more and retrain."
+        f"The project {project} was moved or deleted, so the retraining has ended. What it has "
+        f"learned is kept in {path}: it becomes a version when you choose the project where it is "
+        "now, or load that file with ⋯ beside the versions."
     )

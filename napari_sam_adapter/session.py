@@ -134,6 +134,10 @@ class Session:
     def _set_classes(self, classes: Classes) -> None:
         if classes != self._classes:
             self.project.keep_classes(classes)
+        self._take_classes(classes)
+
+    def _take_classes(self, classes: Classes) -> None:
+        if classes != self._classes:
             self._classes = classes
             self.classes_changed.emit()
 
@@ -168,18 +172,19 @@ class Session:
         Raises
         ------
         StorageError
-            If it cannot be read or written to; nothing has changed then.
+            If it cannot be read, or a new one cannot be made; nothing has changed then.
         """
         project = Project(folder)
-        project.create()
-        check_writable(folder / "adapters" / "active.json")
+        if not project.is_read_only:  # else it is there to be looked at
+            project.create()
+            check_writable(folder / "adapters" / "active.json")
         version, base = project.adapters.active, remembered_base(project.adapters)
         remember_folder(folder)
         self.store.use(None)
         self.project, self.store, self._names = project, project.adapters, {}
         self.in_use = replace(self.in_use, base=base, version=version)
         self._mark_use()
-        self._set_classes(remembered_classes(project, version))
+        self._take_classes(remembered_classes(project, version))
         self.project_changed.emit()
         self.active_changed.emit()
 

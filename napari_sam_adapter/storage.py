@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import time
@@ -20,6 +21,8 @@ LOCK_SECONDS = 5.0
 # As the functions below name what they write; nobody else's file is called so.
 _UNFINISHED = re.compile(r"\..+\.(safetensors|json|tif)\.[0-9a-f]{8}")
 _DAY = 24 * 3600.0
+# What the system says where somebody may read, and not write.
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 fcntl: ModuleType | None
 try:
@@ -244,3 +247,14 @@ def check_writable(path: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise StorageError(f"{path} could not be written: {error.strerror or error}.") from error
+
+
+def is_read_only(folder: Path) -> bool:
+    """Whether a folder may be looked at, and not be written to: a file is made there to see."""
+    probe = folder / f".probe.{uuid.uuid4().hex[:8]}"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        return error.errno in _READ_ONLY
+    return False

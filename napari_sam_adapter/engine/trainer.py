@@ -183,6 +183,7 @@ class TrainingProcess:
         values = {
             "names": [(sample.name, sample.group) for sample in job.samples],
             "out": str(job.out),
+            "refuge": None if job.refuge is None else str(job.refuge),
             "config": job.config.to_dict(),
             "base": job.base,
             "init": None if job.init is None else str(job.init),
@@ -213,4 +214,5 @@ def _described(checkpoint: RunCheckpoint | None) -> dict[str, Any] | None:
         "path": str(checkpoint.path),
         "every": checkpoint.every,
         "resume": checkpoint.resume,
+        "belongs_to": None if checkpoint.belongs_to is None else str(checkpoint.belongs_to),
     }

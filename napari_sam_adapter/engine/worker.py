@@ -210,6 +210,7 @@ def _job_from(message: Message) -> TrainingJob:
     return TrainingJob(
         samples=samples,
         out=Path(values["out"]),
+        refuge=None if values.get("refuge") is None else Path(values["refuge"]),
         config=TrainingConfig.from_dict(values["config"]),
         base=values["base"],
         init=None if init is None else Path(init),
@@ -226,4 +227,5 @@ def _job_from(message: Message) -> TrainingJob:
 def _checkpoint_from(values: dict[str, Any] | None) -> RunCheckpoint | None:
     if values is None:
         return None
-    return RunCheckpoint(Path(values["path"]), values["every"], values["resume"])
+    belongs_to = None if values.get("belongs_to") is None else Path(values["belongs_to"])
+    return RunCheckpoint(Path(values["path"]), values["every"], values["resume"], belongs_to)

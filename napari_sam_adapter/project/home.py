@@ -69,6 +69,11 @@ def remember_folder(folder: Path) -> None:
     write_atomically(_home() / "folder.txt", str(folder.resolve()).encode())
 
 
+def refuge_for(project: Path) -> Path:
+    """Return a new path for an adapter of a project that may be gone when it is finished."""
+    return _home() / "rescued" / f"{project.name}-{uuid.uuid4().hex[:8]}.safetensors"
+
+
 def _chosen() -> Path | None:
     with contextlib.suppress(OSError, ValueError):
         folder = Path((_home() / "folder.txt").read_text(encoding="utf-8").strip())

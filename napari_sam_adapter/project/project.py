@@ -27,7 +27,7 @@ from napari_sam_adapter.project.journal import JOURNAL
 from napari_sam_adapter.project.pixels import identity_of
 from napari_sam_adapter.project.round_ends import round_ends
 from napari_sam_adapter.schema import read_described, write_described
-from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held
+from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held, is_read_only
 from napari_sam_adapter.versions import AdapterStore
 
 PROJECT_FILE, LAYERS = "project.json", "layers"
@@ -71,6 +71,11 @@ class Project:
     def name(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it can be looked at alone; asks the disk."""
+        return self._is_made and is_read_only(self.folder)
 
     def create(self) -> None:
         """Make the folder and its description, where they are missing.
@@ -225,6 +230,8 @@ class Project:
             If it is open elsewhere, or cannot be read or written.
         """
         self.create()
+        if self.is_read_only:
+            raise StorageError("Boxes and points of such a project are not brought back.")
         digest = self._layers_digest(identity)
         if digest is not None and digest != identity.known_by:
             rename_layers(self.folder / LAYERS, digest, identity.known_by)

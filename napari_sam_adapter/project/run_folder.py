@@ -162,7 +162,9 @@ class RunFolder:
     @property
     def checkpoint(self) -> RunCheckpoint:
         """Where the run writes its state, and goes on from if there is one."""
-        return RunCheckpoint(self.folder / CHECKPOINT, resume=True)
+        return RunCheckpoint(
+            self.folder / CHECKPOINT, resume=True, belongs_to=self.folder / RUN_FILE
+        )
 
     def finish(self) -> None:
         """Remove everything: the run has ended, well or not."""

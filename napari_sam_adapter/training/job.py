@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_sam_adapter.sam.feature_cache import FeatureCache
     from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 
+GONE = "The project of this run was moved or deleted before its first step."
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
@@ -52,6 +54,9 @@ class TrainingJob:
     device : str
     checkpoint : RunCheckpoint or None
         Where the run writes its state to continue from after a crash; gone when it is done.
+    refuge : Path or None
+        The file to write instead where the folder of ``out``, or what the run is for
+        (`RunCheckpoint.belongs_to`), is gone by then. None makes the folder of ``out`` anew.
     notes : mapping
         Goes into the file's training summary (e.g. which data).
     """
@@ -67,7 +72,19 @@ class TrainingJob:
     class_colors: tuple[str, ...] = ()
     device: str = "auto"
     checkpoint: RunCheckpoint | None = None
+    refuge: Path | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_homeless(self) -> bool:
+        """Whether what the run is for was moved or deleted."""
+        return self.checkpoint is not None and self.checkpoint.is_homeless
+
+    @property
+    def place(self) -> Path:
+        """Where the adapter file goes now."""
+        is_gone = self.is_homeless or not self.out.parent.is_dir()
+        return self.refuge if is_gone and self.refuge is not None else self.out
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +125,16 @@ def run_job(
     import torch
 
     from napari_sam_adapter.sam.allocator import keep_freed_memory
-    from napari_sam_adapter.sam.checkpoint import save_adapter
     from napari_sam_adapter.sam.late import prepare_late
-    from napari_sam_adapter.training.held_out import (
-        SLICES_TO_TRUST,
-        box_answers_of,
-        report_held_out,
-    )
     from napari_sam_adapter.training.loop import train_adapter
     from napari_sam_adapter.training.run_options import RunOptions
-    from napari_sam_adapter.training.summary import Curve, gear_of, new_classes, training_summary
+    from napari_sam_adapter.training.summary import Curve
     from napari_sam_adapter.training.workers import start_workers
 
     keep_freed_memory()
     workers, device = start_workers(job.device)
+    if job.is_homeless:
+        raise TrainingError(f"{GONE} No adapter was made.")
     check_writable(job.out)
     model, parent = starting_model(job)
     history = History.of(parent)
@@ -129,7 +142,12 @@ def run_job(
         prepare_late(model)
     model.to_device(device)
     options = RunOptions(
-        history, should_stop, workers, job.checkpoint, _described_start(model, parent), cache
+        history,
+        lambda: should_stop() or job.is_homeless,
+        workers,
+        job.checkpoint,
+        _described_start(model, parent),
+        cache,
     )
     finished: TrainingFinished | None = None
     curve = Curve()
@@ -147,30 +165,52 @@ def run_job(
     if finished is None:  # pragma: no cover - train_adapter always finishes or raises
         raise TrainingError("Training ended without a result.")
     if finished.steps == 0:
-        reason = finished.message or "Training was stopped before its first step."
+        stopped = GONE if job.is_homeless else "Training was stopped before its first step."
+        reason = finished.message or stopped
         raise TrainingError(f"{reason} No adapter was made.")
     workers.wait()
     if not workers.is_main:
         return
+    yield _saved(job, model, finished, parent, cache, curve.described())
+
+
+def _saved(
+    job: TrainingJob,
+    model: AdaptedSam,
+    finished: TrainingFinished,
+    parent: AdapterCard | None,
+    cache: FeatureCache | None,
+    curve: Mapping[str, Any],
+) -> AdapterSaved:
+    """Write the adapter file, with what the held-out slices say of it."""
+    from napari_sam_adapter.sam.checkpoint import save_adapter
+    from napari_sam_adapter.training.held_out import (
+        SLICES_TO_TRUST,
+        box_answers_of,
+        report_held_out,
+    )
+    from napari_sam_adapter.training.summary import gear_of, new_classes, training_summary
+
     held_out = [sample for sample in job.samples if sample.digest in set(finished.held_out)]
     if finished.reason == "stopped":  # whoever pressed Stop wants the version, not its last digits
         held_out = held_out[:SLICES_TO_TRUST]
     views = job.config.views(model.spec.views)
     report = report_held_out(model, held_out, views, cache)
     model.settings = model.settings.with_changes(box_answers=box_answers_of(report))
+    place = job.place
     card = save_adapter(
-        job.out,
+        place,
         model,
         gear=gear_of(job.config.gear, parent),
-        training=training_summary(finished, job, history)
-        | {"new_classes": new_classes(model, parent), "curve": curve.described()}
+        training=training_summary(finished, job, History.of(parent))
+        | {"new_classes": new_classes(model, parent), "curve": dict(curve)}
         | report,
         parent_id="" if parent is None else parent.adapter_id,
         class_colors=job.class_colors or (() if parent is None else parent.class_colors),
     )
     if job.checkpoint is not None:
         job.checkpoint.path.unlink(missing_ok=True)
-    yield AdapterSaved(job.out, card)
+    return AdapterSaved(place, card)
 
 
 def _described_start(model: AdaptedSam, parent: AdapterCard | None) -> str:

@@ -115,7 +115,9 @@ class _Run:
         held_out = SliceScorer(model, split.held_out, config.gear, encoder, self._workers)
         # As they are predicted: what a person sees of them is not to get worse.
         known, views = earlier_samples(samples, options.history), config.views(model.spec.views)
-        earlier = SliceScorer(model, known, config.gear, encoder, self._workers, views)
+        # What it learns besides must not hide that: only the classes that were known count.
+        counted = options.history.n_classes
+        earlier = SliceScorer(model, known, config.gear, encoder, self._workers, views, counted)
         self._start = self._checkpoint_time = time.monotonic()
         n_batches = self._workers.n_batches
         self._total_steps = config.total_steps(len(self._training), n_batches)
@@ -232,7 +234,7 @@ class _Run:
 
     def _write_checkpoint(self) -> None:
         checkpoint, step = self._options.checkpoint, self._stepper.step
-        if checkpoint is None or not self._workers.is_main or not step:
+        if checkpoint is None or not self._workers.is_main or not step or checkpoint.is_homeless:
             return
         waited = time.monotonic() - self._checkpoint_time
         if step % checkpoint.every and waited < SECONDS_BETWEEN:

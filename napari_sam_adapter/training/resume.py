@@ -58,7 +58,9 @@ def write_run(checkpoint: RunCheckpoint, identity: str, state: Mapping[str, Any]
     """
     buffer = io.BytesIO()
     torch.save({"version": VERSION, "identity": identity, **state}, buffer)
-    write_atomically(checkpoint.path, buffer.getvalue())
+    # What was moved meanwhile must not come into being again at its old place.
+    makes_folder = checkpoint.belongs_to is None
+    write_atomically(checkpoint.path, buffer.getvalue(), makes_folder=makes_folder)
 
 
 def read_run(checkpoint: RunCheckpoint, identity: str) -> dict[str, Any] | None:

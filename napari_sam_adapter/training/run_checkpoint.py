@@ -21,8 +21,17 @@ class RunCheckpoint:
         Steps between two checkpoints; a slow run writes one every minute.
     resume : bool
         Continue from the file if it is there.
+    belongs_to : Path or None
+        A file without which the run ends, as if it were stopped, and writes nothing here any more:
+        what it is for was moved or deleted.
     """
 
     path: Path
     every: int = STEPS_BETWEEN
     resume: bool = False
+    belongs_to: Path | None = None
+
+    @property
+    def is_homeless(self) -> bool:
+        """Whether what the run is for is gone."""
+        return self.belongs_to is not None and not self.belongs_to.exists()

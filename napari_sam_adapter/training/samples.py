@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MINIMUM_FOR_HOLD_OUT = 6
 FEWEST_GROUPS = 3  # of two, holding out one would leave one to learn from
 MOST_EARLIER = 16  # enough for a mean, and few enough to encode them twice more
+FEW_HELD_OUT = 2  # so few stand for all only if they are like most
 MOST_HELD_OUT = 32  # more would say little more, and take slices and time from learning
 
 
@@ -98,10 +99,13 @@ class History:
     held_out : frozenset of str
         Held out again where they are there: so new corrections are learned from, and scores
         compare from version to version.
+    n_classes : int or None
+        How many classes it knows; None where it is the base model.
     """
 
     trained_on: frozenset[str] = frozenset()
     held_out: frozenset[str] = frozenset()
+    n_classes: int | None = None
 
     @classmethod
     def of(cls, parent: AdapterCard | None) -> History:
@@ -109,7 +113,11 @@ class History:
         if parent is None:
             return NO_HISTORY
         summary = parent.training
-        return cls(frozenset(summary.get("trained_on", ())), frozenset(summary.get("held_out", ())))
+        return cls(
+            frozenset(summary.get("trained_on", ())),
+            frozenset(summary.get("held_out", ())),
+            len(parent.class_names),
+        )
 
 
 NO_HISTORY = History()
@@ -188,7 +196,7 @@ def split_samples(
     One in eight is held out, at least one from six samples on, none below; more than 32 only where
     earlier runs held them out. Single ones show an object, and no more than half of those that do
     are held out: of an empty slice the Dice is 0 or 1, so that one alone, once predicted right,
-    would outvote whatever else is learned.
+    would outvote whatever else is learned. One or two are not the ones with the smallest objects.
 
     Of samples whose groups are known, whole groups are held out: of three groups or more, those
     that are no more than a third of all samples and that the model has never met. Where that is
@@ -228,11 +236,21 @@ def _slices_to_hold_out(
     count: int,
     rng: np.random.Generator,
 ) -> set[int]:
-    """Choose slices at random, side by side where they are of one volume or video."""
+    """Choose slices at random, side by side where they are of one volume or video.
+
+    One or two are none of the quarter that shows least of the objects, such as the ends of a
+    volume: an object of a few pixels is missed whole, and says nothing of the others.
+    """
+    small: set[int] = set()
+    if count <= FEW_HELD_OUT:
+        by_size = sorted(candidates, key=lambda i: int(np.count_nonzero(samples[i].labels)))
+        small = set(by_size[: max(1, len(candidates) // 4)])
     if all(samples[index].group for index in candidates):
-        first = int(rng.integers(len(candidates) - count + 1))
-        return set(candidates[first : first + count])
-    return set(rng.choice(candidates, size=count, replace=False).tolist())
+        places = [candidates[at : at + count] for at in range(len(candidates) - count + 1)]
+        typical = [place for place in places if small.isdisjoint(place)] or places
+        return set(typical[int(rng.integers(len(typical)))])
+    typical_ones = [index for index in candidates if index not in small]
+    return set(rng.choice(typical_ones, size=count, replace=False).tolist())
 
 
 def _groups_to_hold_out(

@@ -38,6 +38,8 @@ class SliceScorer:
         The processes that share the work.
     views : int
         How many views of a slice to average.
+    n_classes : int, optional
+        Only the first so many classes count; by default all.
 
     Attributes
     ----------
@@ -53,8 +55,10 @@ class SliceScorer:
         encoder: Encoder,
         workers: Workers,
         views: int = 1,
+        n_classes: int | None = None,
     ) -> None:
         self._model, self._gear, self._encoder = model, gear, encoder
+        self._n_classes = n_classes
         self.slices, self._workers, self._views = slices, workers, views
         self.refusal = ""
         self._embeddings: dict[int, ImageEmbedding] = {}
@@ -87,9 +91,15 @@ class SliceScorer:
                 # No exception: the other processes wait for this one's scores.
                 self.refusal, found[index] = str(error), math.nan
                 continue
-            labels = decode_masks(self._model, embedding).labels
-            found[index] = mean_class_dice(labels, sample.labels, self._model.settings.n_classes)
+            found[index] = self._dice(decode_masks(self._model, embedding).labels, sample.labels)
         return tuple(self._workers.sums(*found)) if found else ()
+
+    def _dice(self, labels: np.ndarray, truth: np.ndarray) -> float:
+        n_classes, counted = self._model.settings.n_classes, self._n_classes
+        if counted is not None and counted < n_classes:
+            labels, truth = (np.where(one <= counted, one, 0) for one in (labels, truth))
+            n_classes = counted
+        return mean_class_dice(labels, truth, n_classes)
 
     def _embedding(self, index: int, image: np.ndarray, learned: bool) -> ImageEmbedding:
         if self._gear == "full":

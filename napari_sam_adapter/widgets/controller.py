@@ -243,6 +243,7 @@ class DockController(QObject):
             self.said.emit(str(error), True)
             return
         self.said.emit(f"Masks and versions are kept in {folder} from now on.", False)
+        self.retraining.bring_home()
         self.opening.open_latest()
 
     def describe_version(self, number: int, name: str, note: str) -> None:

@@ -9,10 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord, Restored
+from napari_sam_adapter.project.mending import read_record
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.volume import SliceSource
+
+READ_ONLY = (
+    "The project cannot be written to, so it is open for looking alone, and nothing done here is "
+    "kept. To go on working, choose another project folder by ⋯ beside the project's name, or make "
+    "this one writable."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,28 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class LookedAt:
+    """What a record brings back that cannot be written to."""
+
+    restored: Restored
+    dtype: np.dtype
+
+    @classmethod
+    def in_folder(cls, folder: Path, identity: ImageIdentity) -> LookedAt:
+        """Read a record, and write nothing.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be read.
+        """
+        contents = read_record(folder, identity)
+        n_strokes = Ledger(contents.journal.events).n_strokes
+        restored = Restored(contents.slices(), n_strokes, contents.troubles)
+        return cls(restored, contents.dtype)
+
+
+@dataclass(frozen=True, slots=True)
 class RecordOpening:
     """What a worker thread needs to open the record of an image.
 
@@ -77,7 +108,7 @@ class RecordOpening:
     labels_dtype: DTypeLike | None
     told: Callable[[str], None]
 
-    def events(self) -> Iterator[ImageIdentity | Opened]:
+    def events(self) -> Iterator[ImageIdentity | Opened | LookedAt]:
         """Yield what the image is known by, then its record, if it has or needs one.
 
         Raises
@@ -94,6 +125,11 @@ class RecordOpening:
         known = [folder for folder in folders if folder not in self.besides]
         if self.labels_dtype is None and not known:
             return  # nothing was done to it yet; once something is, there is a masks layer
+        if self.project.is_read_only:
+            if not known:
+                raise StorageError(READ_ONLY)
+            yield LookedAt.in_folder(self.wanted or known[0], identity)
+            return
         others = set(self.besides)
         if self.wanted is not None:
             others |= set(known) - {self.wanted}

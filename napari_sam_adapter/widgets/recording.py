@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -21,14 +22,21 @@ from napari_sam_adapter.widgets.image_notes import ImageNotes
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.pixel_keeping import PixelKeeping
 from napari_sam_adapter.widgets.readers import PATIENT
-from napari_sam_adapter.widgets.record_opening import Opened, RecordOpening
+from napari_sam_adapter.widgets.record_opening import (
+    READ_ONLY,
+    LookedAt,
+    Opened,
+    RecordOpening,
+)
 from napari_sam_adapter.widgets.restoring import (
     FOLDERS,
     bring_back,
     is_from_elsewhere,
     place,
+    show,
     state_what_differs,
     summary,
+    what_differs,
 )
 from napari_sam_adapter.widgets.trouble import guarded
 
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
+    from napari_sam_adapter.project.image_record import Restored
     from napari_sam_adapter.project.project import Project
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -79,6 +88,8 @@ class Recording(QObject):
         self._records: dict[LayerBinding, ImageRecord] = {}
         # Masks whose record could not be opened, and why.
         self._refused: dict[LayerBinding, str] = {}
+        # What the masks of a project are that can be looked at alone.
+        self._shown: WeakKeyDictionary[LayerBinding, Restored] = WeakKeyDictionary()
         self._problem = ""  # of the thread that writes
         self._notes = ImageNotes()
         self._looked_at: tuple[Image, LayerBinding | None, Project] | None = None
@@ -118,8 +129,8 @@ class Recording(QObject):
         """Whether something that was done would be lost if the window were closed now."""
         for binding in self._refused:
             binding.check_all()
-        unrecorded = (one for binding in self._refused for one in binding.tracker.known())
-        return bool(self._problem) or any(True for _ in unrecorded)
+        unrecorded = (what_differs(one, self._shown.get(one)) for one in self._refused)
+        return bool(self._problem) or any(True for slices in unrecorded for _ in slices)
 
     def record_of(self, binding: LayerBinding) -> ImageRecord | None:
         """Return where the changes of a masks layer are written; None where they are not."""
@@ -220,10 +231,12 @@ class Recording(QObject):
         image: Image,
         binding: LayerBinding | None,
         project: Project,
-        found: ImageIdentity | Opened,
+        found: ImageIdentity | Opened | LookedAt,
     ) -> None:
         if isinstance(found, Opened):
             self._on_opened(image, binding, project, found)
+        elif isinstance(found, LookedAt):
+            self._on_looked_at(image, binding, project, found)
         elif self._is_open:
             self.identified.emit(image, found)
 
@@ -257,6 +270,26 @@ class Recording(QObject):
             self._say(said, bool(opened.restored.troubles))
         binding.slices_changed.emit()
         self.pixels.keep(opened.record, opened.identity, binding.source)
+
+    def _on_looked_at(
+        self, image: Image, binding: LayerBinding | None, project: Project, looked: LookedAt
+    ) -> None:
+        """Bring back masks of a project that cannot be written to; nothing is recorded."""
+        if not self._is_open or self._layers.image is not image:
+            return
+        if binding is not None and not is_from_elsewhere(binding.labels, project):
+            self._on_refused(binding, project, READ_ONLY)
+            return
+        try:
+            shown, n_back = show(self._layers, image, binding, looked)
+        except ImageError as error:
+            self._on_refused(binding, project, str(error))
+            return
+        self._refused[shown], self._shown[shown] = READ_ONLY, looked.restored
+        self._looked_at = (image, shown, project)
+        self.problem_changed.emit()
+        self._say(f"{summary(looked.restored, n_back)} {READ_ONLY}", True)
+        shown.slices_changed.emit()
 
     def _folders(self) -> set[Path]:
         return {record.folder for record in self._records.values()}

@@ -5,8 +5,9 @@ Nobody's work is lost or mixed: where a record has other masks than the layer, e
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from napari_sam_adapter.project.image_record import ImageRecord, Restored
     from napari_sam_adapter.project.project import Project
     from napari_sam_adapter.slice_history import SliceHistory
+    from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
-    from napari_sam_adapter.widgets.record_opening import Opened
+    from napari_sam_adapter.widgets.record_opening import LookedAt, Opened
 
 # Which record a masks layer belongs to outlives the dock: it may be closed and opened again.
 FOLDERS: WeakKeyDictionary[Labels, Path] = WeakKeyDictionary()
@@ -91,7 +93,7 @@ def place(
     )
 
 
-def _new_binding(layers: LayerChoice, image: Image, opened: Opened) -> LayerBinding:
+def _new_binding(layers: LayerChoice, image: Image, opened: Opened | LookedAt) -> LayerBinding:
     labels = new_labels_layer(layers.viewer, image, opened.dtype)
     layers.choose(image, labels)
     if layers.binding is None:
@@ -156,10 +158,43 @@ def _gives_way(known: SliceHistory, there: SliceHistory) -> bool:
 
 def state_what_differs(binding: LayerBinding, record: ImageRecord, restored: Restored) -> None:
     """Write down what happened to slices before their record was open."""
+    for index, known in what_differs(binding, restored):
+        record.state(index, known)
+
+
+def what_differs(
+    binding: LayerBinding, restored: Restored | None
+) -> Iterator[tuple[SliceIndex, SliceHistory]]:
+    """Yield the slices that are not as they were brought back, and what is known of them."""
+    slices = {} if restored is None else restored.slices
     for index in binding.tracker.known():
-        known, there = binding.tracker.history_of(index), restored.slices.get(index)
+        known, there = binding.tracker.history_of(index), slices.get(index)
         if known is not None and (there is None or not _are_alike(known, there)):
-            record.state(index, known)
+            yield index, known
+
+
+def show(
+    layers: LayerChoice, image: Image, binding: LayerBinding | None, looked: LookedAt
+) -> tuple[LayerBinding, int]:
+    """Bring back in a masks layer of its own what is there to be looked at.
+
+    Returns
+    -------
+    binding : LayerBinding
+    n_back : int
+        How many slices came back.
+
+    Raises
+    ------
+    ImageError
+        If a masks layer cannot be made.
+    """
+    own = _new_binding(layers, image, looked)
+    if binding is not None:
+        binding.labels.visible = False
+    # What becomes of them here is followed in place; what came back stays known as it was.
+    slices = {index: copy(history) for index, history in looked.restored.slices.items()}
+    return own, bring_back(own, replace(looked.restored, slices=slices))
 
 
 def _same_pixels(one: SliceHistory, other: SliceHistory) -> bool:

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
-from napari_sam_adapter.next_version import adopt_saved, continue_from, train
+from napari_sam_adapter.next_version import (
+    RunStart,
+    adopt_saved,
+    continue_from,
+    is_homeless,
+    is_of_open_project,
+    train,
+)
 from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
-from napari_sam_adapter.project.run_request import request_of, with_other_images
-from napari_sam_adapter.retrain_words import gains_no_more, goes_on, held_back, started, summary
+from napari_sam_adapter.project.run_request import request_of
+from napari_sam_adapter.retrain_words import (
+    gains_no_more,
+    goes_on,
+    held_back,
+    homeless,
+    in_other_project,
+    started,
+    summary,
+)
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.training.presets import LEAST_GAIN
 from napari_sam_adapter.widgets.jobs import Job
-from napari_sam_adapter.widgets.run_start import end_rounds, plan_for, request_for
+from napari_sam_adapter.widgets.run_start import Begun, begin, end_rounds, plan_for, request_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from napari_sam_adapter.adapter_version import AdapterVersion
-    from napari_sam_adapter.retrain_request import RetrainRequest
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -34,16 +48,6 @@ if TYPE_CHECKING:
 
 
 CLOSING = "retraining the adapter; it can be resumed when napari is open again"
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """What is learned from is known, and the run has a place for its checkpoints, if possible."""
-
-    plan: RunPlan
-    run: RunFolder | None
-    sentence: str
-    missed: list[str]
 
 
 class Retraining(QObject):
@@ -78,10 +82,12 @@ class Retraining(QObject):
         super().__init__(parent)
         self._session, self._layers, self._recording = session, layers, recording
         self._binding: LayerBinding | None = None
+        self._start: RunStart | None = None
         self._noted: tuple[Path, str] | None = None  # the record of the run, and its name
         self._run: RunFolder | None = None
         self._is_saved = False
         self._job: Job | None = None
+        self._homeless: tuple[AdapterSaved, str] | None = None  # with the name of its run
         self._trouble = ""
         self._next: RetrainSettings | None = None
         self.log: RunLog | None = None
@@ -111,8 +117,11 @@ class Retraining(QObject):
             return
         binding, others = self._layers.binding, settings.learns_from_others
         plan = plan_for(binding, self._recording, self._session, request, follows)
+        start, trainer = RunStart.of(self._session), self._session.trainer
         self._binding, self._noted = binding, None
-        self._launch(lambda: self._events(request, plan, others))
+        if plan is not None:
+            self._noted = (_record(start, plan), plan.run)
+        self._launch(start, lambda: begin(trainer, start, request, plan, others))
         self._next = settings.next
         if not is_next_gear:
             self.said.emit(started(request.images), False)
@@ -135,12 +144,13 @@ class Retraining(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        self._noted = (project.folder / "images" / plan.parts[0].record, plan.run)
+        start = RunStart.of(self._session)
+        self._noted = (_record(start, plan), plan.run)
 
         def events() -> Iterator[object]:
-            yield from train(self._session, request_of(project, run))
+            yield from train(self._session.trainer, start, request_of(project, run))
 
-        self._launch(events)
+        self._launch(start, events)
         self.said.emit("The retraining goes on where it stood. Go on working.", False)
 
     def discard(self) -> None:
@@ -158,13 +168,13 @@ class Retraining(QObject):
         if run is not None:
             run.leave()
 
-    def _launch(self, events: Callable[[], Iterable[object]]) -> None:
+    def _launch(self, start: RunStart, events: Callable[[], Iterable[object]]) -> None:
         job = Job(events, CLOSING, self._kill, self)
         job.event_reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
-        self._job, self._is_saved = job, False
-        self.log = RunLog(self._session.project.folder / "logs")
+        self._job, self._start, self._is_saved = job, start, False
+        self.log = RunLog(start.project.folder / "logs")
         self._session.trainer.allow()
         self.changed.emit(True)
         job.start()
@@ -180,7 +190,7 @@ class Retraining(QObject):
         self.said.emit("Stopping after this step; the best state so far is kept.", False)
 
     def _on_event(self, event: Any) -> None:
-        if isinstance(event, _Begun):
+        if isinstance(event, Begun):
             self._on_begun(event)
             return
         self.reported.emit(event)
@@ -188,40 +198,46 @@ class Retraining(QObject):
             self.log.event(event)
         if isinstance(event, TrainingFinished):
             self._trouble = event.message
-        if isinstance(event, AdapterSaved):
-            self._activate(event)
+        if isinstance(event, AdapterSaved) and self._start is not None:
+            is_lost = is_homeless(self._start, event)
+            (self._keep_homeless if is_lost else self._activate)(self._start, event)
 
-    def _events(
-        self, request: RetrainRequest, plan: RunPlan | None, others: bool
-    ) -> Iterator[object]:
-        """Run it; in a worker thread."""
-        project, run = self._session.project, None
-        if plan is not None:
-            missed: list[str] = []
-            request.run = plan.run
-            if others:
-                plan, request, missed = with_other_images(project, plan, request)
-            # Without a place to write to it runs all the same; only, it cannot be resumed.
-            with contextlib.suppress(StorageError):
-                run = RunFolder(project.folder, plan)
-                request.checkpoint = run.checkpoint
-            yield _Begun(plan, run, started(request.images), missed)
-        yield from train(self._session, request)
-
-    def _on_begun(self, begun: _Begun) -> None:
+    def _on_begun(self, begun: Begun) -> None:
         """Write down what is learned from, so that it can be explained."""
-        binding, self._run = self._binding, begun.run
-        record = None if binding is None else self._recording.record_of(binding)
-        if binding is not None and record is not None:
-            record.note("training", begun.plan.described())
-            self._noted = (record.folder, begun.plan.run)
-            end_rounds(self._recording, self._session, begun.plan)
+        self._run = begun.run
+        if self._start is not None and self._noted is not None:
+            # Another window may have that image open by now; then the run goes without this line.
+            with contextlib.suppress(StorageError):
+                self._recording.note(self._noted[0], "training", begun.plan.described())
+            end_rounds(self._recording, self._start.project.folder, begun.plan)
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
 
-    def _activate(self, saved: AdapterSaved) -> None:
+    def bring_home(self) -> None:
+        """Take over what was learned for a project that was moved, if that is the open one now."""
+        if self._homeless is None or self._job is not None:
+            return
+        saved, run = self._homeless
+        project = self._session.project.folder
+        plan = next((one for one in unfinished_runs(project) if one.run == run), None)
+        if plan is None:
+            return
+        start = RunStart.of(self._session)
+        self._homeless, self._noted = None, (_record(start, plan), run)
+        self._activate(start, saved)
+        with contextlib.suppress(SamAdapterError):
+            RunFolder(project, plan).finish()
+        self.changed.emit(False)
+
+    def _keep_homeless(self, start: RunStart, saved: AdapterSaved) -> None:
+        if self._noted is not None:
+            self._homeless = saved, self._noted[1]
+        self._next, self._is_saved = None, True
+        self.said.emit(homeless(start.project.folder, saved.path), True)
+
+    def _activate(self, start: RunStart, saved: AdapterSaved) -> None:
         try:
-            version = adopt_saved(self._session, saved)
+            version = adopt_saved(self._session, start, saved)
         except SamAdapterError as error:
             self._on_failed(str(error))
             return
@@ -233,17 +249,13 @@ class Retraining(QObject):
             with contextlib.suppress(StorageError):
                 self._recording.note(record, "trained", details)
         self._is_saved = True
+        if not is_of_open_project(self._session, version):
+            self._next = None
+            self.said.emit(in_other_project(version, start.project.folder), False)
+            return
         if not version.verdict.promoted:
             self._next = None
             self.said.emit(held_back(version, self._session.in_use.name), True)
-            return
-        if not self._session.in_use.is_version(version):
-            self._next = None
-            self.said.emit(
-                f"v{version.number} is saved in {version.path.parent}, the folder this run was "
-                "started in. Choose that folder to use it.",
-                True,
-            )
             return
         said = " ".join(filter(None, (self._summary(version), self._trouble)))
         self.said.emit(said, bool(self._trouble))
@@ -281,6 +293,7 @@ class Retraining(QObject):
                 run.leave()
         following, self._next = self._next, None
         self.changed.emit(False)
+        self.bring_home()  # chosen where it is now before the run had ended
         if following is not None and self._is_saved:
             self._go_on(following)
 
@@ -290,3 +303,8 @@ class Retraining(QObject):
         if binding is not self._binding or binding is None or not binding.is_alive:
             return  # another image is open now
         self.start(replace(settings, input_size=None), is_next_gear=True)
+
+
+def _record(start: RunStart, plan: RunPlan) -> Path:
+    """Return the record of the image that a run was asked for on."""
+    return start.project.folder / "images" / plan.parts[0].record

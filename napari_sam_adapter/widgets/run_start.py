@@ -2,20 +2,78 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_sam_adapter.adapter.config import Condition
-from napari_sam_adapter.errors import TrainingError
-from napari_sam_adapter.project.run_folder import RunPart, RunPlan
+from napari_sam_adapter.errors import StorageError, TrainingError
+from napari_sam_adapter.next_version import RunStart, train
+from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
+from napari_sam_adapter.project.run_request import with_other_images
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
+from napari_sam_adapter.retrain_words import started
 from napari_sam_adapter.widgets.readers import PATIENT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_sam_adapter.engine.trainer import Trainer
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.recording import Recording
     from napari_sam_adapter.widgets.retrain_panel import RetrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is learned from is known, and the run has a place for its checkpoints, if possible."""
+
+    plan: RunPlan
+    run: RunFolder | None
+    sentence: str
+    missed: list[str]
+
+
+def begin(
+    trainer: Trainer, start: RunStart, request: RetrainRequest, plan: RunPlan | None, others: bool
+) -> Iterator[object]:
+    """Begin a run, and train; in a worker thread.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    start : RunStart
+    request : RetrainRequest
+    plan : RunPlan or None
+        None where nothing is recorded.
+    others : bool
+        Whether to learn from the other images of the project, too.
+
+    Yields
+    ------
+    Begun, TrainingEvent or AdapterSaved
+
+    Raises
+    ------
+    SamAdapterError
+        With a message for the person.
+    """
+    project = start.project
+    if plan is not None:
+        missed: list[str] = []
+        run = None
+        request.run = plan.run
+        if others:
+            plan, request, missed = with_other_images(project, plan, request)
+        # Without a place to write to it runs all the same; only, it cannot be resumed.
+        with contextlib.suppress(StorageError):
+            run = RunFolder(project.folder, plan)
+            request.checkpoint = run.checkpoint
+        yield Begun(plan, run, started(request.images), missed)
+    yield from train(trainer, start, request)
 
 
 def request_for(
@@ -99,10 +157,10 @@ def plan_for(
     )
 
 
-def end_rounds(recording: Recording, session: Session, plan: RunPlan) -> None:
+def end_rounds(recording: Recording, project: Path, plan: RunPlan) -> None:
     """Let a round end in the other images that are open here, whose journals do not tell of it."""
     for part in plan.parts[1:] if not plan.follows else ():
-        binding = recording.binding_of(session.project.folder / "images" / part.record)
+        binding = recording.binding_of(project / "images" / part.record)
         record = None if binding is None else recording.record_of(binding)
         if record is not None:
             record.ledger.end_round(part.line)

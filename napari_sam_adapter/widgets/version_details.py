@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPlainTextEdit, QSizePolicy, QWidget
 
-ROWS_SHOWN = 4
+ROWS_SHOWN = 8
 
 
 class VersionDetails(QPlainTextEdit):

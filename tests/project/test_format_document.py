@@ -116,7 +116,13 @@ def trained(project, source, masks):
     image = MarkedImage(source, {(z,): masks[z] for z in range(7)}, "frames", "frames")
     checkpoint = RunCheckpoint(project.folder / "checkpoint", every=1)
     request = RetrainRequest((image,), CONFIG, 56, checkpoint=checkpoint, run="r2")
-    job = request.job(ModelReference("lite_medsam"), True, project.adapters.working_path(), "cpu")
+    job = request.job(
+        ModelReference("lite_medsam"),
+        True,
+        project.adapters.working_path(),
+        project.folder / "refuge",
+        "cpu",
+    )
     keys = set()
     for event in run_job(job):
         if checkpoint.path.exists():

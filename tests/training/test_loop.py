@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_sam_adapter.errors import TrainingError
-from napari_sam_adapter.metrics import mean_class_dice
+from napari_sam_adapter.metrics import dice, mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.training import kept_state, loop, scoring, step
@@ -23,6 +23,7 @@ from napari_sam_adapter.training.events import (
     TrainingStarted,
     ValidationReport,
 )
+from napari_sam_adapter.training.job import with_classes
 from napari_sam_adapter.training.loop import train_adapter
 from napari_sam_adapter.training.run_options import RunOptions
 from napari_sam_adapter.training.samples import History, TrainingSample
@@ -233,10 +234,24 @@ def test_slices_that_its_parent_knew_are_scored_before_and_after_as_they_are_pre
     names = [score.name for score in finished.earlier_scores]
     assert names == [sample.name for sample in samples[:3]]
     for sample, score in zip(samples, finished.earlier_scores, strict=False):
-        for model, dice in ((forked, score.before), (small_sam, score.after)):
+        for model, score_of_it in ((forked, score.before), (small_sam, score.after)):
             labels = predict_masks(model, sample.image, views=small_sam.spec.views).labels
-            assert dice == pytest.approx(mean_class_dice(labels, sample.labels, 1), abs=1e-6)
+            assert score_of_it == pytest.approx(mean_class_dice(labels, sample.labels, 1), abs=1e-6)
     assert any(score.before != score.after for score in finished.earlier_scores)
+
+
+def test_earlier_slices_are_scored_by_the_classes_that_the_parent_knew(small_sam, samples):
+    both = []
+    for sample in samples[:3]:
+        labels = sample.labels.astype(np.uint8)
+        labels[:, ::2] *= 2  # a second class in every other column
+        both.append(replace(sample, labels=labels))
+    model = with_classes(small_sam, ("object", "kidney"), "")
+    known = History(frozenset(sample.digest for sample in both), n_classes=1)
+    finished = run(model, both, config("quick", 6), history=known)[-1]
+    for sample, score in zip(both, finished.earlier_scores, strict=True):
+        labels = predict_masks(model, sample.image, views=model.spec.views).labels
+        assert score.after == pytest.approx(dice(labels == 1, sample.labels == 1), abs=1e-6)
 
 
 def test_the_first_run_has_no_earlier_slices(small_sam, samples):

@@ -69,6 +69,22 @@ def test_an_empty_slice_is_never_the_one_that_judges(seed):
     assert held_out == []  # half of one new slice with an object is none
 
 
+@pytest.mark.parametrize("group", ["", "scan"])
+@pytest.mark.parametrize("count", [8, 16])
+@pytest.mark.parametrize("seed", range(8))
+def test_one_or_two_held_out_slices_are_not_those_with_the_smallest_objects(seed, count, group):
+    image = np.zeros((count, count))
+    sizes = [min(z + 1, count - z) for z in range(count)]  # of a ball, cut along its axis
+    samples = [
+        TrainingSample(image, np.tri(count, count, size - count, dtype=bool), str(z), group)
+        for z, size in enumerate(sizes)
+    ]
+    held_out = split_samples(samples, np.random.default_rng(seed)).held_out
+    smallest = sorted(range(count), key=lambda z: sizes[z])[: count // 4]
+    assert len(held_out) == count // 8
+    assert not {str(z) for z in smallest} & set(names(held_out))
+
+
 def test_what_was_held_out_before_is_held_out_again_and_new_slices_are_learned_from():
     rng = np.random.default_rng(0)
     full = np.ones((8, 8), bool)

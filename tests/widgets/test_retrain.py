@@ -202,8 +202,8 @@ def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkey
     corrected.retrain(gear="auto", minutes=0.05)
     wait_for_versions(corrected, 3)
     assert gears_of(corrected) == ["quick", "late", "full"]
-    assert sum("Going on with the gear late" in sentence for sentence in said) == 1
-    assert sum("Going on with the gear full" in sentence for sentence in said) == 1
+    assert sum("late goes on from it until you press Stop" in sentence for sentence in said) == 1
+    assert sum("full goes on from it until you press Stop" in sentence for sentence in said) == 1
     versions = {v.number: v for v in corrected.controller.session.store.versions()}
     assert versions[3].card.parent_id == versions[2].card.adapter_id
 
