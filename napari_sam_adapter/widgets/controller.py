@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.sam.at_a_glance import own_base
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.ahead_of_slider import AheadOfSlider
 from napari_sam_adapter.widgets.class_choice import ClassChoice
@@ -188,8 +189,7 @@ class DockController(QObject):
             self._choose_base(name)
             return
         self.said.emit(f"Reading {Path(name.partition('@')[2]).name}…", False)
-        # Its hash takes seconds for a large file; once known, it is remembered.
-        job = Job(lambda: [base_model(name).name], "reading weights", lambda: None, self)
+        job = Job(lambda: [own_base(name)], "reading weights", lambda: None, self)
         job.event_reported.connect(self._choose_base)
         job.failed.connect(self._on_base_refused)
         self._base_job = job

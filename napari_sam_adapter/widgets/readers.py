@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_sam_adapter.data.dicom_series import dicom_files
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.ome_zarr import is_ome_zarr
 from napari_sam_adapter.data.opening import file_stem, open_image
-from napari_sam_adapter.widgets.trouble import has_window, tell
+from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.widgets.trouble import has_window, tell, tell_of_file
 
 LayerData = tuple[Any, dict[str, Any], str]
 # By this napari knows that there is nothing to show.
@@ -46,14 +48,25 @@ def read_volume(path: str) -> list[LayerData]:
     """
     try:
         image = open_image(Path(path))
+        _look_at(image)
     except Exception as error:
         if not has_window():
             raise
-        tell(None, error)
+        if isinstance(error, SamAdapterError):
+            tell_of_file(error)
+        else:
+            tell(None, error)
         return [NO_LAYER]
     for note in image.notes:
         show_warning(note)
     return [layer_of(image, file_stem(Path(path)))]
+
+
+def _look_at(image: PlacedImage) -> None:
+    """Read a slice: what is damaged behind its header is told before napari shows it."""
+    smallest = image.levels[-1]
+    n_sliders = smallest.ndim - (3 if image.is_colour else 2)
+    np.asarray(smallest[(0,) * n_sliders])
 
 
 def layer_of(image: PlacedImage, name: str) -> LayerData:
