@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.colormaps import DirectLabelColormap
+import numpy as np
+from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
 from qtpy.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 NO_CLASS_COLOR = "#b4b4b4"
 COLUMNS = ["index", "class"]
+# napari's own colour of label 1 is a dark brown: on an endoscopic picture the mask is a shadow.
+ONE_CLASS_COLOR = (0.0, 0.9, 0.46, 1.0)
 
 
 class ClassChoice(QObject):
@@ -88,15 +91,37 @@ class ClassChoice(QObject):
 def show_classes(labels: Labels, classes: Classes) -> None:
     """Colour a masks layer by class, and let napari's status bar name the class.
 
-    With a single class any label is the object: a layer that nobody has coloured by class then
-    keeps its own colours, and so does what the person keeps in its features.
+    With a single class any label is the object, and instances keep napari's colours, all but the
+    first. Colours that the person has chosen stay then, and so does what is in the features.
     """
     ours = list(labels.features.columns) == COLUMNS
-    if len(classes) == 1 and not ours:
+    if len(classes) == 1:
+        if ours or _has_napari_s_colours(labels):
+            labels.colormap = _colours_of_one_class()
+        if ours:
+            _name(labels, classes)
         return
     colors: dict[int | None, str] = {None: NO_CLASS_COLOR, 0: "transparent"}
     colors.update(enumerate(classes.colors, start=1))
     labels.colormap = DirectLabelColormap(color_dict=colors)
     if ours or labels.features.empty:
-        numbers = list(range(len(classes) + 1))
-        labels.features = {"index": numbers, "class": ["background", *classes.names]}
+        _name(labels, classes)
+
+
+def _name(labels: Labels, classes: Classes) -> None:
+    numbers = list(range(len(classes) + 1))
+    labels.features = {"index": numbers, "class": ["background", *classes.names]}
+
+
+def _has_napari_s_colours(labels: Labels) -> bool:
+    """Whether nobody has chosen, or shuffled, the colours of a layer."""
+    colormap = labels.colormap
+    return isinstance(colormap, CyclicLabelColormap) and np.array_equal(
+        colormap.colors, label_colormap(len(colormap.colors) - 1).colors
+    )
+
+
+def _colours_of_one_class() -> CyclicLabelColormap:
+    colors = label_colormap(49).colors.copy()  # as many as napari has
+    colors[1] = ONE_CLASS_COLOR
+    return CyclicLabelColormap(name="label_colormap", colors=colors)
