@@ -64,7 +64,12 @@ class LayerBinding(QObject):
         super().__init__()
         self.viewer, self.image, self.labels = viewer, image, labels
         self.source = source_of(image)
-        check_labels(labels, self.source)
+        check_shape(labels, self.source)
+        if not is_writable(labels):
+            raise ImageError(
+                f"The masks layer {labels.name!r} cannot be written to (it is read-only, or not in "
+                "memory). Choose (new masks layer)."
+            )
         self.tracker = self._tracker()
         self._strokes = Strokes(labels)
         self._waiting: list[SlicePredicted] = []
@@ -286,22 +291,28 @@ def source_of(image: Image) -> SliceSource:
     return SliceSource(data, is_colour=bool(image.rgb), axes=axes_of(image))
 
 
-def check_labels(labels: Labels, source: SliceSource) -> None:
-    """Refuse a masks layer that does not fit or cannot be written.
+def is_known(labels: Labels) -> bool:
+    """Whether a layer is, or was, the masks of an image."""
+    return labels in _TRACKERS
+
+
+def check_shape(labels: Labels, source: SliceSource) -> None:
+    """Refuse a masks layer of another shape than the image, colours aside.
 
     Raises
     ------
     ImageError
         With what to do.
     """
-    in_memory = not labels.multiscale and isinstance(labels.data, np.ndarray)
-    if not in_memory or not labels.data.flags.writeable:
+    data = labels.data[0] if labels.multiscale else labels.data
+    if tuple(data.shape) != source.shape:
         raise ImageError(
-            f"The masks layer {labels.name!r} cannot be written to (it is read-only, or not in "
-            "memory). Choose (new masks layer)."
-        )
-    if tuple(labels.data.shape) != source.shape:
-        raise ImageError(
-            f"The masks layer {labels.name!r} has shape {labels.data.shape}, the image "
+            f"The masks layer {labels.name!r} has shape {tuple(data.shape)}, the image "
             f"{source.shape}. Choose another layer, or (new masks layer)."
         )
+
+
+def is_writable(labels: Labels) -> bool:
+    """Whether what is painted in a layer stays there: it is one array in memory."""
+    in_memory = not labels.multiscale and isinstance(labels.data, np.ndarray)
+    return in_memory and bool(labels.data.flags.writeable)

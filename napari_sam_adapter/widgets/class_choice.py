@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
 NO_CLASS_COLOR = "#b4b4b4"
-COLUMNS = ["index", "class"]
 # napari's own colour of label 1 is a dark brown: on an endoscopic picture the mask is a shadow.
 ONE_CLASS_COLOR = (0.0, 0.9, 0.46, 1.0)
+COLUMNS = ["index", "class"]
+MOST_LABELS, NAMED = 2**24, 5
 
 
 class ClassChoice(QObject):
@@ -86,6 +87,24 @@ class ClassChoice(QObject):
         if 1 <= label <= len(self._session.classes):
             self.label = label
         self.selected.emit(label)
+
+
+def about_labels(labels: Labels) -> list[str]:
+    """Say of masks with several labels what becomes of them where there is one class."""
+    largest = int(labels.data.max())
+    if not 1 < largest < MOST_LABELS:
+        return []
+    is_found = np.zeros(largest + 1, bool)
+    for part in labels.data:  # not all at once: a volume may be large
+        is_found[part[part > 0]] = True
+    found = np.flatnonzero(is_found[1:]) + 1
+    if len(found) < 2:
+        return []
+    few = ", ".join(map(str, found[:NAMED])) + (", …" if len(found) > NAMED else "")
+    return [
+        f"{labels.name!r} has {len(found)} labels ({few}). They count as instances of one class. "
+        "If they are classes, add those with + under 2 · Correct: label k is the k-th class."
+    ]
 
 
 def show_classes(labels: Labels, classes: Classes) -> None:

@@ -70,11 +70,10 @@ def _look_at(image: PlacedImage) -> None:
 
 
 def layer_of(image: PlacedImage, name: str) -> LayerData:
-    """Return what napari makes an image layer of."""
+    """Return what napari makes a layer of: an image, or labels where the file says so."""
     geometry = image.geometry
     properties = {
         "name": name,
-        "rgb": image.is_colour,
         "multiscale": len(image.levels) > 1,
         "scale": geometry.spacing,
         "translate": geometry.origin,
@@ -85,4 +84,6 @@ def layer_of(image: PlacedImage, name: str) -> LayerData:
     if image.patient is not None:
         properties["metadata"] = {GEOMETRY: geometry, PATIENT: image.patient}
     data = list(image.levels) if len(image.levels) > 1 else image.data
-    return data, properties, "image"
+    if image.is_labels:
+        return data, properties, "labels"
+    return data, {**properties, "rgb": image.is_colour}, "image"
