@@ -41,7 +41,7 @@ class LazyStack:
     ) -> None:
         self.shape = tuple(int(size) for size in shape)
         self.dtype = np.dtype(dtype)
-        self._read = read
+        self._read, self._is_colour = read, is_colour
         self._n_sliders = len(self.shape) - (3 if is_colour else 2)
 
     @property
@@ -53,6 +53,10 @@ class LazyStack:
     def size(self) -> int:
         """Number of values."""
         return int(np.prod(self.shape, dtype=int))
+
+    def astype(self, dtype: Any) -> LazyStack:
+        """Return the same slices in another type, each converted when it is asked for."""
+        return LazyStack(self.shape, dtype, self._read, is_colour=self._is_colour)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -106,6 +110,8 @@ class PlacedImage:
         What the person should know: sentences.
     patient : str or None
         Alike for images of one patient, and tells nothing else of them; None where it is not known.
+    is_labels : bool
+        Whether the file says that its values are labels: masks, and not an image.
     """
 
     name: str
@@ -114,6 +120,7 @@ class PlacedImage:
     is_colour: bool = False
     notes: tuple[str, ...] = ()
     patient: str | None = None
+    is_labels: bool = False
 
     @property
     def data(self) -> Any:

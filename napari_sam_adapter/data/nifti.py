@@ -26,6 +26,7 @@ from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+LABELS = "label"  # NIfTI's intent of a file whose values are labels
 
 
 def is_nifti(path: Path) -> bool:
@@ -81,7 +82,8 @@ def open_nifti(path: Path, like: Geometry | None = None) -> PlacedImage:
         read,
         is_colour=is_colour,
     )
-    return PlacedImage(path.name, (data,), geometry, is_colour)
+    is_labels = header.get_intent()[0] == LABELS and data.dtype.kind in "ui"
+    return PlacedImage(path.name, (data,), geometry, is_colour, is_labels=is_labels)
 
 
 def check_dtype(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:

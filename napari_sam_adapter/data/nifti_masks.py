@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam_adapter.data.geometry import LENGTHS, Geometry, shown_order
-from napari_sam_adapter.data.nifti import need_nibabel
+from napari_sam_adapter.data.nifti import LABELS, need_nibabel
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import replaced_when_done
 
@@ -95,13 +95,13 @@ def _header(dtype: np.dtype[Any], geometry: Geometry) -> Any:
         header["cal_min"] = header["cal_max"] = 0
         header["magic"] = kind.single_magic
         header["vox_offset"] = kind.single_vox_offset
-        header.set_intent("none")
         header.set_slope_inter(1, 0)
     else:
         small = max(geometry.shape) <= MAX_SIDE_OF_NIFTI1
         header = nibabel.Nifti1Header() if small else nibabel.Nifti2Header()
         _place(header, geometry)
     header.set_data_dtype(dtype)
+    header.set_intent(LABELS)  # opened again, they are masks
     return header
 
 

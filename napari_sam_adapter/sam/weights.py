@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_sam_adapter.errors import WeightsError
+from napari_sam_adapter.sam.at_a_glance import check_is_checkpoint
 from napari_sam_adapter.sam.weight_files import check_sha256
 
 # What wrappers put before all names: DataParallel, torch.compile, Lightning, micro-sam.
@@ -53,11 +54,7 @@ def read_plain(path: Path) -> Any:
         If it cannot be read, or holds anything else; nothing in it is executed.
     """
     try:
-        with path.open("rb") as stream:
-            head = stream.read(9)
-        # A zip archive, a pickle as torch wrote them before, or safetensors.
-        if not head.startswith((b"PK\x03\x04", b"\x80\x02")) and head[8:] != b"{":
-            raise WeightsError(f"{path} was not loaded: it is no file that torch.save wrote.")
+        check_is_checkpoint(path)
         # The one place that calls torch.load; weights_only refuses pickled code. Its reader fails
         # with whatever error comes first where a file is no pickle at all.
         return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251

@@ -15,7 +15,7 @@ from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.edits import Strokes, edited_slices
-from napari_sam_adapter.widgets.labels_check import check_labels, check_size
+from napari_sam_adapter.widgets.labels_check import check_shape, check_size, is_writable
 from napari_sam_adapter.widgets.layer_axes import axes_of
 from napari_sam_adapter.widgets.trouble import guarded
 from napari_sam_adapter.widgets.walk import SliceWalk
@@ -65,7 +65,13 @@ class LayerBinding(QObject):
         super().__init__()
         self.viewer, self.image, self.labels = viewer, image, labels
         self.source = source_of(image)
-        check_labels(labels, self.source)
+        check_shape(labels, self.source)
+        if not is_writable(labels):
+            raise ImageError(
+                f"The masks layer {labels.name!r} cannot be written to (it is read-only, or not in "
+                "memory). Choose (new masks layer)."
+            )
+        check_size(labels.data, labels.name)
         self.tracker = self._tracker()
         self._strokes = Strokes(labels)
         self._waiting: list[SlicePredicted] = []
@@ -300,3 +306,8 @@ def source_of(image: Image) -> SliceSource:
     """
     data = image.data[0] if image.multiscale else image.data
     return SliceSource(data, is_colour=bool(image.rgb), axes=axes_of(image))
+
+
+def is_known(labels: Labels) -> bool:
+    """Whether a layer is, or was, the masks of an image."""
+    return labels in _TRACKERS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.colormaps import DirectLabelColormap
+import numpy as np
+from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
 from qtpy.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
 NO_CLASS_COLOR = "#b4b4b4"
+# napari's own colour of label 1 is a dark brown: on an endoscopic picture the mask is a shadow.
+ONE_CLASS_COLOR = (0.0, 0.9, 0.46, 1.0)
 COLUMNS = ["index", "class"]
+MOST_LABELS, NAMED = 2**24, 5
 
 
 class ClassChoice(QObject):
@@ -85,18 +89,58 @@ class ClassChoice(QObject):
         self.selected.emit(label)
 
 
+def about_labels(labels: Labels) -> list[str]:
+    """Say of masks with several labels what becomes of them where there is one class."""
+    largest = int(labels.data.max())
+    if not 1 < largest < MOST_LABELS:
+        return []
+    is_found = np.zeros(largest + 1, bool)
+    for part in labels.data:  # not all at once: a volume may be large
+        is_found[part[part > 0]] = True
+    found = np.flatnonzero(is_found[1:]) + 1
+    if len(found) < 2:
+        return []
+    few = ", ".join(map(str, found[:NAMED])) + (", …" if len(found) > NAMED else "")
+    return [
+        f"{labels.name!r} has {len(found)} labels ({few}). They count as instances of one class. "
+        "If they are classes, add those with + under 2 · Correct: label k is the k-th class."
+    ]
+
+
 def show_classes(labels: Labels, classes: Classes) -> None:
     """Colour a masks layer by class, and let napari's status bar name the class.
 
-    With a single class any label is the object: a layer that nobody has coloured by class then
-    keeps its own colours, and so does what the person keeps in its features.
+    With a single class any label is the object, and instances keep napari's colours, all but the
+    first. Colours that the person has chosen stay then, and so does what is in the features.
     """
     ours = list(labels.features.columns) == COLUMNS
-    if len(classes) == 1 and not ours:
+    if len(classes) == 1:
+        if ours or _has_napari_s_colours(labels):
+            labels.colormap = _colours_of_one_class()
+        if ours:
+            _name(labels, classes)
         return
     colors: dict[int | None, str] = {None: NO_CLASS_COLOR, 0: "transparent"}
     colors.update(enumerate(classes.colors, start=1))
     labels.colormap = DirectLabelColormap(color_dict=colors)
     if ours or labels.features.empty:
-        numbers = list(range(len(classes) + 1))
-        labels.features = {"index": numbers, "class": ["background", *classes.names]}
+        _name(labels, classes)
+
+
+def _name(labels: Labels, classes: Classes) -> None:
+    numbers = list(range(len(classes) + 1))
+    labels.features = {"index": numbers, "class": ["background", *classes.names]}
+
+
+def _has_napari_s_colours(labels: Labels) -> bool:
+    """Whether nobody has chosen, or shuffled, the colours of a layer."""
+    colormap = labels.colormap
+    return isinstance(colormap, CyclicLabelColormap) and np.array_equal(
+        colormap.colors, label_colormap(len(colormap.colors) - 1).colors
+    )
+
+
+def _colours_of_one_class() -> CyclicLabelColormap:
+    colors = label_colormap(49).colors.copy()  # as many as napari has
+    colors[1] = ONE_CLASS_COLOR
+    return CyclicLabelColormap(name="label_colormap", colors=colors)

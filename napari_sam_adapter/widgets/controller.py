@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.sam.at_a_glance import own_base
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.ahead_of_slider import AheadOfSlider
 from napari_sam_adapter.widgets.class_choice import ClassChoice
@@ -26,6 +27,7 @@ from napari_sam_adapter.widgets.prediction import Prediction
 from napari_sam_adapter.widgets.prompt_layers import PromptLayers
 from napari_sam_adapter.widgets.recording import Recording
 from napari_sam_adapter.widgets.retraining import Retraining
+from napari_sam_adapter.widgets.unchosen_masks import UnchosenMasks
 
 if TYPE_CHECKING:
     import napari
@@ -41,6 +43,7 @@ class DockController(QObject):
     ----------
     layers : LayerChoice
     recording : Recording
+    unchosen : UnchosenMasks
     classes : ClassChoice
     prompts : PromptLayers
     kept : KeptLayers
@@ -73,8 +76,9 @@ class DockController(QObject):
     ) -> None:
         super().__init__(parent)
         self.session = session
-        self.layers = LayerChoice(viewer, self)
+        self.layers = LayerChoice(viewer, lambda: len(session.classes), self)
         self.recording = Recording(viewer, session, self.layers, self)
+        self.unchosen = UnchosenMasks(viewer, self.layers, self.recording, self)
         self.classes = ClassChoice(session, self.layers, self)
         self.prompts = PromptLayers(viewer, self.layers, self)
         self.kept = KeptLayers(viewer, session, self.recording, self.prompts, self)
@@ -96,8 +100,9 @@ class DockController(QObject):
         )
         self._engine_job: Job | None = None
         self._base_job: Job | None = None
-        self.layers.failed.connect(self._on_failed)
+        self.layers.said.connect(self.said)
         self.recording.said.connect(self.said)
+        self.unchosen.said.connect(self.said)
         self.kept.said.connect(self.said)
         self.prediction.said.connect(self.said)
         self.filling.said.connect(self.said)
@@ -188,8 +193,7 @@ class DockController(QObject):
             self._choose_base(name)
             return
         self.said.emit(f"Reading {Path(name.partition('@')[2]).name}…", False)
-        # Its hash takes seconds for a large file; once known, it is remembered.
-        job = Job(lambda: [base_model(name).name], "reading weights", lambda: None, self)
+        job = Job(lambda: [own_base(name)], "reading weights", lambda: None, self)
         job.event_reported.connect(self._choose_base)
         job.failed.connect(self._on_base_refused)
         self._base_job = job
@@ -280,6 +284,7 @@ class DockController(QObject):
         self.session.classes_changed.disconnect()
         self.classes.close()
         self.prompts.close()
+        self.unchosen.close()
         self.layers.close()
 
     def _leaves_time(self) -> bool:

@@ -43,7 +43,7 @@ from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.section import Section
 from napari_sam_adapter.widgets.slice_words import describe_slice
 from napari_sam_adapter.widgets.slider_strips import SliderStrips
-from napari_sam_adapter.widgets.small import PROBLEM_COLOUR
+from napari_sam_adapter.widgets.small import Said
 from napari_sam_adapter.widgets.trouble import what_is_kept
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.wiring import connect
@@ -98,8 +98,7 @@ class SamAdapterDock(QWidget):
         self.keys_line = QLabel()
         self.keys_line.setWordWrap(True)
         self.keys_line.setToolTip("Keys work in the viewer; Preferences, SAM Adapter changes them")
-        self.message = QLabel(STARTING)
-        self.message.setWordWrap(True)
+        self.message = Said(STARTING)
         self.message.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse
             | Qt.TextInteractionFlag.TextSelectableByKeyboard
@@ -204,8 +203,7 @@ class SamAdapterDock(QWidget):
 
     def on_said(self, sentence: str, is_problem: bool) -> None:
         """Show a sentence for the person."""
-        self.message.setStyleSheet(f"color: {PROBLEM_COLOUR};" if is_problem else "")
-        self.message.setText(sentence)
+        self.message.say(sentence, is_problem)
 
     def what_is_kept(self) -> str:
         """Say whether what the person has done is on the disk; for `show_trouble`."""

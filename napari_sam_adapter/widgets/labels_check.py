@@ -10,26 +10,26 @@ from napari_sam_adapter.project.runs import MAX_LABEL
 from napari_sam_adapter.volume import SliceSource
 
 
-def check_labels(labels: Labels, source: SliceSource) -> None:
-    """Refuse a masks layer that does not fit or cannot be written.
+def check_shape(labels: Labels, source: SliceSource) -> None:
+    """Refuse a masks layer of another shape than the image, colours aside.
 
     Raises
     ------
     ImageError
         With what to do.
     """
-    in_memory = not labels.multiscale and isinstance(labels.data, np.ndarray)
-    if not in_memory or not labels.data.flags.writeable:
+    data = labels.data[0] if labels.multiscale else labels.data
+    if tuple(data.shape) != source.shape:
         raise ImageError(
-            f"The masks layer {labels.name!r} cannot be written to (it is read-only, or not in "
-            "memory). Choose (new masks layer)."
-        )
-    if tuple(labels.data.shape) != source.shape:
-        raise ImageError(
-            f"The masks layer {labels.name!r} has shape {labels.data.shape}, the image "
+            f"The masks layer {labels.name!r} has shape {tuple(data.shape)}, the image "
             f"{source.shape}. Choose another layer, or (new masks layer)."
         )
-    check_size(labels.data, labels.name)
+
+
+def is_writable(labels: Labels) -> bool:
+    """Whether what is painted in a layer stays there: it is one array in memory."""
+    in_memory = not labels.multiscale and isinstance(labels.data, np.ndarray)
+    return in_memory and bool(labels.data.flags.writeable)
 
 
 def check_size(labels: np.ndarray, name: str) -> None:

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.widgets.binding import LayerBinding
-from napari_sam_adapter.widgets.placement import new_labels_layer
+from napari_sam_adapter.widgets.binding import (
+    LayerBinding,
+    is_known,
+    source_of,
+)
+from napari_sam_adapter.widgets.class_choice import about_labels
+from napari_sam_adapter.widgets.labels_check import check_shape, is_writable
+from napari_sam_adapter.widgets.masks_in_memory import MasksIntoMemory
+from napari_sam_adapter.widgets.placement import lay_onto, new_labels_layer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
 
 
 class LayerChoice(QObject):
     """The chosen layers as a `LayerBinding`; earlier choices are remembered.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    n_classes : callable
+        How many classes there are.
+    parent : QObject or None
 
     Attributes
     ----------
@@ -32,8 +48,8 @@ class LayerChoice(QObject):
         Other pixels were put into an image layer; its masks are bound to them next.
     closed : Signal(object)
         A `LayerBinding` is not listened to any more.
-    failed : Signal(str)
-        The chosen layers cannot be used; a sentence for the person.
+    said : Signal(str, bool)
+        A sentence about the chosen layers, and whether they cannot be used.
     """
 
     image_changed = Signal()
@@ -41,15 +57,23 @@ class LayerChoice(QObject):
     slices_changed = Signal()
     image_replaced = Signal(object)
     closed = Signal(object)
-    failed = Signal(str)
+    said = Signal(str, bool)
 
-    def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
+    def __init__(
+        self, viewer: napari.Viewer, n_classes: Callable[[], int], parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self.viewer = viewer
+        self.viewer, self._n_classes = viewer, n_classes
         self._image: Image | None = None
+        self._wanted: Labels | None = None
+        # What was done to masks until they could be used.
+        self._done: WeakKeyDictionary[Labels, list[str]] = WeakKeyDictionary()
         self._bindings: dict[int, LayerBinding] = {}
         self._heard: WeakSet[Image] = WeakSet()
         self.binding: LayerBinding | None = None
+        self._into_memory = MasksIntoMemory(viewer, self)
+        self._into_memory.said.connect(self.said)
+        self._into_memory.arrived.connect(self._on_in_memory)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.point.connect(self._on_slider_moved)
 
@@ -57,6 +81,11 @@ class LayerChoice(QObject):
     def image(self) -> Image | None:
         """The chosen image."""
         return self._image
+
+    @property
+    def wanted(self) -> Labels | None:
+        """The chosen masks layer, also one that cannot be used, or not yet."""
+        return self._wanted
 
     def choose(self, image: Image | None, labels: Labels | None) -> None:
         """Work on these layers; without masks a new layer is made when it is needed."""
@@ -66,12 +95,15 @@ class LayerChoice(QObject):
         if image is not self._image:
             self._image = image
             self.image_changed.emit()
+        if labels is not self._wanted:
+            self._into_memory.cancel()
+            self._wanted = labels
         binding = None
         try:
             if image is not None and labels is not None:
                 binding = self._bind(image, labels)
         except ImageError as error:
-            self.failed.emit(str(error))
+            self.said.emit(str(error), True)
         if binding is not self.binding:
             self.binding = binding
             self.changed.emit()
@@ -90,12 +122,18 @@ class LayerChoice(QObject):
         Raises
         ------
         ImageError
-            If there is no image, it cannot be used, or other axes are in view.
+            If there is no image, it or the chosen masks cannot be used, or other axes are in view.
         """
         if self._image is None:
             raise ImageError("There is no image layer: open an image, or try File > Open Sample.")
         if self.binding is None or not self.binding.is_alive:
-            labels = new_labels_layer(self.viewer, self._image)
+            if self._wanted is not None and self._wanted in self.viewer.layers:
+                labels = self._wanted
+                # It says why it cannot be used, or now it can.
+                if self._bind(self._image, labels) is None:
+                    raise ImageError(f"{labels.name!r} is being read into memory: a moment.")
+            else:
+                labels = new_labels_layer(self.viewer, self._image)
             # Adding the layer may have made the dock choose it; bind it in any case.
             self.choose(self._image, labels)
         if self.binding is None:
@@ -114,6 +152,7 @@ class LayerChoice(QObject):
 
     def close(self) -> None:
         """Let go of the viewer. It also runs after Qt has destroyed the dock: emits nothing."""
+        self._into_memory.cancel()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.point.disconnect(self._on_slider_moved)
         for image in self._heard:
@@ -122,18 +161,40 @@ class LayerChoice(QObject):
             binding.close()
         self._bindings.clear()
 
-    def _bind(self, image: Image, labels: Labels) -> LayerBinding:
+    @property
+    def is_reading(self) -> bool:
+        """Whether masks are being read into memory."""
+        return self._into_memory.is_running
+
+    def _bind(self, image: Image, labels: Labels) -> LayerBinding | None:
+        """Return the layers as one; None while the masks are being read into memory."""
         known = self._bindings.get(id(labels))
         if known is not None and known.image is image and known.labels is labels:
             return known
+        check_shape(labels, source_of(image))
+        said = lay_onto(labels, image)
+        if said:
+            self._done.setdefault(labels, []).append(said)
+        if not is_writable(labels):
+            self._into_memory.start(labels)
+            return None
+        if self._n_classes() == 1 and not is_known(labels):
+            self._done.setdefault(labels, []).extend(about_labels(labels))
         binding = LayerBinding(self.viewer, image, labels, self)
+        if done := self._done.pop(labels, []):
+            self.said.emit(" ".join(done), False)
         if known is not None:
             known.close()
             self.closed.emit(known)
         binding.slices_changed.connect(self.slices_changed)
-        binding.refused.connect(self.failed)
+        binding.refused.connect(lambda sentence: self.said.emit(sentence, True))
         self._bindings[id(labels)] = binding
         return binding
+
+    def _on_in_memory(self, before: Labels, labels: Labels) -> None:
+        said = f"{labels.name!r} is in memory now; its file, if it has one, stays as it is."
+        self._done[labels] = [*self._done.pop(before, []), said]
+        self.choose(self._image, labels)
 
     def _on_layer_removed(self, event: Any) -> None:
         for binding in list(self._bindings.values()):

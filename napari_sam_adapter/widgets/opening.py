@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.layers._source import layer_source
 from qtpy.QtCore import QObject, Signal
 
@@ -128,11 +128,15 @@ class Opening(QObject):
             self._recording.look()
 
     def _on_found(self, found: _Found) -> None:
-        data, properties, _ = layer_of(found.image, found.name)
+        data, properties, kind = layer_of(found.image, found.name)
         path = None if found.path is None else str(found.path)
         # As for what napari opens itself: by its path an image is found again tomorrow.
         with layer_source(path=path, reader_plugin=PLUGIN):
-            image = Image(data, **properties)
+            if kind == "labels" and found.record is None:
+                self._layers.viewer.add_layer(Labels(data, **properties))
+                self.said.emit(f"{found.name!r} holds masks: choose them under Masks.", False)
+                return
+            image = Image(data, **{"rgb": False, **properties})
         if found.record is not None:
             self._recording.expect(image, found.record)
         self._layers.viewer.add_layer(image)

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QVBoxLayout, QWidget
 
 from napari_sam_adapter.widgets.images_menu import ImagesMenu
-from napari_sam_adapter.widgets.small import PROBLEM_COLOUR, menu_button
+from napari_sam_adapter.widgets.small import Said, menu_button
 
 FILE_FILTER = "Images (*.tif *.tiff *.nii *.nii.gz *.dcm *.png *.jpg *.jpeg);;All files (*)"
 
@@ -55,9 +55,7 @@ class ProjectPanel(QWidget):
         menu.addAction("Open an image file, slice by slice…", self._ask_file)
         menu.addAction("Copy where this project lies", self.place_requested.emit)
         self.menu_button = menu_button(menu, "Open another project, or an image of this one")
-        self.not_recorded = QLabel()
-        self.not_recorded.setWordWrap(True)
-        self.not_recorded.setStyleSheet(f"color: {PROBLEM_COLOUR};")
+        self.not_recorded = Said()
         self.not_recorded.hide()
         line = QHBoxLayout()
         line.addWidget(self.name, 1)
@@ -79,7 +77,8 @@ class ProjectPanel(QWidget):
 
     def show_problem(self, problem: str) -> None:
         """Show why something that was done is not on the disk; nothing where all is."""
-        self.not_recorded.setText(f"{problem} It is tried again by itself." if problem else "")
+        said = f"{problem} It is tried again by itself." if problem else ""
+        self.not_recorded.say(said, bool(problem))
         self.not_recorded.setVisible(bool(problem))
 
     def _ask_folder(self) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_sam_adapter.data.dicom_series import dicom_files
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.ome_zarr import is_ome_zarr
 from napari_sam_adapter.data.opening import file_stem, open_image
-from napari_sam_adapter.widgets.trouble import has_window, tell
+from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.widgets.trouble import has_window, tell, tell_of_file
 
 LayerData = tuple[Any, dict[str, Any], str]
 # By this napari knows that there is nothing to show.
@@ -46,22 +48,32 @@ def read_volume(path: str) -> list[LayerData]:
     """
     try:
         image = open_image(Path(path))
+        _look_at(image)
     except Exception as error:
         if not has_window():
             raise
-        tell(None, error)
+        if isinstance(error, SamAdapterError):
+            tell_of_file(error)
+        else:
+            tell(None, error)
         return [NO_LAYER]
     for note in image.notes:
         show_warning(note)
     return [layer_of(image, file_stem(Path(path)))]
 
 
+def _look_at(image: PlacedImage) -> None:
+    """Read a slice: what is damaged behind its header is told before napari shows it."""
+    smallest = image.levels[-1]
+    n_sliders = smallest.ndim - (3 if image.is_colour else 2)
+    np.asarray(smallest[(0,) * n_sliders])
+
+
 def layer_of(image: PlacedImage, name: str) -> LayerData:
-    """Return what napari makes an image layer of."""
+    """Return what napari makes a layer of: an image, or labels where the file says so."""
     geometry = image.geometry
     properties = {
         "name": name,
-        "rgb": image.is_colour,
         "multiscale": len(image.levels) > 1,
         "scale": geometry.spacing,
         "translate": geometry.origin,
@@ -72,4 +84,6 @@ def layer_of(image: PlacedImage, name: str) -> LayerData:
     if image.patient is not None:
         properties["metadata"] = {GEOMETRY: geometry, PATIENT: image.patient}
     data = list(image.levels) if len(image.levels) > 1 else image.data
-    return data, properties, "image"
+    if image.is_labels:
+        return data, properties, "labels"
+    return data, {**properties, "rgb": image.is_colour}, "image"

@@ -249,7 +249,8 @@ class Recording(QObject):
             opened.record.close()
             return
         try:
-            placed = place(self._layers, image, binding, opened, project, self._folders())
+            besides = self._folders() | self._dismissed.get(image, set())
+            placed = place(self._layers, image, binding, opened, project, besides)
         except (ImageError, StorageError) as error:
             opened.record.close()
             self._on_refused(binding, project, str(error))

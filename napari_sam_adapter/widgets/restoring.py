@@ -47,7 +47,7 @@ def place(
     binding: LayerBinding | None,
     opened: Opened,
     project: Project,
-    in_use: Collection[Path],
+    besides: Collection[Path],
 ) -> Placed:
     """Find the masks layer for a record that was opened, or another record for a masks layer.
 
@@ -59,8 +59,8 @@ def place(
         The masks layer that it was opened for; None where there was none.
     opened : Opened
     project : Project
-    in_use : collection of Path
-        Records of other masks layers.
+    besides : collection of Path
+        Records of other masks layers, and of those that were deleted.
 
     Raises
     ------
@@ -84,12 +84,15 @@ def place(
             f"{theirs.name!r} belongs to another project, where it is kept; it is hidden. Choose "
             "it as masks to keep it in this project, too.",
         )
-    another = opened.another(binding.labels.dtype, in_use)
+    others = set(besides)
+    while not fits(binding, opened, project):  # a new record has nothing that could be mixed
+        others.add(opened.record.folder)
+        opened = opened.another(theirs.dtype, others)
     return Placed(
         binding,
-        another,
+        opened,
         f"The project has other masks of this image; {theirs.name!r} is kept beside them, in "
-        f"{another.record.folder.name}.",
+        f"{opened.record.folder.name}.",
     )
 
 
@@ -119,7 +122,7 @@ def fits(binding: LayerBinding, opened: Opened, project: Project) -> bool:
         return True  # there is nothing to mix; or what is known here is newer: undo and redo
     if not np.can_cast(opened.dtype, labels.dtype):
         return False
-    is_strict = is_from_elsewhere(labels, project) and bool(slices)
+    is_strict = is_from_elsewhere(labels, project)
     for index in binding.tracker.known():
         known, there = binding.tracker.history_of(index), slices.get(index)
         if known is None or (there is not None and _are_alike(known, there)):

@@ -1,17 +1,49 @@
-"""Small things that several panels share: lists that may shrink, the button of a menu."""
+"""Small things that panels share: lists that may shrink, a menu's button, sentences."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QMenu, QToolButton
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QToolButton, QWidget
 
-PROBLEM_COLOUR = "#e8785a"
+# Each is read well (4.5 : 1) on the grounds of napari's themes of its kind.
+PROBLEM_ON_DARK, PROBLEM_ON_LIGHT = "#f08a6e", "#a32a12"
 _SHORTEST = 8
+HALF = 128
 
 
 def let_shrink(box: QComboBox) -> None:
     """Let a list be narrower than its longest entry."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(_SHORTEST)
+
+
+class Said(QLabel):
+    """A sentence for the person; red where something went wrong, also under another theme."""
+
+    _is_problem = False  # Qt sends events while the constructor still runs
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self.setWordWrap(True)
+
+    def say(self, sentence: str, is_problem: bool) -> None:
+        """Show a sentence."""
+        self._is_problem = is_problem
+        self._colour()
+        self.setText(sentence)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._colour()
+
+    def _colour(self) -> None:
+        is_dark = self.palette().window().color().lightness() < HALF
+        colour = PROBLEM_ON_DARK if is_dark else PROBLEM_ON_LIGHT
+        style = f"color: {colour};" if self._is_problem else ""
+        if style != self.styleSheet():  # that, too, is a change of style
+            self.setStyleSheet(style)
 
 
 def menu_button(menu: QMenu, tooltip: str) -> QToolButton:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
 
-from napari_sam_adapter.errors import sentence_of
+from napari_sam_adapter.errors import SamAdapterError, sentence_of
 
 if TYPE_CHECKING:
     from napari_sam_adapter.widgets.recording import Recording
@@ -23,6 +23,7 @@ OPENING = (
     "Your masks are in the viewer, and the project is about to record them; what was recorded "
     "before is in its folder."
 )
+OF_FILE = "It is left as it is, and nothing was opened. Other files open as before."
 GO_ON = "You can go on working; if it happens again, send the details to the developers."
 
 
@@ -41,19 +42,28 @@ class TroubleDialog(QMessageBox):
         For developers: a traceback, or the log of a process.
     kept : str
         What became of the person's work; "" where none can be concerned.
+    parent : QWidget or None
+    advice : str
+        What to do; by default, where the program is at fault.
     """
 
     def __init__(
-        self, sentence: str, details: str, kept: str = "", parent: QWidget | None = None
+        self,
+        sentence: str,
+        details: str,
+        kept: str = "",
+        parent: QWidget | None = None,
+        advice: str = GO_ON,
     ) -> None:
         super().__init__(QMessageBox.Icon.Warning, "SAM Adapter", sentence, parent=parent)
         self.details = details
-        self.setInformativeText(f"{kept} {GO_ON}".lstrip())
+        self.setInformativeText(f"{kept} {advice}".lstrip())
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setModal(False)
         self.close_button = self.addButton(QMessageBox.StandardButton.Close)
         self.copy_button = QPushButton("Copy details")
         self.addButton(self.copy_button, QMessageBox.ButtonRole.ActionRole)
+        self.copy_button.setVisible(bool(details))
         # A message box closes on any of its buttons.
         self.copy_button.clicked.disconnect()
         self.copy_button.clicked.connect(self.copy)
@@ -75,7 +85,15 @@ def show_trouble(asker: QObject | None, sentence: str, details: str) -> TroubleD
     """Open the dialog over the widget that an object belongs to; a dock knows what is kept."""
     while asker is not None and not isinstance(asker, QWidget):
         asker = asker.parent()
-    dialog = TroubleDialog(sentence, details, _kept_by(asker), asker)
+    return _show(TroubleDialog(sentence, details, _kept_by(asker), asker))
+
+
+def tell_of_file(error: SamAdapterError) -> TroubleDialog:
+    """Show what is wrong with a file of the person's, which no developer can mend."""
+    return _show(TroubleDialog(str(error), "", advice=OF_FILE))
+
+
+def _show(dialog: TroubleDialog) -> TroubleDialog:
     # One without a parent would go with the last name it has in Python.
     _SHOWN.add(dialog)
     dialog.destroyed.connect(lambda *_: _SHOWN.discard(dialog))

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from qtpy.QtCore import QPoint, QSize, Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -28,15 +29,39 @@ from napari_sam_adapter.widgets.version_details import VersionDetails
 
 FILE_FILTER = "Adapters (*.safetensors)"
 BASE_MODEL = "base model"
-COLUMNS = ("Version", "Slices", "Held-out Dice", "Made")
+COLUMNS = ("Version", "Slices", "Dice", "Made")
+SLICES, DICE, MADE = 1, 2, 3
 ROWS_SHOWN = 5
 ROW_HEIGHT = 22
+NAME_MARGIN = 10
 IN_USE = "●"
+HELD_BACK = "⊘"
 DETAILS = Qt.ItemDataRole.UserRole + 1
 TOOLTIP = (
     "What predicts, marked ●; retraining continues from it. Click another one, or press Enter on "
-    "it, to use it; right-click, or ⋯, to rename, annotate, export or delete it."
+    "it, to use it; right-click, or ⋯, to rename, annotate, export or delete it. ⊘ is held back."
 )
+DICE_TOOLTIP = "Dice on the held-out slices, before → after training; ⊘: the version is held back"
+
+
+class VersionRows(QTreeWidget):
+    """Rows whose first column is read first: where room is short, others give way to it."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show what fits."""
+        super().resizeEvent(event)
+        self.fit_columns()
+
+    def fit_columns(self) -> None:
+        """Leave out slices, and when it was made, where they would cut names off."""
+        header = self.header()
+        rows = [self.topLevelItem(row) for row in range(self.topLevelItemCount())]
+        names = [row.text(0) for row in rows if row.data(0, Qt.ItemDataRole.UserRole) is not None]
+        widths = [self.fontMetrics().horizontalAdvance(name) + NAME_MARGIN for name in names]
+        room = self.viewport().width() - max(widths, default=0)
+        for column in (DICE, MADE, SLICES):  # the most telling first
+            room -= max(self.sizeHintForColumn(column), header.sectionSizeHint(column))
+            self.setColumnHidden(column, column != DICE and room < 0)
 
 
 class VersionsPanel(QWidget):
@@ -62,8 +87,9 @@ class VersionsPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._versions: dict[int, AdapterVersion] = {}
-        self.list = QTreeWidget()
+        self.list = VersionRows()
         self.list.setHeaderLabels(COLUMNS)
+        self.list.headerItem().setToolTip(DICE, DICE_TOOLTIP)
         self.list.setAccessibleName("Adapter versions")
         self.list.setToolTip(TOOLTIP)
         self.list.setRootIsDecorated(False)
@@ -126,6 +152,7 @@ class VersionsPanel(QWidget):
         self.list.setVerticalScrollBarPolicy(bar)
         frame = self.list.header().sizeHint().height() + 2 * self.list.frameWidth() + 2
         self.list.setFixedHeight(ROW_HEIGHT * rows + frame)
+        self.list.fit_columns()
 
     def choose(self, number: int | None) -> None:
         """Click the row of a version; None is the base model."""
@@ -149,6 +176,8 @@ class VersionsPanel(QWidget):
         item.setData(0, Qt.ItemDataRole.UserRole, number)
         item.setData(0, DETAILS, "\n".join(filter(None, (details, slices))))
         item.setData(0, Qt.ItemDataRole.AccessibleDescriptionRole, details)
+        said = item.text(DICE).replace(HELD_BACK, "held back")
+        item.setData(DICE, Qt.ItemDataRole.AccessibleTextRole, said)
         item.setSizeHint(0, QSize(0, ROW_HEIGHT))
         for column in range(len(COLUMNS)):
             item.setToolTip(column, details)
@@ -225,8 +254,8 @@ class VersionsPanel(QWidget):
 
 def _columns(version: AdapterVersion) -> tuple[str, str, str, str]:
     slices = version.card.training.get("n_slices", "")
-    held_back = "" if version.verdict.promoted else "held back"
-    scores = ", ".join(filter(None, (held_back, version.scores)))
+    held_back = "" if version.verdict.promoted else HELD_BACK
+    scores = " ".join(filter(None, (held_back, version.scores)))
     return version.title, str(slices), scores, _when(version.made)
 
 

@@ -46,6 +46,15 @@ def test_any_index_gives_what_numpy_gives(key):
     assert found.shape == VOLUME[key].shape
 
 
+def test_another_type_is_taken_on_by_each_slice_that_is_read():
+    read = Recorder(VOLUME)
+    stack = LazyStack(VOLUME.shape, VOLUME.dtype, read).astype(np.float64)
+    assert (stack.dtype, read.asked) == (np.float64, [])
+    found = stack[1]
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, VOLUME[1])
+
+
 def test_only_the_slices_that_are_asked_for_are_read():
     read = Recorder(VOLUME)
     stack = LazyStack(VOLUME.shape, VOLUME.dtype, read)

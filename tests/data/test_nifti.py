@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 HIPPOCAMPUS = Path(__file__).parents[2] / ".." / "shared" / "data" / "msd_hippocampus" / "train"
 SUFFIXES = pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 # What of a header tells type and scale of the values; all else must survive.
-OF_VALUES = {"datatype", "bitpix", "scl_slope", "scl_inter", "cal_min", "cal_max"}
+OF_VALUES = {"datatype", "bitpix", "scl_slope", "scl_inter", "cal_min", "cal_max", "intent_code"}
 
 
 def oblique(spacing) -> np.ndarray:
@@ -78,6 +78,16 @@ def test_labels_go_back_onto_exactly_the_voxels_they_were_drawn_on(
     np.testing.assert_array_equal(np.asarray(nibabel.load(mask).dataobj), values > 100)
     assert nibabel.load(mask).get_data_dtype() == np.uint8
     assert_same_place(mask, path)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_file_of_masks_says_that_it_holds_labels_and_its_image_does_not(tmp_path, suffix):
+    values = RNG.integers(0, 2, (20, 30, 9), dtype=np.uint8)
+    image = open_nifti(saved(tmp_path / f"image{suffix}", values, (0.7, 0.7, 3)))
+    assert not image.is_labels
+    for geometry in (image.geometry, None):
+        export_masks(tmp_path / f"mask{suffix}", np.asarray(image.data), geometry)
+        assert open_nifti(tmp_path / f"mask{suffix}").is_labels
 
 
 def test_spacing_and_units_are_those_of_the_shown_axes(tmp_path):

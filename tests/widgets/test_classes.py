@@ -6,6 +6,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QLineEdit
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_sam_adapter.adapter.classes import CLASS_COLORS
 
@@ -47,12 +48,48 @@ def two_classes(person, panel, polyps):
     return person
 
 
-def test_one_class_is_the_default_and_leaves_the_layers_colours_alone(person, panel):
+def test_one_class_is_the_default_and_leaves_the_layers_features_alone(person, panel):
     assert names(panel) == ["object"]
     assert panel.remove_button.isHidden()
     person.predict()
     assert person.labels.selected_label == 1
     assert person.labels.features.empty
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [(150, 60, 30), (200, 110, 90), (90, 35, 20), (128, 128, 128), (220, 220, 220), (10, 10, 10)],
+    ids=["endoscopy", "bright endoscopy", "dark endoscopy", "grey", "bright", "dark"],
+)
+def test_the_mask_of_one_class_is_no_shadow_on_any_picture(person, picture):
+    person.predict()
+    color, opacity = np.array(person.labels.get_color(1)[:3]), person.labels.opacity
+    under = np.array(picture) / 255
+    seen = (1 - opacity) * under + opacity * color
+    lab = rgb2lab(np.stack([under, seen]))
+    assert deltaE_ciede2000(*lab) > 24
+
+
+def test_instances_of_one_class_keep_colours_of_their_own(person):
+    person.predict()
+    colors = [color_of(person.labels, label) for label in range(1, 40)]
+    assert len(set(colors)) == 39
+
+
+def test_colours_that_the_person_has_shuffled_stay(person):
+    labels = person.viewer.add_labels(np.zeros((8, 96, 96), np.uint8), name="mine")
+    labels.new_colormap(3)
+    before = color_of(labels, 1)
+    person.dock.layers_panel.labels_box.value = labels
+    assert color_of(labels, 1) == before
+
+
+def test_what_is_left_of_a_removed_class_counts_and_shows_as_an_instance(person, panel):
+    person.predict()
+    panel.add_button.click()
+    panel.remove_button.click()
+    assert color_of(person.labels, 2) != color_of(person.labels, 3)
+    assert list(person.labels.features["class"]) == ["background", "object"]
 
 
 def test_a_class_is_added_renamed_and_painted_with(person, panel):

@@ -1,11 +1,13 @@
 """The base model in the dock: chosen, downloaded, or a file of the person's own."""
 
 import hashlib
+import io
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import torch
 
 from napari_sam_adapter.sam import registry
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
@@ -139,3 +141,29 @@ def test_a_weights_file_that_has_gone_leaves_the_base_model_as_it_is(person, tmp
     person.wait(lambda: "no file of weights" in person.message)
     assert person.controller.session.in_use.base == "lite_medsam"
     assert person.dock.models_panel.base_box.currentData() == "lite_medsam"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda: b"not weights at all", "no file that torch.save wrote"),
+        (lambda: LITE_MEDSAM.weights.locate().read_bytes()[:-100], "only a part of the file"),
+        (lambda: saved({"layer1.weight": torch.zeros(2)}), "a SAM has tensors named image_encoder"),
+        (lambda: saved({"image_encoder.trunk.x": torch.zeros(2)}), "a checkpoint of SAM 2"),
+    ],
+    ids=["text", "cut off", "another network", "another method"],
+)
+def test_a_file_that_is_evidently_no_sam_is_refused_when_it_is_chosen(
+    person, tmp_path, content, words
+):
+    (tmp_path / "mine.pth").write_bytes(content())
+    person.dock.models_panel.use_file(tmp_path / "mine.pth")
+    person.wait(lambda: words in person.message)
+    assert person.controller.session.in_use.base == "lite_medsam"
+    assert person.dock.models_panel.base_box.currentData() == "lite_medsam"
+
+
+def saved(state) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()

@@ -4,6 +4,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from qtpy.QtWidgets import QMessageBox
 
@@ -256,3 +257,36 @@ def test_on_a_full_disk_a_record_is_opened_without_saying_by_whom(open_polyps, f
 
     monkeypatch.setattr(Path, "write_text", write_but)
     assert open_polyps().labels.data[0].any()
+
+
+def chosen(person, name, position):
+    """Add a Labels layer with something marked in a slice, and choose it as masks."""
+    masks = np.zeros((8, 96, 96), np.uint8)
+    masks[position, 40:50, 40:50] = 1
+    labels = person.viewer.add_labels(masks, name=name)
+    person.dock.layers_panel.labels_box.value = labels
+    person.wait_for_record()
+    return labels
+
+
+def test_masks_brought_into_a_fresh_project_meet_no_others(open_polyps, folder):
+    person = open_polyps()
+    chosen(person, "labels", 2)
+    assert "other masks" not in person.message
+    close(person)
+    (path,) = journals(folder)
+    assert not path.parent.name.endswith("-masks2")
+    assert [one.do for one in read_journal(path).events] == ["stated"]
+
+
+def test_a_third_layer_is_mixed_with_neither_of_two_others(open_polyps, folder):
+    person = open_polyps()
+    chosen(person, "one", 1)
+    chosen(person, "two", 2)
+    close(person)
+    again = open_polyps()
+    again.viewer.layers.remove(again.labels)
+    again.wait_for_record()
+    labels = chosen(again, "three", 3)
+    assert [at for at in range(8) if labels.data[at].any()] == [3]
+    assert len(journals(folder)) == 3

@@ -245,15 +245,35 @@ def test_a_dock_that_cannot_be_opened_by_a_command_is_said_in_the_dialog(
     dialog.close()
 
 
+def damaged(path):
+    """Write a packed volume whose middle was lost on the way."""
+    volume = np.random.default_rng(0).integers(0, 500, (64, 64, 16), dtype=np.int16)
+    pytest.importorskip("nibabel").Nifti1Image(volume, np.eye(4)).to_filename(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(1000) + content[-500:])
+
+
 @pytest.mark.troubled
-def test_a_file_that_cannot_be_read_is_said_in_the_dialog_where_there_is_a_window(
-    preferences, make_napari_viewer, tmp_path
+@pytest.mark.parametrize(
+    ("name", "spoil", "words"),
+    [
+        ("a.nii", lambda path: path.write_text("no image"), "could not be read as a NIfTI file"),
+        ("b.nii.gz", damaged, "could not be read"),
+    ],
+    ids=["no image", "damaged"],
+)
+def test_a_bad_file_is_called_that_and_is_no_matter_for_developers(
+    preferences, make_napari_viewer, tmp_path, name, spoil, words
 ):
-    (tmp_path / "a.nii").write_text("no image")
+    spoil(tmp_path / name)
     viewer = make_napari_viewer(show=True)
-    viewer.open(tmp_path / "a.nii", plugin=NAME)
+    viewer.open(tmp_path / name, plugin=NAME)
     (dialog,) = open_dialogs(TroubleDialog)
-    assert "could not be read as a NIfTI file" in dialog.text()
+    assert words in dialog.text()
+    assert name in dialog.text()
+    assert "developers" not in dialog.informativeText()
+    assert "left as it is" in dialog.informativeText()
+    assert not dialog.copy_button.isVisible()
     assert len(viewer.layers) == 0
     dialog.close()
 

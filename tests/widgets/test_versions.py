@@ -1,6 +1,10 @@
 """Adapter versions in the dock."""
 
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QMessageBox
@@ -114,6 +118,54 @@ def test_mirror_images_are_offered_where_the_adapter_knows_them(
     assert (person.labels.data[0] != both).any()
 
 
+def listed(number, **given):
+    """A version as the list shows it, without a file."""
+    facts = {"name": "", "scores": "0.81 → 0.86", "promoted": True, "made": datetime.now(UTC)}
+    facts |= given
+    return SimpleNamespace(
+        number=number,
+        title=f"v{number} {facts['name']}".rstrip(),
+        card=SimpleNamespace(training={"n_slices": 124}, parent_id=""),
+        verdict=SimpleNamespace(promoted=facts["promoted"]),
+        scores=facts["scores"],
+        scores_of_slices="",
+        made=facts["made"],
+        details=lambda parent: f"v{number}",
+    )
+
+
+@pytest.mark.parametrize("name", ["", "polyps of May"])
+def test_at_the_width_the_dock_opens_with_names_and_marks_are_not_cut_off(open_person, name):
+    person = open_person(show=True)
+    person.dock.resize(300, 900)
+    panel = person.dock.versions_panel
+    versions = [
+        listed(number, name=name, promoted=number % 2 == 0, scores="0.86 → 0.81")
+        for number in range(9, 13)
+    ]
+    panel.show_versions(versions, versions[-1], lambda adapter: "")
+    person.settle()
+    for row in range(4):
+        item = panel.list.topLevelItem(row)
+        for column in range(4):
+            if not panel.list.isColumnHidden(column):
+                room = panel.list.columnWidth(column)
+                needed = panel.list.fontMetrics().horizontalAdvance(item.text(column))
+                assert needed <= room, item.text(column)
+    assert panel.list.header().length() <= panel.list.viewport().width()
+    assert not panel.list.isColumnHidden(2)
+
+
+def test_in_a_wide_dock_slices_and_times_are_shown_beside_the_names(open_person):
+    person = open_person(show=True)
+    person.viewer.window._qt_window.resize(1400, 900)
+    person.settle()
+    panel = person.dock.versions_panel
+    panel.show_versions([listed(1)], None, lambda adapter: "")
+    panel.list.resize(400, panel.list.height())
+    assert not any(panel.list.isColumnHidden(column) for column in range(4))
+
+
 def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
     open_person, polyps
 ):
@@ -140,7 +192,9 @@ def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
     versions = person.dock.versions_panel
     assert versions.chosen == 1
     row = versions.list.topLevelItem(0)
-    assert row.text(2).startswith("held back, ")
+    assert row.text(2).startswith("⊘ 0.")
+    assert "held back: Dice" in row.toolTip(2)
+    assert row.data(2, Qt.ItemDataRole.AccessibleTextRole).startswith("held back 0.")
     # The person may know better.
     versions.choose(2)
     assert person.controller.session.in_use.version.number == 2

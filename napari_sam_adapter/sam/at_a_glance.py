@@ -1,0 +1,96 @@
+"""Look at a file of weights without loading it: is it one, whole, and of a SAM? No torch.
+
+What is read of the pickle in it are its strings; nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import zipfile
+from pathlib import Path
+
+from napari_sam_adapter.errors import WeightsError
+from napari_sam_adapter.sam.other_methods import other_method
+from napari_sam_adapter.sam.registry import base_model
+
+ZIP, PICKLE = b"PK\x03\x04", b"\x80\x02"
+ENCODER = "image_encoder."
+LARGEST_TABLE = 2**26  # bytes; names of tensors take thousands
+
+
+def own_base(name: str) -> str:
+    """Return the name of a base model with a file of one's own, unless it is evidently none.
+
+    Parameters
+    ----------
+    name : str
+        See `registry.base_model`.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such model or file, or it is no checkpoint of a SAM.
+    """
+    file = Path(name.partition("@")[2]).expanduser()
+    if file.is_file():
+        check_is_sam(file)
+    # Its hash takes seconds for a large file; once known, it is remembered.
+    return base_model(name).name
+
+
+def check_is_checkpoint(path: Path) -> None:
+    """Refuse a file that ``torch.save`` did not write, or not to its end.
+
+    Raises
+    ------
+    WeightsError
+        With what it is not.
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(9)
+    # A zip archive, a pickle as torch wrote them before, or safetensors.
+    if not head.startswith((ZIP, PICKLE)) and head[8:] != b"{":
+        raise WeightsError(f"{path} was not loaded: it is no file that torch.save wrote.")
+    if head.startswith(ZIP) and not zipfile.is_zipfile(path):
+        raise WeightsError(f"{path} was not loaded: it is damaged, or only a part of the file.")
+
+
+def check_is_sam(path: Path) -> None:
+    """Refuse what is evidently no checkpoint of a SAM, before it is chosen.
+
+    The names of tensors are looked up in files as torch writes them today; of others the beginning
+    alone is looked at, and loading them says more.
+
+    Raises
+    ------
+    WeightsError
+        If it is no checkpoint, damaged, or another model's or method's.
+    """
+    try:
+        check_is_checkpoint(path)
+        names = _names(path) if zipfile.is_zipfile(path) else None
+    except OSError as error:
+        raise WeightsError(f"{path} could not be read ({error.strerror or error}).") from error
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} was not loaded: it is damaged.") from error
+    if names is None:
+        return
+    if method := other_method(names):
+        raise WeightsError(f"{path} is no base model: it looks like a checkpoint of {method}.")
+    if not any(ENCODER in name for name in names):
+        raise WeightsError(
+            f"{path} is no base model: a SAM has tensors named {ENCODER}…, and this file none. "
+            "Choose a checkpoint of SAM, MobileSAM, MedSAM or LiteMedSAM."
+        )
+
+
+def _names(path: Path) -> list[str]:
+    """Return all strings in the table of a checkpoint, among them the names of its tensors."""
+    with zipfile.ZipFile(path) as archive:
+        tables = [one for one in archive.infolist() if one.filename.endswith("data.pkl")]
+        if len(tables) != 1 or tables[0].file_size > LARGEST_TABLE:
+            return []
+        table = archive.read(tables[0])
+    return [given for _, given, _ in pickletools.genops(table) if isinstance(given, str)]

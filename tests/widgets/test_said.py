@@ -1,0 +1,39 @@
+"""What went wrong is red, and read well under every theme."""
+
+import pytest
+
+
+def luminance(colour):
+    parts = [
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in colour.getRgbF()[:3]
+    ]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+
+def contrast(label):
+    """As WCAG defines it, of the text to what is painted under it."""
+    ground = label.grab().toImage().pixelColor(label.width() - 2, 2)
+    text = label.palette().windowText().color()
+    dark, light = sorted((luminance(ground), luminance(text)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("themes", [("dark", "light"), ("light", "dark")], ids="-".join)
+def test_problems_are_read_well_also_after_the_theme_changes(open_person, themes):
+    person = open_person(show=True)
+    first, then = themes
+    person.viewer.theme = first
+    person.settle()
+    person.dock.on_said("The disk is full.", True)
+    person.dock.project_panel.show_problem("masks is not recorded: the disk is full.")
+    labels = (person.dock.message, person.dock.project_panel.not_recorded)
+    for theme in (first, then):
+        person.viewer.theme = theme
+        person.settle()
+        for label in labels:
+            assert contrast(label) >= 4.5
+            red, green, _, _ = label.palette().windowText().color().getRgbF()
+            assert red > 1.4 * green
+    person.dock.on_said("Ready.", False)
+    assert person.dock.message.styleSheet() == ""
