@@ -95,6 +95,16 @@ class LayerBinding(QObject):
         """Whether both layers are still in the viewer."""
         return self.image in self.viewer.layers and self.labels in self.viewer.layers
 
+    @property
+    def is_being_painted(self) -> bool:
+        """Whether a stroke or a polygon is begun and not finished."""
+        polygon = getattr(self.labels, "_overlays", {}).get("polygon")
+        return self._in_stroke or bool(getattr(polygon, "points", ()))
+
+    @property
+    def _in_stroke(self) -> bool:
+        return bool(getattr(self.labels, "_block_history", False))
+
     def index_in_view(self) -> SliceIndex:
         """Return the slice the slider shows."""
         position = self.image.world_to_data(self.viewer.dims.point)
@@ -165,7 +175,7 @@ class LayerBinding(QObject):
 
         While the person draws a stroke it waits: napari would make both one step of its undo.
         """
-        if getattr(self.labels, "_block_history", False):
+        if self._in_stroke:
             self._waiting.append(prediction)
             return
         index = prediction.index
@@ -255,7 +265,7 @@ class LayerBinding(QObject):
 
     def _look(self) -> None:
         self.check_slice_in_view()
-        if not getattr(self.labels, "_block_history", False):
+        if not self._in_stroke:
             waiting, self._waiting = self._waiting, []
             for prediction in waiting:
                 self.apply(prediction)

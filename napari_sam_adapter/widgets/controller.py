@@ -17,6 +17,7 @@ from napari_sam_adapter.widgets.comparing import Comparing
 from napari_sam_adapter.widgets.fetching import Fetching
 from napari_sam_adapter.widgets.filling import Filling
 from napari_sam_adapter.widgets.image_list import ImageList
+from napari_sam_adapter.widgets.in_front import InFront
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.kept_layers import KeptLayers
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -50,6 +51,7 @@ class DockController(QObject):
     next_slice : NextSliceFinder
     comparing : Comparing
     fetching : Fetching
+    in_front : InFront
     opening : Opening
     ahead : AheadOfSlider
     images : ImageList
@@ -89,7 +91,8 @@ class DockController(QObject):
         self.retraining = Retraining(session, self.layers, self.recording, self)
         self.next_slice = NextSliceFinder(session, self.layers, self)
         self.fetching = Fetching(self)
-        self.opening = Opening(session, self.layers, self.recording, self)
+        self.in_front = InFront(self.layers, (self.prediction, self.retraining), self)
+        self.opening = Opening(session, self.layers, self.recording, self.in_front, self)
         self.images = ImageList(session, self.layers, self.recording, self)
         self.ahead = AheadOfSlider(
             session, self.layers, self.next_slice.suggested, self._leaves_time, self
@@ -105,6 +108,7 @@ class DockController(QObject):
         self.next_slice.said.connect(self.said)
         self.comparing.said.connect(self.said)
         self.fetching.said.connect(self.said)
+        self.in_front.said.connect(self.said)
         self.opening.said.connect(self.said)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)

@@ -75,6 +75,10 @@ class LayerChoice(QObject):
                 return binding.labels
         return None
 
+    def bindings(self) -> list[LayerBinding]:
+        """Return all images with masks that were worked on and are still there."""
+        return [binding for binding in self._bindings.values() if binding.is_alive]
+
     def need(self) -> LayerBinding:
         """Return the layers to work on, making a masks layer where none is chosen.
 

@@ -29,6 +29,8 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
     comparing, classes = controller.comparing, controller.classes
     return [
         (dock.layers_panel.layers_chosen, controller.layers.choose),
+        (dock.layers_panel.image_chosen, controller.in_front.bring),
+        (dock.layers_panel.image_waits, controller.in_front.say_that_it_waits),
         (dock.models_panel.base_requested, controller.choose_base),
         (dock.models_panel.fetch_requested, controller.fetching.start),
         (dock.models_panel.cancel_requested, controller.fetching.cancel),
@@ -76,6 +78,7 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller = dock.controller
     layers, retraining = controller.layers, controller.retraining
     dock.layers_panel.labels_of = layers.labels_of
+    dock.layers_panel.is_held = controller.in_front.is_held
     controller.images.listed.connect(dock.project_panel.images_menu.show_images)
     controller.images.looked.connect(dock.project_panel.images_menu.show_image)
     controller.opening.opened.connect(dock.layers_panel.choose_image)
