@@ -13,8 +13,9 @@ from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.project.image_record import ImageIdentity
 from napari_sam_adapter.project.mending import RecordContents, in_short, read_record
+from napari_sam_adapter.project.other_images import other_images
 from napari_sam_adapter.project.pixels import image_of
-from napari_sam_adapter.project.project import Project, last_change
+from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
 from napari_sam_adapter.training.config import TrainingConfig
@@ -69,9 +70,7 @@ def with_other_images(
 ) -> tuple[RunPlan, RetrainRequest, list[str]]:
     """Add what was corrected and accepted in the other images of a project.
 
-    Only images of the same kind (colours, type of the pixels) as the one that is open: others are
-    hardly of the same task. Of several masks layers of one image the one worked on last counts,
-    and none of the image that is open.
+    Which images these are: `other_images`.
 
     Returns
     -------
@@ -82,15 +81,7 @@ def with_other_images(
     """
     parts, images, missed = list(plan.parts), list(request.images), []
     own = ImageIdentity.read(project.folder / "images" / plan.parts[0].record)
-    latest: dict[str, tuple[Path, ImageIdentity]] = {}
-    for record, identity in project.records():
-        known = latest.get(identity.digest)
-        if known is None or last_change(record) > last_change(known[0]):
-            latest[identity.digest] = record, identity
-    latest.pop(own.digest, None)
-    for record, identity in latest.values():
-        if (identity.is_colour, identity.dtype) != (own.is_colour, own.dtype):
-            continue
+    for record, identity in other_images(project, own):
         try:
             contents = read_record(record, identity)
             part, masks = _ready_part(contents)

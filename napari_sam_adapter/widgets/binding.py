@@ -45,6 +45,8 @@ class LayerBinding(QObject):
     ----------
     slices_changed : Signal()
         The state of a slice changed.
+    edited : Signal()
+        Something was painted or undone; states that follow from it are known.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class LayerBinding(QObject):
     """
 
     slices_changed = Signal()
+    edited = Signal()
 
     def __init__(
         self,
@@ -265,6 +268,7 @@ class LayerBinding(QObject):
 
     def _look(self) -> None:
         self.check_slice_in_view()
+        self.edited.emit()
         if not self._in_stroke:
             waiting, self._waiting = self._waiting, []
             for prediction in waiting:

@@ -26,6 +26,10 @@ class LayerChoice(QObject):
         Other layers are worked on now, or none.
     slices_changed : Signal()
         The state of a slice, or the slice in view, changed.
+    states_changed : Signal()
+        The state of a slice changed, as when it is accepted.
+    edited : Signal()
+        Something was painted or undone.
     closed : Signal(object)
         A `LayerBinding` is not listened to any more.
     failed : Signal(str)
@@ -35,6 +39,8 @@ class LayerChoice(QObject):
     image_changed = Signal()
     changed = Signal()
     slices_changed = Signal()
+    states_changed = Signal()
+    edited = Signal()
     closed = Signal(object)
     failed = Signal(str)
 
@@ -124,6 +130,8 @@ class LayerChoice(QObject):
             known.close()
             self.closed.emit(known)
         binding.slices_changed.connect(self.slices_changed)
+        binding.slices_changed.connect(self.states_changed)
+        binding.edited.connect(self.edited)
         self._bindings[id(labels)] = binding
         return binding
 

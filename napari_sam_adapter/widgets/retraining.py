@@ -18,7 +18,13 @@ from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.training.presets import LEAST_GAIN
 from napari_sam_adapter.widgets.jobs import Job
-from napari_sam_adapter.widgets.run_start import end_rounds, plan_for, request_for
+from napari_sam_adapter.widgets.run_start import (
+    check_shows_object,
+    end_rounds,
+    has_others,
+    plan_for,
+    request_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +59,8 @@ class Retraining(QObject):
     ----------
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
+    refused : Signal(str)
+        Why the masks cannot be trained on as they are.
     changed : Signal(bool)
         Training started or ended.
     reported : Signal(object)
@@ -64,6 +72,7 @@ class Retraining(QObject):
     """
 
     said = Signal(str, bool)
+    refused = Signal(str)
     changed = Signal(bool)
     reported = Signal(object)
     version_made = Signal()
@@ -105,11 +114,14 @@ class Retraining(QObject):
         try:
             if self._job is not None:
                 raise TrainingError("A training run is going on already.")
-            request = request_for(self._layers.binding, self._recording, self._session, settings)
+            binding, others = self._layers.binding, settings.learns_from_others
+            request = request_for(binding, self._recording, self._session, settings)
+            # Where there are others, what they show is known once they are read.
+            if not (others and has_others(self._recording, self._session, binding)):
+                check_shows_object(request.images)
         except SamAdapterError as error:
-            self.said.emit(str(error), True)
+            self.refused.emit(str(error))
             return
-        binding, others = self._layers.binding, settings.learns_from_others
         plan = plan_for(binding, self._recording, self._session, request, follows)
         self._binding, self._noted = binding, None
         self._launch(lambda: self._events(request, plan, others))
@@ -201,6 +213,7 @@ class Retraining(QObject):
             request.run = plan.run
             if others:
                 plan, request, missed = with_other_images(project, plan, request)
+                check_shows_object(request.images)
             # Without a place to write to it runs all the same; only, it cannot be resumed.
             with contextlib.suppress(StorageError):
                 run = RunFolder(project.folder, plan)
