@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.widgets.section import SPACING
 from napari_sam_adapter.widgets.slice_ruler import STATE_COLOURS, SliceRuler
 
 GO_ON_WIDTH = 28
@@ -60,6 +61,7 @@ class CorrectPanel(QWidget):
         row.addWidget(self.fill_button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACING)
         layout.addWidget(self.in_view)
         layout.addWidget(self.ruler)
         layout.addWidget(self.legend)
@@ -111,4 +113,5 @@ class CorrectPanel(QWidget):
             f"&nbsp;{counts[state]}&nbsp;{state.value}"
             for state in _SHOWN
         )
-        self.legend.setText("&nbsp; ".join(parts))
+        # Small, so that one line is enough in a dock of the usual width.
+        self.legend.setText(f"<small>{'&nbsp; '.join(parts)}</small>")

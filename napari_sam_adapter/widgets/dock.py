@@ -17,8 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.next_slice import uncertainty_of
+from napari_sam_adapter.project.home import folded_sections, remember_folded
 from napari_sam_adapter.project.run_log import log_path, read_log
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session, open_last
@@ -41,7 +42,7 @@ from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.project_panel import ProjectPanel
 from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
-from napari_sam_adapter.widgets.section import Section
+from napari_sam_adapter.widgets.section import SPACING, Section
 from napari_sam_adapter.widgets.slice_words import describe_slice
 from napari_sam_adapter.widgets.slider_strips import SliderStrips
 from napari_sam_adapter.widgets.trouble import what_is_kept
@@ -159,8 +160,13 @@ class SamAdapterDock(QWidget):
             ("3 · Retrain", (self.retrain_panel, self.effort_plot)),
         )
         self.sections = [Section(title, panels) for title, panels in sections]
+        folded = folded_sections()
         for section in self.sections:
+            section.heading.setChecked(section.title not in folded)
+            section.heading.toggled.connect(self._remember_folded)
             column.addWidget(section)
+        column.setSpacing(SPACING)
+        column.setContentsMargins(9, SPACING, 9, SPACING)
         column.addWidget(self.keys_line)
         column.addStretch(1)
         area = QScrollArea()
@@ -175,6 +181,11 @@ class SamAdapterDock(QWidget):
         self.message.setContentsMargins(9, 0, 9, 9)
         outer.addWidget(self.message)
         self.setMinimumWidth(300)
+
+    def _remember_folded(self) -> None:
+        # A folder that cannot be written is told of where something could be lost.
+        with contextlib.suppress(StorageError):
+            remember_folded(one.title for one in self.sections if not one.heading.isChecked())
 
     def _actions(self) -> dict[str, Action]:
         """Return what the keys do, by the names of `KEYS`."""

@@ -54,6 +54,7 @@ class LayersPanel(QWidget):
         self._form.margins = (0, 0, 0, 0)
         for box in (self.image_box, self.labels_box):
             let_shrink(box.native)
+        self.image_box.native.setPlaceholderText("open one to begin")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._form.native)

@@ -26,10 +26,10 @@ from napari_sam_adapter.widgets.training_curve import TrainingCurve
 
 AUTO = "auto"
 GEAR_CHOICES = [
-    ("auto: one gear after the other", AUTO),
+    ("auto: gear after gear", AUTO),
     ("quick: mask decoder only", "quick"),
-    ("late: and the last adapters", "late"),
-    ("full: all adapters and decoder", "full"),
+    ("late: and last adapters", "late"),
+    ("full: adapter and decoder", "full"),
 ]
 NOTHING = Elsewhere()
 SUITED_SIZE = "as suits the slices"
@@ -131,14 +131,15 @@ class RetrainPanel(QWidget):
             shown_later.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for settings in (self.unfinished, self.ready, self._form.native, self.advanced):
-            layout.addWidget(settings)
+        # The button first, as under 1 · Predict: it is in view where the settings are not.
+        for above in (self.unfinished, self.ready):
+            layout.addWidget(above)
         row = QHBoxLayout()
         row.addWidget(self.button, 1)
         row.addWidget(self.log_button)
         layout.addLayout(row)
-        for widget in (self._running, self.curve):
-            layout.addWidget(widget)
+        for below in (self._running, self.curve, self._form.native, self.advanced):
+            layout.addWidget(below)
         self.button.setToolTip(
             "Train the next adapter version on the corrected and accepted slices. While it trains: "
             "end now and keep the best state so far"

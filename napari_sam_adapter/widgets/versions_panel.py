@@ -31,6 +31,7 @@ BASE_MODEL = "base model"
 COLUMNS = ("Version", "Slices", "Held-out Dice", "Made")
 ROWS_SHOWN = 5
 ROW_HEIGHT = 22
+WIDEST_COLUMN = 130  # pixels
 IN_USE = "●"
 DETAILS = Qt.ItemDataRole.UserRole + 1
 TOOLTIP = (
@@ -74,8 +75,10 @@ class VersionsPanel(QWidget):
         header = self.list.header()
         header.setStretchLastSection(False)
         header.setMinimumSectionSize(24)
+        header.setMaximumSectionSize(WIDEST_COLUMN)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        # When it was made is the least of it, and in the text below, too.
+        header.setSectionResizeMode(len(COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.list.customContextMenuRequested.connect(self._show_menu_at)
         self.list.itemClicked.connect(self._on_chosen)
