@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_sam_adapter.adapter_version import AdapterVersion
+from napari_sam_adapter.project.other_images import Elsewhere
 from napari_sam_adapter.promotion import ENOUGH
 from napari_sam_adapter.retrain_request import MarkedImage
 
@@ -13,11 +14,18 @@ from napari_sam_adapter.retrain_request import MarkedImage
 def started(images: Sequence[MarkedImage]) -> str:
     """Say on what a run has started."""
     here, others = len(images[0].masks), images[1:]
-    slices = "1 slice" if here == 1 else f"{here} slices"
-    if others:
-        what = "another image" if len(others) == 1 else f"{len(others)} other images"
-        slices += f" here and {sum(len(one.masks) for one in others)} of {what} of the project"
+    slices = counted(here, Elsewhere(sum(len(one.masks) for one in others), len(others)))
     return f"Retraining on {slices}. Go on working."
+
+
+def counted(here: int, elsewhere: Elsewhere) -> str:
+    """Say how many slices there are to learn from, in the open image and in others."""
+    slices = "1 slice" if here == 1 else f"{here} slices"
+    if not elsewhere.n_images:
+        return slices
+    n = elsewhere.n_images
+    what = "another image" if n == 1 else f"{n} other images"
+    return f"{slices} here and {elsewhere.n_slices} of {what} of the project"
 
 
 def summary(version: AdapterVersion) -> str:

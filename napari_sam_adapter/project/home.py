@@ -1,4 +1,4 @@
-"""Where projects are: the one chosen last, else a default one in a folder of our own."""
+"""A folder of our own: which project is chosen, else a default one, and how the dock is folded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -72,6 +72,24 @@ def remember_folder(folder: Path) -> None:
 def refuge_for(project: Path) -> Path:
     """Return a new path for an adapter of a project that may be gone when it is finished."""
     return _home() / "rescued" / f"{project.name}-{uuid.uuid4().hex[:8]}.safetensors"
+
+
+def folded_sections() -> frozenset[str]:
+    """Return the titles of the dock's sections that were folded when it was closed."""
+    with contextlib.suppress(OSError, ValueError):
+        return frozenset((_home() / "folded.txt").read_text(encoding="utf-8").splitlines())
+    return frozenset()
+
+
+def remember_folded(titles: Iterable[str]) -> None:
+    """Let `folded_sections` return these from now on.
+
+    Raises
+    ------
+    StorageError
+        If that cannot be written down.
+    """
+    write_atomically(_home() / "folded.txt", "\n".join(titles).encode())
 
 
 def _chosen() -> Path | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,8 +13,9 @@ from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.mending import RecordContents, in_short, read_record
+from napari_sam_adapter.project.other_images import other_images
 from napari_sam_adapter.project.pixels import image_of
-from napari_sam_adapter.project.project import Project, last_change
+from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
 from napari_sam_adapter.training.config import TrainingConfig
@@ -70,9 +70,7 @@ def with_other_images(
 ) -> tuple[RunPlan, RetrainRequest, list[str]]:
     """Add what was corrected and accepted in the other images of a project.
 
-    Only images of the same kind (colours, type of the pixels) as the one that is open: others are
-    hardly of the same task. Of several masks layers of one image the one worked on last counts,
-    and none of the image that is open.
+    Which images these are: `other_images`.
 
     Returns
     -------
@@ -83,9 +81,7 @@ def with_other_images(
     """
     parts, images, missed = list(plan.parts), list(request.images), []
     own = ImageIdentity.read(project.folder / "images" / plan.parts[0].record)
-    for record, identity in _latest(project.records()):
-        if identity.is_same(own) or _kind(identity) != _kind(own):
-            continue
+    for record, identity in other_images(project, own):
         try:
             contents = read_record(record, identity)
             part, masks = _ready_part(contents)
@@ -101,23 +97,6 @@ def with_other_images(
         replace(request, images=tuple(images)),
         missed,
     )
-
-
-def _latest(records: list[tuple[Path, ImageIdentity]]) -> list[tuple[Path, ImageIdentity]]:
-    """Of the records of each image, return the one that was written to last."""
-    # Of some records of earlier versions only the coarse digest is known.
-    finer = {one.digest: one.known_by for _, one in records if one.fine_digest}
-    latest: dict[str, tuple[Path, ImageIdentity]] = {}
-    for record, identity in records:
-        key = identity.fine_digest or finer.get(identity.digest, identity.digest)
-        if key not in latest or last_change(record) > last_change(latest[key][0]):
-            latest[key] = record, identity
-    return list(latest.values())
-
-
-def _kind(identity: ImageIdentity) -> tuple[bool, np.dtype[Any]]:
-    """Return what images have in common that are learned from together."""
-    return identity.is_colour, np.dtype(identity.dtype).newbyteorder("=")
 
 
 def _marked(

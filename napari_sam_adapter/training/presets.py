@@ -91,7 +91,7 @@ def _published(title: str, loss: Loss, epochs: int) -> Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "interactive": Preset("few corrected slices, in minutes", TrainingConfig(), _OUR_SOURCES),
+    "interactive": Preset("few slices, in minutes", TrainingConfig(), _OUR_SOURCES),
     "polyp": _published("polyps, as published", "bce_iou", 120),
     "camouflage": _published("camouflaged objects, as published", "bce_iou", 20),
     "shadow": _published("shadows, as published", "balanced_bce", 90),

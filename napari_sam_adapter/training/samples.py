@@ -139,17 +139,25 @@ def check_labels(samples: Sequence[TrainingSample], class_names: Sequence[str]) 
     TrainingError
         Naming the slice and the label.
     """
-    n_classes = len(class_names)
-    if n_classes == 1:
-        return
     for sample in samples:
-        highest = int(sample.labels.max())
-        if highest > n_classes:
-            raise TrainingError(
-                f"{sample.name} is marked with label {highest}, but there are {n_classes} classes: "
-                f"{', '.join(class_names)}. Add a class, or paint with a label from 1 to "
-                f"{n_classes}."
-            )
+        check_mask(sample.name, sample.labels, class_names)
+
+
+def check_mask(name: str, labels: np.ndarray, class_names: Sequence[str]) -> None:
+    """Refuse labels of a slice that are none of the classes.
+
+    Raises
+    ------
+    TrainingError
+        Naming the slice and the label.
+    """
+    n_classes, highest = len(class_names), int(labels.max(initial=0))
+    if 1 < n_classes < highest:
+        raise TrainingError(
+            f"{name} is marked with label {highest}, but there are {n_classes} classes: "
+            f"{', '.join(class_names)}. Add a class, or paint with a label from 1 to "
+            f"{n_classes}."
+        )
 
 
 def earlier_samples(samples: Sequence[TrainingSample], history: History) -> list[TrainingSample]:

@@ -45,6 +45,8 @@ class LayerBinding(QObject):
         The state of a slice changed.
     refused : Signal(str)
         Why a slice cannot be recorded as it is now; once.
+    edited : Signal()
+        Something was painted or undone; states that follow from it are known.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class LayerBinding(QObject):
 
     slices_changed = Signal()
     refused = Signal(str)
+    edited = Signal()
 
     def __init__(
         self,
@@ -100,6 +103,16 @@ class LayerBinding(QObject):
         """Whether both layers are still in the viewer, and the image is still the same."""
         layers = self.viewer.layers
         return self._is_open and self.image in layers and self.labels in layers
+
+    @property
+    def is_being_painted(self) -> bool:
+        """Whether a stroke or a polygon is begun and not finished."""
+        polygon = getattr(self.labels, "_overlays", {}).get("polygon")
+        return self._in_stroke or bool(getattr(polygon, "points", ()))
+
+    @property
+    def _in_stroke(self) -> bool:
+        return bool(getattr(self.labels, "_block_history", False))
 
     def index_in_view(self) -> SliceIndex:
         """Return the slice the slider shows."""
@@ -174,7 +187,7 @@ class LayerBinding(QObject):
 
         While the person draws a stroke it waits: napari would make both one step of its undo.
         """
-        if getattr(self.labels, "_block_history", False):
+        if self._in_stroke:
             self._waiting.append(prediction)
             return
         index = prediction.index
@@ -281,7 +294,8 @@ class LayerBinding(QObject):
 
     def _look(self) -> None:
         self.check_slice_in_view()
-        if not getattr(self.labels, "_block_history", False):
+        self.edited.emit()
+        if not self._in_stroke:
             waiting, self._waiting = self._waiting, []
             for prediction in waiting:
                 self.apply(prediction)

@@ -8,10 +8,14 @@ import numpy as np
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
 from qtpy.QtCore import QObject, Signal
 
+from napari_sam_adapter.adapter.classes import Classes
+from napari_sam_adapter.errors import SamAdapterError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.layers import Labels
 
-    from napari_sam_adapter.adapter.classes import Classes
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
@@ -31,9 +35,15 @@ class ClassChoice(QObject):
         The class that prompts mean and that a new masks layer paints with.
     selected : Signal(int)
         The label that the masks layer paints with; it may be no class.
+    said : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong.
+    refused : Signal()
+        The classes are as they were, whatever the person has asked for.
     """
 
     selected = Signal(int)
+    said = Signal(str, bool)
+    refused = Signal()
 
     def __init__(
         self, session: Session, layers: LayerChoice, parent: QObject | None = None
@@ -51,6 +61,40 @@ class ClassChoice(QObject):
         if self._labels is not None:
             self._labels.selected_label = label
         self.selected.emit(label)
+
+    def add(self) -> None:
+        """Add a class and paint with it."""
+        if self._change(Classes.with_one_more):
+            name = self._session.classes.names[-1]
+            self.choose(len(self._session.classes))
+            self.said.emit(
+                f"{name} is added, and painted with from now on. A double-click names it.", False
+            )
+
+    def rename(self, label: int, name: str) -> None:
+        """Give the class of a label another name."""
+        if self._change(lambda classes: classes.renamed(label, name)):
+            name = self._session.classes.names[label - 1]
+            self.said.emit(f"Class {label} is called {name} from now on.", False)
+
+    def recolor(self, label: int, color: str) -> None:
+        """Draw the class of a label in another colour."""
+        self._change(lambda classes: classes.recolored(label, color))
+
+    def remove_last(self) -> None:
+        """Do without the last class; what is painted stays."""
+        name = self._session.classes.names[-1]
+        if self._change(Classes.without_last):
+            self.said.emit(f"{name} is no class any more; what is painted with it stays.", False)
+
+    def _change(self, change: Callable[[Classes], Classes]) -> bool:
+        try:
+            self._session.change_classes(change)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
+            self.refused.emit()
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of the layer. It also runs after Qt has destroyed the dock: emits nothing."""

@@ -38,7 +38,12 @@ def predict_all(viewer: napari.Viewer) -> None:
 
 def accept_slice(viewer: napari.Viewer) -> None:
     """Accept the slice in view, or take that back."""
-    _act_in_dock(viewer, lambda dock: dock.controller.toggle_accepted())
+    _act_in_dock(viewer, lambda dock: dock.controller.accepting.toggle())
+
+
+def accept_and_go_on(viewer: napari.Viewer) -> None:
+    """Accept the slice in view, and go to the next one that is not accepted."""
+    _act_in_dock(viewer, lambda dock: dock.controller.accepting.accept_and_go_on())
 
 
 def next_slice(viewer: napari.Viewer) -> None:

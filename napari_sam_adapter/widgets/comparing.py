@@ -86,6 +86,7 @@ class Comparing(QObject):
         self._layer: Labels | None = None
         self._job: Job | None = None
         layers.slices_changed.connect(self._follow_slider)
+        layers.image_changed.connect(self.stop)
         layers.changed.connect(self.stop)
         session.active_changed.connect(self._on_active_changed)
         viewer.layers.events.removed.connect(self._on_layer_removed)

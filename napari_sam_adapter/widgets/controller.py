@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.sam.at_a_glance import own_base
 from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.widgets.accepting import Accepting
 from napari_sam_adapter.widgets.ahead_of_slider import AheadOfSlider
 from napari_sam_adapter.widgets.class_choice import ClassChoice
 from napari_sam_adapter.widgets.comparing import Comparing
+from napari_sam_adapter.widgets.elsewhere import ReadyElsewhere
 from napari_sam_adapter.widgets.fetching import Fetching
 from napari_sam_adapter.widgets.filling import Filling
 from napari_sam_adapter.widgets.image_list import ImageList
+from napari_sam_adapter.widgets.in_front import InFront
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.kept_layers import KeptLayers
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -50,14 +52,18 @@ class DockController(QObject):
     prediction : Prediction
     filling : Filling
     retraining : Retraining
+    accepting : Accepting
+    elsewhere : ReadyElsewhere
     next_slice : NextSliceFinder
     comparing : Comparing
     fetching : Fetching
+    in_front : InFront
     opening : Opening
     ahead : AheadOfSlider
     images : ImageList
-    said : Signal(str, bool)
-        A sentence for the person, and whether it is about something that went wrong.
+    said, said_of_image : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong. The second is
+        true only while the image stays chosen.
     engine_ready : Signal(str)
         The prediction process has started; a sentence that says on what it computes.
     versions_changed : Signal()
@@ -67,6 +73,7 @@ class DockController(QObject):
     """
 
     said = Signal(str, bool)
+    said_of_image = Signal(str, bool)
     engine_ready = Signal(str)
     versions_changed = Signal()
     classes_changed = Signal()
@@ -91,26 +98,33 @@ class DockController(QObject):
         self.comparing = Comparing(viewer, session, self.layers, self)
         self.filling = Filling(session, self.layers, self.prediction, self)
         self.retraining = Retraining(session, self.layers, self.recording, self)
+        self.accepting = Accepting(self.layers, self)
+        self.elsewhere = ReadyElsewhere(session, self.layers, self.recording, self)
         self.next_slice = NextSliceFinder(session, self.layers, self)
         self.fetching = Fetching(self)
-        self.opening = Opening(session, self.layers, self.recording, self)
+        self.in_front = InFront(self.layers, (self.prediction, self.retraining), self)
+        self.opening = Opening(session, self.layers, self.recording, self.in_front, self)
         self.images = ImageList(session, self.layers, self.recording, self)
         self.ahead = AheadOfSlider(
             session, self.layers, self.next_slice.suggested, self._leaves_time, self
         )
         self._engine_job: Job | None = None
         self._base_job: Job | None = None
-        self.layers.said.connect(self.said)
-        self.recording.said.connect(self.said)
-        self.unchosen.said.connect(self.said)
-        self.kept.said.connect(self.said)
-        self.prediction.said.connect(self.said)
-        self.filling.said.connect(self.said)
+        self.layers.said.connect(self.said_of_image)
+        self.unchosen.said.connect(self.said_of_image)
+        self.classes.said.connect(self.said)
+        self.classes.refused.connect(self.classes_changed)  # the list shows what was typed
+        self.recording.said.connect(self.said_of_image)
+        self.kept.said.connect(self.said_of_image)
+        self.prediction.said.connect(self.said_of_image)
+        self.accepting.said.connect(self.said_of_image)
+        self.filling.said.connect(self.said_of_image)
         self.retraining.said.connect(self.said)
-        self.next_slice.said.connect(self.said)
-        self.comparing.said.connect(self.said)
+        self.next_slice.said.connect(self.said_of_image)
+        self.comparing.said.connect(self.said_of_image)
         self.fetching.said.connect(self.said)
-        self.opening.said.connect(self.said)
+        self.in_front.said.connect(self.said_of_image)
+        self.opening.said.connect(self.said_of_image)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)
         session.classes_changed.connect(self.classes_changed.emit)
@@ -138,9 +152,9 @@ class DockController(QObject):
         try:
             self.session.in_use.check_prompts()
             self.prompts.add_boxes()
-            self.said.emit("Draw a box around each object, then predict the slice.", False)
+            self.said_of_image.emit("Draw a box around each object, then predict the slice.", False)
         except SamAdapterError as error:
-            self.said.emit(str(error), True)
+            self.said_of_image.emit(str(error), True)
 
     def add_points(self) -> None:
         """Let the person set points; warn where they mean nothing to what predicts."""
@@ -148,29 +162,18 @@ class DockController(QObject):
             self.session.in_use.check_prompts()
             self.prompts.add_points()
             if self.session.in_use.points_mean_something:
-                self.said.emit("Click on the object or beside it, then predict the slice.", False)
+                self.said_of_image.emit(
+                    "Click on the object or beside it, then predict the slice.", False
+                )
                 return
             name = base_model(self.session.in_use.reference.base).short_name
-            self.said.emit(
+            self.said_of_image.emit(
                 f"{name} knows boxes only: points help little until an adapter is trained with "
                 "boxes and points. Add boxes, or retrain first.",
                 True,
             )
         except SamAdapterError as error:
-            self.said.emit(str(error), True)
-
-    def toggle_accepted(self) -> None:
-        """Accept the slice in view as it is, or take that back."""
-        try:
-            binding = self.layers.need()
-            index = binding.index_in_view()
-            accepted = binding.toggle_accepted(index)
-        except SamAdapterError as error:
-            self.said.emit(str(error), True)
-            return
-        name = binding.source.describe(index).capitalize()
-        what = "is accepted: it is trained on, and stays as it is" if accepted else "is open again"
-        self.said.emit(f"{name} {what}.", False)
+            self.said_of_image.emit(str(error), True)
 
     def activate(self, number: int | None) -> None:
         """Let a version, or the base model, predict from now on."""
@@ -210,23 +213,6 @@ class DockController(QObject):
             self.said.emit(f"{base.short_name} is the base model from now on.", False)
         else:
             self.said.emit(f"The weights of {base.name} are not here yet: download them.", False)
-
-    def add_class(self) -> None:
-        """Add a class and paint with it."""
-        if self._change_classes(Classes.with_one_more):
-            self.classes.choose(len(self.session.classes))
-
-    def rename_class(self, label: int, name: str) -> None:
-        """Give the class of a label another name."""
-        self._change_classes(lambda classes: classes.renamed(label, name))
-
-    def recolor_class(self, label: int, color: str) -> None:
-        """Draw the class of a label in another colour."""
-        self._change_classes(lambda classes: classes.recolored(label, color))
-
-    def remove_last_class(self) -> None:
-        """Do without the last class; what is painted stays."""
-        self._change_classes(Classes.without_last)
 
     def load_adapter_file(self, path: Path) -> None:
         """Take an adapter file into the versions and use it."""
@@ -275,6 +261,7 @@ class DockController(QObject):
         self.fetching.cancel()
         self.comparing.close()
         self.images.close()
+        self.elsewhere.close()
         self.retraining.leave()
         self.session.close()
         self.kept.close()
@@ -301,15 +288,6 @@ class DockController(QObject):
             return
         if done:
             self.said.emit(done, False)
-
-    def _change_classes(self, change: Callable[[Classes], Classes]) -> bool:
-        try:
-            self.session.change_classes(change)
-        except SamAdapterError as error:
-            self.said.emit(str(error), True)
-            self.classes_changed.emit()  # the list shows what the person typed
-            return False
-        return True
 
     def _on_engine_ready(self, ready: dict[str, str]) -> None:
         self.engine_ready.emit(f"Ready on {ready['device']} ({ready['precision']}).")

@@ -17,8 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.next_slice import uncertainty_of
+from napari_sam_adapter.project.home import folded_sections, remember_folded
 from napari_sam_adapter.project.run_log import log_path, read_log
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session, open_last
@@ -34,16 +35,16 @@ from napari_sam_adapter.widgets.help_panel import HelpPanel
 from napari_sam_adapter.widgets.keys import Action, Keys
 from napari_sam_adapter.widgets.layers_panel import LayersPanel
 from napari_sam_adapter.widgets.log_dialog import LogDialog
+from napari_sam_adapter.widgets.message_line import MessageLine
 from napari_sam_adapter.widgets.models_panel import ModelsPanel
 from napari_sam_adapter.widgets.predict_panel import PredictPanel
 from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.project_panel import ProjectPanel
 from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
-from napari_sam_adapter.widgets.section import Section
+from napari_sam_adapter.widgets.section import SPACING, Section
 from napari_sam_adapter.widgets.slice_words import describe_slice
 from napari_sam_adapter.widgets.slider_strips import SliderStrips
-from napari_sam_adapter.widgets.small import Said
 from napari_sam_adapter.widgets.trouble import what_is_kept
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.wiring import connect
@@ -51,8 +52,6 @@ from napari_sam_adapter.widgets.wiring import connect
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-STARTING = "Starting the model…"
 
 
 class SamAdapterDock(QWidget):
@@ -98,23 +97,18 @@ class SamAdapterDock(QWidget):
         self.keys_line = QLabel()
         self.keys_line.setWordWrap(True)
         self.keys_line.setToolTip("Keys work in the viewer; Preferences, SAM Adapter changes them")
-        self.message = Said(STARTING)
-        self.message.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse
-            | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        self.message.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.message.setAccessibleName("What happened last")
+        self.message = MessageLine()
         self._build_layout()
         connect(self)
         self.keys = Keys(viewer, self, self._actions(), self._show_keys)
+        self.message.on_image(self.layers_panel.image_box.value is not None)
         self.layers_panel.announce()
         self.show_versions()
         self.show_classes()
         self.show_slices()
         self.show_unfinished()
         if trouble:
-            self.on_said(trouble, True)
+            self.message.say(trouble, True)
         self.controller.start_engine()
         self.is_open = True
         self.destroyed.connect(lambda *_: self.shutdown())
@@ -166,8 +160,13 @@ class SamAdapterDock(QWidget):
             ("3 · Retrain", (self.retrain_panel, self.effort_plot)),
         )
         self.sections = [Section(title, panels) for title, panels in sections]
+        folded = folded_sections()
         for section in self.sections:
+            section.heading.setChecked(section.title not in folded)
+            section.heading.toggled.connect(self._remember_folded)
             column.addWidget(section)
+        column.setSpacing(SPACING)
+        column.setContentsMargins(9, SPACING, 9, SPACING)
         column.addWidget(self.keys_line)
         column.addStretch(1)
         area = QScrollArea()
@@ -183,6 +182,11 @@ class SamAdapterDock(QWidget):
         outer.addWidget(self.message)
         self.setMinimumWidth(300)
 
+    def _remember_folded(self) -> None:
+        # A folder that cannot be written is told of where something could be lost.
+        with contextlib.suppress(StorageError):
+            remember_folded(one.title for one in self.sections if not one.heading.isChecked())
+
     def _actions(self) -> dict[str, Action]:
         """Return what the keys do, by the names of `KEYS`."""
         controller = self.controller
@@ -190,8 +194,11 @@ class SamAdapterDock(QWidget):
             "predict_slice": Action(
                 controller.prediction.predict_slice, self.predict_panel.slice_button
             ),
-            "accept_slice": Action(controller.toggle_accepted, self.correct_panel.accept_button),
+            "accept_slice": Action(controller.accepting.toggle, self.correct_panel.accept_button),
             "next_slice": Action(controller.next_slice.go, self.correct_panel.next_button),
+            "accept_and_go_on": Action(
+                controller.accepting.accept_and_go_on, self.correct_panel.go_on_button
+            ),
             "blink": Action(controller.comparing.blink, self.compare_panel.blink_button),
             "retrain": Action(self.retrain_panel.request, self.retrain_panel.button),
         }
@@ -199,21 +206,11 @@ class SamAdapterDock(QWidget):
     def _show_keys(self, line: str, problem: str) -> None:
         self.keys_line.setText(f"<small>{line}</small>")
         if problem:
-            self.on_said(problem, True)
-
-    def on_said(self, sentence: str, is_problem: bool) -> None:
-        """Show a sentence for the person."""
-        self.message.say(sentence, is_problem)
+            self.message.say(problem, True)
 
     def what_is_kept(self) -> str:
         """Say whether what the person has done is on the disk; for `show_trouble`."""
         return what_is_kept(self.controller.recording)
-
-    def on_engine_ready(self, sentence: str) -> None:
-        """Say that the prediction process has started."""
-        # The person may have clicked already; the answer to that matters more.
-        if self.message.text() == STARTING:
-            self.on_said(sentence, False)
 
     def on_slice_requested(self, position: int) -> None:
         """Go to a slice, by its position among all."""
@@ -225,7 +222,7 @@ class SamAdapterDock(QWidget):
         """Say where the project lies, and put that on the clipboard."""
         folder = str(self.controller.session.project.folder)
         QApplication.clipboard().setText(folder)
-        self.on_said(f"This project lies in {folder}; that is on the clipboard now.", False)
+        self.message.say(f"This project lies in {folder}; that is on the clipboard now.", False)
 
     def show_log(self) -> None:
         """Open the log of the last training run, also of a window that was closed or died."""
@@ -267,7 +264,7 @@ class SamAdapterDock(QWidget):
         self.retrain_panel.advanced.show_version(spec.adapter.conditions, own, upright)
         self._show_choices()
         if store.unreadable:
-            self.on_said(store.unreadable[0], True)
+            self.message.say(store.unreadable[0], True)
 
     def show_unfinished(self) -> None:
         """Offer to resume a run that was interrupted, and the log of the last one."""
@@ -291,8 +288,8 @@ class SamAdapterDock(QWidget):
         """Show where the slices stand."""
         binding = self.controller.binding
         if binding is None or not binding.is_alive:
-            self.correct_panel.show_nothing()
-            self.retrain_panel.show_ready(0)
+            self.correct_panel.show_nothing(self.controller.layers.image is not None)
+            self.retrain_panel.show_ready(0, self.controller.elsewhere.count)
             self.effort_plot.show_rounds(())
             return
         source = binding.source
@@ -307,7 +304,7 @@ class SamAdapterDock(QWidget):
             describe_slice(binding, position, self.controller.session.adapter_name),
             list(unsure.values()),
         )
-        self.retrain_panel.show_ready(len(binding.tracker.ready()))
+        self.retrain_panel.show_ready(len(binding.tracker.ready()), self.controller.elsewhere.count)
         record = self.controller.recording.record_of(binding)
         rounds = () if record is None else record.ledger.worked_rounds
         self.effort_plot.show_rounds(rounds, source.describe)

@@ -26,6 +26,7 @@ KEYS = {
     "predict_slice": ("Shift-P", "predict"),
     "accept_slice": ("Shift-A", "accept"),
     "next_slice": ("Shift-N", "next"),
+    "accept_and_go_on": ("Shift-D", "accept, go on"),
     "blink": ("Shift-B", "before / after"),
     "retrain": ("Shift-R", "retrain"),
 }

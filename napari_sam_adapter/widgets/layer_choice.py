@@ -46,6 +46,10 @@ class LayerChoice(QObject):
         The state of a slice, or the slice in view, changed.
     image_replaced : Signal(object)
         Other pixels were put into an image layer; its masks are bound to them next.
+    states_changed : Signal()
+        The state of a slice changed, as when it is accepted.
+    edited : Signal()
+        Something was painted or undone.
     closed : Signal(object)
         A `LayerBinding` is not listened to any more.
     said : Signal(str, bool)
@@ -56,6 +60,8 @@ class LayerChoice(QObject):
     changed = Signal()
     slices_changed = Signal()
     image_replaced = Signal(object)
+    states_changed = Signal()
+    edited = Signal()
     closed = Signal(object)
     said = Signal(str, bool)
 
@@ -115,6 +121,10 @@ class LayerChoice(QObject):
             if binding.image is image and binding.is_alive:
                 return binding.labels
         return None
+
+    def bindings(self) -> list[LayerBinding]:
+        """Return all images with masks that were worked on and are still there."""
+        return [binding for binding in self._bindings.values() if binding.is_alive]
 
     def need(self) -> LayerBinding:
         """Return the layers to work on, making a masks layer where none is chosen.
@@ -188,6 +198,8 @@ class LayerChoice(QObject):
             self.closed.emit(known)
         binding.slices_changed.connect(self.slices_changed)
         binding.refused.connect(lambda sentence: self.said.emit(sentence, True))
+        binding.slices_changed.connect(self.states_changed)
+        binding.edited.connect(self.edited)
         self._bindings[id(labels)] = binding
         return binding
 

@@ -26,9 +26,15 @@ class LayersPanel(QWidget):
     ----------
     layers_chosen : Signal(object, object)
         The image and the masks layer, either may be None.
+    image_chosen : Signal(object)
+        The person has asked for this image; it does not come when the panel follows the viewer.
+    image_waits : Signal(object)
+        An image was opened, and the one that is worked on stays the chosen one; see `is_held`.
     """
 
     layers_chosen = Signal(object, object)
+    image_chosen = Signal(object)
+    image_waits = Signal(object)
 
     def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -36,7 +42,8 @@ class LayersPanel(QWidget):
         self.image_box = ComboBox(
             label="Image",
             choices=lambda _: self._layers(Image),
-            tooltip="A 2-D image, a stack of frames or a volume. The slider picks the slice.",
+            tooltip="What is worked on: a 2-D image, a stack of frames or a volume. Choosing one "
+            "brings it to the front with its masks. The slider picks the slice.",
         )
         self.labels_box = ComboBox(
             label="Masks",
@@ -47,11 +54,14 @@ class LayersPanel(QWidget):
         self._form.margins = (0, 0, 0, 0)
         for box in (self.image_box, self.labels_box):
             let_shrink(box.native)
+        self.image_box.native.setPlaceholderText("open one to begin")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._form.native)
         # Another image brings its own masks: those of the last one are not about it.
         self.labels_of: Callable[[Image | None], Labels | None] = lambda image: None
+        # Whether something is being done that a change of the image would disturb.
+        self.is_held: Callable[[], bool] = lambda: False
         self._shown_image = self.image_box.value
         self.image_box.changed.connect(self._on_image_chosen)
         self.labels_box.changed.connect(self._emit)
@@ -90,6 +100,7 @@ class LayersPanel(QWidget):
     def _on_image_chosen(self, image: Image | None) -> None:
         self._follow_image()
         self._emit()
+        self.image_chosen.emit(image)
 
     def _follow_image(self) -> None:
         if self.image_box.value is not self._shown_image:
@@ -100,8 +111,20 @@ class LayersPanel(QWidget):
     def _on_layers_changed(self, event: Any) -> None:
         if self._is_listening:
             self._refresh()
+            if event.type == "inserted":
+                self._take_up(event.value)
             self._follow_image()
             self._emit()
+
+    def _take_up(self, layer: Layer) -> None:
+        """Choose an image that has just been opened: it is what the person looks at now."""
+        if layer is self.image_box.value or layer not in self.image_box.choices:
+            return
+        if self.is_held():
+            self.image_waits.emit(layer)
+            return
+        with self.image_box.changed.blocked():
+            self.image_box.value = layer
 
     def _follow_renaming(self, event: Any) -> None:
         event.value.events.name.connect(self._on_renamed)

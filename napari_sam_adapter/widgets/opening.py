@@ -17,7 +17,6 @@ from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.pixels import COPY, image_of
 from napari_sam_adapter.project.project import last_change
 from napari_sam_adapter.widgets.jobs import Job
-from napari_sam_adapter.widgets.prompt_layers import prompt_layers_of
 from napari_sam_adapter.widgets.readers import layer_of
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
+    from napari_sam_adapter.widgets.in_front import InFront
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.recording import Recording
 
@@ -58,10 +58,12 @@ class Opening(QObject):
         session: Session,
         layers: LayerChoice,
         recording: Recording,
+        in_front: InFront,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._session, self._layers, self._recording = session, layers, recording
+        self._in_front = in_front
         self._job: Job | None = None
 
     def open_latest(self) -> None:
@@ -109,22 +111,15 @@ class Opening(QObject):
         job.start()
 
     def _bring_to_front(self, image: Image, record: Path, binding: LayerBinding | None) -> None:
-        layers = self._layers.viewer.layers
-        own = [image, *prompt_layers_of(image)]
-        if binding is not None:
-            own.insert(1, binding.labels)
-        for layer in own:
-            if layer in layers:
-                layers.move(layers.index(layer), len(layers))
-                layer.visible = True
         self.opened.emit(image)
         if binding is not None:
             self._layers.choose(image, binding.labels)
-            layers.selection.active = binding.labels
+            self._in_front.bring(image, binding.labels)
             self.said.emit(f"{image.name} is open already, and in front now.", False)
         else:
             self._recording.expect(image, record)
             self._layers.choose(image, None)
+            self._in_front.bring(image)
             self._recording.look()
 
     def _on_found(self, found: _Found) -> None:
@@ -140,7 +135,7 @@ class Opening(QObject):
         if found.record is not None:
             self._recording.expect(image, found.record)
         self._layers.viewer.add_layer(image)
-        # The dock goes on with the image it has until another one is chosen.
+        # Who asks for an image here wants to work on it, whatever else goes on.
         self.opened.emit(image)
         if found.image.notes:
             self.said.emit(" ".join(found.image.notes), True)

@@ -8,6 +8,8 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -51,19 +53,25 @@ class PredictPanel(QWidget):
         running.setContentsMargins(0, 0, 0, 0)
         running.addWidget(self.progress, 1)
         running.addWidget(self.cancel_button)
-        self._running.hide()
         buttons = QHBoxLayout()
         buttons.addWidget(self.slice_button)
         buttons.addWidget(self.all_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        choices = QHBoxLayout()
+        self._choices = QWidget()
+        choices = QHBoxLayout(self._choices)
+        choices.setContentsMargins(0, 0, 0, 0)
         choices.addWidget(self.care_box)
         choices.addWidget(self.number_box)
         choices.addStretch(1)
         layout.addLayout(buttons)
-        layout.addLayout(choices)
-        layout.addWidget(self._running)
+        # The bar takes the place of the choices, which cannot change what runs already: were it
+        # put below them, the buttons further down would slip away under the pointer.
+        self._below = QStackedWidget()
+        self._below.addWidget(self._choices)
+        self._below.addWidget(self._running)
+        self._below.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        layout.addWidget(self._below)
         self.slice_button.clicked.connect(self.slice_requested)
         self.all_button.clicked.connect(self.all_requested)
         self.cancel_button.clicked.connect(self.cancel_requested)
@@ -95,7 +103,7 @@ class PredictPanel(QWidget):
         self.slice_button.setEnabled(not running)
         self.all_button.setEnabled(not running)
         # A single slice is done in the blink of an eye: a bar would only flicker.
-        self._running.setVisible(total > 1)
+        self._below.setCurrentWidget(self._running if total > 1 else self._choices)
         if running:
             self.progress.setMaximum(total)
             self.progress.setValue(done)

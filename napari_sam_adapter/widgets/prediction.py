@@ -271,7 +271,10 @@ class Prediction(QObject):
                 True,
             )
         elif (done or self._stop) and not self._failed and not self._quiet:
-            self.said.emit(deed.summary(done), bool(self._skipped))
+            about = ""
+            if binding is not None and binding.image is not self._layers.image:
+                about = f"{binding.image.name}: "
+            self.said.emit(f"{about}{deed.summary(done)}", bool(self._skipped))
         if self._once_more:
             self._once_more = False
             self.predict_slice_again()

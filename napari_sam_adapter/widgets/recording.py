@@ -140,6 +140,11 @@ class Recording(QObject):
         """Return the masks layers of an image that are recorded here."""
         return [binding.labels for binding in self._records if binding.image is image]
 
+    def ready_by_record(self) -> dict[Path, int]:
+        """Count the corrected and accepted slices of each record that is open here."""
+        open_here = ((record.folder, one.tracker) for one, record in self._records.items())
+        return {folder: len(tracker.ready()) for folder, tracker in open_here}
+
     def binding_of(self, folder: Path) -> LayerBinding | None:
         """Return the layers whose changes are written to a record; None where there are none."""
         alive = (one for one, record in self._records.items() if record.folder == folder)

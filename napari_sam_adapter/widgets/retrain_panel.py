@@ -9,6 +9,8 @@ from magicgui.widgets import ComboBox, Container, FloatSpinBox
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_sam_adapter.project.other_images import Elsewhere
+from napari_sam_adapter.retrain_words import counted
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
     StepReport,
@@ -24,11 +26,12 @@ from napari_sam_adapter.widgets.training_curve import TrainingCurve
 
 AUTO = "auto"
 GEAR_CHOICES = [
-    ("auto: one gear after the other", AUTO),
+    ("auto: gear after gear", AUTO),
     ("quick: mask decoder only", "quick"),
-    ("late: and the last adapters", "late"),
-    ("full: all adapters and decoder", "full"),
+    ("late: and last adapters", "late"),
+    ("full: adapter and decoder", "full"),
 ]
+NOTHING = Elsewhere()
 SUITED_SIZE = "as suits the slices"
 INPUT_SIZE = (
     "The long side of a slice is scaled to this. Larger sees more detail and trains slower; a "
@@ -81,6 +84,7 @@ class RetrainPanel(QWidget):
         self._is_training = False
         self.ready = QLabel()
         self.ready.setWordWrap(True)
+        self.ready.setToolTip("Slices that are corrected or accepted")
         self.gear_box = ComboBox(
             label="Gear",
             choices=GEAR_CHOICES,
@@ -127,20 +131,22 @@ class RetrainPanel(QWidget):
             shown_later.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for settings in (self.unfinished, self.ready, self._form.native, self.advanced):
-            layout.addWidget(settings)
+        # The button first, as under 1 · Predict: it is in view where the settings are not.
+        for above in (self.unfinished, self.ready):
+            layout.addWidget(above)
         row = QHBoxLayout()
         row.addWidget(self.button, 1)
         row.addWidget(self.log_button)
         layout.addLayout(row)
-        for widget in (self._running, self.curve):
-            layout.addWidget(widget)
+        for below in (self._running, self.curve, self._form.native, self.advanced):
+            layout.addWidget(below)
         self.button.setToolTip(
             "Train the next adapter version on the corrected and accepted slices. While it trains: "
             "end now and keep the best state so far"
         )
         self._begin_as_preferred()
         self.show_ready(0)
+        self.advanced.others_box.toggled.connect(lambda: self.show_ready(*self._ready))
         self.show_training(False)
 
     def _begin_as_preferred(self) -> None:
@@ -185,10 +191,13 @@ class RetrainPanel(QWidget):
         self.size_box.choices = [*offered, *((f"{size} px", size) for size in sorted(known))]
         self.size_box.value = current
 
-    def show_ready(self, count: int) -> None:
-        """Show how many slices there are to train on."""
-        slices = "slice is" if count == 1 else "slices are"
-        self.ready.setText(f"<b>{count}</b> {slices} ready to train on (corrected or accepted)")
+    def show_ready(self, here: int, elsewhere: Elsewhere = NOTHING) -> None:
+        """Show how many slices there are to train on, in the open image and in others."""
+        self._ready = here, elsewhere
+        if not self.advanced.others_box.isChecked():
+            elsewhere = NOTHING
+        are = "is" if here + elsewhere.n_slices == 1 else "are"
+        self.ready.setText(f"<b>{counted(here, elsewhere)}</b> {are} ready to train on")
 
     def show_unfinished(self, n_slices: int) -> None:
         """Offer to go on with a run that learns from so many slices; 0 is none."""

@@ -33,7 +33,15 @@ from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.training.presets import LEAST_GAIN
 from napari_sam_adapter.widgets.jobs import Job
-from napari_sam_adapter.widgets.run_start import Begun, begin, end_rounds, plan_for, request_for
+from napari_sam_adapter.widgets.run_start import (
+    Begun,
+    begin,
+    check_shows_object,
+    end_rounds,
+    has_others,
+    plan_for,
+    request_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,6 +65,8 @@ class Retraining(QObject):
     ----------
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
+    refused : Signal(str)
+        Why the masks cannot be trained on as they are.
     changed : Signal(bool)
         Training started or ended.
     reported : Signal(object)
@@ -68,6 +78,7 @@ class Retraining(QObject):
     """
 
     said = Signal(str, bool)
+    refused = Signal(str)
     changed = Signal(bool)
     reported = Signal(object)
     version_made = Signal()
@@ -111,11 +122,14 @@ class Retraining(QObject):
         try:
             if self._job is not None:
                 raise TrainingError("A training run is going on already.")
-            request = request_for(self._layers.binding, self._recording, self._session, settings)
+            binding, others = self._layers.binding, settings.learns_from_others
+            request = request_for(binding, self._recording, self._session, settings)
+            # Where there are others, what they show is known once they are read.
+            if not (others and has_others(self._recording, self._session, binding)):
+                check_shows_object(request.images)
         except SamAdapterError as error:
-            self.said.emit(str(error), True)
+            self.refused.emit(str(error))
             return
-        binding, others = self._layers.binding, settings.learns_from_others
         plan = plan_for(binding, self._recording, self._session, request, follows)
         start, trainer = RunStart.of(self._session), self._session.trainer
         self._binding, self._noted = binding, None

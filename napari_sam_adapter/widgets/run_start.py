@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import StorageError, TrainingError
 from napari_sam_adapter.next_version import RunStart, train
+from napari_sam_adapter.project.other_images import other_images
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
 from napari_sam_adapter.project.run_request import with_other_images
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
 from napari_sam_adapter.retrain_words import started
+from napari_sam_adapter.training.samples import check_mask
 from napari_sam_adapter.widgets.readers import PATIENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from napari_sam_adapter.engine.trainer import Trainer
@@ -68,6 +70,7 @@ def begin(
         request.run = plan.run
         if others:
             plan, request, missed = with_other_images(project, plan, request)
+            check_shows_object(request.images)
         # Without a place to write to it runs all the same; only, it cannot be resumed.
         with contextlib.suppress(StorageError):
             run = RunFolder(project.folder, plan)
@@ -97,13 +100,13 @@ def request_for(
     masks = binding.masks_to_train_on()
     if not masks:
         raise TrainingError(
-            "No slice is corrected or accepted yet. Paint on a mask, or accept a slice that "
-            "needs no change, then retrain."
+            "No slice of this image is corrected or accepted yet. Paint on a mask, or accept a "
+            "slice that needs no change, then retrain."
         )
-    if not any(mask.any() for mask in masks.values()):
-        raise TrainingError(
-            "All masks to train on are empty. Correct at least one slice that shows the object."
-        )
+    name = binding.image.name
+    for index, mask in masks.items():
+        described = f"{name}, {binding.source.describe(index)}"
+        check_mask(described, mask, session.classes.names)
     weights = settings.conditions
     conditions = None
     try:
@@ -112,7 +115,7 @@ def request_for(
     except ValueError as error:
         raise TrainingError(f"The conditions cannot be used: {error}.") from error
     record = recording.record_of(binding)
-    name = key = binding.image.name
+    key = name
     patient = binding.image.metadata.get(PATIENT)
     if record is not None:
         name, key = record.identity.name, record.folder.name
@@ -124,6 +127,28 @@ def request_for(
         classes=session.classes,
         conditions=conditions,
     )
+
+
+def check_shows_object(images: Sequence[MarkedImage]) -> None:
+    """Refuse to learn from masks none of which shows anything.
+
+    Raises
+    ------
+    TrainingError
+        With what to do.
+    """
+    if not any(mask.any() for image in images for mask in image.masks.values()):
+        where = "" if len(images) == 1 else ", in the project's other images, too"
+        raise TrainingError(
+            f"All masks to train on are empty{where}. Correct at least one slice that shows the "
+            "object."
+        )
+
+
+def has_others(recording: Recording, session: Session, binding: LayerBinding | None) -> bool:
+    """Whether the project has other images that a run could learn from, too."""
+    record = None if binding is None else recording.record_of(binding)
+    return record is not None and bool(other_images(session.project, record.identity))
 
 
 def plan_for(

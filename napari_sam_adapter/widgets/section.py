@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+# Pixels: on a small screen every one of them counts.
+SPACING = 3
+
 
 class Section(QWidget):
     """Panels under a heading; a click or the space bar on the heading folds and unfolds them.
@@ -19,6 +22,7 @@ class Section(QWidget):
 
     def __init__(self, title: str, panels: Sequence[QWidget]) -> None:
         super().__init__()
+        self.title = title
         self.heading = QToolButton()
         self.heading.setText(title)
         self.heading.setCheckable(True)
@@ -32,6 +36,7 @@ class Section(QWidget):
         self.body = QWidget()
         column = QVBoxLayout(self.body)
         column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(SPACING)
         for panel in panels:
             column.addWidget(panel)
         line = QFrame()
@@ -39,6 +44,7 @@ class Section(QWidget):
         line.setFrameShadow(QFrame.Shadow.Sunken)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACING)
         for widget in (self.heading, self.body, line):
             layout.addWidget(widget)
         self.heading.toggled.connect(self._fold)

@@ -29,6 +29,8 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
     comparing, classes = controller.comparing, controller.classes
     return [
         (dock.layers_panel.layers_chosen, controller.layers.choose),
+        (dock.layers_panel.image_chosen, controller.in_front.bring),
+        (dock.layers_panel.image_waits, controller.in_front.say_that_it_waits),
         (dock.models_panel.base_requested, controller.choose_base),
         (dock.models_panel.fetch_requested, controller.fetching.start),
         (dock.models_panel.cancel_requested, controller.fetching.cancel),
@@ -43,7 +45,10 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
         (dock.project_panel.folder_requested, controller.open_project),
         (dock.project_panel.images_requested, controller.images.look),
         (dock.project_panel.image_requested, controller.opening.open_record),
-        (dock.project_panel.troubles_requested, lambda said: dock.on_said(in_short(said), True)),
+        (
+            dock.project_panel.troubles_requested,
+            lambda said: dock.message.say(in_short(said), True),
+        ),
         (dock.project_panel.file_requested, controller.opening.open_file),
         (dock.project_panel.place_requested, dock.say_place),
         (dock.predict_panel.slice_requested, prediction.predict_slice),
@@ -52,7 +57,8 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
         (dock.predict_panel.care_requested, controller.set_care),
         (dock.predict_panel.number_box.toggled, prediction.number_objects),
         (dock.help_panel.help_requested, prediction.choose_help),
-        (dock.correct_panel.accept_requested, controller.toggle_accepted),
+        (dock.correct_panel.accept_requested, controller.accepting.toggle),
+        (dock.correct_panel.accept_and_go_on_requested, controller.accepting.accept_and_go_on),
         (dock.correct_panel.slice_requested, dock.on_slice_requested),
         (dock.correct_panel.next_requested, controller.next_slice.go),
         (dock.correct_panel.fill_requested, controller.filling.fill),
@@ -60,10 +66,10 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
         (dock.prompts_panel.points_requested, controller.add_points),
         (dock.prompts_panel.kind_requested, controller.prompts.mark),
         (dock.classes_panel.class_requested, classes.choose),
-        (dock.classes_panel.add_requested, controller.add_class),
-        (dock.classes_panel.rename_requested, controller.rename_class),
-        (dock.classes_panel.recolor_requested, controller.recolor_class),
-        (dock.classes_panel.remove_requested, controller.remove_last_class),
+        (dock.classes_panel.add_requested, classes.add),
+        (dock.classes_panel.rename_requested, classes.rename),
+        (dock.classes_panel.recolor_requested, classes.recolor),
+        (dock.classes_panel.remove_requested, classes.remove_last),
         (dock.retrain_panel.retrain_requested, retraining.start),
         (dock.retrain_panel.stop_requested, retraining.stop),
         (dock.retrain_panel.resume_requested, retraining.resume),
@@ -76,11 +82,18 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller = dock.controller
     layers, retraining = controller.layers, controller.retraining
     dock.layers_panel.labels_of = layers.labels_of
+    dock.layers_panel.is_held = controller.in_front.is_held
     controller.images.listed.connect(dock.project_panel.images_menu.show_images)
     controller.images.looked.connect(dock.project_panel.images_menu.show_image)
     controller.opening.opened.connect(dock.layers_panel.choose_image)
-    controller.said.connect(dock.on_said)
-    controller.engine_ready.connect(dock.on_engine_ready)
+    controller.said.connect(dock.message.say)
+    controller.said_of_image.connect(dock.message.say_of_image)
+    controller.engine_ready.connect(dock.message.say_ready)
+    layers.image_changed.connect(lambda: dock.message.on_image(layers.image is not None))
+    retraining.refused.connect(dock.message.refuse)
+    layers.edited.connect(dock.message.on_masks)
+    layers.states_changed.connect(dock.message.on_masks)
+    controller.classes_changed.connect(dock.message.on_masks)
     controller.versions_changed.connect(dock.show_versions)
     controller.classes_changed.connect(dock.show_classes)
     controller.classes.selected.connect(dock.classes_panel.show_selected)
@@ -92,7 +105,9 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.prediction.progressed.connect(dock.correct_panel.show_running)
     layers.changed.connect(dock.on_layers_changed)
     layers.image_changed.connect(dock.show_help)
+    layers.image_changed.connect(dock.show_slices)
     layers.slices_changed.connect(dock.show_slices)
+    controller.elsewhere.counted.connect(dock.show_slices)
     retraining.changed.connect(dock.retrain_panel.show_training)
     retraining.reported.connect(dock.retrain_panel.show_event)
     retraining.changed.connect(lambda running: dock.show_unfinished())

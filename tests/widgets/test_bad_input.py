@@ -64,7 +64,7 @@ def test_retraining_without_a_corrected_slice_says_what_to_do(person):
     assert "nothing to train on yet" in person.message
     person.predict()
     person.retrain()
-    assert "No slice is corrected or accepted yet" in person.message
+    assert "No slice of this image is corrected or accepted yet" in person.message
     assert not person.controller.retraining.is_running
 
 

@@ -10,7 +10,7 @@ def test_a_stroke_makes_a_slice_corrected(person):
     person.predict()
     person.paint(0)
     assert person.tracker.state((0,)) is SliceState.CORRECTED
-    assert "<b>1</b> slice is ready" in person.dock.retrain_panel.ready.text()
+    assert "<b>1 slice</b> is ready" in person.dock.retrain_panel.ready.text()
 
 
 def test_a_real_mouse_stroke_and_ctrl_z_on_the_canvas_are_noticed(open_person, polyps, qtbot):

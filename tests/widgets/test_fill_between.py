@@ -116,7 +116,7 @@ def test_labels_of_one_class_that_differ_are_one_object(person):
 
 
 def test_each_of_several_classes_is_filled(person):
-    person.controller.add_class()
+    person.controller.classes.add()
     two = disk(6, column=18) + 2 * disk(6, column=46)
     person.correct(0, two)
     person.correct(4, two)

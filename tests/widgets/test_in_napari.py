@@ -50,7 +50,10 @@ def test_the_dock_stands_in_the_layers_segment_menu(viewer):
 def test_the_palette_offers_predicting_accepting_going_on_and_retraining():
     manifest = PluginManifest.from_distribution(NAME)
     titles = {command.id: command.title for command in manifest.contributions.commands}
-    own = "predict_slice predict_all accept_slice next_slice fill_between blink change_map retrain"
+    own = (
+        "predict_slice predict_all accept_slice accept_and_go_on next_slice fill_between blink "
+        "change_map retrain"
+    )
     for command in own.split():
         assert titles[f"{NAME}.{command}"].startswith("SAM Adapter: ")
         assert callable(getattr(commands, command))

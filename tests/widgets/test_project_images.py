@@ -131,7 +131,8 @@ def test_an_image_that_is_in_the_viewer_comes_to_the_front_and_is_not_opened_twi
     person.viewer.layers[0].visible = False
     choose(person, "one")
     assert [layer.name for layer in person.viewer.layers][2:] == ["one & only", "one & only masks"]
-    assert all(layer.visible for layer in person.viewer.layers)
+    hidden = [layer.name for layer in person.viewer.layers if not layer.visible]
+    assert hidden == ["two masks"]  # of another image
     assert person.viewer.layers.selection.active is person.labels
     assert np.array_equal(person.labels.data, first)
     # What is painted now is written where it belongs.

@@ -25,7 +25,7 @@ def test_problems_are_read_well_also_after_the_theme_changes(open_person, themes
     first, then = themes
     person.viewer.theme = first
     person.settle()
-    person.dock.on_said("The disk is full.", True)
+    person.dock.message.say("The disk is full.", True)
     person.dock.project_panel.show_problem("masks is not recorded: the disk is full.")
     labels = (person.dock.message, person.dock.project_panel.not_recorded)
     for theme in (first, then):
@@ -35,5 +35,5 @@ def test_problems_are_read_well_also_after_the_theme_changes(open_person, themes
             assert contrast(label) >= 4.5
             red, green, _, _ = label.palette().windowText().color().getRgbF()
             assert red > 1.4 * green
-    person.dock.on_said("Ready.", False)
+    person.dock.message.say("Ready.", False)
     assert person.dock.message.styleSheet() == ""

@@ -92,14 +92,18 @@ def test_with_two_sliders_each_shows_the_slices_it_reaches_from_here(open_person
 
 
 def test_where_another_layer_makes_the_slider_longer_it_is_left_alone(worker):
+    own = worker.controller.layers.image
     longer = worker.viewer.add_image(np.zeros((20, 96, 96), np.uint8))
+    worker.dock.layers_panel.image_box.value = own
     worker.wait(lambda: not worker.dock.slider_strips.strips)
     worker.viewer.layers.remove(longer)
     worker.wait(lambda: 0 in worker.dock.slider_strips.strips)
 
 
 def test_another_layer_with_more_axes_makes_new_sliders_and_the_strip_moves_along(worker):
+    own = worker.controller.layers.image
     worker.viewer.add_image(np.zeros((3, 8, 96, 96), np.uint8))
+    worker.dock.layers_panel.image_box.value = own
     worker.wait(lambda: {*worker.dock.slider_strips.strips} == {1})
     worker.wait(lambda: colour_at(worker, 1, axis=1) == STATE_COLOURS[SliceState.CORRECTED])
 

@@ -1,0 +1,72 @@
+"""The dock on a small screen: what is folded, what moves, what is too long."""
+
+import pytest
+from qtpy.QtWidgets import QScrollArea
+
+from napari_sam_adapter.widgets.small import elided_text
+
+
+def section(person, title):
+    return next(one for one in person.dock.sections if one.title == title)
+
+
+def test_a_section_that_was_folded_is_folded_the_next_time(open_person, tmp_path):
+    person = open_person()
+    section(person, "Model").heading.click()
+    again = open_person(project=tmp_path / "another")
+    assert [one.title for one in again.dock.sections if one.body.isHidden()] == ["Model"]
+    section(again, "Model").heading.click()
+    third = open_person(project=tmp_path / "third")
+    assert not any(one.body.isHidden() for one in third.dock.sections)
+
+
+def test_a_home_that_cannot_be_written_does_not_keep_a_section_from_folding(
+    open_person, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NAPARI_SAM_ADAPTER_HOME", str(tmp_path / "file"))
+    person = open_person()
+    section(person, "Model").heading.click()
+    assert section(person, "Model").body.isHidden()
+
+
+def test_the_progress_bar_moves_nothing_under_the_pointer(open_person, polyps):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    person.predict()
+    accept = person.dock.correct_panel.accept_button
+
+    def where():
+        person.settle()
+        return accept.mapTo(person.dock, accept.rect().topLeft())
+
+    before = where()
+    person.dock.predict_panel.show_progress(1, 8)
+    assert person.dock.predict_panel.cancel_button.isVisible()
+    assert where() == before
+    person.dock.predict_panel.show_progress(0, 0)
+    assert person.dock.predict_panel.care_box.isVisible()
+    assert where() == before
+
+
+def test_with_the_model_folded_predict_accept_and_retrain_are_in_view_together(open_person, polyps):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    person.viewer.window._qt_window.resize(1280, 720)
+    person.predict()
+    section(person, "Model").heading.click()
+    person.settle()
+    assert person.viewer.window._qt_window.height() == 720
+    area, button = person.dock.findChild(QScrollArea), person.dock.retrain_panel.button
+    bottom = button.mapTo(area.widget(), button.rect().bottomLeft()).y()
+    assert bottom < area.viewport().height()
+
+
+@pytest.mark.parametrize("width", [300, 350])
+def test_a_list_too_narrow_for_its_entry_ends_in_an_ellipsis(open_person, polyps, width):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    box = person.dock.models_panel.base_box
+    box.setFixedWidth(width // 2)
+    assert elided_text(box).endswith("…")
+    box.setFixedWidth(2 * width)
+    assert elided_text(box) == box.currentText()
+    box.setFixedWidth(width // 2)
+    assert not box.grab().isNull()

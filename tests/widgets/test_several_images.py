@@ -1,0 +1,105 @@
+"""Several images are open: the one that is worked on is the one that is seen."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def two(open_person, polyps):
+    """A person with two single pictures; both were predicted, the second one last."""
+    person = open_person()
+    for number in range(2):
+        person.viewer.add_image(polyps.frames[number].copy(), name=f"frame{number}", rgb=True)
+        person.wait_for_record()
+        person.predict()
+        person.wait_for_record()
+    return person
+
+
+def image_box(person):
+    return person.dock.layers_panel.image_box
+
+
+def test_an_image_that_is_opened_is_the_one_that_is_worked_on(person, polyps):
+    person.predict()
+    for number in range(3):
+        person.viewer.add_image(polyps.frames[number].copy(), name=f"frame{number}", rgb=True)
+    newest = person.viewer.layers[-1]
+    assert person.controller.layers.image is newest
+    assert image_box(person).value is newest
+    person.wait_for_record()
+    person.predict()
+    assert person.labels.name == "frame2 masks"
+    # Masks of the other image would lie on this one.
+    assert not person.viewer.layers["image masks"].visible
+
+
+def test_an_image_opened_while_another_is_trained_on_waits_and_the_dock_says_so(person, polyps):
+    person.predict()
+    person.paint(0)
+    person.begin_training()
+    person.viewer.add_image(polyps.frames[0].copy(), name="later", rgb=True)
+    assert person.controller.layers.image.name == "image"
+    assert person.labels.visible
+    assert "choose later under Image" in person.message
+    person.stop_training()
+
+
+def test_a_polygon_that_is_not_finished_keeps_the_dock_at_its_image(person, polyps):
+    person.predict()
+    person.labels.mode = "polygon"
+    person.labels._overlays["polygon"].points = [(0, 10, 10), (0, 20, 20)]
+    person.viewer.add_image(polyps.frames[0].copy(), name="later", rgb=True)
+    assert person.controller.layers.image.name == "image"
+
+
+def test_choosing_an_image_raises_it_with_its_masks_and_hides_those_of_others(two):
+    layers = two.viewer.layers
+    mine = two.viewer.add_labels(np.ones((96, 96), np.uint8), name="mine")
+    image_box(two).value = layers["frame0"]
+    assert [layer.name for layer in layers][-2:] == ["frame0", "frame0 masks"]
+    assert layers.selection.active is two.labels
+    shown = {layer.name for layer in layers if layer.visible}
+    assert shown == {"frame0", "frame0 masks", "frame1", "mine"}
+    assert mine.visible
+    image_box(two).value = layers["frame1"]
+    assert [layer.name for layer in layers][-2:] == ["frame1", "frame1 masks"]
+    assert two.labels.visible
+    assert not layers["frame0 masks"].visible
+
+
+def test_boxes_on_an_image_come_and_go_with_it(two):
+    two.dock.prompts_panel.boxes_button.click()
+    boxes = two.viewer.layers[-1]
+    image_box(two).value = two.viewer.layers["frame0"]
+    assert not boxes.visible
+    image_box(two).value = two.viewer.layers["frame1"]
+    assert boxes.visible
+
+
+def test_when_an_image_is_closed_the_masks_of_the_one_below_are_seen_again(two):
+    layers = two.viewer.layers
+    for name in ("frame1 masks", "frame1"):
+        layers.remove(name)
+    assert two.controller.layers.image.name == "frame0"
+    assert two.controller.binding is not None
+    assert layers["frame0 masks"].visible
+
+
+def test_masks_hidden_for_a_comparison_do_not_come_back_over_another_image(person, polyps):
+    """Ending the comparison shows the masks of its image; another image is in front by then."""
+    person.predict()
+    person.controller.comparing._pair = _Pair(person.controller.binding)
+    person.controller.comparing._layer = person.viewer.add_labels(
+        np.zeros((96, 96), np.uint8), name="before"
+    )
+    masks = person.labels
+    masks.visible = False
+    person.viewer.add_image(polyps.frames[0].copy(), name="later", rgb=True)
+    assert "before" not in person.viewer.layers
+    assert not masks.visible
+
+
+class _Pair:
+    def __init__(self, binding):
+        self.binding, self.index = binding, (0,)
