@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_sam_adapter.annotations import SliceState, SliceTracker
+from napari_sam_adapter.annotations import READY, SliceState, SliceTracker
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
@@ -67,7 +68,7 @@ class LayerBinding(QObject):
         check_labels(labels, self.source)
         self.tracker = self._tracker()
         self._strokes = Strokes(labels)
-        self._waiting: list[SlicePredicted] = []
+        self._waiting: list[Callable[[], object]] = []
         self._next_scan = 0
         self._check_soon = QTimer(self)
         self._check_soon.setSingleShot(True)
@@ -160,16 +161,25 @@ class LayerBinding(QObject):
         labels = self.labels_of(index)
         return (labels != 0).astype(np.uint8) if one_class else labels.copy()
 
-    def apply(self, prediction: SlicePredicted) -> None:
+    def apply(self, prediction: SlicePredicted, corrected_too: bool = False) -> bool:
         """Write a prediction as one undoable edit that leaves the person's pixels alone.
 
-        While the person draws a stroke it waits: napari would make both one step of its undo.
+        An accepted slice is left as it is, and so is a corrected one unless it is asked for. While
+        the person draws a stroke it waits: napari would make both one step of its undo.
+
+        Returns
+        -------
+        bool
+            Whether it is written, or waits.
         """
         if getattr(self.labels, "_block_history", False):
-            self._waiting.append(prediction)
-            return
+            self._waiting.append(partial(self.apply, prediction, corrected_too))
+            return True
         index = prediction.index
         self._check([index])
+        state = self.tracker.state(index)
+        if state in READY and not (corrected_too and state is SliceState.CORRECTED):
+            return False
         change = self.tracker.plan_prediction(index, self.labels_of(index), prediction.labels)
         count = int(change.positions.size)
         if count:
@@ -186,6 +196,7 @@ class LayerBinding(QObject):
             {**prediction.prompts.described(), **prediction.made_with},
         )
         self.slices_changed.emit()
+        return True
 
     def toggle_accepted(self, index: SliceIndex) -> bool:
         """Accept a slice, or take that back; return whether it is accepted now."""
@@ -257,8 +268,8 @@ class LayerBinding(QObject):
         self.check_slice_in_view()
         if not getattr(self.labels, "_block_history", False):
             waiting, self._waiting = self._waiting, []
-            for prediction in waiting:
-                self.apply(prediction)
+            for apply in waiting:
+                apply()
 
     def _on_image_replaced(self, event: Any) -> None:
         with contextlib.suppress(ImageError):
