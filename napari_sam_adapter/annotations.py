@@ -213,6 +213,17 @@ class SliceTracker:
         known = self._slices.get(index)
         return None if known is None else known.now.confidence
 
+    def is_judged(self, index: SliceIndex) -> bool:
+        """Whether a person stands behind the mask of a slice as it is.
+
+        So it is where it is accepted, or corrected since a model or a filling wrote into it last.
+        """
+        known = self._slices.get(index)
+        if known is None or self.state(index) not in READY:
+            return False
+        is_edited = known.now.adapter is None or not np.array_equal(known.seen, known.now.written)
+        return known.accepted or is_edited
+
     def human_pixels(self, index: SliceIndex, labels: np.ndarray) -> np.ndarray:
         """Return which pixels of a slice are the person's, as bool (Y, X)."""
         known = self._slices.get(index)

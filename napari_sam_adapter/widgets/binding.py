@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -10,7 +11,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_sam_adapter.annotations import SliceState, SliceTracker
+from napari_sam_adapter.annotations import READY, SliceState, SliceTracker
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
@@ -77,7 +78,7 @@ class LayerBinding(QObject):
         check_size(labels.data, labels.name)
         self.tracker = self._tracker()
         self._strokes = Strokes(labels)
-        self._waiting: list[SlicePredicted] = []
+        self._waiting: list[Callable[[], object]] = []
         self._is_open = True
         self._refusal = ""
         self._check_soon = QTimer(self)
@@ -182,16 +183,25 @@ class LayerBinding(QObject):
         labels = self.labels_of(index)
         return (labels != 0).astype(np.uint8) if one_class else labels.copy()
 
-    def apply(self, prediction: SlicePredicted) -> None:
+    def apply(self, prediction: SlicePredicted, corrected_too: bool = False) -> bool:
         """Write a prediction as one undoable edit that leaves the person's pixels alone.
 
-        While the person draws a stroke it waits: napari would make both one step of its undo.
+        An accepted slice is left as it is, and so is a corrected one unless it is asked for. While
+        the person draws a stroke it waits: napari would make both one step of its undo.
+
+        Returns
+        -------
+        bool
+            Whether it is written, or waits.
         """
         if self._in_stroke:
-            self._waiting.append(prediction)
-            return
+            self._waiting.append(partial(self.apply, prediction, corrected_too))
+            return True
         index = prediction.index
         self._check([index])
+        state = self.tracker.state(index)
+        if state in READY and not (corrected_too and state is SliceState.CORRECTED):
+            return False
         change = self.tracker.plan_prediction(index, self.labels_of(index), prediction.labels)
         count = int(change.positions.size)
         if count:
@@ -208,6 +218,7 @@ class LayerBinding(QObject):
             {**prediction.prompts.described(), **prediction.made_with},
         )
         self.slices_changed.emit()
+        return True
 
     def toggle_accepted(self, index: SliceIndex) -> bool:
         """Accept a slice, or take that back; return whether it is accepted now."""
@@ -297,8 +308,8 @@ class LayerBinding(QObject):
         self.edited.emit()
         if not self._in_stroke:
             waiting, self._waiting = self._waiting, []
-            for prediction in waiting:
-                self.apply(prediction)
+            for apply in waiting:
+                apply()
 
     def _tracker(self) -> SliceTracker:
         """Return what is known of the masks layer, also from an earlier dock."""

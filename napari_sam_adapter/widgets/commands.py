@@ -32,7 +32,7 @@ def predict_slice(viewer: napari.Viewer) -> None:
 
 
 def predict_all(viewer: napari.Viewer) -> None:
-    """Predict all slices that are not accepted."""
+    """Predict all slices that are neither corrected nor accepted."""
     _act_in_dock(viewer, lambda dock: dock.controller.prediction.predict_all())
 
 

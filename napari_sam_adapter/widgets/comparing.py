@@ -13,7 +13,6 @@ from napari.layers import Labels, Layer
 from napari.utils import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.annotations import READY
 from napari_sam_adapter.comparison import Change, change_map
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.metrics import mean_class_dice
@@ -203,7 +202,8 @@ class Comparing(QObject):
         assert pair is not None
         binding = pair.binding
         truth = None
-        if binding.tracker.state(pair.index) in READY:
+        binding.check_slice_in_view()
+        if binding.tracker.is_judged(pair.index):
             truth = binding.labels_of(pair.index)
         name, labels, sentence = self._content(pair, what, truth)
         if self._layer is None:

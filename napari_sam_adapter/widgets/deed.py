@@ -30,6 +30,9 @@ class Deed:
         How many slices are predicted before the first one is written, if that is what takes time.
     made_with : callable
         Describes by what a slice was made, see `made_with`.
+    corrected_too : bool
+        Whether corrected slices are written, too, around the person's pixels; else those that were
+        corrected since it began are left as they are.
     """
 
     events: Callable[[Callable[[], bool]], Iterable[SlicePredicted | SliceSkipped]]
@@ -38,3 +41,4 @@ class Deed:
     summary: Callable[[int], str]
     n_ahead: int = 0
     made_with: Callable[[SliceIndex], dict[str, Any]] = lambda index: {}
+    corrected_too: bool = False

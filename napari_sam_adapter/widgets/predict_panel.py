@@ -40,7 +40,8 @@ class PredictPanel(QWidget):
         )
         self.all_button = QPushButton("Predict all")
         self.all_button.setToolTip(
-            "Predict every slice that is not accepted; boxes and points are not used here"
+            "Predict every slice that is neither corrected nor accepted; boxes and points are not "
+            "used here"
         )
         self.care_box = QCheckBox("Look twice")
         self.number_box = QCheckBox("Number objects")

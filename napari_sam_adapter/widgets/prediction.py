@@ -6,10 +6,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations import READY, SliceState
 from napari_sam_adapter.engine.predict_slices import (
     SliceSkipped,
     predict_slices,
@@ -20,7 +19,7 @@ from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.made_with import by_help, by_model
 from napari_sam_adapter.project.events import now
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
-from napari_sam_adapter.volume import connected_objects
+from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.volume_help import VolumeHelp
 from napari_sam_adapter.widgets.deed import Deed
 from napari_sam_adapter.widgets.help_choice import (
@@ -31,9 +30,13 @@ from napari_sam_adapter.widgets.help_choice import (
     slices_ahead,
 )
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.numbering import numbered
+from napari_sam_adapter.widgets.prediction_words import stays_first, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    import numpy as np
 
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.volume import SliceIndex
@@ -71,8 +74,10 @@ class Prediction(QObject):
         self._stop = self._failed = self._once_more = False
         # What training has said must stay readable when the slice in view is predicted after it.
         self._quiet = False
-        self._n_done = self._n_ahead = 0
+        self._n_done = self._n_ahead = self._n_corrected_meanwhile = 0
         self._skipped: list[str] = []
+        # The corrected mask that the last press has left as it is.
+        self._left: np.ndarray | None = None
         self._number_objects = False
         self._help_choice = HelpChoice()
         self._least: tuple[float, SliceIndex] | None = None
@@ -97,49 +102,61 @@ class Prediction(QObject):
         self._help_choice = choice
 
     def predict_slice(self) -> None:
-        """Predict the slice in view, from the boxes and points in it if there are any."""
+        """Predict the slice in view, from the boxes and points in it if there are any.
+
+        A corrected mask is left as it is until the person asks for it once more.
+        """
         try:
             binding = self._layers.need()
+            binding.check_slice_in_view()
             index = binding.index_in_view()
             if binding.tracker.state(index) is SliceState.ACCEPTED:
                 raise ImageError(
                     f"{binding.source.describe(index).capitalize()} is accepted, so it stays as "
                     "it is. Take the acceptance back to predict it again."
                 )
-            self._start(binding, [index], self._prompts_in(binding, index))
+            prompts = self._prompts_in(binding, index)
+            if not prompts and self._leaves_at_first(binding, index):
+                self.said.emit(stays_first(binding.source.describe(index)), False)
+                return
+            self._start(binding, [index], prompts, corrected_too=True)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
 
     def predict_all(self) -> None:
-        """Predict all slices that are not accepted, beginning with the one in view."""
+        """Predict what is neither corrected nor accepted, beginning with the slice in view."""
         try:
             binding = self._layers.need()
             binding.check_known()
             start = binding.source.flat(binding.index_in_view())
             order = list(binding.source.indices())
             order = order[start:] + order[:start]
-            accepted = SliceState.ACCEPTED
-            wanted = [index for index in order if binding.tracker.state(index) is not accepted]
-            choice = offered(self._help_choice, binding.source)
-            if choice.heed:  # what is corrected is the truth to the others
-                known = set(binding.tracker.ready())
-                wanted = [index for index in wanted if index not in known]
+            wanted = [index for index in order if binding.tracker.state(index) not in READY]
             if not wanted:
-                done = "corrected or accepted" if choice.heed else "accepted"
-                raise ImageError(f"Every slice is {done}; there is nothing to predict.")
-            self._start(binding, wanted, three_axes=choice.three_axes)
+                raise ImageError(
+                    "Every slice is corrected or accepted; there is nothing to predict."
+                )
+            three_axes = offered(self._help_choice, binding.source).three_axes
+            n_left = len(order) - len(wanted)
+            self._start(binding, wanted, three_axes=three_axes, n_left=n_left)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
 
     def predict_slice_again(self) -> None:
-        """Show what a new version makes of the slice in view, as soon as nothing else runs."""
+        """Show what a new version makes of the slice in view, as soon as nothing else runs.
+
+        Nobody has asked for it, so only what a model has predicted is predicted anew.
+        """
         binding = self._layers.binding
         if binding is None or not binding.is_alive or not binding.slices_are_in_view():
             return
         if self._job is not None:
             self._once_more = True
-        elif binding.tracker.state(binding.index_in_view()) is not SliceState.ACCEPTED:
-            self._start(binding, [binding.index_in_view()])
+            return
+        binding.check_slice_in_view()
+        index, tracker = binding.index_in_view(), binding.tracker
+        if tracker.state(index) is SliceState.PREDICTED and tracker.adapter_of(index) != FILLED:
+            self._start(binding, [index])
             self._quiet = True
 
     def cancel(self) -> None:
@@ -153,6 +170,8 @@ class Prediction(QObject):
         prompts: Prompts = NO_PROMPTS,
         *,
         three_axes: bool = False,
+        corrected_too: bool = False,
+        n_left: int = 0,
     ) -> None:
         """Predict slices; a single one without three axes, which take a volume's time."""
         in_use, wanted = self._session.in_use, len(indices)
@@ -193,9 +212,18 @@ class Prediction(QObject):
             events,
             wanted,
             f"predicting {wanted} slices",
-            lambda done: self._summary(binding, done, wanted, f"{name}{described(help_)}", prompts),
+            lambda done: summary(
+                done,
+                wanted,
+                f"{name}{described(help_)}",
+                prompts,
+                self._skipped,
+                self._least and (self._least[0], source.describe(self._least[1])),
+                (n_left, self._n_corrected_meanwhile),
+            ),
             n_ahead,
             made_with,
+            corrected_too,
         )
         self.start(binding, deed)
 
@@ -211,7 +239,8 @@ class Prediction(QObject):
             raise ImageError("Slices are being predicted or filled; wait for it, or cancel it.")
         self._stop = self._failed = self._quiet = False
         self._binding, self._deed, self._skipped, self._least = binding, deed, [], None
-        self._n_done = self._n_ahead = 0
+        self._n_done = self._n_ahead = self._n_corrected_meanwhile = 0
+        self._left = None
         job = Job(lambda: deed.events(lambda: self._stop), deed.description, self.cancel, self)
         job.event_reported.connect(self._on_slice_done)
         job.failed.connect(self._on_failed)
@@ -235,7 +264,7 @@ class Prediction(QObject):
         self._n_done += 1
         try:
             if isinstance(event, SlicePredicted):
-                self._apply(binding, event)
+                self._apply(binding, deed, event)
             else:
                 self._skipped.append(f"{binding.source.describe(event.index)}: {event.reason}")
         except ImageError as error:
@@ -244,15 +273,27 @@ class Prediction(QObject):
         if not deed.n_ahead:
             self.progressed.emit(self._n_done, deed.n_wanted)
 
-    def _apply(self, binding: LayerBinding, event: SlicePredicted) -> None:
-        if event.confidence is not None:
-            self._least = min(self._least or (2.0, ()), (event.confidence, event.index))
-        made_with = {} if self._deed is None else self._deed.made_with(event.index)
+    def _apply(self, binding: LayerBinding, deed: Deed, event: SlicePredicted) -> None:
+        made_with = deed.made_with(event.index)
         if self._number_objects:
             made_with["numbered"] = True
-            event = replace(event, labels=connected_objects(event.labels))
-            _check_count(int(event.labels.max()), binding)
-        binding.apply(replace(event, made_with=made_with))
+            event = replace(event, labels=numbered(event.labels, binding.labels.data.dtype))
+        if not binding.apply(replace(event, made_with=made_with), deed.corrected_too):
+            self._n_corrected_meanwhile += 1
+        elif event.confidence is not None:
+            self._least = min(self._least or (2.0, ()), (event.confidence, event.index))
+
+    def _leaves_at_first(self, binding: LayerBinding, index: SliceIndex) -> bool:
+        """Whether a press leaves a corrected mask as it is: the first one, if it can be lost.
+
+        What a person has painted into a slice that had no mask is all theirs, so nothing is lost.
+        """
+        known = binding.tracker.history_of(index)
+        is_mask = binding.tracker.state(index) is SliceState.CORRECTED
+        if known is None or not is_mask or known.now.number == 0 or known.seen is self._left:
+            return False
+        self._left = known.seen
+        return True
 
     def _on_failed(self, message: str) -> None:
         self._failed = True
@@ -278,34 +319,3 @@ class Prediction(QObject):
         if self._once_more:
             self._once_more = False
             self.predict_slice_again()
-
-    def _summary(
-        self, binding: LayerBinding, done: int, wanted: int, name: str, prompts: Prompts
-    ) -> str:
-        if self._skipped:
-            more = f" and {len(self._skipped) - 1} more" if len(self._skipped) > 1 else ""
-            return f"{done - len(self._skipped)} slices predicted. Skipped {self._skipped[0]}{more}"
-        if done < wanted:
-            return f"Cancelled: {done} of {wanted} slices were predicted by {name}."
-        what = "Predicted" if wanted == 1 else f"{done} slices predicted"
-        if prompts:
-            what = f"{what} from {_describe(prompts)}"
-        if self._least is not None:
-            confidence, index = self._least
-            least = f"least sure of {binding.source.describe(index)},"
-            name = f"{name} ({'confidence' if wanted == 1 else least} {confidence:.0%})"
-        return f"{what} by {name}. Correct the masks with napari's brush, or accept them."
-
-
-def _check_count(count: int, binding: LayerBinding) -> None:
-    highest = np.iinfo(binding.labels.data.dtype).max
-    if count > highest:
-        raise ImageError(
-            f"There are {count} objects in a slice, and the masks layer can number {highest}. "
-            "Predict without numbering them, or into a masks layer of type uint16."
-        )
-
-
-def _describe(prompts: Prompts) -> str:
-    counts = ((len(prompts.boxes), "box", "boxes"), (len(prompts.points), "point", "points"))
-    return " and ".join(f"{n} {one if n == 1 else more}" for n, one, more in counts if n)

@@ -91,6 +91,26 @@ def test_the_change_map_judges_by_the_persons_mask(compared, polyps):
     assert person.labels.visible
 
 
+def test_no_model_is_judged_by_a_mask_that_was_predicted_after_the_last_correction(compared):
+    person = compared
+    person.paint(0)
+    blink(person)
+    assert "with your mask" in person.message
+    blink(person)
+    blink(person)
+    person.predict()
+    person.predict()  # once more: the slice is corrected
+    assert "Predicted by v1" in person.message
+    blink(person)
+    assert person.message == "Before: the base model. Once more shows after (v1)."
+    person.dock.compare_panel.map_button.click()
+    assert "added" in person.message or "removed" in person.message
+    person.dock.compare_panel.map_button.click()
+    person.dock.correct_panel.accept_button.click()
+    blink(person)
+    assert "with your mask" in person.message
+
+
 def test_moving_the_slider_or_choosing_a_version_ends_it(compared):
     person = compared
     blink(person)

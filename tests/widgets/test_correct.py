@@ -62,6 +62,8 @@ def test_erasing_a_whole_prediction_by_hand_is_a_correction_and_stays_one(person
     person.settle()
     assert person.tracker.state((0,)) is SliceState.CORRECTED
     person.predict()
+    person.predict()  # again: the slice is corrected
+    assert "Predicted by the base model" in person.message
     assert not person.labels.data[0].any()
 
 
@@ -106,6 +108,9 @@ def test_masks_painted_before_the_dock_opened_count_as_corrections(open_person, 
     person.dock.layers_panel.labels_box.value = labels
     assert len(person.tracker.ready()) == 8
     person.predict()
+    np.testing.assert_array_equal(person.labels.data[0], polyps.masks[0])
+    person.predict()
+    assert "Predicted by the base model" in person.message
     assert (person.labels.data[0][polyps.masks[0] == 1] == 1).all()
 
 

@@ -46,6 +46,8 @@ def test_a_new_prediction_never_overwrites_corrected_pixels(person):
     dab = np.hypot(*(np.indices(erased.shape) - np.array([row, column])[:, None, None])) <= 3
     assert erased[dab].all()
     person.predict()
+    person.predict()  # again: the slice is corrected
+    assert "Predicted by the base model" in person.message
     assert (person.labels.data[0][dab] == 0).all()
 
 
@@ -153,10 +155,10 @@ def test_objects_are_numbered_on_request(person):
 
 
 def test_more_objects_than_the_masks_layer_can_number_are_refused_in_words(person, monkeypatch):
-    from napari_sam_adapter.widgets import prediction
+    from napari_sam_adapter.widgets import numbering
 
     many = np.arange(96 * 96, dtype=np.uint16).reshape(96, 96)
-    monkeypatch.setattr(prediction, "connected_objects", lambda labels: many)
+    monkeypatch.setattr(numbering, "connected_objects", lambda labels: many)
     person.dock.predict_panel.number_box.click()
     person.predict()
     assert "the masks layer can number 255" in person.message

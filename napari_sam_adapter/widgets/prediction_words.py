@@ -1,0 +1,70 @@
+"""What the dock says of predictions: what was done, by whom, and what was left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_sam_adapter.sam.prompts import Prompts
+
+
+def stays_first(slice_: str) -> str:
+    """Say that a corrected mask was left as it is, and how it is predicted all the same."""
+    return (
+        f"{slice_.capitalize()} is corrected, so its mask stays. Press Predict slice again to "
+        "predict what you left untouched: your own pixels stay, and Ctrl+Z takes it back."
+    )
+
+
+def summary(
+    done: int,
+    wanted: int,
+    by: str,
+    prompts: Prompts,
+    skipped: Sequence[str],
+    least: tuple[float, str] | None,
+    left: tuple[int, int],
+) -> str:
+    """Sum up a job.
+
+    Parameters
+    ----------
+    done, wanted : int
+        How many slices it has come to, and to how many it was to come.
+    by : str
+        Who predicted, and with which help.
+    prompts : Prompts
+    skipped : sequence of str
+        For each slice that could not be predicted, which it is and why.
+    least : tuple of float and str, or None
+        The lowest confidence, and the slice that has it.
+    left : tuple of int
+        How many corrected or accepted slices were left out, and how many became that meanwhile.
+    """
+    n_predicted = done - len(skipped) - left[1]
+    stays = _stays(sum(left))
+    if skipped:
+        more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+        return f"{n_predicted} slices predicted.{stays} Skipped {skipped[0]}{more}"
+    if done < wanted:
+        return f"Cancelled: {n_predicted} of {wanted} slices were predicted by {by}.{stays}"
+    if not n_predicted:
+        return f"Nothing was predicted.{stays}"
+    what = "Predicted" if wanted == 1 else f"{n_predicted} slices predicted"
+    if prompts:
+        what = f"{what} from {_describe(prompts)}"
+    if least is not None:
+        confidence, index = least
+        by += f" ({'confidence' if wanted == 1 else f'least sure of {index},'} {confidence:.0%})"
+    return f"{what} by {by}.{stays} Correct the masks with napari's brush, or accept them."
+
+
+def _stays(n_left: int) -> str:
+    if not n_left:
+        return ""
+    slices = "slice stays as it is" if n_left == 1 else "slices stay as they are"
+    return f" {n_left} corrected or accepted {slices}."
+
+
+def _describe(prompts: Prompts) -> str:
+    counts = ((len(prompts.boxes), "box", "boxes"), (len(prompts.points), "point", "points"))
+    return " and ".join(f"{n} {one if n == 1 else more}" for n, one, more in counts if n)
