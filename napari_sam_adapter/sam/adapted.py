@@ -151,6 +151,11 @@ class AdaptedSam(nn.Module):
         return base_model(self.settings.base)
 
     @property
+    def base_sha256(self) -> str:
+        """Of the weights it computes with, also where their file is another one by now."""
+        return self._frozen[0].sha256 or self.spec.weights.sha256
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         device: torch.device = next(self.mask_decoder.parameters()).device

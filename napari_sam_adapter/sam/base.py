@@ -64,7 +64,14 @@ class BaseSam(nn.Module):
 
     All parameters are frozen and all modules stay in evaluation mode: whoever tunes the mask
     decoder tunes a copy.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the file the weights were read from; "" where they are of no file.
     """
+
+    sha256: str = ""
 
     def __init__(
         self, image_encoder: nn.Module, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder

@@ -113,6 +113,7 @@ def build_base(architecture: str, path: Path, sha256: str, input_size: int) -> B
         raise WeightsError(
             f"The weights in {path} do not fit the architecture {architecture!r}: {reason}"
         ) from error
+    base.sha256 = sha256
     return base
 
 

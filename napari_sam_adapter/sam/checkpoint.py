@@ -59,7 +59,7 @@ def save_adapter(
     card = AdapterCard(
         adapter_id=uuid.uuid4().hex,
         base_model=spec.short_name,
-        base_sha256=spec.weights.sha256,
+        base_sha256=model.base_sha256,
         gear=gear,
         input_size=settings.input_size,
         normalisation=settings.normalisation,

@@ -61,7 +61,8 @@ def uses_bfloat16(device: torch.device) -> bool:
     if _decided:
         return _decided[-1]
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        # Not where it is only emulated, which is slower than fp32 (cards before Ampere).
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and _cpu_gains_from_bfloat16()
 
 

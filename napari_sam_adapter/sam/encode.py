@@ -192,7 +192,7 @@ class Encoder:
 
     @cached_property
     def _base_sha256(self) -> str:
-        return self._model.spec.weights.sha256
+        return self._model.base_sha256
 
 
 def encode_image(

@@ -216,7 +216,7 @@ def _saved(
 def _described_start(model: AdaptedSam, parent: AdapterCard | None) -> str:
     """Describe what a run starts from: base model with the hash of its weights, shape, adapter."""
     adapter = "" if parent is None else parent.adapter_id
-    return f"{model.settings} {model.spec.weights.sha256} {adapter}"
+    return f"{model.settings} {model.base_sha256} {adapter}"
 
 
 def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:

@@ -254,7 +254,7 @@ class Recording(QObject):
             opened.record.close()
             return
         try:
-            besides = self._folders() | self._dismissed.get(image, set())
+            besides = self._folders() | self._notes.dismissed(image)
             placed = place(self._layers, image, binding, opened, project, besides)
         except (ImageError, StorageError) as error:
             opened.record.close()

@@ -56,3 +56,12 @@ def test_the_environment_overrules_the_precision_probe(monkeypatch, value, expec
     with autocast(cpu):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert (product.dtype == torch.bfloat16) is expected
+
+
+@pytest.mark.parametrize("really", [True, False])
+def test_a_gpu_that_only_emulates_bf16_computes_in_fp32(monkeypatch, really):
+    def supported(including_emulation: bool = True) -> bool:
+        return really or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert uses_bfloat16(torch.device("cuda")) == really

@@ -109,6 +109,21 @@ def test_an_adapter_knows_the_file_it_was_trained_on(own_mobile_sam, tmp_path):
         load_adapter(path)
 
 
+def test_a_model_keeps_the_hash_of_its_weights_though_their_file_is_replaced(
+    own_mobile_sam, tmp_path
+):
+    name, path = f"mobile_sam@{own_mobile_sam}", tmp_path / "a.safetensors"
+    model = build_adapted_sam(ModelSettings.default(name, 256))
+    known_as = base_model(name).weights.sha256
+    state = torch.load(own_mobile_sam, weights_only=True)
+    torch.save({key: value * 1.01 for key, value in state.items()}, own_mobile_sam)
+    assert base_model(name).weights.sha256 != known_as
+    assert model.base_sha256 == known_as
+    assert save_adapter(path, model, gear="full").base_sha256 == known_as
+    with pytest.raises(CheckpointError, match="these are"):
+        load_adapter(path, base=name)
+
+
 def test_a_file_of_another_architecture_is_named(own_mobile_sam):
     with pytest.raises(WeightsError, match="the weights of mobile_sam, and vit_b was asked for"):
         build_adapted_sam(ModelSettings.default(f"sam_vit_b@{own_mobile_sam}"))
