@@ -149,7 +149,8 @@ class EmbeddingFeed(Feed):
         self._encoder = Encoder(self.model, self.cache)
         self._orientations = orientations(self.augmentation)
         self._cache: dict[tuple[int, int], tuple[Tensor, Tensor, InputGeometry]] = {}
-        per_slice = CACHE_BYTES // (_embedding_bytes(self.model) * max(1, len(self.samples)))
+        self._n_kept = CACHE_BYTES // _bytes_kept(self.model)
+        per_slice = self._n_kept // max(1, len(self.samples))
         self._n_orientations = max(1, min(len(self._orientations), per_slice))
 
     def at(self, position: int) -> Fed:
@@ -166,11 +167,15 @@ class EmbeddingFeed(Feed):
 
     def _encoded(self, index: int, orientation: int) -> tuple[Tensor, Tensor, InputGeometry]:
         key = (index, orientation)
-        if key not in self._cache:
-            image, target, geometry = self._render(index, View(orientation=orientation))
-            with naming(self.samples[index]):
-                self._cache[key] = self._encoder.embedding(image), target, geometry
-        return self._cache[key]
+        if key in self._cache:
+            return self._cache[key]
+        image, target, geometry = self._render(index, View(orientation=orientation))
+        with naming(self.samples[index]):
+            encoded = self._encoder.embedding(image), target, geometry
+        # Slices for which there is no room are encoded, or looked up on the disk, each time.
+        if len(self._cache) < self._n_kept:
+            self._cache[key] = encoded
+        return encoded
 
 
 class LateFeed(Feed):
@@ -236,6 +241,8 @@ def feed_for(
     return feeds[config.gear](model, samples, config.seed, config.augmentation, cache)
 
 
-def _embedding_bytes(model: AdaptedSam) -> int:
+def _bytes_kept(model: AdaptedSam) -> int:
+    """Return what an embedding and its target take."""
     height, width = model.base.prompt_encoder.image_embedding_size
-    return 4 * EMBEDDING_WIDTH * int(height) * int(width)
+    target = model.settings.n_classes * model.settings.input_size**2
+    return 4 * (EMBEDDING_WIDTH * int(height) * int(width) + target)

@@ -142,6 +142,21 @@ def test_the_quick_feed_turns_slices_only_where_they_may_be(
         torch.testing.assert_close(seen[0], seen[1].flip(-1))
 
 
+@pytest.mark.parametrize("n_fit", [0, 2, 6])
+def test_the_quick_feed_keeps_no_more_than_there_is_room_for(
+    small_sam, samples, monkeypatch, n_fit
+):
+    with torch.no_grad():
+        plenty = EmbeddingFeed(small_sam, samples[:3], 0, "flip")
+        embedding, target, _ = plenty._encoded(0, 0)
+        size = 4 * (embedding.numel() + target.numel())
+        monkeypatch.setattr(feeds, "CACHE_BYTES", n_fit * size)
+        short = EmbeddingFeed(small_sam, samples[:3], 0, "flip")
+        fed = [short.at(position) for position in range(12)]
+    assert len(short._cache) == n_fit
+    assert {one.name for one in fed} == {sample.name for sample in samples[:3]}
+
+
 @pytest.mark.parametrize("room", [None, 0])
 def test_the_late_feed_depends_on_the_position_alone(small_sam, samples, monkeypatch, room):
     if room is not None:
