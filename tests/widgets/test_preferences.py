@@ -13,11 +13,11 @@ from napari_sam_adapter.model_in_use import ModelInUse
 from napari_sam_adapter.project.journal import JournalWriter
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
 from napari_sam_adapter.widgets import commands
-from napari_sam_adapter.widgets.binding import LayerBinding
 from napari_sam_adapter.widgets.commands import delete_encoded
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.log_dialog import LogDialog
 from napari_sam_adapter.widgets.trouble import TroubleDialog
+from napari_sam_adapter.widgets.walk import SliceWalk
 
 NAME = "napari-sam-adapter"
 
@@ -285,7 +285,7 @@ def test_what_fails_by_itself_again_and_again_is_said_once(open_person, polyps, 
     person.predict()
     looks = []
     with monkeypatch.context() as patched:
-        patched.setattr(LayerBinding, "_next_to_scan", lambda *_: looks.append(1) or 1 / 0)
+        patched.setattr(SliceWalk, "_portion", lambda *_: looks.append(1) or 1 / 0)
         person.wait(lambda: len(looks) > 2)
         (dialog,) = open_dialogs(TroubleDialog)
         assert "ZeroDivisionError" in dialog.text()
