@@ -167,14 +167,6 @@ def test_a_prediction_that_arrives_during_a_stroke_is_an_undo_step_of_its_own(pe
     np.testing.assert_array_equal(person.labels.data[0], before)
 
 
-def test_masks_that_cannot_be_written_are_refused(person):
-    frozen = np.zeros((8, 96, 96), np.uint8)
-    frozen.flags.writeable = False
-    labels = person.viewer.add_labels(frozen, name="frozen")
-    person.dock.layers_panel.labels_box.value = labels
-    assert "cannot be written to" in person.message
-
-
 def test_new_pixels_of_the_image_layer_are_the_ones_that_are_predicted(person, polyps):
     person.predict()
     first = person.labels.data[0].copy()

@@ -193,7 +193,7 @@ def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
     assert versions.chosen == 1
     row = versions.list.topLevelItem(0)
     assert row.text(2).startswith("⊘ 0.")
-    assert "held back: Dice" in row.toolTip(2)
+    assert "held back:\nDice" in row.toolTip(2)
     assert row.data(2, Qt.ItemDataRole.AccessibleTextRole).startswith("held back 0.")
     # The person may know better.
     versions.choose(2)
@@ -302,7 +302,7 @@ def test_the_keyboard_reaches_all_that_is_known_of_a_version(
     assert "trained from the base model" in panel.details.toPlainText()
     person.qtbot.keyClick(panel.list, Qt.Key.Key_Up)
     text = panel.details.toPlainText()
-    assert "held back: Dice −0.50 on 4 held-out slices" in text
+    assert "held back:\nDice −0.50 on 4 held-out slices" in text
     for z in range(4):
         assert f"colon, slice {z}: Dice 0.90 → 0.40" in text
     assert panel.details.accessibleDescription() == text
