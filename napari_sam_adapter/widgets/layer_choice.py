@@ -227,8 +227,10 @@ class LayerChoice(QObject):
                 with contextlib.suppress(ImageError):  # it is said when they are chosen
                     self._bind(image, binding.labels)
         if image is self._image:
-            self.choose(image, None if chosen is None else chosen.labels)
             self.image_changed.emit()
+            self.choose(image, None if chosen is None else chosen.labels)
+            if self.binding is None:
+                self._wanted = None  # masks of what it was; it gets others when they are needed
 
     def _let_go_of(self, binding: LayerBinding) -> None:
         binding.close()
