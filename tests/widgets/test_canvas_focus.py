@@ -62,7 +62,7 @@ def test_keys_work_after_a_click_on_a_row_of_the_versions(person):
 
 
 def test_a_click_on_a_class_leaves_the_keyboard_to_the_canvas_and_two_rename_it(person):
-    person.controller.add_class()
+    person.dock.classes_panel.add_button.click()
     names = person.dock.classes_panel.list
     centre = names.visualItemRect(names.item(0)).center()
     person.qtbot.mouseClick(names.viewport(), LEFT, pos=centre)
