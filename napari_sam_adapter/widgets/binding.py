@@ -16,7 +16,7 @@ from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.edits import Strokes, edited_slices
-from napari_sam_adapter.widgets.labels_check import check_shape, check_size, is_writable
+from napari_sam_adapter.widgets.labels_check import check_labels, check_size
 from napari_sam_adapter.widgets.layer_axes import axes_of
 from napari_sam_adapter.widgets.trouble import guarded
 from napari_sam_adapter.widgets.walk import SliceWalk
@@ -69,13 +69,7 @@ class LayerBinding(QObject):
         super().__init__()
         self.viewer, self.image, self.labels = viewer, image, labels
         self.source = source_of(image)
-        check_shape(labels, self.source)
-        if not is_writable(labels):
-            raise ImageError(
-                f"The masks layer {labels.name!r} cannot be written to (it is read-only, or not in "
-                "memory). Choose (new masks layer)."
-            )
-        check_size(labels.data, labels.name)
+        check_labels(labels, self.source)
         self.tracker = self._tracker()
         self._strokes = Strokes(labels)
         self._waiting: list[Callable[[], object]] = []

@@ -10,6 +10,23 @@ from napari_sam_adapter.project.runs import MAX_LABEL
 from napari_sam_adapter.volume import SliceSource
 
 
+def check_labels(labels: Labels, source: SliceSource) -> None:
+    """Refuse a masks layer that does not fit, cannot be written to, or cannot be recorded.
+
+    Raises
+    ------
+    ImageError
+        With what to do.
+    """
+    check_shape(labels, source)
+    if not is_writable(labels):
+        raise ImageError(
+            f"The masks layer {labels.name!r} cannot be written to (it is read-only, or not in "
+            "memory). Choose (new masks layer)."
+        )
+    check_size(labels.data, labels.name)
+
+
 def check_shape(labels: Labels, source: SliceSource) -> None:
     """Refuse a masks layer of another shape than the image, colours aside.
 
