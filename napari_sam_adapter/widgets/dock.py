@@ -23,6 +23,7 @@ from napari_sam_adapter.project.run_log import log_path, read_log
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session, open_last
 from napari_sam_adapter.widgets.binding import source_of
+from napari_sam_adapter.widgets.canvas_focus import CanvasFocus
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.close_guard import CloseGuard
 from napari_sam_adapter.widgets.compare_panel import ComparePanel
@@ -107,6 +108,7 @@ class SamAdapterDock(QWidget):
         self.message.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.message.setAccessibleName("What happened last")
         self._build_layout()
+        CanvasFocus(viewer, self, self.versions_panel.list, self.classes_panel.list)
         connect(self)
         self.keys = Keys(viewer, self, self._actions(), self._show_keys)
         self.layers_panel.announce()
