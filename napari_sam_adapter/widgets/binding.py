@@ -17,8 +17,10 @@ from napari_sam_adapter.annotations import READY, SliceState, SliceTracker
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
-from napari_sam_adapter.widgets.edits import Strokes, edited_slices
+from napari_sam_adapter.widgets.edits import Strokes, UndoneSteps, edited_slices
+from napari_sam_adapter.widgets.fitting import check_labels
 from napari_sam_adapter.widgets.layer_axes import axes_of
+from napari_sam_adapter.widgets.slice_words import undone_elsewhere
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class LayerBinding(QObject):
     ----------
     slices_changed : Signal()
         The state of a slice changed.
+    said : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong.
 
     Raises
     ------
@@ -54,6 +58,7 @@ class LayerBinding(QObject):
     """
 
     slices_changed = Signal()
+    said = Signal(str, bool)
 
     def __init__(
         self,
@@ -67,7 +72,7 @@ class LayerBinding(QObject):
         self.source = source_of(image)
         check_labels(labels, self.source)
         self.tracker = self._tracker()
-        self._strokes = Strokes(labels)
+        self._strokes, self._undone = Strokes(labels), UndoneSteps(labels)
         self._waiting: list[Callable[[], object]] = []
         self._next_scan = 0
         self._check_soon = QTimer(self)
@@ -219,10 +224,13 @@ class LayerBinding(QObject):
     def check_slice_in_view(self) -> None:
         """Look at the slice in view, and at those the last edit or undo reached."""
         if self._fits:
-            edited = edited_slices(self.labels, len(self.source.slider_shape))
-            changed = self._check({self.index_in_view(), *edited})
+            n_sliders, here = len(self.source.slider_shape), self.index_in_view()
+            changed = self._check({here, *edited_slices(self.labels, n_sliders)})
             self._strokes.told()
             self._tell(changed)
+            elsewhere = sorted(self._undone.slices(n_sliders) - {here})
+            if elsewhere:
+                self.said.emit(undone_elsewhere([*map(self.source.describe, elsewhere)]), False)
 
     @property
     def _fits(self) -> bool:
@@ -295,24 +303,3 @@ def source_of(image: Image) -> SliceSource:
     """
     data = image.data[0] if image.multiscale else image.data
     return SliceSource(data, is_colour=bool(image.rgb), axes=axes_of(image))
-
-
-def check_labels(labels: Labels, source: SliceSource) -> None:
-    """Refuse a masks layer that does not fit or cannot be written.
-
-    Raises
-    ------
-    ImageError
-        With what to do.
-    """
-    in_memory = not labels.multiscale and isinstance(labels.data, np.ndarray)
-    if not in_memory or not labels.data.flags.writeable:
-        raise ImageError(
-            f"The masks layer {labels.name!r} cannot be written to (it is read-only, or not in "
-            "memory). Choose (new masks layer)."
-        )
-    if tuple(labels.data.shape) != source.shape:
-        raise ImageError(
-            f"The masks layer {labels.name!r} has shape {labels.data.shape}, the image "
-            f"{source.shape}. Choose another layer, or (new masks layer)."
-        )

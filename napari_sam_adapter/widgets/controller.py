@@ -26,6 +26,7 @@ from napari_sam_adapter.widgets.prediction import Prediction
 from napari_sam_adapter.widgets.prompt_layers import PromptLayers
 from napari_sam_adapter.widgets.recording import Recording
 from napari_sam_adapter.widgets.retraining import Retraining
+from napari_sam_adapter.widgets.slice_words import accepted_or_open
 
 if TYPE_CHECKING:
     import napari
@@ -96,6 +97,7 @@ class DockController(QObject):
         )
         self._engine_job: Job | None = None
         self._base_job: Job | None = None
+        self.layers.said.connect(self.said)
         self.layers.failed.connect(self._on_failed)
         self.recording.said.connect(self.said)
         self.kept.said.connect(self.said)
@@ -159,13 +161,11 @@ class DockController(QObject):
         try:
             binding = self.layers.need()
             index = binding.index_in_view()
-            accepted = binding.toggle_accepted(index)
+            binding.toggle_accepted(index)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        name = binding.source.describe(index).capitalize()
-        what = "is accepted: it is trained on, and stays as it is" if accepted else "is open again"
-        self.said.emit(f"{name} {what}.", False)
+        self.said.emit(accepted_or_open(binding, index), False)
 
     def activate(self, number: int | None) -> None:
         """Let a version, or the base model, predict from now on."""

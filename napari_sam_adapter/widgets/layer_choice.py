@@ -28,6 +28,8 @@ class LayerChoice(QObject):
         The state of a slice, or the slice in view, changed.
     closed : Signal(object)
         A `LayerBinding` is not listened to any more.
+    said : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong.
     failed : Signal(str)
         The chosen layers cannot be used; a sentence for the person.
     """
@@ -36,6 +38,7 @@ class LayerChoice(QObject):
     changed = Signal()
     slices_changed = Signal()
     closed = Signal(object)
+    said = Signal(str, bool)
     failed = Signal(str)
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
@@ -120,6 +123,7 @@ class LayerChoice(QObject):
             known.close()
             self.closed.emit(known)
         binding.slices_changed.connect(self.slices_changed)
+        binding.said.connect(self.said)
         self._bindings[id(labels)] = binding
         return binding
 
