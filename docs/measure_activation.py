@@ -83,7 +83,7 @@ def fill(driver: Driver, n_versions: int, n_slices: int) -> None:
     for number in range(len(GEARS), n_versions):
         add_copy(driver, trained[number % len(GEARS)], n_slices)
     controller.versions_changed.emit()
-    driver.go_to(0)
+    driver.go_to(N_CORRECTED)  # a corrected mask stays at the first press
 
 
 def add_copy(driver: Driver, version: AdapterVersion, n_slices: int) -> None:

@@ -109,15 +109,16 @@ class SliceTracker:
         known = self._slice(index, labels)
         if np.array_equal(labels, known.seen):
             if painted:
-                known.future.clear()  # an edit elsewhere has emptied napari's redo history
+                known.forget_future()  # an edit elsewhere has emptied napari's redo history
             return False
-        change = LabelChange.between(known.seen, labels)
+        seen_before = known.seen
+        change = LabelChange.between(seen_before, labels)
         known.seen = labels.copy()
         if painted:
             known.follow_redo(labels)  # the last redo empties napari's redo history
             known.follow_painting(labels)
         else:
-            known.follow_history(labels)
+            known.follow_history(seen_before, labels)
         known.corrected = bool(known.human(labels).any())
         if painted and stroke is not None:
             self._tell(index, "painted", change, stroke=stroke)
@@ -180,7 +181,7 @@ class SliceTracker:
         if change.positions.size:
             known.past.append(Step(change, known.now, after))
             self._forget_oldest(known)
-            known.future.clear()
+            known.forget_future()
             known.erased = None
         known.now, known.seen = after, after.written
         known.corrected = bool(human.any())
@@ -189,7 +190,8 @@ class SliceTracker:
     def set_accepted(self, index: SliceIndex, labels: np.ndarray, accepted: bool) -> None:
         """Accept a slice as it is, or take that back. An accepted slice is wholly the person's."""
         self.observe(index, labels, painted=True)
-        self._slice(index, labels).accepted = accepted
+        known = self._slice(index, labels)
+        known.accepted, known.accepted_before = accepted, None
         self._tell(index, "accepted" if accepted else "reopened", _NO_CHANGE)
 
     def state(self, index: SliceIndex) -> SliceState:

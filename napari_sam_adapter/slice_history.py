@@ -109,6 +109,9 @@ class SliceHistory:
     erased : ndarray or None
         The slice as a person left it who erased a prediction by hand: it looks undone, but is a
         correction.
+    accepted_before : ndarray or None
+        The slice as it was accepted, where an undo has changed it since: a redo brings the
+        acceptance back with it.
     past, future : list of Step
         What napari's undo and redo may bring back.
     """
@@ -118,6 +121,7 @@ class SliceHistory:
     accepted: bool = False
     corrected: bool = False
     erased: np.ndarray | None = None
+    accepted_before: np.ndarray | None = None
     past: list[Step] = field(default_factory=list)
     future: list[Step] = field(default_factory=list)
 
@@ -128,16 +132,22 @@ class SliceHistory:
 
     def follow_painting(self, labels: np.ndarray) -> None:
         """Take note of a stroke: nothing can be redone, and equal pixels are no undo."""
-        self.future.clear()
+        self.forget_future()
         erased = self.past and self.past[-1].change.holds(labels, self.past[-1].change.old)
         self.erased = labels.copy() if erased else None
 
-    def follow_history(self, labels: np.ndarray) -> None:
+    def forget_future(self) -> None:
+        """Take note that napari's redo history is empty."""
+        self.future.clear()
+        self.accepted_before = None
+
+    def follow_history(self, before: np.ndarray, labels: np.ndarray) -> None:
         """Follow undo and redo, unless the slice is still as a person's stroke left it."""
         if self.erased is not None and np.array_equal(labels, self.erased):
             return
         self.erased = None
-        self.accepted = False  # what was accepted is no longer there
+        if self.accepted:
+            self.accepted, self.accepted_before = False, before  # it is no longer there
         self.follow_undo(labels)
         self.follow_redo(labels)
 
@@ -149,7 +159,12 @@ class SliceHistory:
             self.future.append(step)
 
     def follow_redo(self, labels: np.ndarray) -> None:
-        """Step forward over undone predictions whose pixels are there again."""
+        """Step forward over undone predictions whose pixels are there again.
+
+        So does the acceptance of a slice that is again what was accepted.
+        """
+        if self.accepted_before is not None and np.array_equal(labels, self.accepted_before):
+            self.accepted, self.accepted_before = True, None
         while self.future and self.future[-1].change.holds(labels, self.future[-1].change.new):
             step = self.future.pop()
             self.now = step.after

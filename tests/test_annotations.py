@@ -162,6 +162,34 @@ def test_undo_of_an_accepted_prediction_takes_the_acceptance_back(one):
     assert one.tracker.ready() == []
 
 
+def test_an_acceptance_that_undo_took_away_comes_back_with_redo(one):
+    one.predict(blob(2, 2))
+    one.paint(slice(8, 10), slice(8, 10))
+    one.tracker.set_accepted(HERE, one.labels, True)
+    for n_steps in (1, 2):
+        for _ in range(n_steps):
+            one.undo()
+        assert one.state is not SliceState.ACCEPTED
+        for _ in range(n_steps):
+            one.redo()
+        assert one.state is SliceState.ACCEPTED
+    one.undo()
+    one.paint(slice(8, 10), slice(8, 9))
+    one.paint(slice(8, 10), slice(8, 10))
+    assert one.state is SliceState.CORRECTED
+
+
+def test_an_acceptance_that_was_taken_back_does_not_come_with_redo(one):
+    one.predict(blob(2, 2))
+    one.tracker.set_accepted(HERE, one.labels, True)
+    one.undo()
+    one.redo()
+    one.tracker.set_accepted(HERE, one.labels, False)
+    one.undo()
+    one.redo()
+    assert one.state is SliceState.PREDICTED
+
+
 def test_painting_on_an_accepted_slice_keeps_it_accepted(one):
     one.predict(blob(2, 2))
     one.tracker.set_accepted(HERE, one.labels, True)

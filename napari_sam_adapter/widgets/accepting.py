@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.volume import moved_to
+from napari_sam_adapter.widgets.slice_words import accepted, accepted_or_open
 
 if TYPE_CHECKING:
     from napari_sam_adapter.volume import SliceIndex
@@ -36,12 +37,11 @@ class Accepting(QObject):
         try:
             binding = self._layers.need()
             index = binding.index_in_view()
-            accepted = binding.toggle_accepted(index)
+            binding.toggle_accepted(index)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        what = "is accepted: it is trained on, and stays as it is" if accepted else "is open again"
-        self.said.emit(f"{_name(binding, index)} {what}.", False)
+        self.said.emit(accepted_or_open(binding, index), False)
 
     def accept_and_go_on(self) -> None:
         """Accept the slice in view, and go to the next one that is not, along the slider in use.
@@ -56,7 +56,7 @@ class Accepting(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        said, following = f"{_name(binding, index)} is accepted", _next_open(binding, index)
+        said, following = accepted(binding, index), _next_open(binding, index)
         if following is None:
             along = ", and so are all along this slider" if index else ""
             self.said.emit(f"{said}{along}.", False)
@@ -82,7 +82,3 @@ def _next_open(binding: LayerBinding, index: SliceIndex) -> SliceIndex | None:
 
 def _is_accepted(binding: LayerBinding, index: SliceIndex) -> bool:
     return binding.tracker.state(index) is SliceState.ACCEPTED
-
-
-def _name(binding: LayerBinding, index: SliceIndex) -> str:
-    return binding.source.describe(index).capitalize()

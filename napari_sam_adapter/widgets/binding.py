@@ -15,9 +15,10 @@ from napari_sam_adapter.annotations import READY, SliceState, SliceTracker
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
-from napari_sam_adapter.widgets.edits import Strokes, edited_slices
+from napari_sam_adapter.widgets.edits import Strokes, UndoneSteps, edited_slices
 from napari_sam_adapter.widgets.labels_check import check_labels, check_size
 from napari_sam_adapter.widgets.layer_axes import axes_of
+from napari_sam_adapter.widgets.slice_words import undone_elsewhere
 from napari_sam_adapter.widgets.trouble import guarded
 from napari_sam_adapter.widgets.walk import SliceWalk
 
@@ -44,8 +45,8 @@ class LayerBinding(QObject):
     ----------
     slices_changed : Signal()
         The state of a slice changed.
-    refused : Signal(str)
-        Why a slice cannot be recorded as it is now; once.
+    said : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong.
     edited : Signal()
         Something was painted or undone; states that follow from it are known.
 
@@ -56,7 +57,7 @@ class LayerBinding(QObject):
     """
 
     slices_changed = Signal()
-    refused = Signal(str)
+    said = Signal(str, bool)
     edited = Signal()
 
     def __init__(
@@ -71,7 +72,7 @@ class LayerBinding(QObject):
         self.source = source_of(image)
         check_labels(labels, self.source)
         self.tracker = self._tracker()
-        self._strokes = Strokes(labels)
+        self._strokes, self._undone = Strokes(labels), UndoneSteps(labels)
         self._waiting: list[Callable[[], object]] = []
         self._is_open = True
         self._refusal = ""
@@ -214,13 +215,12 @@ class LayerBinding(QObject):
         self.slices_changed.emit()
         return True
 
-    def toggle_accepted(self, index: SliceIndex) -> bool:
-        """Accept a slice, or take that back; return whether it is accepted now."""
+    def toggle_accepted(self, index: SliceIndex) -> None:
+        """Accept a slice, or take that back."""
         accepted = self.tracker.state(index) is not SliceState.ACCEPTED
         self._check([index])
         self.tracker.set_accepted(index, self.labels_of(index), accepted)
         self.slices_changed.emit()
-        return accepted
 
     def masks_to_train_on(self) -> dict[SliceIndex, np.ndarray]:
         """Copy the labels of all corrected and accepted slices."""
@@ -235,10 +235,13 @@ class LayerBinding(QObject):
     def check_slice_in_view(self) -> None:
         """Look at the slice in view, and at those the last edit or undo reached."""
         if self._fits:
-            edited = edited_slices(self.labels, len(self.source.slider_shape))
-            changed = self._check({self.index_in_view(), *edited})
+            n_sliders, here = len(self.source.slider_shape), self.index_in_view()
+            changed = self._check({here, *edited_slices(self.labels, n_sliders)})
             self._strokes.told()
             self._tell(changed)
+            elsewhere = sorted(self._undone.slices(n_sliders) - {here})
+            if elsewhere:
+                self.said.emit(undone_elsewhere([*map(self.source.describe, elsewhere)]), False)
 
     def check_all(self) -> None:
         """Look for edits at every slice, before the masks are let go of. Emits nothing.
@@ -282,7 +285,7 @@ class LayerBinding(QObject):
     def _refuse(self, sentence: str) -> None:
         if sentence != self._refusal:
             self._refusal = sentence
-            self.refused.emit(sentence)
+            self.said.emit(sentence, True)
 
     def _tell(self, changed: bool) -> None:
         if changed:

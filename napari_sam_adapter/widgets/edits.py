@@ -1,6 +1,6 @@
-"""Which slices the last edit of a Labels layer reached, and which stroke it belongs to.
+"""Which slices the last edit or undo of a Labels layer reached, and which stroke it belongs to.
 
-Both by napari's own history, which is private to it. Where another version keeps it in another
+All by napari's own history, which is private to it. Where another version keeps it in another
 form, nothing is found here: `binding`'s walk over all slices finds the edit a little later, and all
 that a look finds counts as one stroke.
 """
@@ -8,7 +8,7 @@ that a look finds counts as one stroke.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ def edited_slices(labels: Labels, n_sliders: int) -> set[SliceIndex]:
     for name in ("_undo_history", "_redo_history"):
         steps = list(getattr(labels, name, []))
         atoms += steps[-1] if steps else []
+    return _reached(atoms, n_sliders)
+
+
+def _reached(atoms: Iterable[Any], n_sliders: int) -> set[SliceIndex]:
     try:
         return {index for atom in atoms for index in _slices_of(atom, n_sliders)}
     except (AttributeError, IndexError, TypeError, ValueError):
@@ -47,6 +51,23 @@ def _slices_of(atom: Any, n_sliders: int) -> Iterator[SliceIndex]:
         return
     found = np.unique(np.stack(np.broadcast_arrays(*positions), axis=1), axis=0)
     yield from (tuple(int(i) for i in row) for row in found)
+
+
+class UndoneSteps:
+    """Tells which slices the steps reached that were undone since it was asked last."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self._n_known = len(self._steps())
+
+    def slices(self, n_sliders: int) -> set[SliceIndex]:
+        """Return the slices; none after an edit or a redo, which shorten the redo history."""
+        steps, n_known = self._steps(), self._n_known
+        self._n_known = len(steps)
+        return _reached(itertools.chain.from_iterable(steps[n_known:]), n_sliders)
+
+    def _steps(self) -> list[Any]:
+        return list(getattr(self._labels, "_redo_history", ()))
 
 
 class Strokes:

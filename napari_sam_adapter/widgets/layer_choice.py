@@ -53,7 +53,7 @@ class LayerChoice(QObject):
     closed : Signal(object)
         A `LayerBinding` is not listened to any more.
     said : Signal(str, bool)
-        A sentence about the chosen layers, and whether they cannot be used.
+        A sentence for the person, and whether it is about something that went wrong.
     """
 
     image_changed = Signal()
@@ -197,7 +197,7 @@ class LayerChoice(QObject):
             known.close()
             self.closed.emit(known)
         binding.slices_changed.connect(self.slices_changed)
-        binding.refused.connect(lambda sentence: self.said.emit(sentence, True))
+        binding.said.connect(self.said)
         binding.slices_changed.connect(self.states_changed)
         binding.edited.connect(self.edited)
         self._bindings[id(labels)] = binding

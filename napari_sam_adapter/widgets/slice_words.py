@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.slice_history import FILLED
 
 if TYPE_CHECKING:
+    from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.widgets.binding import LayerBinding
 
 
@@ -38,3 +39,23 @@ def describe_slice(binding: LayerBinding, position: int, name_of: Callable[[str]
             return f"{where}: {done} by {name}"
         text += f" ({done} by {name})"
     return text
+
+
+def accepted_or_open(binding: LayerBinding, index: SliceIndex) -> str:
+    """Say that a slice was accepted, and as what, or that it is open again."""
+    if binding.tracker.state(index) is SliceState.ACCEPTED:
+        return f"{accepted(binding, index)}: it is trained on, and stays so."
+    return f"{binding.source.describe(index).capitalize()} is open again."
+
+
+def accepted(binding: LayerBinding, index: SliceIndex) -> str:
+    """Say that a slice is accepted, and as what, without a full stop."""
+    shown = "" if binding.labels_of(index).any() else " as showing no object"
+    return f"{binding.source.describe(index).capitalize()} is accepted{shown}"
+
+
+def undone_elsewhere(slices: Sequence[str]) -> str:
+    """Say that napari's undo, which is one for all slices, changed some that are not in view."""
+    if len(slices) == 1:
+        return f"Ctrl+Z changed {slices[0]}, which is not in view."
+    return f"Ctrl+Z changed {slices[0]} and {len(slices) - 1} more, which are not in view."

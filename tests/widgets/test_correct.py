@@ -90,8 +90,28 @@ def test_accepting_an_empty_slice_makes_it_ready_to_train_on(person):
     person.go_to(4)
     person.dock.correct_panel.accept_button.click()
     assert person.tracker.ready() == [(4,)]
+    assert person.message == (
+        "Slice 4 is accepted as showing no object: it is trained on, and stays so."
+    )
     person.dock.correct_panel.accept_button.click()
     assert person.tracker.ready() == []
+
+
+def test_undo_and_redo_of_a_slice_out_of_view_are_told_and_bring_its_acceptance_back(person):
+    person.predict()
+    person.paint(0)
+    person.dock.correct_panel.accept_button.click()
+    assert person.message == "Slice 0 is accepted: it is trained on, and stays so."
+    mine = person.labels.data[0].copy()
+    person.paint(5)
+    person.undo()
+    assert "Ctrl+Z" not in person.message  # slice 5 is in view
+    person.undo()
+    assert person.message == "Ctrl+Z changed slice 0, which is not in view."
+    assert person.tracker.state((0,)) is SliceState.PREDICTED
+    person.redo()
+    np.testing.assert_array_equal(person.labels.data[0], mine)
+    assert person.tracker.state((0,)) is SliceState.ACCEPTED
 
 
 def test_the_keys_work_on_the_labels_layer(person, qtbot):
@@ -110,7 +130,7 @@ def test_masks_painted_before_the_dock_opened_count_as_corrections(open_person, 
     person.predict()
     np.testing.assert_array_equal(person.labels.data[0], polyps.masks[0])
     person.predict()
-    assert "Predicted by the base model" in person.message
+    assert person.tracker.adapter_of((0,)) == ""
     assert (person.labels.data[0][polyps.masks[0] == 1] == 1).all()
 
 

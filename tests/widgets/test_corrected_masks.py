@@ -13,9 +13,11 @@ STAYS = "Slice {} is corrected, so its mask stays. Press Predict slice again"
 def imported(open_person, polyps):
     """A person who has opened frames with complete masks of all but the last two."""
     person = open_person(polyps.frames, rgb=True)
+    person.wait_for_record()
     masks = polyps.masks.astype(np.uint8)
     masks[6:] = 0
     person.dock.layers_panel.labels_box.value = person.viewer.add_labels(masks, name="by hand")
+    person.wait_for_record()
     return person
 
 
