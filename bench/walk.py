@@ -2,10 +2,10 @@
 
     NAPARI_SAM_ADAPTER_BENCH_DATA=DATA python -m bench.walk [--minutes 2]
 
-Sixteen polyp images (those of `bench.learning`) are open in a real window and corrected; Retrain is
-pressed with its own settings. Printed is when each version of the walk was in use, counted from the
-click, and its Dice on images nobody has corrected, at their own size. Nothing is known of the
-images before: no features are kept on the disk.
+Sixteen polyp images are open in a real window and corrected; Retrain is pressed with its own
+settings. Printed is when each version of the walk was in use, counted from the click, and its Dice
+on images nobody has corrected, at their own size. Nothing is known of the images before: no
+features are kept on the disk.
 """
 
 from __future__ import annotations
@@ -14,19 +14,35 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from bench.learning import N_IMAGES, polyps, score
-from bench.measuring import in_fresh_process, say
+from bench.machine import THREAD_VARIABLES
+from bench.measuring import CannotRunError, FailedError, in_fresh_process, say
 from napari_sam_adapter.training.presets import USUAL_MINUTES
+
+DATA = "NAPARI_SAM_ADAPTER_BENCH_DATA"
+N_IMAGES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version that came into use ``seconds`` after the click."""
+
+    gear: str
+    seconds: float
+    dice: float
 
 
 def main() -> None:
-    """Walk in a window of its own, score what it made, and print a table."""
+    """Print what a click brings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=USUAL_MINUTES["late"])
     parser.add_argument("--child", type=Path, help="For the module itself: where adapters go.")
@@ -34,14 +50,26 @@ def main() -> None:
     if given.child:
         print(json.dumps(walk(given.minutes, given.child)), flush=True)
         os._exit(0)  # without taking napari down politely
+    found = list(versions_of_a_click(given.minutes))
+    say("\n| version in use | s from the click | Dice |\n|---|---|---|")
+    for number, version in enumerate(found, start=1):
+        say(f"| v{number}, {version.gear} | {version.seconds:.1f} | {version.dice:.3f} |")
+
+
+def versions_of_a_click(minutes: float) -> Iterator[Version]:
+    """Walk in a window of its own, and score what it made.
+
+    Raises
+    ------
+    CannotRunError
+        If the images are not here.
+    """
     images = polyps()
     with TemporaryDirectory() as folder:
-        asked = ("--minutes", str(given.minutes), "--child", folder)
-        versions = json.loads(in_fresh_process(__spec__.name, *asked, window=True))
-        say("\n| version in use | s from the click | Dice |\n|---|---|---|")
-        for number, version in enumerate(versions, start=1):
-            dice = score(images, Path(folder) / version["file"])
-            say(f"| v{number}, {version['gear']} | {version['seconds']:.1f} | {dice:.3f} |")
+        asked = ("--minutes", str(minutes), "--child", folder)
+        for made in json.loads(in_fresh_process("bench.walk", *asked, window=True)):
+            dice = score(images, Path(folder) / made["file"])
+            yield Version(made["gear"], made["seconds"], dice)
 
 
 def walk(minutes: float, out: Path) -> list[dict[str, object]]:
@@ -95,6 +123,43 @@ def polyp_data():  # type: ignore[no-untyped-def]
     slices = read_slices([pairs[index] for index in sorted(chosen)])
     images, masks, names, _ = (list(column) for column in zip(*slices, strict=True))
     return DemoData(images, masks, names, "polyps")
+
+
+def polyps() -> Path:
+    """Return the folder of the polyp images.
+
+    Raises
+    ------
+    CannotRunError
+        If it is not here.
+    """
+    folder = os.environ.get(DATA)
+    images = None if folder is None else Path(folder) / "kvasir_seg_352"
+    if images is None or not images.is_dir():
+        raise CannotRunError(
+            f"{DATA} must name the folder that holds kvasir_seg_352 (docs/results.md)"
+        )
+    return images
+
+
+def score(data: Path, adapter: Path) -> float:
+    """Return an adapter's mean Dice on the held-out images, at their own size."""
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "napari_sam_adapter", "evaluate", "--json"),
+            *("--images", str(data / "val/images"), "--masks", str(data / "val/masks")),
+            *("--adapter", str(adapter)),
+        ],
+        env={**os.environ, "PYTHONPATH": path, **dict.fromkeys(THREAD_VARIABLES, "2")},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        said = f"{done.stdout}\n{done.stderr}"[-2000:]
+        raise FailedError(f"evaluate failed ({done.returncode}):\n{said}")
+    return float(json.loads(done.stdout)["dice"])
 
 
 if __name__ == "__main__":
