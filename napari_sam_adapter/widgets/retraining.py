@@ -9,29 +9,14 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
-from napari_sam_adapter.next_version import (
-    RunStart,
-    adopt_saved,
-    continue_from,
-    is_homeless,
-    is_of_open_project,
-    train,
-)
+from napari_sam_adapter.next_version import RunStart, continue_from, train
 from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of
-from napari_sam_adapter.retrain_words import (
-    gains_no_more,
-    goes_on,
-    held_back,
-    homeless,
-    in_other_project,
-    started,
-    summary,
-)
+from napari_sam_adapter.retrain_words import started
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.job import AdapterSaved
-from napari_sam_adapter.training.presets import LEAST_GAIN
+from napari_sam_adapter.widgets.adoption import Adoption, Noted, Outcome
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.run_start import (
     Begun,
@@ -45,9 +30,7 @@ from napari_sam_adapter.widgets.run_start import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
-    from napari_sam_adapter.adapter_version import AdapterVersion
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -94,11 +77,11 @@ class Retraining(QObject):
         self._session, self._layers, self._recording = session, layers, recording
         self._binding: LayerBinding | None = None
         self._start: RunStart | None = None
-        self._noted: tuple[Path, str] | None = None  # the record of the run, and its name
+        self._noted: Noted | None = None
         self._run: RunFolder | None = None
         self._is_saved = False
         self._job: Job | None = None
-        self._homeless: tuple[AdapterSaved, str] | None = None  # with the name of its run
+        self._adoption = Adoption(session, recording)
         self._trouble = ""
         self._next: RetrainSettings | None = None
         self.log: RunLog | None = None
@@ -118,7 +101,7 @@ class Retraining(QObject):
             Whether the run follows another one, of which the person has just read.
         """
         self._next = None
-        follows = self._noted[1] if is_next_gear and self._noted is not None else ""
+        follows = self._noted.run if is_next_gear and self._noted is not None else ""
         try:
             if self._job is not None:
                 raise TrainingError("A training run is going on already.")
@@ -132,9 +115,8 @@ class Retraining(QObject):
             return
         plan = plan_for(binding, self._recording, self._session, request, follows)
         start, trainer = RunStart.of(self._session), self._session.trainer
-        self._binding, self._noted = binding, None
-        if plan is not None:
-            self._noted = (_record(start, plan), plan.run)
+        self._binding = binding
+        self._noted = None if plan is None else Noted.of(start, plan)
         self._launch(start, lambda: begin(trainer, start, request, plan, others))
         self._next = settings.next
         if not is_next_gear:
@@ -159,7 +141,7 @@ class Retraining(QObject):
             self.said.emit(str(error), True)
             return
         start = RunStart.of(self._session)
-        self._noted = (_record(start, plan), plan.run)
+        self._noted = Noted.of(start, plan)
 
         def events() -> Iterator[object]:
             yield from train(self._session.trainer, start, request_of(project, run))
@@ -213,8 +195,7 @@ class Retraining(QObject):
         if isinstance(event, TrainingFinished):
             self._trouble = event.message
         if isinstance(event, AdapterSaved) and self._start is not None:
-            is_lost = is_homeless(self._start, event)
-            (self._keep_homeless if is_lost else self._activate)(self._start, event)
+            self._on_saved(self._start, event)
 
     def _on_begun(self, begun: Begun) -> None:
         """Write down what is learned from, so that it can be explained."""
@@ -222,70 +203,42 @@ class Retraining(QObject):
         if self._start is not None and self._noted is not None:
             # Another window may have that image open by now; then the run goes without this line.
             with contextlib.suppress(StorageError):
-                self._recording.note(self._noted[0], "training", begun.plan.described())
+                self._recording.note(self._noted.record, "training", begun.plan.described())
             end_rounds(self._recording, self._start.project.folder, begun.plan)
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
 
     def bring_home(self) -> None:
         """Take over what was learned for a project that was moved, if that is the open one now."""
-        if self._homeless is None or self._job is not None:
+        if self._job is not None:
             return
-        saved, run = self._homeless
-        project = self._session.project.folder
-        plan = next((one for one in unfinished_runs(project) if one.run == run), None)
-        if plan is None:
-            return
-        start = RunStart.of(self._session)
-        self._homeless, self._noted = None, (_record(start, plan), run)
-        self._activate(start, saved)
-        with contextlib.suppress(SamAdapterError):
-            RunFolder(project, plan).finish()
-        self.changed.emit(False)
-
-    def _keep_homeless(self, start: RunStart, saved: AdapterSaved) -> None:
-        if self._noted is not None:
-            self._homeless = saved, self._noted[1]
-        self._next, self._is_saved = None, True
-        self.said.emit(homeless(start.project.folder, saved.path), True)
-
-    def _activate(self, start: RunStart, saved: AdapterSaved) -> None:
         try:
-            version = adopt_saved(self._session, start, saved)
+            outcome = self._adoption.bring_home()
         except SamAdapterError as error:
             self._on_failed(str(error))
             return
-        if self._noted is not None:
-            record, run = self._noted
-            adapter = version.card.adapter_id
-            details = {"run": run, "adapter": adapter, "version": version.number}
-            # Where another window has that image open, the adapter's card still names the run.
-            with contextlib.suppress(StorageError):
-                self._recording.note(record, "trained", details)
-        self._is_saved = True
-        if not is_of_open_project(self._session, version):
-            self._next = None
-            self.said.emit(in_other_project(version, start.project.folder), False)
-            return
-        if not version.verdict.promoted:
-            self._next = None
-            self.said.emit(held_back(version, self._session.in_use.name), True)
-            return
-        said = " ".join(filter(None, (self._summary(version), self._trouble)))
-        self.said.emit(said, bool(self._trouble))
-        self.version_made.emit()
+        if outcome is not None:
+            self._tell(outcome)
+            self.changed.emit(False)
 
-    def _summary(self, version: AdapterVersion) -> str:
-        """Sum up the run, and decide whether the next gear follows."""
-        if self._next is None:
-            return summary(version)
-        # Without held-out slices nothing tells when to end, but the person.
-        training = version.card.training
-        before, after = training["held_out_dice_before"], training["held_out_dice_after"]
-        if before is not None and after - before < LEAST_GAIN:
+    def _on_saved(self, start: RunStart, saved: AdapterSaved) -> None:
+        following = "" if self._next is None else self._next.config.gear
+        try:
+            outcome = self._adoption.take(start, self._noted, saved, following)
+        except SamAdapterError as error:
+            self._on_failed(str(error))
+            return
+        self._is_saved = True
+        if not outcome.goes_on:
             self._next = None
-            return gains_no_more(version)
-        return goes_on(version, self._next.config.gear)
+        self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        trouble = self._trouble if outcome.is_in_use else ""
+        said = " ".join(filter(None, (outcome.said, trouble)))
+        self.said.emit(said, outcome.is_problem or bool(trouble))
+        if outcome.is_in_use:
+            self.version_made.emit()
 
     def _on_failed(self, message: str) -> None:
         self._next = None
@@ -317,8 +270,3 @@ class Retraining(QObject):
         if binding is not self._binding or binding is None or not binding.is_alive:
             return  # another image is open now
         self.start(replace(settings, input_size=None), is_next_gear=True)
-
-
-def _record(start: RunStart, plan: RunPlan) -> Path:
-    """Return the record of the image that a run was asked for on."""
-    return start.project.folder / "images" / plan.parts[0].record

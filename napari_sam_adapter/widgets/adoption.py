@@ -1,0 +1,149 @@
+"""What becomes of the adapters that training runs have saved."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_sam_adapter.errors import SamAdapterError, StorageError
+from napari_sam_adapter.next_version import (
+    RunStart,
+    adopt_saved,
+    is_homeless,
+    is_of_open_project,
+)
+from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
+from napari_sam_adapter.retrain_words import (
+    gains_no_more,
+    goes_on,
+    held_back,
+    homeless,
+    in_other_project,
+    summary,
+)
+from napari_sam_adapter.training.presets import LEAST_GAIN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_sam_adapter.adapter_version import AdapterVersion
+    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.training.job import AdapterSaved
+    from napari_sam_adapter.widgets.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Where a run is written down: the folder of a record, and the name of the run."""
+
+    record: Path
+    run: str
+
+    @classmethod
+    def of(cls, start: RunStart, plan: RunPlan) -> Noted:
+        """Return the record of the image that a run was asked for on."""
+        return cls(start.project.folder / "images" / plan.parts[0].record, plan.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an adapter.
+
+    Attributes
+    ----------
+    said : str
+        For the person.
+    is_problem : bool
+    is_in_use : bool
+        Whether it predicts from now on.
+    goes_on : bool
+        Whether a run in the next gear is to follow.
+    """
+
+    said: str
+    is_problem: bool = False
+    is_in_use: bool = False
+    goes_on: bool = False
+
+
+class Adoption:
+    """Makes what runs have saved the next versions of the projects they belong to."""
+
+    def __init__(self, session: Session, recording: Recording) -> None:
+        self._session, self._recording = session, recording
+        self._homeless: tuple[AdapterSaved, str] | None = None  # with the name of its run
+
+    def take(
+        self, start: RunStart, noted: Noted | None, saved: AdapterSaved, following: str
+    ) -> Outcome:
+        """Make an adapter the next version; one whose project is gone waits for it.
+
+        Parameters
+        ----------
+        start : RunStart
+        noted : Noted or None
+            None where the run is not written down.
+        saved : AdapterSaved
+        following : str
+            The gear that would follow; "" where none would.
+
+        Raises
+        ------
+        SamAdapterError
+            If it cannot become a version.
+        """
+        if not is_homeless(start, saved):
+            return self._adopt(start, noted, saved, following)
+        if noted is not None:
+            self._homeless = saved, noted.run
+        return Outcome(homeless(start.project.folder, saved.path), is_problem=True)
+
+    def bring_home(self) -> Outcome | None:
+        """Take over what was learned for a project that was moved, if that is the open one now.
+
+        Raises
+        ------
+        SamAdapterError
+            If it cannot become a version.
+        """
+        if self._homeless is None:
+            return None
+        saved, run = self._homeless
+        project = self._session.project.folder
+        plan = next((one for one in unfinished_runs(project) if one.run == run), None)
+        if plan is None:
+            return None
+        start = RunStart.of(self._session)
+        outcome = self._adopt(start, Noted.of(start, plan), saved, "")
+        self._homeless = None
+        with contextlib.suppress(SamAdapterError):
+            RunFolder(project, plan).finish()
+        return outcome
+
+    def _adopt(
+        self, start: RunStart, noted: Noted | None, saved: AdapterSaved, following: str
+    ) -> Outcome:
+        version = adopt_saved(self._session, start, saved)
+        if noted is not None:
+            adapter = version.card.adapter_id
+            details = {"run": noted.run, "adapter": adapter, "version": version.number}
+            # Where another window has that image open, the adapter's card still names the run.
+            with contextlib.suppress(StorageError):
+                self._recording.note(noted.record, "trained", details)
+        if not is_of_open_project(self._session, version):
+            return Outcome(in_other_project(version, start.project.folder))
+        if not version.verdict.promoted:
+            return Outcome(held_back(version, self._session.in_use.name), is_problem=True)
+        if not following:
+            return Outcome(summary(version), is_in_use=True)
+        if _gained_nothing(version):
+            return Outcome(gains_no_more(version), is_in_use=True)
+        return Outcome(goes_on(version, following), is_in_use=True, goes_on=True)
+
+
+def _gained_nothing(version: AdapterVersion) -> bool:
+    # Without held-out slices nothing tells when to end, but the person.
+    training = version.card.training
+    before, after = training["held_out_dice_before"], training["held_out_dice_after"]
+    return before is not None and after - before < LEAST_GAIN
