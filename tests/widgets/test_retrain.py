@@ -11,7 +11,7 @@ from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.metrics import dice
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.versions import AdapterStore
-from napari_sam_adapter.widgets import retraining
+from napari_sam_adapter.widgets import adoption
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def wait_for_versions(person, count: int):
 
 
 def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkeypatch):
-    monkeypatch.setattr(retraining, "LEAST_GAIN", -2.0)
+    monkeypatch.setattr(adoption, "LEAST_GAIN", -2.0)
     said = []
     corrected.controller.said.connect(lambda sentence, problem: said.append(sentence))
     corrected.retrain(gear="auto", minutes=0.05)
@@ -209,7 +209,7 @@ def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkey
 
 
 def test_a_gear_that_gains_nothing_is_the_last(corrected, polyps, monkeypatch):
-    monkeypatch.setattr(retraining, "LEAST_GAIN", 2.0)
+    monkeypatch.setattr(adoption, "LEAST_GAIN", 2.0)
     for position in (4, 5):  # so that one is held out, to score the gears on
         corrected.correct(position, polyps.masks[position])
     # Of which quick gets nine seconds: the held-out slice is scored before the first step.
@@ -222,7 +222,7 @@ def test_a_gear_that_gains_nothing_is_the_last(corrected, polyps, monkeypatch):
 
 
 def test_stop_ends_all_gears(corrected, monkeypatch):
-    monkeypatch.setattr(retraining, "LEAST_GAIN", -2.0)
+    monkeypatch.setattr(adoption, "LEAST_GAIN", -2.0)
     corrected.begin_training(gear="auto")
     corrected.dock.retrain_panel.button.click()
     wait_for_versions(corrected, 1)
