@@ -13,7 +13,8 @@ NO_DEPTH = (
     "The only slider goes along channels, which show the same place again: there are no "
     "neighbouring slices that could help."
 )
-_SPACE = {"z", "depth", "slice", "plane"}
+# Of an image that is shown in another orientation than its file, the slider is called x or y.
+_SPACE = {"z", "y", "x", "depth", "slice", "plane"}
 _TIME = {"t", "time", "frame"}
 _CHANNEL = {"c", "ch", "channel"}
 

@@ -19,6 +19,8 @@ from napari_sam_adapter.depth import Depth
         ("tc", 0),
         ("ct", 1),
         ("zt", 0),
+        ("ty", 1),
+        ("x", 0),
         ("??", 1),
         ("?c", 0),
         ("p?c", 1),

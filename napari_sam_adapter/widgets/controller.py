@@ -25,6 +25,7 @@ from napari_sam_adapter.widgets.kept_layers import KeptLayers
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
 from napari_sam_adapter.widgets.next_slice import NextSliceFinder
 from napari_sam_adapter.widgets.opening import Opening
+from napari_sam_adapter.widgets.orientation import Orientation
 from napari_sam_adapter.widgets.prediction import Prediction
 from napari_sam_adapter.widgets.prompt_layers import PromptLayers
 from napari_sam_adapter.widgets.recording import Recording
@@ -59,6 +60,7 @@ class DockController(QObject):
     fetching : Fetching
     in_front : InFront
     opening : Opening
+    orientation : Orientation
     ahead : AheadOfSlider
     images : ImageList
     said, said_of_image : Signal(str, bool)
@@ -104,6 +106,7 @@ class DockController(QObject):
         self.fetching = Fetching(self)
         self.in_front = InFront(self.layers, (self.prediction, self.retraining), self)
         self.opening = Opening(session, self.layers, self.recording, self.in_front, self)
+        self.orientation = Orientation(self.layers, self.in_front, self)
         self.images = ImageList(session, self.layers, self.recording, self)
         self.ahead = AheadOfSlider(
             session, self.layers, self.next_slice.suggested, self._leaves_time, self
@@ -125,6 +128,7 @@ class DockController(QObject):
         self.fetching.said.connect(self.said)
         self.in_front.said.connect(self.said_of_image)
         self.opening.said.connect(self.said_of_image)
+        self.orientation.said.connect(self.said_of_image)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)
         session.classes_changed.connect(self.classes_changed.emit)
@@ -272,6 +276,7 @@ class DockController(QObject):
         self.classes.close()
         self.prompts.close()
         self.unchosen.close()
+        self.orientation.close()
         self.layers.close()
 
     def _leaves_time(self) -> bool:

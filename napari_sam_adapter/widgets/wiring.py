@@ -31,6 +31,7 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
         (dock.layers_panel.layers_chosen, controller.layers.choose),
         (dock.layers_panel.image_chosen, controller.in_front.bring),
         (dock.layers_panel.image_waits, controller.in_front.say_that_it_waits),
+        (dock.layers_panel.orientation_requested, controller.orientation.work_in_view),
         (dock.models_panel.base_requested, controller.choose_base),
         (dock.models_panel.fetch_requested, controller.fetching.start),
         (dock.models_panel.cancel_requested, controller.fetching.cancel),
@@ -86,6 +87,8 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.images.listed.connect(dock.project_panel.images_menu.show_images)
     controller.images.looked.connect(dock.project_panel.images_menu.show_image)
     controller.opening.opened.connect(dock.layers_panel.choose_image)
+    controller.orientation.opened.connect(dock.layers_panel.choose_image)
+    controller.orientation.offered.connect(dock.layers_panel.orientation_button.setVisible)
     controller.said.connect(dock.message.say)
     controller.said_of_image.connect(dock.message.say_of_image)
     controller.engine_ready.connect(dock.message.say_ready)
