@@ -13,6 +13,7 @@ NO_DEPTH = (
     "The only slider goes along channels, which show the same place again: there are no "
     "neighbouring slices that could help."
 )
+ONLY_TIME = "Neighbouring slices are moments of one place, so there is no volume to be seen from other sides."
 # Of an image that is shown in another orientation than its file, the slider is called x or y.
 _SPACE = {"z", "y", "x", "depth", "slice", "plane"}
 _TIME = {"t", "time", "frame"}
@@ -28,9 +29,12 @@ class Depth:
     axis : int or None
         The slider axis along which slices are neighbours. None where there is none: each slice is a
         line by itself then.
+    is_time : bool
+        Whether neighbours are moments of one place: no volume that could be seen from other sides.
     """
 
     axis: int | None
+    is_time: bool = False
 
     def __bool__(self) -> bool:
         return self.axis is not None
@@ -59,7 +63,10 @@ class Depth:
             for axis, (kind, size) in enumerate(zip(kinds, slider_shape, strict=True))
             if kind != "c"
         ]
-        return cls(max(ranked)[2] if ranked else None)
+        if not ranked:
+            return cls(None)
+        axis = max(ranked)[2]
+        return cls(axis, kinds[axis] == "t")
 
     @classmethod
     def last(cls, n_sliders: int) -> Depth:

@@ -115,3 +115,5 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     retraining.reported.connect(dock.retrain_panel.show_event)
     retraining.changed.connect(lambda running: dock.show_unfinished())
     controller.session.project_changed.connect(dock.show_unfinished)
+    controller.session.project_changed.connect(dock.predict_panel.reset)
+    controller.session.project_changed.connect(dock.help_panel.reset)
