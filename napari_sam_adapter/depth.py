@@ -13,7 +13,9 @@ NO_DEPTH = (
     "The only slider goes along channels, which show the same place again: there are no "
     "neighbouring slices that could help."
 )
-ONLY_TIME = "Neighbouring slices are moments of one place, so there is no volume to be seen from other sides."
+ONLY_TIME = (
+    "Neighbouring slices are moments of one place: there is no volume to be seen from other sides."
+)
 # Of an image that is shown in another orientation than its file, the slider is called x or y.
 _SPACE = {"z", "y", "x", "depth", "slice", "plane"}
 _TIME = {"t", "time", "frame"}

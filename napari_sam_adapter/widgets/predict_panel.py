@@ -99,7 +99,7 @@ class PredictPanel(QWidget):
         )
 
     def reset(self) -> None:
-        """Number no objects: that is chosen anew in each project."""
+        """Untick what is chosen anew in each project."""
         self.number_box.setChecked(False)
 
     def show_progress(self, done: int, total: int) -> None:
