@@ -96,6 +96,7 @@ class Retraining(QObject):
         self._start: RunStart | None = None
         self._noted: tuple[Path, str] | None = None  # the record of the run, and its name
         self._run: RunFolder | None = None
+        self._plan: RunPlan | None = None
         self._is_saved = False
         self._job: Job | None = None
         self._homeless: tuple[AdapterSaved, str] | None = None  # with the name of its run
@@ -132,7 +133,7 @@ class Retraining(QObject):
             return
         plan = plan_for(binding, self._recording, self._session, request, follows)
         start, trainer = RunStart.of(self._session), self._session.trainer
-        self._binding, self._noted = binding, None
+        self._binding, self._noted, self._plan = binding, None, None
         if plan is not None:
             self._noted = (_record(start, plan), plan.run)
         self._launch(start, lambda: begin(trainer, start, request, plan, others))
@@ -155,6 +156,7 @@ class Retraining(QObject):
         try:
             continue_from(self._session, plan.parent, plan.base)
             run = self._run = RunFolder(project.folder, plan)
+            self._plan = plan
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
@@ -218,12 +220,11 @@ class Retraining(QObject):
 
     def _on_begun(self, begun: Begun) -> None:
         """Write down what is learned from, so that it can be explained."""
-        self._run = begun.run
+        self._run, self._plan = begun.run, begun.plan
         if self._start is not None and self._noted is not None:
             # Another window may have that image open by now; then the run goes without this line.
             with contextlib.suppress(StorageError):
                 self._recording.note(self._noted[0], "training", begun.plan.described())
-            end_rounds(self._recording, self._start.project.folder, begun.plan)
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
 
@@ -237,7 +238,7 @@ class Retraining(QObject):
         if plan is None:
             return
         start = RunStart.of(self._session)
-        self._homeless, self._noted = None, (_record(start, plan), run)
+        self._homeless, self._noted, self._plan = None, (_record(start, plan), run), plan
         self._activate(start, saved)
         with contextlib.suppress(SamAdapterError):
             RunFolder(project, plan).finish()
@@ -262,6 +263,8 @@ class Retraining(QObject):
             # Where another window has that image open, the adapter's card still names the run.
             with contextlib.suppress(StorageError):
                 self._recording.note(record, "trained", details)
+        if self._plan is not None:
+            end_rounds(self._recording, start.project.folder, self._plan)
         self._is_saved = True
         if not is_of_open_project(self._session, version):
             self._next = None
