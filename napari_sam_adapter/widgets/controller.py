@@ -23,6 +23,7 @@ from napari_sam_adapter.widgets.in_front import InFront
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.kept_layers import KeptLayers
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
+from napari_sam_adapter.widgets.masks_in_place import MasksInPlace
 from napari_sam_adapter.widgets.next_slice import NextSliceFinder
 from napari_sam_adapter.widgets.opening import Opening
 from napari_sam_adapter.widgets.orientation import Orientation
@@ -47,6 +48,7 @@ class DockController(QObject):
     layers : LayerChoice
     recording : Recording
     unchosen : UnchosenMasks
+    in_place : MasksInPlace
     classes : ClassChoice
     prompts : PromptLayers
     kept : KeptLayers
@@ -88,6 +90,7 @@ class DockController(QObject):
         self.layers = LayerChoice(viewer, lambda: len(session.classes), self)
         self.recording = Recording(viewer, session, self.layers, self)
         self.unchosen = UnchosenMasks(viewer, self.layers, self.recording, self)
+        self.in_place = MasksInPlace(self.layers, self)
         self.classes = ClassChoice(session, self.layers, self)
         self.prompts = PromptLayers(viewer, self.layers, self)
         self.kept = KeptLayers(viewer, session, self.recording, self.prompts, self)
@@ -115,6 +118,7 @@ class DockController(QObject):
         self._base_job: Job | None = None
         self.layers.said.connect(self.said_of_image)
         self.unchosen.said.connect(self.said_of_image)
+        self.in_place.said.connect(self.said_of_image)
         self.classes.said.connect(self.said)
         self.classes.refused.connect(self.classes_changed)  # the list shows what was typed
         self.recording.said.connect(self.said_of_image)
@@ -276,6 +280,7 @@ class DockController(QObject):
         self.classes.close()
         self.prompts.close()
         self.unchosen.close()
+        self.in_place.close()
         self.orientation.close()
         self.layers.close()
 
