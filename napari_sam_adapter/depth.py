@@ -13,7 +13,11 @@ NO_DEPTH = (
     "The only slider goes along channels, which show the same place again: there are no "
     "neighbouring slices that could help."
 )
-_SPACE = {"z", "depth", "slice", "plane"}
+ONLY_TIME = (
+    "Neighbouring slices are moments of one place: there is no volume to be seen from other sides."
+)
+# Of an image that is shown in another orientation than its file, the slider is called x or y.
+_SPACE = {"z", "y", "x", "depth", "slice", "plane"}
 _TIME = {"t", "time", "frame"}
 _CHANNEL = {"c", "ch", "channel"}
 
@@ -27,9 +31,12 @@ class Depth:
     axis : int or None
         The slider axis along which slices are neighbours. None where there is none: each slice is a
         line by itself then.
+    is_time : bool
+        Whether neighbours are moments of one place: no volume that could be seen from other sides.
     """
 
     axis: int | None
+    is_time: bool = False
 
     def __bool__(self) -> bool:
         return self.axis is not None
@@ -58,7 +65,10 @@ class Depth:
             for axis, (kind, size) in enumerate(zip(kinds, slider_shape, strict=True))
             if kind != "c"
         ]
-        return cls(max(ranked)[2] if ranked else None)
+        if not ranked:
+            return cls(None)
+        axis = max(ranked)[2]
+        return cls(axis, kinds[axis] == "t")
 
     @classmethod
     def last(cls, n_sliders: int) -> Depth:

@@ -19,6 +19,8 @@ from napari_sam_adapter.depth import Depth
         ("tc", 0),
         ("ct", 1),
         ("zt", 0),
+        ("ty", 1),
+        ("x", 0),
         ("??", 1),
         ("?c", 0),
         ("p?c", 1),
@@ -45,3 +47,10 @@ def test_a_slice_is_a_place_on_a_line(axis):
     depth, index = Depth(axis), (4, 5, 6)
     assert depth.at(depth.line(index), depth.place(index)) == index
     assert len(depth.line(index)) == (3 if axis is None else 2)
+
+
+def test_it_is_known_where_the_depth_is_time():
+    assert Depth.of("tc", (4, 3)).is_time
+    assert Depth.of(("z", "frames"), (1, 3)).is_time
+    assert not Depth.of("tz", (4, 3)).is_time
+    assert not Depth.of("?", (3,)).is_time

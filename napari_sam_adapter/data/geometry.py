@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -176,6 +176,18 @@ class Geometry:
         apart = [self.in_patient(corner) - other.in_patient(corner) for corner in corners]
         pixel = min(s for s, axis in zip(self.spacing, self.file_axes, strict=True) if axis < 3)
         return bool(np.linalg.norm(apart, axis=-1).max() <= pixel / 2)
+
+    def transposed(self, order: Sequence[int]) -> Geometry:
+        """Return the same place for an image that is shown with its axes in another order."""
+        return replace(
+            self,
+            shape=tuple(self.shape[axis] for axis in order),
+            axes=tuple(self.axes[axis] for axis in order),
+            spacing=tuple(self.spacing[axis] for axis in order),
+            units=tuple(self.units[axis] for axis in order),
+            origin=tuple(self.origin[axis] for axis in order),
+            file_axes=tuple(self.file_axes[axis] for axis in order),
+        )
 
     def surface_spacing(self) -> tuple[float, ...] | None:
         """Return the spacing if every axis is a length in one unit, else None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,11 @@ class PlacedImage:
         """The image at its full size."""
         return self.levels[0]
 
+    def transposed(self, order: Sequence[int]) -> PlacedImage:
+        """Return the same image with its axes in another order; only where it has no colours."""
+        levels = tuple(transposed(level, order) for level in self.levels)
+        return replace(self, levels=levels, geometry=self.geometry.transposed(order))
+
 
 def stack_of(
     name: str,
@@ -148,6 +153,30 @@ def stack_of(
             raise ImageError(f"{name}{where} could not be read: {error}") from error
 
     return LazyStack(shape, dtype, read_or_tell, is_colour=is_colour)
+
+
+def transposed(array: Any, order: Sequence[int]) -> Any:
+    """Put the axes of an array in another order; nothing is copied, and nothing is read yet.
+
+    Parameters
+    ----------
+    array : array-like
+        Of two axes or more. Only without colours can the order be another than it is.
+    order : sequence of int
+        Which of its axes each axis of the result is.
+    """
+    if tuple(order) == tuple(range(len(order))):
+        return array
+    if hasattr(array, "transpose"):
+        return array.transpose(tuple(order))
+    *sliders, y, x = order
+
+    def read(index: SliceIndex) -> np.ndarray:
+        at = dict(zip(sliders, index, strict=True))
+        found = np.asarray(array[tuple(at.get(axis, slice(None)) for axis in range(len(order)))])
+        return found if y < x else found.T
+
+    return LazyStack([array.shape[axis] for axis in order], array.dtype, read)
 
 
 def one_key_per_axis(key: Any, ndim: int) -> tuple[Any, ...]:

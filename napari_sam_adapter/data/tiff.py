@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from napari_sam_adapter.data.geometry import Geometry
-from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, stack_of
+from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, stack_of, transposed
 from napari_sam_adapter.data.tiff_metadata import ome_metadata, origin_in, sizes_in
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import replaced_when_done
@@ -173,7 +173,8 @@ def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> Non
     labels : array-like of an integer type, shape (..., Y, X)
         Each slice is read once, in order.
     geometry : Geometry, optional
-        Write OME-TIFF, with these axes, sizes and units, and where the image begins in space.
+        Write OME-TIFF, with these axes, sizes and units, and where the image begins in space. Its
+        pages are (y, x) whatever orientation is shown.
 
     Raises
     ------
@@ -182,7 +183,12 @@ def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> Non
     StorageError
         If the file cannot be written.
     """
-    metadata = {} if geometry is None else ome_metadata(path, geometry)
+    metadata = {}
+    if geometry is not None:
+        axes = geometry.axes
+        order = sorted(range(len(axes)), key=lambda at: "yx".find(axes[at]))
+        labels = transposed(labels, order)
+        metadata = ome_metadata(path, geometry.transposed(order))
     shape, dtype = labels.shape, np.dtype(labels.dtype)
     pages: Iterator[np.ndarray] = (
         np.ascontiguousarray(labels[index]) for index in np.ndindex(*shape[:-2])

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from napari_sam_adapter.project.events import Event
-from napari_sam_adapter.project.round_ends import begins_round, parts_of
+from napari_sam_adapter.project.round_ends import RoundsAsked, parts_of
 from napari_sam_adapter.volume import SliceIndex
 
 # Whoever does nothing for longer is not working on the slice.
@@ -68,7 +68,7 @@ class SliceStory:
 
 @dataclass(slots=True)
 class Round:
-    """What the person did between two retrainings.
+    """What the person did between two retrainings that made a version.
 
     Attributes
     ----------
@@ -127,6 +127,7 @@ class Ledger:
         # Undo and redo go back and forth between predictions, which their numbers name.
         self._made_with: dict[tuple[SliceIndex, int], Mapping[str, Any]] = {}
         self._last: datetime | None = None
+        self._asked = RoundsAsked()
         for event in events:
             self.add(event)
 
@@ -155,10 +156,11 @@ class Ledger:
         if deed is not None:
             self._deeds.append(deed)
             self._rounds[bisect_right(self._ends, deed.n)].add(deed)
-        if event.do == "training" and begins_round(event):
+        training = self._asked.ended_by(event)
+        if training is not None:
             # What was done after it was asked for, and before it was written down, is not learned.
-            own = next(iter(parts_of(event)), None)
-            self.end_round(event.n if own is None else own[1])
+            own = next(iter(parts_of(training)), None)
+            self.end_round(training.n if own is None else own[1])
         if event.slice is None:
             return
         known = self._stories.get(event.slice, SliceStory(event.slice))

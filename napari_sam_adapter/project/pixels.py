@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -187,14 +188,24 @@ def _copied(record: Path, identity: ImageIdentity) -> PlacedImage:
 
 
 def _at(path: Path, identity: ImageIdentity) -> PlacedImage | None:
-    """Return the image that lies at a path, if it is this one."""
+    """Return the image that lies at a path, if it is this one, in the order of axes it had."""
     try:
         if not path.exists():
             return None
         image = open_image(path)
-        return image if _identified(image).is_same(identity) else None
+        turned = _orders(image, identity)
+        return next((one for one in turned if _identified(one).is_same(identity)), None)
     except (SamAdapterError, OSError):
         return None
+
+
+def _orders(image: PlacedImage, identity: ImageIdentity) -> Iterator[PlacedImage]:
+    """Yield an image as its file has it, then in all orders of its axes that have this shape."""
+    shape = image.geometry.shape
+    plain = tuple(range(len(shape)))
+    for order in [plain] if image.is_colour else itertools.permutations(plain):
+        if tuple(shape[axis] for axis in order) == identity.shape:
+            yield image.transposed(order)
 
 
 def _too_large(n_bytes: int) -> str:

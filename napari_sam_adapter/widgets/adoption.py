@@ -23,6 +23,7 @@ from napari_sam_adapter.retrain_words import (
     summary,
 )
 from napari_sam_adapter.training.presets import LEAST_GAIN
+from napari_sam_adapter.widgets.run_start import end_rounds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,15 +36,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Where a run is written down: the folder of a record, and the name of the run."""
+    """A run that is written down in a project."""
 
-    record: Path
-    run: str
+    project: Path
+    plan: RunPlan
 
-    @classmethod
-    def of(cls, start: RunStart, plan: RunPlan) -> Noted:
-        """Return the record of the image that a run was asked for on."""
-        return cls(start.project.folder / "images" / plan.parts[0].record, plan.run)
+    @property
+    def record(self) -> Path:
+        """The record of the image that the run was asked for on."""
+        return self.project / "images" / self.plan.parts[0].record
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Adoption:
         if not is_homeless(start, saved):
             return self._adopt(start, noted, saved, following)
         if noted is not None:
-            self._homeless = saved, noted.run
+            self._homeless = saved, noted.plan.run
         return Outcome(homeless(start.project.folder, saved.path), is_problem=True)
 
     def bring_home(self) -> Outcome | None:
@@ -115,7 +116,7 @@ class Adoption:
         if plan is None:
             return None
         start = RunStart.of(self._session)
-        outcome = self._adopt(start, Noted.of(start, plan), saved, "")
+        outcome = self._adopt(start, Noted(project, plan), saved, "")
         self._homeless = None
         with contextlib.suppress(SamAdapterError):
             RunFolder(project, plan).finish()
@@ -127,10 +128,11 @@ class Adoption:
         version = adopt_saved(self._session, start, saved)
         if noted is not None:
             adapter = version.card.adapter_id
-            details = {"run": noted.run, "adapter": adapter, "version": version.number}
+            details = {"run": noted.plan.run, "adapter": adapter, "version": version.number}
             # Where another window has that image open, the adapter's card still names the run.
             with contextlib.suppress(StorageError):
                 self._recording.note(noted.record, "trained", details)
+            end_rounds(self._recording, noted.project, noted.plan)
         if not is_of_open_project(self._session, version):
             return Outcome(in_other_project(version, start.project.folder))
         if not version.verdict.promoted:

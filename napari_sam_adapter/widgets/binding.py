@@ -17,7 +17,7 @@ from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.edits import Strokes, UndoneSteps, edited_slices
 from napari_sam_adapter.widgets.labels_check import check_labels, check_size
-from napari_sam_adapter.widgets.layer_axes import axes_of
+from napari_sam_adapter.widgets.layer_axes import axes_of, shows_last_axes
 from napari_sam_adapter.widgets.slice_words import undone_elsewhere
 from napari_sam_adapter.widgets.trouble import guarded
 from napari_sam_adapter.widgets.walk import SliceWalk
@@ -141,9 +141,7 @@ class LayerBinding(QObject):
 
     def slices_are_in_view(self) -> bool:
         """Whether the viewer shows the last two axes of the image, the ones that are predicted."""
-        ndim = self.viewer.dims.ndim
-        shown = set(self.viewer.dims.displayed)
-        return {ndim - 2, ndim - 1} <= shown
+        return shows_last_axes(self.viewer)
 
     def sliders_pick_slices(self) -> bool:
         """Whether each slider walks along one axis of the image: not if it is rotated out of it."""

@@ -36,6 +36,11 @@ def predict_all(viewer: napari.Viewer) -> None:
     _act_in_dock(viewer, lambda dock: dock.controller.prediction.predict_all())
 
 
+def work_in_view(viewer: napari.Viewer) -> None:
+    """Work on the planes that the viewer shows."""
+    _act_in_dock(viewer, lambda dock: dock.controller.orientation.work_in_view())
+
+
 def accept_slice(viewer: napari.Viewer) -> None:
     """Accept the slice in view, or take that back."""
     _act_in_dock(viewer, lambda dock: dock.controller.accepting.toggle())

@@ -23,8 +23,10 @@ from napari_sam_adapter.widgets.in_front import InFront
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.kept_layers import KeptLayers
 from napari_sam_adapter.widgets.layer_choice import LayerChoice
+from napari_sam_adapter.widgets.masks_in_place import MasksInPlace
 from napari_sam_adapter.widgets.next_slice import NextSliceFinder
 from napari_sam_adapter.widgets.opening import Opening
+from napari_sam_adapter.widgets.orientation import Orientation
 from napari_sam_adapter.widgets.prediction import Prediction
 from napari_sam_adapter.widgets.prompt_layers import PromptLayers
 from napari_sam_adapter.widgets.recording import Recording
@@ -46,6 +48,7 @@ class DockController(QObject):
     layers : LayerChoice
     recording : Recording
     unchosen : UnchosenMasks
+    in_place : MasksInPlace
     classes : ClassChoice
     prompts : PromptLayers
     kept : KeptLayers
@@ -59,6 +62,7 @@ class DockController(QObject):
     fetching : Fetching
     in_front : InFront
     opening : Opening
+    orientation : Orientation
     ahead : AheadOfSlider
     images : ImageList
     said, said_of_image : Signal(str, bool)
@@ -86,6 +90,7 @@ class DockController(QObject):
         self.layers = LayerChoice(viewer, lambda: len(session.classes), self)
         self.recording = Recording(viewer, session, self.layers, self)
         self.unchosen = UnchosenMasks(viewer, self.layers, self.recording, self)
+        self.in_place = MasksInPlace(self.layers, self)
         self.classes = ClassChoice(session, self.layers, self)
         self.prompts = PromptLayers(viewer, self.layers, self)
         self.kept = KeptLayers(viewer, session, self.recording, self.prompts, self)
@@ -104,6 +109,7 @@ class DockController(QObject):
         self.fetching = Fetching(self)
         self.in_front = InFront(self.layers, (self.prediction, self.retraining), self)
         self.opening = Opening(session, self.layers, self.recording, self.in_front, self)
+        self.orientation = Orientation(self.layers, self.in_front, self)
         self.images = ImageList(session, self.layers, self.recording, self)
         self.ahead = AheadOfSlider(
             session, self.layers, self.next_slice.suggested, self._leaves_time, self
@@ -112,6 +118,7 @@ class DockController(QObject):
         self._base_job: Job | None = None
         self.layers.said.connect(self.said_of_image)
         self.unchosen.said.connect(self.said_of_image)
+        self.in_place.said.connect(self.said_of_image)
         self.classes.said.connect(self.said)
         self.classes.refused.connect(self.classes_changed)  # the list shows what was typed
         self.recording.said.connect(self.said_of_image)
@@ -125,6 +132,7 @@ class DockController(QObject):
         self.fetching.said.connect(self.said)
         self.in_front.said.connect(self.said_of_image)
         self.opening.said.connect(self.said_of_image)
+        self.orientation.said.connect(self.said_of_image)
         self.retraining.version_made.connect(self.prediction.predict_slice_again)
         session.active_changed.connect(self.versions_changed.emit)
         session.classes_changed.connect(self.classes_changed.emit)
@@ -272,6 +280,8 @@ class DockController(QObject):
         self.classes.close()
         self.prompts.close()
         self.unchosen.close()
+        self.in_place.close()
+        self.orientation.close()
         self.layers.close()
 
     def _leaves_time(self) -> bool:

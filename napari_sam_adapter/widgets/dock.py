@@ -17,13 +17,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam_adapter.errors import ImageError, StorageError
-from napari_sam_adapter.next_slice import uncertainty_of
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project import run_log
 from napari_sam_adapter.project.home import folded_sections, remember_folded
-from napari_sam_adapter.project.run_log import log_path, read_log
-from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session import Session, open_last
-from napari_sam_adapter.widgets.binding import source_of
 from napari_sam_adapter.widgets.canvas_focus import CanvasFocus
 from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.close_guard import CloseGuard
@@ -44,7 +41,7 @@ from napari_sam_adapter.widgets.project_panel import ProjectPanel
 from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.section import SPACING, Section
-from napari_sam_adapter.widgets.slice_words import describe_slice
+from napari_sam_adapter.widgets.showing import Showing
 from napari_sam_adapter.widgets.slider_strips import SliderStrips
 from napari_sam_adapter.widgets.trouble import what_is_kept
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
@@ -99,16 +96,14 @@ class SamAdapterDock(QWidget):
         self.keys_line.setWordWrap(True)
         self.keys_line.setToolTip("Keys work in the viewer; Preferences, SAM Adapter changes them")
         self.message = MessageLine()
+        self.showing = Showing(self)
         self._build_layout()
         CanvasFocus(viewer, self, self.versions_panel.list, self.classes_panel.list)
         connect(self)
         self.keys = Keys(viewer, self, self._actions(), self._show_keys)
         self.message.on_image(self.layers_panel.image_box.value is not None)
         self.layers_panel.announce()
-        self.show_versions()
-        self.show_classes()
-        self.show_slices()
-        self.show_unfinished()
+        self.showing.everything()
         if trouble:
             self.message.say(trouble, True)
         self.controller.start_engine()
@@ -228,85 +223,14 @@ class SamAdapterDock(QWidget):
 
     def show_log(self) -> None:
         """Open the log of the last training run, also of a window that was closed or died."""
-        path = self._log_path()
+        path = self.log_path()
         if path is not None:
-            LogDialog(read_log(path, self.controller.retraining.log), str(path), self).show()
+            LogDialog(
+                run_log.read_log(path, self.controller.retraining.log), str(path), self
+            ).show()
 
-    def _log_path(self) -> Path | None:
-        return log_path(self.controller.session.project.folder, self.controller.retraining.log)
-
-    def on_layers_changed(self) -> None:
-        """Show which masks layer is worked on."""
-        binding = self.controller.binding
-        if binding is not None:
-            self.layers_panel.choose_labels(binding.labels)
-
-    def show_help(self) -> None:
-        """Offer the help that the image has: that of volumes, or of large pictures."""
-        image = self.controller.layers.image
-        with contextlib.suppress(ImageError):  # the dock says what is wrong with it
-            self.help_panel.show_image(None if image is None else source_of(image))
-
-    def show_versions(self) -> None:
-        """Show which versions there are, and what follows from the one in use."""
-        store = self.controller.session.store
-        versions = store.versions()
-        active = self.controller.session.in_use.version
-        self.versions_panel.show_versions(versions, active, self.controller.session.adapter_name)
-        self.compare_panel.show_versions(
-            versions, active, self.controller.comparing.other(versions)
+    def log_path(self) -> Path | None:
+        """Return where the log of the last training run lies, if there is one."""
+        return run_log.log_path(
+            self.controller.session.project.folder, self.controller.retraining.log
         )
-        self.project_panel.show_project(self.controller.session.project.folder)
-        spec = base_model(self.controller.session.in_use.reference.base)
-        self.models_panel.show_base(spec.name)
-        size = None if active is None else active.card.input_size
-        self.retrain_panel.show_input_sizes(spec.input_sizes, size)
-        own = None if active is None else active.card.adapter.conditions
-        upright = active is not None and active.card.keeps_upright
-        self.retrain_panel.advanced.show_version(spec.adapter.conditions, own, upright)
-        self._show_choices()
-        if store.unreadable:
-            self.message.say(store.unreadable[0], True)
-
-    def show_unfinished(self) -> None:
-        """Offer to resume a run that was interrupted, and the log of the last one."""
-        plan = self.controller.retraining.unfinished()
-        self.retrain_panel.show_unfinished(0 if plan is None else plan.n_slices)
-        self.retrain_panel.show_log(self._log_path() is not None)
-
-    def _show_choices(self) -> None:
-        session = self.controller.session
-        self.predict_panel.show_choices(
-            session.in_use.knows_mirror_images, session.in_use.views > 1, len(session.classes) == 1
-        )
-
-    def show_classes(self) -> None:
-        """Show the classes, and the one that is painted with."""
-        self._show_choices()
-        self.classes_panel.show_classes(self.controller.session.classes)
-        self.classes_panel.show_selected(self.controller.classes.label)
-
-    def show_slices(self) -> None:
-        """Show where the slices stand."""
-        binding = self.controller.binding
-        if binding is None or not binding.is_alive:
-            self.correct_panel.show_nothing(self.controller.layers.image is not None)
-            self.retrain_panel.show_ready(0, self.controller.elsewhere.count)
-            self.effort_plot.show_rounds(())
-            return
-        source = binding.source
-        states = [binding.tracker.state(index) for index in source.indices()]
-        index = binding.index_in_view()
-        position = binding.source.flat(index)
-        unsure = uncertainty_of(binding.tracker, source.indices())
-        self.correct_panel.ruler.describe = lambda at: source.describe(source.index_of(at))
-        self.correct_panel.show_states(
-            states,
-            position,
-            describe_slice(binding, position, self.controller.session.adapter_name),
-            list(unsure.values()),
-        )
-        self.retrain_panel.show_ready(len(binding.tracker.ready()), self.controller.elsewhere.count)
-        record = self.controller.recording.record_of(binding)
-        rounds = () if record is None else record.ledger.worked_rounds
-        self.effort_plot.show_rounds(rounds, source.describe)

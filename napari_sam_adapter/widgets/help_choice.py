@@ -43,7 +43,7 @@ class HelpChoice:
 def offered(choice: HelpChoice, source: SliceSource) -> HelpChoice:
     """Return what of a choice an image has: neighbouring slices help where there are any."""
     if source.n_deep > 1:
-        return choice
+        return replace(choice, three_axes=choice.three_axes and not source.depth.is_time)
     return replace(choice, smooth=0.0, heed=False, three_axes=False)
 
 

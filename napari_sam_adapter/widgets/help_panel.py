@@ -12,7 +12,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam_adapter.depth import NO_DEPTH
+from napari_sam_adapter.depth import NO_DEPTH, ONLY_TIME
 from napari_sam_adapter.volume import SliceSource
 from napari_sam_adapter.widgets.help_choice import HelpChoice
 
@@ -85,8 +85,18 @@ class HelpPanel(QWidget):
             widget.setVisible(is_stack)
             widget.setEnabled(is_volume)
             widget.setToolTip(tooltip if is_volume else NO_DEPTH)
+        if is_volume and source is not None and source.depth.is_time:
+            self.axes_box.setEnabled(False)
+            self.axes_box.setToolTip(ONLY_TIME)
         self.tile_box.setVisible(is_large)
         self.setVisible(is_stack or is_large)
+
+    def reset(self) -> None:
+        """Choose no help: what was chosen is kept from image to image, but not between projects."""
+        self.smooth_box.setValue(0.0)
+        self.heed_box.setChecked(False)
+        self.axes_box.setChecked(False)
+        self.tile_box.setCurrentIndex(0)
 
     def _announce(self, *_: object) -> None:
         choice = HelpChoice(

@@ -1,4 +1,4 @@
-"""What the axes of an image layer are called: by its labels, or by the file napari read it from."""
+"""What the axes of an image layer are called, and which of them are in view."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from napari_sam_adapter.data.tiff import TIFF_SUFFIXES, named_axes
 
 if TYPE_CHECKING:
+    import napari
     from napari.layers import Image
 
 # napari calls the axes of a layer -3, -2 and -1 where nobody names them.
@@ -19,7 +20,10 @@ _IN_FILE: WeakKeyDictionary[Image, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def axes_of(image: Image) -> tuple[str, ...]:
-    """Return names of all axes of an image, colours aside; none where nobody tells."""
+    """Return names of all axes of an image, colours aside; none where nobody tells.
+
+    Its labels tell, or the file napari read it from.
+    """
     labels = tuple(map(str, image.axis_labels))
     if not all(map(_UNNAMED.fullmatch, labels)):
         return labels
@@ -34,3 +38,27 @@ def axes_of(image: Image) -> tuple[str, ...]:
 def _shape_of(image: Image) -> tuple[int, ...]:
     data = image.data[0] if image.multiscale else image.data
     return tuple(data.shape[: image.ndim])
+
+
+def shows_last_axes(viewer: napari.Viewer) -> bool:
+    """Whether the viewer shows its last two axes, those that are predicted."""
+    ndim = viewer.dims.ndim
+    return {ndim - 2, ndim - 1} <= set(viewer.dims.displayed)
+
+
+def order_in_view(viewer: napari.Viewer, image: Image) -> tuple[int, ...] | None:
+    """Return the axes of a grey image in the order that the viewer shows, sliders first.
+
+    Returns
+    -------
+    tuple of int, or None
+        None where the last two axes of the image are in view anyway, or no two axes of it alone.
+    """
+    dims = viewer.dims
+    first = dims.ndim - image.ndim
+    is_slice = dims.ndisplay == 2 and image.ndim > 2 and not image.rgb
+    if not is_slice or shows_last_axes(viewer) or min(dims.displayed) < first:
+        return None
+    # The sliders that are left stay in the order in which they lie.
+    sliders = sorted(axis for axis in dims.not_displayed if axis >= first)
+    return tuple(axis - first for axis in (*sliders, *dims.displayed))

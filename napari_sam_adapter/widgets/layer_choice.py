@@ -17,6 +17,7 @@ from napari_sam_adapter.widgets.binding import (
 )
 from napari_sam_adapter.widgets.class_choice import about_labels
 from napari_sam_adapter.widgets.labels_check import check_shape, is_writable
+from napari_sam_adapter.widgets.layer_axes import order_in_view, shows_last_axes
 from napari_sam_adapter.widgets.masks_in_memory import MasksIntoMemory
 from napari_sam_adapter.widgets.placement import lay_onto, new_labels_layer
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
+
+
+WORK_IN_VIEW = "Work in this orientation"
 
 
 class LayerChoice(QObject):
@@ -136,6 +140,8 @@ class LayerChoice(QObject):
         """
         if self._image is None:
             raise ImageError("There is no image layer: open an image, or try File > Open Sample.")
+        if not shows_last_axes(self.viewer):
+            raise ImageError(_other_axes(order_in_view(self.viewer, self._image) is not None))
         if self.binding is None or not self.binding.is_alive:
             if self._wanted is not None and self._wanted in self.viewer.layers:
                 labels = self._wanted
@@ -148,11 +154,6 @@ class LayerChoice(QObject):
             self.choose(self._image, labels)
         if self.binding is None:
             raise ImageError("The masks layer could not be made for this image.")
-        if not self.binding.slices_are_in_view():
-            raise ImageError(
-                "Predictions are made on the last two axes of the image, and the viewer shows "
-                "others. Roll the axes back (Ctrl+E) until the last two are shown."
-            )
         if not self.binding.sliders_pick_slices():
             raise ImageError(
                 f"The image {self._image.name!r} is rotated out of its slice plane, so a slider "
@@ -239,3 +240,11 @@ class LayerChoice(QObject):
 
     def _on_slider_moved(self, event: Any) -> None:
         self.slices_changed.emit()
+
+
+def _other_axes(is_help: bool) -> str:
+    back = "oll the axes back (Ctrl+E) until the last two are shown."
+    return (
+        "Predictions are made on the last two axes of the image, and the viewer shows others. "
+        + (f"Press “{WORK_IN_VIEW}”, under Image, or r{back}" if is_help else f"R{back}")
+    )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox, Container
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_adapter.widgets.comparing import only_shows
+from napari_sam_adapter.widgets.layer_choice import WORK_IN_VIEW
 from napari_sam_adapter.widgets.small import let_shrink
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class LayersPanel(QWidget):
         The image and the masks layer, either may be None.
     image_chosen : Signal(object)
         The person has asked for this image; it does not come when the panel follows the viewer.
+    orientation_requested : Signal()
+        Work on the planes in view.
     image_waits : Signal(object)
         An image was opened, and the one that is worked on stays the chosen one; see `is_held`.
     """
@@ -35,6 +38,7 @@ class LayersPanel(QWidget):
     layers_chosen = Signal(object, object)
     image_chosen = Signal(object)
     image_waits = Signal(object)
+    orientation_requested = Signal()
 
     def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,6 +62,14 @@ class LayersPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._form.native)
+        self.orientation_button = QPushButton(WORK_IN_VIEW)
+        self.orientation_button.setToolTip(
+            "Slices are the last two axes of an image, and others are in view: show the image with "
+            "its axes in this order, as a view of the same pixels, and work on that"
+        )
+        self.orientation_button.clicked.connect(self.orientation_requested)
+        self.orientation_button.hide()
+        layout.addWidget(self.orientation_button)
         # Another image brings its own masks: those of the last one are not about it.
         self.labels_of: Callable[[Image | None], Labels | None] = lambda image: None
         # Whether something is being done that a change of the image would disturb.

@@ -48,6 +48,12 @@ def lies_on(labels: Labels, image: Image) -> bool:
     return bool(np.linalg.norm(apart, axis=-1).max() <= min(steps) / 2)
 
 
+def move_onto(labels: Labels, image: Image) -> None:
+    """Put a masks layer exactly where an image lies."""
+    for name, value in placement_of(image).items():
+        setattr(labels, name, value)
+
+
 def has_no_place(labels: Labels) -> bool:
     """Whether a layer lies where napari puts an array of which it knows nothing else."""
     corners = _corners(labels)
@@ -94,8 +100,7 @@ def lay_onto(labels: Labels, image: Image) -> str:
                 "right-click the masks: Apply scale/transforms; and choose it again. Else choose "
                 "another layer, or (new masks layer)."
             )
-        for name, value in placement_of(image).items():
-            setattr(labels, name, value)
+        move_onto(labels, image)
         said = f"{labels.name!r} had no place of its own: it lies on {image.name!r} now."
     if geometry is not None and (own is None or own.affine is None or geometry.affine is not None):
         labels.metadata[GEOMETRY] = geometry

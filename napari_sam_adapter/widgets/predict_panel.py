@@ -98,6 +98,10 @@ class PredictPanel(QWidget):
             else ONE_CLASS_ONLY
         )
 
+    def reset(self) -> None:
+        """Untick what is chosen anew in each project."""
+        self.number_box.setChecked(False)
+
     def show_progress(self, done: int, total: int) -> None:
         """Show how many slices are done; a total of 0 means that nothing runs."""
         running = total > 0

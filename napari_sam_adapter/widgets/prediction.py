@@ -6,8 +6,6 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
-
 from napari_sam_adapter.annotations import READY, SliceState
 from napari_sam_adapter.engine.predict_slices import (
     SliceSkipped,
@@ -29,14 +27,14 @@ from napari_sam_adapter.widgets.help_choice import (
     offered,
     slices_ahead,
 )
-from napari_sam_adapter.widgets.jobs import Job
-from napari_sam_adapter.widgets.numbering import numbered
 from napari_sam_adapter.widgets.prediction_words import stays_first, summary
+from napari_sam_adapter.widgets.slice_writer import SliceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
+    from qtpy.QtCore import QObject
 
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.volume import SliceIndex
@@ -44,20 +42,8 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
 
-class Prediction(QObject):
-    """One job at a time that writes slices, into the layers it was started for.
-
-    Attributes
-    ----------
-    said : Signal(str, bool)
-        A sentence for the person, and whether it is about something that went wrong.
-    progressed : Signal(int, int)
-        Slices done, slices in all. (0, 0) when nothing runs.
-    """
-
-    said = Signal(str, bool)
-    progressed = Signal(int, int)
-    _predicted_ahead = Signal()  # from the thread that predicts
+class Prediction(SliceWriter):
+    """Predictions of the slice in view, or of all, with the help that is chosen."""
 
     def __init__(
         self,
@@ -66,36 +52,18 @@ class Prediction(QObject):
         prompts_in: Callable[[LayerBinding, SliceIndex], Prompts],
         parent: QObject | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._session, self._layers, self._prompts_in = session, layers, prompts_in
-        self._job: Job | None = None
-        self._binding: LayerBinding | None = None
-        self._deed: Deed | None = None
-        self._stop = self._failed = self._once_more = False
-        # What training has said must stay readable when the slice in view is predicted after it.
-        self._quiet = False
-        self._n_done = self._n_ahead = self._n_corrected_meanwhile = 0
-        self._skipped: list[str] = []
+        super().__init__(layers, parent)
+        self._session, self._prompts_in = session, prompts_in
+        self._once_more = False
         # The corrected mask that the last press has left as it is.
         self._left: np.ndarray | None = None
-        self._number_objects = False
         self._help_choice = HelpChoice()
-        self._least: tuple[float, SliceIndex] | None = None
-        self._predicted_ahead.connect(self._on_predicted_ahead)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether slices are being predicted."""
-        return self._job is not None
+        self.finished.connect(self._on_writing_finished)
 
     @property
     def predicts_parts(self) -> bool:
         """Whether slices are predicted in tiles, so that encoding them whole is of no use."""
         return self._help_choice.tile > 0
-
-    def number_objects(self, wanted: bool) -> None:
-        """Give each connected object of a predicted slice a label of its own, or not."""
-        self._number_objects = wanted
 
     def choose_help(self, choice: HelpChoice) -> None:
         """Predict with help from what lies around a slice, or without."""
@@ -156,12 +124,8 @@ class Prediction(QObject):
         binding.check_slice_in_view()
         index, tracker = binding.index_in_view(), binding.tracker
         if tracker.state(index) is SliceState.PREDICTED and tracker.adapter_of(index) != FILLED:
-            self._start(binding, [index])
-            self._quiet = True
-
-    def cancel(self) -> None:
-        """Stop after the slice that is being predicted; what is done stays."""
-        self._stop = True
+            # What training has said must stay readable.
+            self._start(binding, [index], quietly=True)
 
     def _start(
         self,
@@ -172,6 +136,7 @@ class Prediction(QObject):
         three_axes: bool = False,
         corrected_too: bool = False,
         n_left: int = 0,
+        quietly: bool = False,
     ) -> None:
         """Predict slices; a single one without three axes, which take a volume's time."""
         in_use, wanted = self._session.in_use, len(indices)
@@ -225,63 +190,18 @@ class Prediction(QObject):
             made_with,
             corrected_too,
         )
-        self.start(binding, deed)
+        self.start(binding, deed, quietly=quietly)
 
-    def start(self, binding: LayerBinding, deed: Deed) -> None:
-        """Write slices in the background; `cancel` ends it after the slice it is at.
+    def start(self, binding: LayerBinding, deed: Deed, *, quietly: bool = False) -> None:
+        """Write slices in the background, see `SliceWriter.start`.
 
         Raises
         ------
         ImageError
             If something runs already.
         """
-        if self._job is not None:
-            raise ImageError("Slices are being predicted or filled; wait for it, or cancel it.")
-        self._stop = self._failed = self._quiet = False
-        self._binding, self._deed, self._skipped, self._least = binding, deed, [], None
-        self._n_done = self._n_ahead = self._n_corrected_meanwhile = 0
+        super().start(binding, deed, quietly=quietly)
         self._left = None
-        job = Job(lambda: deed.events(lambda: self._stop), deed.description, self.cancel, self)
-        job.event_reported.connect(self._on_slice_done)
-        job.failed.connect(self._on_failed)
-        job.finished.connect(self._on_finished)
-        self._job = job
-        self.progressed.emit(0, deed.n_ahead or deed.n_wanted)
-        job.start()
-
-    def _on_predicted_ahead(self) -> None:
-        deed = self._deed
-        if deed is not None and deed.n_ahead:
-            # In tiles it is more of them, and slices without contrast are left out.
-            self._n_ahead = min(self._n_ahead + 1, deed.n_ahead)
-            self.progressed.emit(self._n_ahead, deed.n_ahead)
-
-    def _on_slice_done(self, event: SlicePredicted | SliceSkipped) -> None:
-        binding, deed = self._binding, self._deed
-        if deed is None or binding is None or not binding.is_alive:
-            self._stop = True
-            return
-        self._n_done += 1
-        try:
-            if isinstance(event, SlicePredicted):
-                self._apply(binding, deed, event)
-            else:
-                self._skipped.append(f"{binding.source.describe(event.index)}: {event.reason}")
-        except ImageError as error:
-            self._stop = True
-            self._on_failed(str(error))
-        if not deed.n_ahead:
-            self.progressed.emit(self._n_done, deed.n_wanted)
-
-    def _apply(self, binding: LayerBinding, deed: Deed, event: SlicePredicted) -> None:
-        made_with = deed.made_with(event.index)
-        if self._number_objects:
-            made_with["numbered"] = True
-            event = replace(event, labels=numbered(event.labels, binding.labels.data.dtype))
-        if not binding.apply(replace(event, made_with=made_with), deed.corrected_too):
-            self._n_corrected_meanwhile += 1
-        elif event.confidence is not None:
-            self._least = min(self._least or (2.0, ()), (event.confidence, event.index))
 
     def _leaves_at_first(self, binding: LayerBinding, index: SliceIndex) -> bool:
         """Whether a press leaves a corrected mask as it is: the first one, if it can be lost.
@@ -295,27 +215,7 @@ class Prediction(QObject):
         self._left = known.seen
         return True
 
-    def _on_failed(self, message: str) -> None:
-        self._failed = True
-        self.said.emit(message, True)
-
-    def _on_finished(self) -> None:
-        binding, deed, done = self._binding, self._deed, self._n_done
-        self._job = self._binding = self._deed = None
-        self.progressed.emit(0, 0)
-        if deed is None:
-            return
-        if binding is not None and not binding.is_alive:
-            self.said.emit(
-                f"The image or masks layer was deleted; {done} of {deed.n_wanted} slices were "
-                "done.",
-                True,
-            )
-        elif (done or self._stop) and not self._failed and not self._quiet:
-            about = ""
-            if binding is not None and binding.image is not self._layers.image:
-                about = f"{binding.image.name}: "
-            self.said.emit(f"{about}{deed.summary(done)}", bool(self._skipped))
+    def _on_writing_finished(self) -> None:
         if self._once_more:
             self._once_more = False
             self.predict_slice_again()

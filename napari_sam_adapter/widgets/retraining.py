@@ -22,7 +22,6 @@ from napari_sam_adapter.widgets.run_start import (
     Begun,
     begin,
     check_shows_object,
-    end_rounds,
     has_others,
     plan_for,
     request_for,
@@ -101,7 +100,7 @@ class Retraining(QObject):
             Whether the run follows another one, of which the person has just read.
         """
         self._next = None
-        follows = self._noted.run if is_next_gear and self._noted is not None else ""
+        follows = self._noted.plan.run if is_next_gear and self._noted is not None else ""
         try:
             if self._job is not None:
                 raise TrainingError("A training run is going on already.")
@@ -116,7 +115,7 @@ class Retraining(QObject):
         plan = plan_for(binding, self._recording, self._session, request, follows)
         start, trainer = RunStart.of(self._session), self._session.trainer
         self._binding = binding
-        self._noted = None if plan is None else Noted.of(start, plan)
+        self._noted = None if plan is None else Noted(start.project.folder, plan)
         self._launch(start, lambda: begin(trainer, start, request, plan, others))
         self._next = settings.next
         if not is_next_gear:
@@ -141,7 +140,7 @@ class Retraining(QObject):
             self.said.emit(str(error), True)
             return
         start = RunStart.of(self._session)
-        self._noted = Noted.of(start, plan)
+        self._noted = Noted(start.project.folder, plan)
 
         def events() -> Iterator[object]:
             yield from train(self._session.trainer, start, request_of(project, run))
@@ -201,10 +200,10 @@ class Retraining(QObject):
         """Write down what is learned from, so that it can be explained."""
         self._run = begun.run
         if self._start is not None and self._noted is not None:
+            self._noted = Noted(self._start.project.folder, begun.plan)
             # Another window may have that image open by now; then the run goes without this line.
             with contextlib.suppress(StorageError):
                 self._recording.note(self._noted.record, "training", begun.plan.described())
-            end_rounds(self._recording, self._start.project.folder, begun.plan)
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
 

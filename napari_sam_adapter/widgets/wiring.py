@@ -31,6 +31,7 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
         (dock.layers_panel.layers_chosen, controller.layers.choose),
         (dock.layers_panel.image_chosen, controller.in_front.bring),
         (dock.layers_panel.image_waits, controller.in_front.say_that_it_waits),
+        (dock.layers_panel.orientation_requested, controller.orientation.work_in_view),
         (dock.models_panel.base_requested, controller.choose_base),
         (dock.models_panel.fetch_requested, controller.fetching.start),
         (dock.models_panel.cancel_requested, controller.fetching.cancel),
@@ -86,6 +87,8 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.images.listed.connect(dock.project_panel.images_menu.show_images)
     controller.images.looked.connect(dock.project_panel.images_menu.show_image)
     controller.opening.opened.connect(dock.layers_panel.choose_image)
+    controller.orientation.opened.connect(dock.layers_panel.choose_image)
+    controller.orientation.offered.connect(dock.layers_panel.orientation_button.setVisible)
     controller.said.connect(dock.message.say)
     controller.said_of_image.connect(dock.message.say_of_image)
     controller.engine_ready.connect(dock.message.say_ready)
@@ -94,8 +97,8 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     layers.edited.connect(dock.message.on_masks)
     layers.states_changed.connect(dock.message.on_masks)
     controller.classes_changed.connect(dock.message.on_masks)
-    controller.versions_changed.connect(dock.show_versions)
-    controller.classes_changed.connect(dock.show_classes)
+    controller.versions_changed.connect(dock.showing.versions)
+    controller.classes_changed.connect(dock.showing.classes)
     controller.classes.selected.connect(dock.classes_panel.show_selected)
     recording = controller.recording
     recording.problem_changed.connect(lambda: dock.project_panel.show_problem(recording.problem))
@@ -103,12 +106,14 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.fetching.progressed.connect(dock.models_panel.show_progress)
     controller.prediction.progressed.connect(dock.predict_panel.show_progress)
     controller.prediction.progressed.connect(dock.correct_panel.show_running)
-    layers.changed.connect(dock.on_layers_changed)
-    layers.image_changed.connect(dock.show_help)
-    layers.image_changed.connect(dock.show_slices)
-    layers.slices_changed.connect(dock.show_slices)
-    controller.elsewhere.counted.connect(dock.show_slices)
+    layers.changed.connect(dock.showing.layers)
+    layers.image_changed.connect(dock.showing.help)
+    layers.image_changed.connect(dock.showing.slices)
+    layers.slices_changed.connect(dock.showing.slices)
+    controller.elsewhere.counted.connect(dock.showing.slices)
     retraining.changed.connect(dock.retrain_panel.show_training)
     retraining.reported.connect(dock.retrain_panel.show_event)
-    retraining.changed.connect(lambda running: dock.show_unfinished())
-    controller.session.project_changed.connect(dock.show_unfinished)
+    retraining.changed.connect(lambda running: dock.showing.unfinished())
+    controller.session.project_changed.connect(dock.showing.unfinished)
+    controller.session.project_changed.connect(dock.predict_panel.reset)
+    controller.session.project_changed.connect(dock.help_panel.reset)

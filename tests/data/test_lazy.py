@@ -1,9 +1,11 @@
 """Arrays whose slices are read when they are looked at."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from napari_sam_adapter.data.lazy import LazyStack, stack_of
+from napari_sam_adapter.data.lazy import LazyStack, stack_of, transposed
 from napari_sam_adapter.errors import ImageError
 
 VOLUME = np.arange(3 * 4 * 8 * 9, dtype=np.int16).reshape(3, 4, 8, 9)
@@ -97,3 +99,16 @@ def test_a_slice_that_cannot_be_read_is_named():
         ImageError, match=r"ct\.nii, slice 2, 1, could not be read: the disk is gone"
     ):
         stack_of("ct.nii", VOLUME.shape, VOLUME.dtype, read)[2, 1]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_axes_in_another_order_read_no_slice_more_than_they_need(order):
+    record = Recorder(VOLUME)
+    stack = LazyStack(VOLUME.shape, VOLUME.dtype, record)
+    other = transposed(stack, order)
+    assert not record.asked
+    np.testing.assert_array_equal(other[1, 2], VOLUME.transpose(order)[1, 2])
+    n_needed = np.prod([VOLUME.shape[axis] for axis in order[2:] if axis < 2])
+    assert len(record.asked) == n_needed
+    np.testing.assert_array_equal(np.asarray(other), VOLUME.transpose(order))
+    assert np.shares_memory(transposed(VOLUME, order), VOLUME)

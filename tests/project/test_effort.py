@@ -71,6 +71,10 @@ def training(n, **details):
     return Event("training", f"2026-01-01T00:59:{n:02d}.000+00:00", n, details=details)
 
 
+def trained(n, run):
+    return Event("trained", f"2026-01-01T00:59:{n:02d}.000+00:00", n, details={"run": run})
+
+
 def part(line, record="own"):
     return {"record": record, "line": line, "slices": [[0]], "dtype": "|u1"}
 
@@ -80,17 +84,24 @@ def strokes_by_round(ledger):
 
 
 def test_the_gears_of_one_click_end_one_round():
-    lines = [painted(1), training(2, run="a", parts=[part(2)]), painted(3)]
-    lines += [training(4, run="b", follows="a", parts=[part(4)]), painted(5)]
-    lines += [training(6, run="c", follows="b", parts=[part(6)]), painted(7)]
+    lines = [painted(1), training(2, run="a", parts=[part(2)]), painted(3), trained(4, "a")]
+    lines += [training(5, run="b", follows="a", parts=[part(5)]), painted(6), trained(7, "b")]
+    lines += [training(8, run="c", follows="b", parts=[part(8)]), painted(9), trained(10, "c")]
     assert strokes_by_round(Ledger(lines)) == [1, 3]
-    lines += [training(8, run="d", parts=[part(8)]), painted(9)]
+    lines += [training(11, run="d", parts=[part(11)]), painted(12), trained(13, "d")]
     assert strokes_by_round(Ledger(lines)) == [1, 3, 1]
+
+
+def test_a_run_that_made_no_version_ends_no_round():
+    lines = [painted(1), training(2, run="failed", parts=[part(2)]), painted(3)]
+    assert strokes_by_round(Ledger(lines)) == [2]
+    lines += [training(4, run="a", parts=[part(4)]), painted(5), trained(6, "a"), painted(7)]
+    assert strokes_by_round(Ledger(lines)) == [2, 2]
 
 
 def test_a_round_ends_where_the_run_took_its_masks_and_not_where_it_was_written_down():
     lines = [painted(1), painted(2), training(3, run="a", parts=[part(2)]), painted(4)]
-    assert strokes_by_round(Ledger(lines)) == [1, 2]
+    assert strokes_by_round(Ledger([*lines, trained(5, "a")])) == [1, 2]
 
 
 def test_another_images_retraining_ends_a_round_wherever_it_is_told():
@@ -112,26 +123,31 @@ def write(journal, *lines):
 def test_journals_tell_where_rounds_ended_in_all_images_a_run_learned_from(tmp_path):
     journal = tmp_path / "one" / "journal.jsonl"
     both = [part(2, "one"), part(7, "other")]
-    later = training(3, run="b", follows="a", parts=[part(3, "one"), part(9, "other")])
-    write(journal, painted(1), training(2, run="a", parts=both), later)
-    write(tmp_path / "other" / "journal.jsonl", training(8, run="c", parts=[part(8, "other")]))
-    assert round_ends(tmp_path) == {"one": {2}, "other": {7, 8}}
+    later = training(4, run="b", follows="a", parts=[part(3, "one"), part(9, "other")])
+    lines = [painted(1), training(2, run="a", parts=both), trained(3, "a"), later, trained(5, "b")]
+    lines += [training(6, run="failed", parts=[part(6, "one")])]
+    # Run d was resumed while the first image was open.
+    write(journal, *lines, trained(7, "d"))
+    c, d = (training(n, run=run, parts=[part(n, "other")]) for n, run in ((8, "c"), (10, "d")))
+    write(tmp_path / "other" / "journal.jsonl", c, trained(9, "c"), d)
+    assert round_ends(tmp_path) == {"one": {2}, "other": {7, 8, 10}}
 
 
 def test_a_journal_is_read_again_when_it_has_grown_and_not_before(tmp_path, monkeypatch):
     journal = tmp_path / "one" / "journal.jsonl"
-    write(journal, painted(1), training(2, run="a", parts=[part(2, "one")]))
+    write(journal, painted(1), training(2, run="a", parts=[part(2, "one")]), trained(3, "a"))
     assert round_ends(tmp_path) == {"one": {2}}
-    later = training(3, run="b", parts=[part(3, "one")])
+    later = (training(4, run="b", parts=[part(4, "one")]), trained(5, "b"))
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", lambda *_: pytest.fail("nothing has changed"))
         assert round_ends(tmp_path) == {"one": {2}}
-    journal.write_bytes(journal.read_bytes() + later.to_line(3))
-    assert round_ends(tmp_path) == {"one": {2, 3}}
+    journal.write_bytes(journal.read_bytes() + b"".join(one.to_line(one.n) for one in later))
+    assert round_ends(tmp_path) == {"one": {2, 4}}
 
 
 def test_damaged_lines_and_runs_that_say_nothing_of_what_they_learned_end_no_round(tmp_path):
     journal = tmp_path / "one" / "journal.jsonl"
-    write(journal, training(1, run="a"), training(2, run="b", parts=[{"record": "one"}]))
+    vague = training(2, run="b", parts=[{"record": "one"}])
+    write(journal, training(1, run="a"), vague, trained(3, "a"), trained(4, "b"))
     journal.write_bytes(journal.read_bytes() + b'{"n":3,"do":"training","parts":[],"crc":"0"}\n')
     assert round_ends(tmp_path) == {}

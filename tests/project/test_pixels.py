@@ -136,3 +136,16 @@ def test_a_copy_that_nobody_wants_any_more_leaves_nothing(tmp_path):
     source = SliceSource(NOISE, is_colour=False)
     pixels.keep_copy(tmp_path, source, lambda: True)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1), (0, 2, 1)])
+def test_a_file_brings_an_image_whose_axes_were_put_in_another_order(keep, tmp_path, order):
+    volume = np.random.default_rng(0).integers(0, 255, (16, 16, 12)).astype(np.uint8)
+    path = tmp_path / "volume.ome.tif"
+    tifffile.imwrite(path, volume, metadata={"axes": "ZYX", "PhysicalSizeZ": 3.0})
+    folder = keep(volume.transpose(order), path)
+    assert not (folder / COPY).exists()
+    np.testing.assert_array_equal(np.asarray(again(folder)), volume.transpose(order))
+    geometry = image_of(folder, ImageIdentity.read(folder)).geometry
+    assert geometry.axes == tuple("zyx"[axis] for axis in order)
+    assert geometry.spacing[order.index(0)] == 3.0

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from napari.layers._layer_actions import _convert_to_labels
+
+from napari_sam_adapter.widgets.placement import lies_on
 
 nibabel = pytest.importorskip("nibabel")
 
@@ -93,6 +95,49 @@ def test_a_refused_layer_is_taken_once_it_lies_on_the_image_and_none_is_made_mea
     person.predict()
     assert person.labels is labels
     assert labels.data[0].any()
+
+
+@pytest.mark.parametrize("moved", ["masks", "image"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"translate": (0, 9, 3)},
+        {"scale": (1, 2, 2)},
+        {"shear": (0, 0, 0.5)},
+        {"affine": np.diag([1, 1, -1, 1])},
+        {"rotate": (0, 0, 90)},
+    ],
+    ids=lambda place: next(iter(place)),
+)
+def test_masks_that_are_moved_away_from_their_image_are_put_back_onto_it(
+    open_person, polyps, moved, place
+):
+    person = open_person(polyps.frames[..., 0], translate=(0, 2, 2))
+    person.predict()
+    labels, image = person.labels, person.viewer.layers["image"]
+    for name, value in place.items():
+        setattr(labels if moved == "masks" else image, name, value)
+    person.wait(lambda: lies_on(labels, image))
+    if (moved, *place) != ("image", "scale"):  # there they have followed at once
+        assert "were moved apart: the masks lie on their image again" in person.message
+    for name, value in place.items():
+        now = Image(np.zeros((8, 96, 96)), **{name: value})
+        is_as_moved = np.allclose(getattr(image, name), getattr(now, name))
+        assert is_as_moved == (moved == "image")
+
+
+def test_masks_of_another_image_are_put_back_too_and_a_drag_is_not_disturbed(person, polyps):
+    person.predict()
+    labels, image = person.labels, person.viewer.layers["image"]
+    person.viewer.add_image(polyps.frames[:4], rgb=True, name="other")
+    for step in range(1, 5):
+        labels.translate = (0, step, 0)
+        assert tuple(labels.translate) == (0, step, 0)
+    person.wait(lambda: lies_on(labels, image))
+    person.dock.shutdown()
+    labels.translate = (0, 9, 0)
+    person.settle()
+    assert not lies_on(labels, image)
 
 
 def test_masks_whose_file_lies_elsewhere_in_the_patient_are_refused(open_person, polyps, tmp_path):

@@ -267,3 +267,35 @@ def test_a_stack_of_channels_alone_is_told_why_nothing_helps(open_person, told):
     assert "smoothed" not in person.message
     person.dock.correct_panel.fill_button.click()
     assert "The only slider goes along channels" in person.message
+
+
+def test_frames_in_time_are_no_volume_to_be_seen_along_three_axes(open_person, told):
+    person = open_person(volume(*[200] * 12), axis_labels=("time", "y", "x"))
+    panel = person.dock.help_panel
+    assert panel.smooth_box.isEnabled()
+    assert panel.heed_box.isEnabled()
+    assert not panel.axes_box.isEnabled()
+    assert "moments of one place" in panel.axes_box.toolTip()
+    # What was ticked for another image does nothing here.
+    person.controller.prediction.choose_help(HelpChoice(smooth=1.0, three_axes=True))
+    person.predict_all()
+    assert len(told) == 12
+    assert "three axes" not in person.message
+
+
+def test_ticks_stay_from_image_to_image_and_are_gone_in_another_project(
+    open_person, told, tmp_path
+):
+    person = open_person(volume(200, 0, 200))
+    panel, numbers = person.dock.help_panel, person.dock.predict_panel.number_box
+    for box in (panel.heed_box, panel.axes_box, numbers):
+        box.click()
+    panel.smooth_box.setValue(1.0)
+    person.viewer.add_image(volume(0, 200, 0), name="second")
+    assert panel.heed_box.isChecked()
+    assert panel.smooth_box.value() == 1.0
+    person.dock.project_panel.folder_requested.emit(tmp_path / "second")
+    assert not any(box.isChecked() for box in (panel.heed_box, panel.axes_box, numbers))
+    assert panel.smooth_box.value() == 0
+    person.predict_all()
+    assert "3 slices predicted by the base model. " in person.message

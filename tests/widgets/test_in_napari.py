@@ -52,7 +52,7 @@ def test_the_palette_offers_predicting_accepting_going_on_and_retraining():
     titles = {command.id: command.title for command in manifest.contributions.commands}
     own = (
         "predict_slice predict_all accept_slice accept_and_go_on next_slice fill_between blink "
-        "change_map retrain"
+        "change_map retrain work_in_view"
     )
     for command in own.split():
         assert titles[f"{NAME}.{command}"].startswith("SAM Adapter: ")

@@ -309,3 +309,14 @@ def test_a_round_ends_at_once_in_an_image_that_is_open_beside_the_one_retrained_
     assert rounds_of(person) == [1, 1]
     person.dock.shutdown()
     assert sorted(rounds_in(folder)) == [[1], [1, 1]]
+
+
+def test_a_run_that_was_given_up_without_a_version_begins_no_round(open_polyps, polyps, folder):
+    interrupted(open_polyps, polyps)
+    again = open_polyps()
+    again.dock.retrain_panel.unfinished.discard_button.click()
+    again.paint(2)
+    again.go_to(0)
+    assert rounds_of(again) == [3]
+    again.dock.shutdown()
+    assert rounds_in(folder) == [[3]]
