@@ -57,7 +57,7 @@ class ReadyElsewhere(QObject):
         own = None if image is None else self._identities.get(image)
         if own is None:
             return
-        known = self._recording.ready_by_record()
+        known = self._recording.records.ready()
         job = QuietJob(lambda: ready_elsewhere(project, own, known), self)
         job.finished.connect(lambda found: self._on_counted(job, found))
         self._job = job

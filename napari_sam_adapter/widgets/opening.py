@@ -82,7 +82,7 @@ class Opening(QObject):
         except StorageError as error:
             self.said.emit(str(error), True)
             return
-        binding = self._recording.binding_of(record)
+        binding = self._recording.records.binding_of(record)
         image = binding.image if binding else self._recording.image_known_as(identity)
         if image is not None:
             self._bring_to_front(image, record, binding)

@@ -6,20 +6,19 @@ come back, as a new layer if there is none; from then on every change of a slice
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
-from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.widgets.binding import LayerBinding, source_of
 from napari_sam_adapter.widgets.image_notes import ImageNotes
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.not_recorded import NotRecorded
+from napari_sam_adapter.widgets.open_records import OpenRecords
 from napari_sam_adapter.widgets.pixel_keeping import PixelKeeping
 from napari_sam_adapter.widgets.readers import PATIENT
 from napari_sam_adapter.widgets.record_opening import (
@@ -36,20 +35,17 @@ from napari_sam_adapter.widgets.restoring import (
     show,
     state_what_differs,
     summary,
-    what_differs,
 )
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Labels
 
-    from napari_sam_adapter.project.image_record import Restored
+    from napari_sam_adapter.project.image_record import ImageRecord
     from napari_sam_adapter.project.project import Project
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
-RETRY_MS = 10_000
 REST_MS = 300  # an image that is replaced again and again is not identified each time
 
 
@@ -66,6 +62,7 @@ class Recording(QObject):
         That is done for an image; the sentence that was said of it, if any.
     problem_changed : Signal()
         What is done does not reach the disk, or does again.
+    records : OpenRecords
     pixels : PixelKeeping
         Sees to the images of the records.
     """
@@ -85,12 +82,10 @@ class Recording(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._session, self._layers = viewer, session, layers
-        self._records: dict[LayerBinding, ImageRecord] = {}
-        # Masks whose record could not be opened, and why.
-        self._refused: dict[LayerBinding, str] = {}
-        # What the masks of a project are that can be looked at alone.
-        self._shown: WeakKeyDictionary[LayerBinding, Restored] = WeakKeyDictionary()
-        self._problem = ""  # of the thread that writes
+        self.records = OpenRecords()
+        self._lacking = NotRecorded(self)
+        self._lacking.changed.connect(self.problem_changed)
+        self._lacking.due.connect(guarded(self, self.try_again, once=True))
         self._notes = ImageNotes()
         self._looked_at: tuple[Image, LayerBinding | None, Project] | None = None
         self._job: Job | None = None
@@ -104,9 +99,6 @@ class Recording(QObject):
         self._told.connect(self._on_told)
         self.pixels = PixelKeeping(self)
         self.pixels.failed.connect(self._on_not_kept)
-        self._retry = QTimer(self)
-        self._retry.setSingleShot(True)
-        self._retry.timeout.connect(guarded(self, self.try_again, once=True))
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -120,35 +112,16 @@ class Recording(QObject):
     @property
     def problem(self) -> str:
         """Why what is done does not reach the disk; "" where it does."""
-        for binding, message in self._refused.items():
-            return f"{binding.labels.name} is not recorded: {message}"
-        return self._problem
+        return self._lacking.problem
 
     @property
     def is_at_risk(self) -> bool:
         """Whether something that was done would be lost if the window were closed now."""
-        for binding in self._refused:
-            binding.check_all()
-        unrecorded = (what_differs(one, self._shown.get(one)) for one in self._refused)
-        return bool(self._problem) or any(True for slices in unrecorded for _ in slices)
+        return self._lacking.is_at_risk
 
     def record_of(self, binding: LayerBinding) -> ImageRecord | None:
         """Return where the changes of a masks layer are written; None where they are not."""
-        return self._records.get(binding)
-
-    def masks_of(self, image: Image) -> list[Labels]:
-        """Return the masks layers of an image that are recorded here."""
-        return [binding.labels for binding in self._records if binding.image is image]
-
-    def ready_by_record(self) -> dict[Path, int]:
-        """Count the corrected and accepted slices of each record that is open here."""
-        open_here = ((record.folder, one.tracker) for one, record in self._records.items())
-        return {folder: len(tracker.ready()) for folder, tracker in open_here}
-
-    def binding_of(self, folder: Path) -> LayerBinding | None:
-        """Return the layers whose changes are written to a record; None where there are none."""
-        alive = (one for one, record in self._records.items() if record.folder == folder)
-        return next((binding for binding in alive if binding.is_alive), None)
+        return self.records.of(binding)
 
     def image_known_as(self, identity: ImageIdentity) -> Image | None:
         """Return the layer of an image that has, or had, masks here; None where there is none."""
@@ -158,36 +131,20 @@ class Recording(QObject):
         """Let an image without masks get those of this record next, and of no other."""
         self._notes.expect(image, folder)
 
-    def note(self, folder: Path, do: str, details: Mapping[str, Any]) -> None:
-        """Write down something about a training run in a record, open here or not.
-
-        Raises
-        ------
-        StorageError
-            If the record is open in another window, is not there any more, or cannot be written.
-        """
-        for record in self._records.values():
-            if record.folder == folder:
-                record.note(do, details)
-                return
-        record = ImageRecord(folder, ImageIdentity.read(folder))
-        record.note(do, details)
-        record.close()
-
     def look(self) -> None:
         """Open the record of what is chosen now, unless that is done or was refused just now."""
         image, binding = self._layers.image, self._layers.binding
         if self._rest.isActive():
             return
-        if binding in self._refused and self._looked_at == (image, binding, self._session.project):
+        if binding in self._lacking and self._looked_at == (image, binding, self._session.project):
             return
-        if image is not None and binding not in self._records:
+        if image is not None and binding not in self.records:
             self._open(image, binding)
 
     def try_again(self) -> None:
         """Open the records that could not be opened before: the disk may have space again."""
-        for binding in [one for one in self._refused if one.is_alive][:1]:
-            self._refused[binding] = self._refused.pop(binding)  # next time, the next one
+        binding = self._lacking.next_to_try()
+        if binding is not None:
             self._open(binding.image, binding)
 
     def _open(self, image: Image, binding: LayerBinding | None) -> None:
@@ -211,7 +168,7 @@ class Recording(QObject):
             name=image.name,
             path=self._notes.path_of(image),
             patient=image.metadata.get(PATIENT),
-            besides=self._folders() | self._notes.dismissed(image),
+            besides=self.records.folders | self._notes.dismissed(image),
             wanted=wanted,
             labels_dtype=dtype,
             told=self._told.emit,
@@ -226,9 +183,9 @@ class Recording(QObject):
     def close(self) -> None:
         """Write what waits, and let others open the records. Emits nothing."""
         self._is_open = False
-        self._retry.stop()
+        self._lacking.close()
         self._rest.stop()
-        for binding in list(self._records):
+        for binding in self.records:
             self._close_record(binding)
 
     def _on_found(
@@ -254,7 +211,7 @@ class Recording(QObject):
             opened.record.close()
             return
         try:
-            besides = self._folders() | self._notes.dismissed(image)
+            besides = self.records.folders | self._notes.dismissed(image)
             placed = place(self._layers, image, binding, opened, project, besides)
         except (ImageError, StorageError) as error:
             opened.record.close()
@@ -262,14 +219,12 @@ class Recording(QObject):
             return
         binding, opened, said = placed.binding, placed.opened, placed.said
         said = self._notes.opened(image, opened.record) or said
-        self._records[binding] = opened.record
         n_back = bring_back(binding, opened.restored)
         FOLDERS[binding.labels] = opened.record.folder
         state_what_differs(binding, opened.record, opened.restored)
-        binding.tracker.listener = opened.record.listen
-        if self._refused.pop(binding, ""):
+        self.records.listen(binding, opened.record)
+        if self._lacking.is_recorded(binding):
             said = f"{binding.labels.name} is recorded again; nothing that was painted is missing."
-            self.problem_changed.emit()
         if n_back:
             said = f"{summary(opened.restored, n_back)} {said}".strip()
         if said:
@@ -291,24 +246,15 @@ class Recording(QObject):
         except ImageError as error:
             self._on_refused(binding, project, str(error))
             return
-        self._refused[shown], self._shown[shown] = READ_ONLY, looked.restored
         self._looked_at = (image, shown, project)
-        self.problem_changed.emit()
+        self._lacking.show(shown, looked.restored, READ_ONLY)
         self._say(f"{summary(looked.restored, n_back)} {READ_ONLY}", True)
         shown.slices_changed.emit()
-
-    def _folders(self) -> set[Path]:
-        return {record.folder for record in self._records.values()}
 
     def _on_refused(self, binding: LayerBinding | None, project: Project, message: str) -> None:
         if project is not self._session.project:
             return
-        is_news = binding is None or self._refused.get(binding) != message
-        if binding is not None:
-            self._refused[binding] = message
-            self._retry.start(RETRY_MS)
-            self.problem_changed.emit()
-        if is_news:
+        if binding is None or self._lacking.refuse(binding, message):
             self._say(message, True)
 
     def _say(self, sentence: str, is_problem: bool) -> None:
@@ -328,16 +274,13 @@ class Recording(QObject):
             self._say(f"{self._sentence} {sentence}".strip(), True)
 
     def _on_told(self, problem: str) -> None:
-        self._problem = problem
-        self.problem_changed.emit()
+        self._lacking.disk_says(problem)
         self.said.emit(problem or "The disk takes changes again; nothing was lost.", bool(problem))
 
     def _on_project_changed(self) -> None:
-        for binding in list(self._records):
+        for binding in self.records:
             self._close_record(binding)
-        self._refused.clear()
-        self._problem = ""
-        self.problem_changed.emit()
+        self._lacking.begin_anew()
         self._notes.forget_records()
         self.look()
 
@@ -348,20 +291,15 @@ class Recording(QObject):
         self._rest.start()
 
     def _on_layer_closed(self, binding: LayerBinding) -> None:
-        record = self._records.get(binding)
+        record = self.records.of(binding)
         if record is not None and binding.labels not in self._viewer.layers:
             self._notes.dismiss(binding.image, record.folder)
         self._close_record(binding)
 
     def _close_record(self, binding: LayerBinding) -> None:
-        self._refused.pop(binding, None)
-        record = self._records.pop(binding, None)
-        if record is None:
-            return
-        binding.check_all()  # the last stroke, and what nobody announced
-        binding.tracker.listener = None
+        self._lacking.let_go(binding)
         try:
-            record.close()
+            self.records.close(binding)
         except StorageError as error:
             if self._is_open:
                 self.said.emit(str(error), True)

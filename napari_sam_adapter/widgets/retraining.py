@@ -222,7 +222,7 @@ class Retraining(QObject):
         if self._start is not None and self._noted is not None:
             # Another window may have that image open by now; then the run goes without this line.
             with contextlib.suppress(StorageError):
-                self._recording.note(self._noted[0], "training", begun.plan.described())
+                self._recording.records.note(self._noted[0], "training", begun.plan.described())
             end_rounds(self._recording, self._start.project.folder, begun.plan)
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
@@ -261,7 +261,7 @@ class Retraining(QObject):
             details = {"run": run, "adapter": adapter, "version": version.number}
             # Where another window has that image open, the adapter's card still names the run.
             with contextlib.suppress(StorageError):
-                self._recording.note(record, "trained", details)
+                self._recording.records.note(record, "trained", details)
         self._is_saved = True
         if not is_of_open_project(self._session, version):
             self._next = None
