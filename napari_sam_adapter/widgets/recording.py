@@ -6,7 +6,6 @@ come back, as a new layer if there is none; from then on every change of a slice
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
@@ -63,6 +62,7 @@ class Recording(QObject):
     problem_changed : Signal()
         What is done does not reach the disk, or does again.
     records : OpenRecords
+    notes : ImageNotes
     pixels : PixelKeeping
         Sees to the images of the records.
     """
@@ -86,7 +86,7 @@ class Recording(QObject):
         self._lacking = NotRecorded(self)
         self._lacking.changed.connect(self.problem_changed)
         self._lacking.due.connect(guarded(self, self.try_again, once=True))
-        self._notes = ImageNotes()
+        self.notes = ImageNotes(viewer.layers)
         self._looked_at: tuple[Image, LayerBinding | None, Project] | None = None
         self._job: Job | None = None
         self._sentence = ""
@@ -123,14 +123,6 @@ class Recording(QObject):
         """Return where the changes of a masks layer are written; None where they are not."""
         return self.records.of(binding)
 
-    def image_known_as(self, identity: ImageIdentity) -> Image | None:
-        """Return the layer of an image that has, or had, masks here; None where there is none."""
-        return self._notes.known_as(identity, self._viewer.layers)
-
-    def expect(self, image: Image, folder: Path) -> None:
-        """Let an image without masks get those of this record next, and of no other."""
-        self._notes.expect(image, folder)
-
     def look(self) -> None:
         """Open the record of what is chosen now, unless that is done or was refused just now."""
         image, binding = self._layers.image, self._layers.binding
@@ -157,7 +149,7 @@ class Recording(QObject):
         except ImageError:
             return  # the dock has said what is wrong with it
         if binding is None:
-            wanted, dtype = self._notes.take_expected(image), None
+            wanted, dtype = self.notes.take_expected(image), None
         else:
             is_strange = is_from_elsewhere(binding.labels, project)
             wanted = None if is_strange else FOLDERS.get(binding.labels)
@@ -166,9 +158,9 @@ class Recording(QObject):
             project=project,
             source=source,
             name=image.name,
-            path=self._notes.path_of(image),
+            path=self.notes.path_of(image),
             patient=image.metadata.get(PATIENT),
-            besides=self.records.folders | self._notes.dismissed(image),
+            besides=self.records.folders | self.notes.dismissed(image),
             wanted=wanted,
             labels_dtype=dtype,
             told=self._told.emit,
@@ -200,6 +192,7 @@ class Recording(QObject):
         elif isinstance(found, LookedAt):
             self._on_looked_at(image, binding, project, found)
         elif self._is_open:
+            self.notes.identified(image, found)
             self.identified.emit(image, found)
 
     def _on_opened(
@@ -211,14 +204,14 @@ class Recording(QObject):
             opened.record.close()
             return
         try:
-            besides = self.records.folders | self._notes.dismissed(image)
+            besides = self.records.folders | self.notes.dismissed(image)
             placed = place(self._layers, image, binding, opened, project, besides)
         except (ImageError, StorageError) as error:
             opened.record.close()
             self._on_refused(binding, project, str(error))
             return
         binding, opened, said = placed.binding, placed.opened, placed.said
-        said = self._notes.opened(image, opened.record) or said
+        said = self.notes.opened(image, opened.record) or said
         n_back = bring_back(binding, opened.restored)
         FOLDERS[binding.labels] = opened.record.folder
         state_what_differs(binding, opened.record, opened.restored)
@@ -281,19 +274,19 @@ class Recording(QObject):
         for binding in self.records:
             self._close_record(binding)
         self._lacking.begin_anew()
-        self._notes.forget_records()
+        self.notes.forget_records()
         self.look()
 
     def _on_image_replaced(self, image: Image) -> None:
         """Identify an image anew, once it rests."""
-        self._notes.replaced(image)
+        self.notes.replaced(image)
         self._looked_at = None
         self._rest.start()
 
     def _on_layer_closed(self, binding: LayerBinding) -> None:
         record = self.records.of(binding)
         if record is not None and binding.labels not in self._viewer.layers:
-            self._notes.dismiss(binding.image, record.folder)
+            self.notes.dismiss(binding.image, record.folder)
         self._close_record(binding)
 
     def _close_record(self, binding: LayerBinding) -> None:
