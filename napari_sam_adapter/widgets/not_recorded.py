@@ -7,11 +7,14 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_sam_adapter.widgets.masks_left import MasksLeft
 from napari_sam_adapter.widgets.restoring import what_differs
 
 if TYPE_CHECKING:
+    from napari_sam_adapter.project.image_identity import ImageIdentity
     from napari_sam_adapter.project.image_record import Restored
     from napari_sam_adapter.widgets.binding import LayerBinding
+    from napari_sam_adapter.widgets.layer_choice import LayerChoice
 
 RETRY_MS = 10_000
 
@@ -25,13 +28,17 @@ class NotRecorded(QObject):
         Something does not reach the disk any more, or does again.
     due : Signal()
         Some time has passed: the disk may have space again.
+    left : MasksLeft
+        Masks whose image was removed.
     """
 
     changed = Signal()
     due = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, layers: LayerChoice, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self.left = MasksLeft(layers, self)
+        self.left.changed.connect(self.changed)
         # Masks whose record could not be opened, and why.
         self._refused: dict[LayerBinding, str] = {}
         # What the masks of a project are that can be looked at alone.
@@ -49,14 +56,15 @@ class NotRecorded(QObject):
         """Why what is done does not reach the disk; "" where it does."""
         for binding, message in self._refused.items():
             return f"{binding.labels.name} is not recorded: {message}"
-        return self._of_disk
+        return self._of_disk or self.left.problem
 
     @property
     def is_at_risk(self) -> bool:
         """Whether something that was done would be lost if the window were closed now."""
         for binding in self._refused:
             binding.check_all()
-        return bool(self._of_disk) or any(map(self._is_behind, self._refused))
+        is_behind = any(map(self._is_behind, self._refused))
+        return bool(self._of_disk) or is_behind or self.left.is_at_risk
 
     def refuse(self, binding: LayerBinding, message: str) -> bool:
         """Take note that a record cannot be opened, now; return whether that is news."""
@@ -80,7 +88,8 @@ class NotRecorded(QObject):
 
     def is_recorded(self, binding: LayerBinding) -> bool:
         """Take note that masks are recorded from now on; return whether they were not before."""
-        if self._refused.pop(binding, None) is None:
+        was_left = self.left.forget(binding.labels)
+        if self._refused.pop(binding, None) is None and not was_left:
             return False
         self.changed.emit()
         return True
@@ -88,6 +97,19 @@ class NotRecorded(QObject):
     def let_go(self, binding: LayerBinding) -> None:
         """Forget masks that nobody works on any more."""
         self._refused.pop(binding, None)
+
+    def leave(
+        self, binding: LayerBinding, identity: ImageIdentity | None, *, is_written: bool
+    ) -> None:
+        """Take note of masks whose image was removed, and whether all that was done is recorded.
+
+        Of a project that cannot be written to the person knows already.
+        """
+        if binding not in self._shown:
+            if not is_written:
+                binding.check_all()
+            is_behind = not is_written and self._is_behind(binding)
+            self.left.note(binding, identity, is_behind=is_behind)
 
     def disk_says(self, problem: str) -> None:
         """Take note of why nothing at all can be written; "" where it can again."""
@@ -102,6 +124,7 @@ class NotRecorded(QObject):
     def close(self) -> None:
         """Try no more. Emits nothing."""
         self._retry.stop()
+        self.left.close()
 
     def _is_behind(self, binding: LayerBinding) -> bool:
         return any(True for _ in what_differs(binding, self._shown.get(binding)))

@@ -39,6 +39,7 @@ from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Labels
 
     from napari_sam_adapter.project.image_record import ImageRecord
     from napari_sam_adapter.project.project import Project
@@ -83,8 +84,9 @@ class Recording(QObject):
         super().__init__(parent)
         self._viewer, self._session, self._layers = viewer, session, layers
         self.records = OpenRecords()
-        self._lacking = NotRecorded(self)
+        self._lacking = NotRecorded(layers, self)
         self._lacking.changed.connect(self.problem_changed)
+        self._lacking.left.said.connect(self.said)
         self._lacking.due.connect(guarded(self, self.try_again, once=True))
         self.notes = ImageNotes(viewer.layers)
         self._looked_at: tuple[Image, LayerBinding | None, Project] | None = None
@@ -118,6 +120,10 @@ class Recording(QObject):
     def is_at_risk(self) -> bool:
         """Whether something that was done would be lost if the window were closed now."""
         return self._lacking.is_at_risk
+
+    def is_left(self, labels: Labels) -> bool:
+        """Whether a masks layer is not recorded any more because its image was removed."""
+        return labels in self._lacking.left
 
     def record_of(self, binding: LayerBinding) -> ImageRecord | None:
         """Return where the changes of a masks layer are written; None where they are not."""
@@ -162,6 +168,7 @@ class Recording(QObject):
             patient=image.metadata.get(PATIENT),
             besides=self.records.folders | self.notes.dismissed(image),
             wanted=wanted,
+            preferred=self._lacking.left.folders,
             labels_dtype=dtype,
             told=self._told.emit,
         )
@@ -261,6 +268,17 @@ class Recording(QObject):
         chosen = (self._layers.image, self._layers.binding, self._session.project)
         if self._looked_at != chosen:
             self.look()  # others were chosen meanwhile
+        if self._job is None and self._is_open:
+            self._take_up_what_was_left()
+
+    def _take_up_what_was_left(self) -> None:
+        """Record masks again that were left without their image, where that is back."""
+        for labels, identity in self._lacking.left.known_images():
+            image = self.notes.known_as(identity)
+            binding = None if image is None else self._layers.take_up(image, labels)
+            if binding is not None:
+                self._open(binding.image, binding)
+                return
 
     def _on_not_kept(self, sentence: str) -> None:
         if self._is_open:
@@ -284,15 +302,21 @@ class Recording(QObject):
         self._rest.start()
 
     def _on_layer_closed(self, binding: LayerBinding) -> None:
-        record = self.records.of(binding)
-        if record is not None and binding.labels not in self._viewer.layers:
+        record, layers = self.records.of(binding), self._viewer.layers
+        if record is not None and binding.labels not in layers:
             self.notes.dismiss(binding.image, record.folder)
-        self._close_record(binding)
+        is_written = self._close_record(binding) and record is not None
+        if binding.labels in layers and binding.image not in layers:
+            identity = self.notes.identity_of(binding.image)
+            self._lacking.leave(binding, identity, is_written=is_written)
 
-    def _close_record(self, binding: LayerBinding) -> None:
+    def _close_record(self, binding: LayerBinding) -> bool:
+        """Let others open the record of masks; return whether all that waited is written."""
         self._lacking.let_go(binding)
         try:
             self.records.close(binding)
         except StorageError as error:
             if self._is_open:
                 self.said.emit(str(error), True)
+            return False
+        return True

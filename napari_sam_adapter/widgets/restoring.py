@@ -69,9 +69,10 @@ def place(
     StorageError
         If another record cannot be opened.
     """
-    binding = binding or layers.binding
+    binding = binding or layers.binding or _binding_left(layers, image, opened)
     if binding is None:
         return Placed(_new_binding(layers, image, opened), opened)
+    binding.check_all()  # strokes that nobody was told of count, too
     if fits(binding, opened, project):
         return Placed(binding, opened)
     theirs = binding.labels
@@ -94,6 +95,16 @@ def place(
         f"The project has other masks of this image; {theirs.name!r} is kept beside them, in "
         f"{opened.record.folder.name}.",
     )
+
+
+def _binding_left(layers: LayerChoice, image: Image, opened: Opened) -> LayerBinding | None:
+    """Take up the masks layer of a record that stayed in the viewer without its image, if any."""
+    bound = [binding.labels for binding in layers.bindings()]
+    for layer in layers.viewer.layers:
+        is_own = isinstance(layer, Labels) and opened.record.goes_on_from(FOLDERS.get(layer))
+        if is_own and layer not in bound:
+            return layers.take_up(image, layer)
+    return None
 
 
 def _new_binding(layers: LayerChoice, image: Image, opened: Opened | LookedAt) -> LayerBinding:
