@@ -139,10 +139,9 @@ def fits(binding: LayerBinding, opened: Opened, project: Project) -> bool:
         if known is None or (there is not None and _are_alike(known, there)):
             continue
         is_adopted = known.now.adapter is None and known.now.number > 0
-        is_work = known.accepted or known.corrected
         if is_strict or (is_adopted and (there is None or not _same_pixels(known, there))):
             return False
-        if not is_adopted and is_work and there is not None:
+        if not is_adopted and known.holds_work and there is not None:
             return False
     return True
 
@@ -165,9 +164,7 @@ def _gives_way(known: SliceHistory, there: SliceHistory) -> bool:
     """Whether a slice is as it was, or only predicted where somebody has corrected it before."""
     if _same_pixels(known, there):
         return True
-    if known.accepted or known.corrected:
-        return False
-    return known.now.number == 0 or there.accepted or there.corrected
+    return not known.holds_work and (known.now.number == 0 or there.holds_work)
 
 
 def state_what_differs(binding: LayerBinding, record: ImageRecord, restored: Restored) -> None:
