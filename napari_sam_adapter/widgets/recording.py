@@ -9,23 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import ImageError, StorageError
-from napari_sam_adapter.project.image_identity import ImageIdentity
-from napari_sam_adapter.widgets.binding import LayerBinding, source_of
+from napari_sam_adapter.widgets.binding import LayerBinding
 from napari_sam_adapter.widgets.image_notes import ImageNotes
-from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.not_recorded import NotRecorded
 from napari_sam_adapter.widgets.open_records import OpenRecords
 from napari_sam_adapter.widgets.pixel_keeping import PixelKeeping
-from napari_sam_adapter.widgets.readers import PATIENT
-from napari_sam_adapter.widgets.record_opening import (
-    READ_ONLY,
-    LookedAt,
-    Opened,
-    RecordOpening,
-)
+from napari_sam_adapter.widgets.record_opener import Chosen, RecordOpener
+from napari_sam_adapter.widgets.record_opening import READ_ONLY, LookedAt, Opened
 from napari_sam_adapter.widgets.restoring import (
     FOLDERS,
     bring_back,
@@ -41,12 +34,10 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
+    from napari_sam_adapter.project.image_identity import ImageIdentity
     from napari_sam_adapter.project.image_record import ImageRecord
-    from napari_sam_adapter.project.project import Project
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
-
-REST_MS = 300  # an image that is replaced again and again is not identified each time
 
 
 class Recording(QObject):
@@ -87,10 +78,16 @@ class Recording(QObject):
         self._lacking = NotRecorded(layers, self)
         self._lacking.changed.connect(self.problem_changed)
         self._lacking.left.said.connect(self.said)
-        self._lacking.due.connect(guarded(self, self.try_again, once=True))
         self.notes = ImageNotes(viewer.layers)
-        self._looked_at: tuple[Image, LayerBinding | None, Project] | None = None
-        self._job: Job | None = None
+        self._opener = RecordOpener(
+            session, layers, self.records, self.notes, self._lacking, self._told.emit, self
+        )
+        self._opener.identified.connect(self._on_identified)
+        self._opener.opened.connect(self._on_opened)
+        self._opener.looked_at.connect(self._on_looked_at)
+        self._opener.refused.connect(self._on_refused)
+        self._opener.settled.connect(self._on_settled)
+        self._lacking.due.connect(guarded(self, self.try_again, once=True))
         self._sentence = ""
         self._is_open = True
         layers.image_changed.connect(self.look)
@@ -101,15 +98,11 @@ class Recording(QObject):
         self._told.connect(self._on_told)
         self.pixels = PixelKeeping(self)
         self.pixels.failed.connect(self._on_not_kept)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(guarded(self, self.look, once=True))
 
     @property
     def is_busy(self) -> bool:
         """Whether a record is being opened, or will be in a moment."""
-        return self._job is not None or self._rest.isActive()
+        return self._opener.is_busy
 
     @property
     def problem(self) -> str:
@@ -131,91 +124,32 @@ class Recording(QObject):
 
     def look(self) -> None:
         """Open the record of what is chosen now, unless that is done or was refused just now."""
-        image, binding = self._layers.image, self._layers.binding
-        if self._rest.isActive():
-            return
-        if binding in self._lacking and self._looked_at == (image, binding, self._session.project):
-            return
-        if image is not None and binding not in self.records:
-            self._open(image, binding)
+        self._opener.look()
 
     def try_again(self) -> None:
         """Open the records that could not be opened before: the disk may have space again."""
-        binding = self._lacking.next_to_try()
-        if binding is not None:
-            self._open(binding.image, binding)
-
-    def _open(self, image: Image, binding: LayerBinding | None) -> None:
-        if self._job is not None or not self._is_open:
-            return
-        project = self._session.project
-        self._looked_at, self._sentence = (image, binding, project), ""
-        try:
-            source = source_of(image)
-        except ImageError:
-            return  # the dock has said what is wrong with it
-        if binding is None:
-            wanted, dtype = self.notes.take_expected(image), None
-        else:
-            is_strange = is_from_elsewhere(binding.labels, project)
-            wanted = None if is_strange else FOLDERS.get(binding.labels)
-            dtype = binding.labels.dtype
-        opening = RecordOpening(
-            project=project,
-            source=source,
-            name=image.name,
-            path=self.notes.path_of(image),
-            patient=image.metadata.get(PATIENT),
-            besides=self.records.folders | self.notes.dismissed(image),
-            wanted=wanted,
-            preferred=self._lacking.left.folders,
-            labels_dtype=dtype,
-            told=self._told.emit,
-        )
-        job = Job(opening.events, "opening the record of the masks", lambda: None, self)
-        job.event_reported.connect(lambda found: self._on_found(image, binding, project, found))
-        job.failed.connect(lambda message: self._on_refused(binding, project, message))
-        job.finished.connect(self._on_finished)
-        self._job = job
-        job.start()
+        self._opener.try_again()
 
     def close(self) -> None:
         """Write what waits, and let others open the records. Emits nothing."""
         self._is_open = False
         self._lacking.close()
-        self._rest.stop()
+        self._opener.close()
         for binding in self.records:
             self._close_record(binding)
 
-    def _on_found(
-        self,
-        image: Image,
-        binding: LayerBinding | None,
-        project: Project,
-        found: ImageIdentity | Opened | LookedAt,
-    ) -> None:
-        if isinstance(found, Opened):
-            self._on_opened(image, binding, project, found)
-        elif isinstance(found, LookedAt):
-            self._on_looked_at(image, binding, project, found)
-        elif self._is_open:
-            self.notes.identified(image, found)
-            self.identified.emit(image, found)
+    def _on_identified(self, image: Image, identity: ImageIdentity) -> None:
+        self._sentence = ""  # the last one was about another image, or another time
+        self.identified.emit(image, identity)
 
-    def _on_opened(
-        self, image: Image, binding: LayerBinding | None, project: Project, opened: Opened
-    ) -> None:
-        is_wanted = self._layers.image is image if binding is None else binding.is_alive
-        is_wanted = is_wanted and self._looked_at is not None
-        if not self._is_open or not is_wanted or project is not self._session.project:
-            opened.record.close()
-            return
+    def _on_opened(self, chosen: Chosen, opened: Opened) -> None:
+        image = chosen.image
         try:
             besides = self.records.folders | self.notes.dismissed(image)
-            placed = place(self._layers, image, binding, opened, project, besides)
+            placed = place(self._layers, image, chosen.binding, opened, chosen.project, besides)
         except (ImageError, StorageError) as error:
             opened.record.close()
-            self._on_refused(binding, project, str(error))
+            self._on_refused(chosen, str(error))
             return
         binding, opened, said = placed.binding, placed.opened, placed.said
         said = self.notes.opened(image, opened.record) or said
@@ -232,53 +166,34 @@ class Recording(QObject):
         binding.slices_changed.emit()
         self.pixels.keep(opened.record, opened.identity, binding.source)
 
-    def _on_looked_at(
-        self, image: Image, binding: LayerBinding | None, project: Project, looked: LookedAt
-    ) -> None:
+    def _on_looked_at(self, chosen: Chosen, looked: LookedAt) -> None:
         """Bring back masks of a project that cannot be written to; nothing is recorded."""
-        if not self._is_open or self._layers.image is not image:
-            return
+        image, binding, project = chosen.image, chosen.binding, chosen.project
         if binding is not None and not is_from_elsewhere(binding.labels, project):
-            self._on_refused(binding, project, READ_ONLY)
+            self._on_refused(chosen, READ_ONLY)
             return
         try:
             shown, n_back = show(self._layers, image, binding, looked)
         except ImageError as error:
-            self._on_refused(binding, project, str(error))
+            self._on_refused(chosen, str(error))
             return
-        self._looked_at = (image, shown, project)
+        self._opener.is_done_for(Chosen(image, shown, project))
         self._lacking.show(shown, looked.restored, READ_ONLY)
         self._say(f"{summary(looked.restored, n_back)} {READ_ONLY}", True)
         shown.slices_changed.emit()
 
-    def _on_refused(self, binding: LayerBinding | None, project: Project, message: str) -> None:
-        if project is not self._session.project:
+    def _on_refused(self, chosen: Chosen, message: str) -> None:
+        if chosen.project is not self._session.project:
             return
-        if binding is None or self._lacking.refuse(binding, message):
+        if chosen.binding is None or self._lacking.refuse(chosen.binding, message):
             self._say(message, True)
 
     def _say(self, sentence: str, is_problem: bool) -> None:
         self._sentence = sentence
         self.said.emit(sentence, is_problem)
 
-    def _on_finished(self) -> None:
-        self._job = None
-        if self._is_open and self._looked_at is not None:
-            self.settled.emit(self._looked_at[0], self._sentence)
-        chosen = (self._layers.image, self._layers.binding, self._session.project)
-        if self._looked_at != chosen:
-            self.look()  # others were chosen meanwhile
-        if self._job is None and self._is_open:
-            self._take_up_what_was_left()
-
-    def _take_up_what_was_left(self) -> None:
-        """Record masks again that were left without their image, where that is back."""
-        for labels, identity in self._lacking.left.known_images():
-            image = self.notes.known_as(identity)
-            binding = None if image is None else self._layers.take_up(image, labels)
-            if binding is not None:
-                self._open(binding.image, binding)
-                return
+    def _on_settled(self, image: Image) -> None:
+        self.settled.emit(image, self._sentence)
 
     def _on_not_kept(self, sentence: str) -> None:
         if self._is_open:
@@ -298,8 +213,7 @@ class Recording(QObject):
     def _on_image_replaced(self, image: Image) -> None:
         """Identify an image anew, once it rests."""
         self.notes.replaced(image)
-        self._looked_at = None
-        self._rest.start()
+        self._opener.look_when_it_rests()
 
     def _on_layer_closed(self, binding: LayerBinding) -> None:
         record, layers = self.records.of(binding), self._viewer.layers

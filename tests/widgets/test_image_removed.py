@@ -6,6 +6,8 @@ import tifffile
 from qtpy.QtWidgets import QMessageBox
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project import image_identity
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.widgets import masks_left
@@ -159,3 +161,27 @@ def test_masks_of_another_image_are_not_offered_as_those_of_the_next_one(painter
     painter.settle()
     assert "choose it under Masks" not in painter.message
     assert painter.controller.binding is None
+
+
+def test_masks_that_could_not_be_recorded_before_are_not_forgotten(
+    open_person, monkeypatch, folder
+):
+    write, is_full = image_identity.write_described, [True]
+
+    def write_or_fail(*given, **more):
+        if is_full[0]:
+            raise StorageError("image.json could not be written: No space left on device.")
+        write(*given, **more)
+
+    monkeypatch.setattr(image_identity, "write_described", write_or_fail)
+    person = painted(open_person(FRAMES))
+    labels = person.labels
+    person.viewer.layers.remove("image")
+    assert person.controller.recording.is_at_risk
+    is_full[0] = False
+    add_again(person)
+    assert person.labels is labels
+    assert not person.controller.recording.is_at_risk
+    close(person)
+    (path,) = folder.glob("images/*/journal.jsonl")
+    assert [one.slice for one in read_journal(path).events] == [(1,)]
