@@ -119,7 +119,7 @@ class SliceTracker:
             known.follow_painting(labels)
         else:
             known.follow_history(seen_before, labels)
-        known.corrected = bool(known.human(labels).any())
+        known.look()
         if painted and stroke is not None:
             self._tell(index, "painted", change, stroke=stroke)
         else:
@@ -184,7 +184,7 @@ class SliceTracker:
             known.forget_future()
             known.erased = None
         known.now, known.seen = after, after.written
-        known.corrected = bool(human.any())
+        known.look()
         self._tell(index, "predicted", change, after.made_with)
 
     def set_accepted(self, index: SliceIndex, labels: np.ndarray, accepted: bool) -> None:
@@ -220,11 +220,7 @@ class SliceTracker:
 
         So it is where it is accepted, or corrected since a model or a filling wrote into it last.
         """
-        known = self._slices.get(index)
-        if known is None or self.state(index) not in READY:
-            return False
-        is_edited = known.now.adapter is None or not np.array_equal(known.seen, known.now.written)
-        return known.accepted or is_edited
+        return self.state(index) in READY
 
     def human_pixels(self, index: SliceIndex, labels: np.ndarray) -> np.ndarray:
         """Return which pixels of a slice are the person's, as bool (Y, X)."""

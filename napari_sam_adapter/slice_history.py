@@ -105,7 +105,8 @@ class SliceHistory:
         The labels when they were looked at last. Never changed in place.
     accepted : bool
     corrected : bool
-        Whether any pixel is the person's.
+        Whether the person has worked on it since a model or a filling wrote into it last: then they
+        stand behind the rest of it, too.
     erased : ndarray or None
         The slice as a person left it who erased a prediction by hand: it looks undone, but is a
         correction.
@@ -129,6 +130,16 @@ class SliceHistory:
         """Person's pixels: theirs already at the last prediction, or different since."""
         human: np.ndarray = self.now.human | (labels != self.now.written)
         return human
+
+    @property
+    def holds_work(self) -> bool:
+        """Whether a person has accepted it, or any pixel is theirs."""
+        return self.accepted or bool(self.human(self.seen).any())
+
+    def look(self) -> None:
+        """Find out whether the labels that were seen last are corrected."""
+        is_written = self.now.adapter is not None and np.array_equal(self.seen, self.now.written)
+        self.corrected = not is_written and bool(self.human(self.seen).any())
 
     def follow_painting(self, labels: np.ndarray) -> None:
         """Take note of a stroke: nothing can be redone, and equal pixels are no undo."""

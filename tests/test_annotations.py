@@ -98,6 +98,32 @@ def test_the_next_prediction_writes_around_them(one):
     assert one.labels.sum() == 144 - 8
 
 
+def test_what_is_predicted_around_a_correction_is_not_learned_from_until_it_is_painted_in(one):
+    one.predict(blob(2, 2))
+    one.paint(slice(2, 4), slice(2, 6), label=0)
+    one.predict(blob(0, 0, 12), "b")
+    assert one.state is SliceState.PREDICTED
+    assert one.tracker.ready() == []
+    assert one.human().sum() == 8
+    one.paint(slice(9, 10), slice(9, 10), label=0)
+    assert one.state is SliceState.CORRECTED
+    one.undo()
+    assert one.state is SliceState.PREDICTED
+    one.undo()
+    assert one.state is SliceState.CORRECTED
+    one.redo()
+    assert one.state is SliceState.PREDICTED
+
+
+def test_what_is_predicted_around_a_correction_is_learned_from_once_it_is_accepted(one):
+    one.paint(slice(2, 4), slice(2, 6))
+    one.predict(blob(0, 0, 12))
+    one.tracker.set_accepted(HERE, one.labels, True)
+    assert one.tracker.ready() == [HERE]
+    one.tracker.set_accepted(HERE, one.labels, False)
+    assert one.state is SliceState.PREDICTED
+
+
 def test_a_pixel_stays_the_persons_when_a_prediction_agrees_with_it_once(one):
     one.predict(blob(2, 2))
     one.paint(slice(2, 6), slice(2, 6), label=0)

@@ -86,7 +86,7 @@ def _slice_after(events: Iterable[Event], labels: np.ndarray) -> SliceHistory:
         snapshots[now.number] = now
         accepted = event.accepted
     history = SliceHistory(now, labels, accepted=accepted)
-    history.corrected = bool(history.human(labels).any())
+    history.look()
     return history
 
 

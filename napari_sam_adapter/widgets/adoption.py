@@ -131,7 +131,7 @@ class Adoption:
             details = {"run": noted.plan.run, "adapter": adapter, "version": version.number}
             # Where another window has that image open, the adapter's card still names the run.
             with contextlib.suppress(StorageError):
-                self._recording.note(noted.record, "trained", details)
+                self._recording.records.note(noted.record, "trained", details)
             end_rounds(self._recording, noted.project, noted.plan)
         if not is_of_open_project(self._session, version):
             return Outcome(in_other_project(version, start.project.folder))

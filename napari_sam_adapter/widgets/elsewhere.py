@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.other_images import Elsewhere, ready_elsewhere
 from napari_sam_adapter.widgets.jobs import QuietJob
 
 if TYPE_CHECKING:
+    from napari_sam_adapter.project.image_identity import ImageIdentity
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.recording import Recording
@@ -42,7 +41,6 @@ class ReadyElsewhere(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._layers, self._recording = session, layers, recording
-        self._identities: WeakKeyDictionary[Image, ImageIdentity] = WeakKeyDictionary()
         self._job: QuietJob | None = None
         self.count = Elsewhere()
         recording.identified.connect(self._on_identified)
@@ -54,10 +52,10 @@ class ReadyElsewhere(QObject):
         self._job = None  # what an earlier look finds is about another image
         self._show(Elsewhere())
         image, project = self._layers.image, self._session.project
-        own = None if image is None else self._identities.get(image)
+        own = None if image is None else self._recording.notes.identity_of(image)
         if own is None:
             return
-        known = self._recording.ready_by_record()
+        known = self._recording.records.ready()
         job = QuietJob(lambda: ready_elsewhere(project, own, known), self)
         job.finished.connect(lambda found: self._on_counted(job, found))
         self._job = job
@@ -68,7 +66,6 @@ class ReadyElsewhere(QObject):
         self._job = None
 
     def _on_identified(self, image: Image, identity: ImageIdentity) -> None:
-        self._identities[image] = identity
         if image is self._layers.image:
             self.look()
 

@@ -18,14 +18,23 @@ if TYPE_CHECKING:
 
 
 class ImageNotes:
-    """Which images are known by what, and which records are not to be opened for them."""
+    """Which images are known by what, and which records are not to be opened for them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    layers : LayerList
+        Of the viewer.
+    """
+
+    def __init__(self, layers: napari.components.LayerList) -> None:
+        self._layers = layers
         # Whoever deletes a masks layer wants to be rid of it, until the image is opened again.
         self._dismissed: WeakKeyDictionary[Image, set[Path]] = WeakKeyDictionary()
         # Images that were opened for the sake of one record.
         self._expected: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
         self._identities: WeakKeyDictionary[Image, ImageIdentity] = WeakKeyDictionary()
+        # As what their masks were recorded last.
+        self._recorded_as: WeakKeyDictionary[Image, ImageIdentity] = WeakKeyDictionary()
         # Images that are not any more what their file holds.
         self._replaced: WeakSet[Image] = WeakSet()
 
@@ -54,6 +63,15 @@ class ImageNotes:
     def replaced(self, image: Image) -> None:
         """Take note that other pixels were put into an image layer."""
         self._replaced.add(image)
+        self._identities.pop(image, None)
+
+    def identified(self, image: Image, identity: ImageIdentity) -> None:
+        """Take note by what an image is known."""
+        self._identities[image] = identity
+
+    def identity_of(self, image: Image) -> ImageIdentity | None:
+        """Return by what an image is known; None where that was not looked for, or not yet."""
+        return self._identities.get(image)
 
     def path_of(self, image: Image) -> str | None:
         """Return the file or folder that holds an image, if any does."""
@@ -62,7 +80,7 @@ class ImageNotes:
     def opened(self, image: Image, record: ImageRecord) -> str:
         """Take note of an image's record; return a sentence where it was another image before."""
         identity = record.identity
-        before, self._identities[image] = self._identities.get(image, identity), identity
+        before, self._recorded_as[image] = self._recorded_as.get(image, identity), identity
         if before.is_same(identity):
             return ""
         return (
@@ -70,11 +88,9 @@ class ImageNotes:
             f"{record.folder.name}. What was recorded before stays as it was."
         )
 
-    def known_as(
-        self, identity: ImageIdentity, layers: napari.components.LayerList
-    ) -> Image | None:
-        """Return the layer of an image that has, or had, masks here; None where there is none."""
+    def known_as(self, identity: ImageIdentity) -> Image | None:
+        """Return the layer of an image that is known so; None where there is none."""
         for image, known in self._identities.items():
-            if known.is_same(identity) and image in layers:
+            if known.is_same(identity) and image in self._layers:
                 return image
         return None

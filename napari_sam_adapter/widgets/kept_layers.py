@@ -193,7 +193,9 @@ class KeptLayers(QObject):
             now = replace(now, boxes=boxes_in(shapes, image))
         if points is not None and (len(points.data) or points in _FILES):
             now = replace(now, points=points_in(points, image))
-        is_worked_on = known.is_typed or now != ImageLayers() or self._recording.masks_of(image)
+        is_worked_on = (
+            known.is_typed or now != ImageLayers() or self._recording.records.masks_of(image)
+        )
         if is_worked_on:
             scale, units = _typed_scale(image)
             now = replace(now, scale=scale, units=units)
@@ -239,7 +241,7 @@ class KeptLayers(QObject):
         image = event.source
         known = self._known[image]
         before, known.scale, known.is_typed = known.scale, np.array(image.scale), True
-        for layer in (*self._recording.masks_of(image), *prompt_layers_of(image)):
+        for layer in (*self._recording.records.masks_of(image), *prompt_layers_of(image)):
             if np.array_equal(layer.scale, before):
                 layer.scale = image.scale
         self._on_changed()

@@ -130,6 +130,21 @@ class LayerChoice(QObject):
         """Return all images with masks that were worked on and are still there."""
         return [binding for binding in self._bindings.values() if binding.is_alive]
 
+    def take_up(self, image: Image, labels: Labels) -> LayerBinding | None:
+        """Return layers as one where they can be; chosen, and in front, if the image waits for it.
+
+        For masks that were there before their image was.
+        """
+        if image is not self._image or self.binding is not None:
+            with contextlib.suppress(ImageError):  # it is said when they are chosen
+                return self._bind(image, labels)
+            return None
+        self.choose(image, labels)
+        layers = self.viewer.layers
+        layers.move(layers.index(labels), len(layers))
+        layers.selection.active = labels
+        return self.binding
+
     def need(self) -> LayerBinding:
         """Return the layers to work on, making a masks layer where none is chosen.
 

@@ -82,8 +82,8 @@ class Opening(QObject):
         except StorageError as error:
             self.said.emit(str(error), True)
             return
-        binding = self._recording.binding_of(record)
-        image = binding.image if binding else self._recording.image_known_as(identity)
+        binding = self._recording.records.binding_of(record)
+        image = binding.image if binding else self._recording.notes.known_as(identity)
         if image is not None:
             self._bring_to_front(image, record, binding)
             return
@@ -117,7 +117,7 @@ class Opening(QObject):
             self._in_front.bring(image, binding.labels)
             self.said.emit(f"{image.name} is open already, and in front now.", False)
         else:
-            self._recording.expect(image, record)
+            self._recording.notes.expect(image, record)
             self._layers.choose(image, None)
             self._in_front.bring(image)
             self._recording.look()
@@ -133,7 +133,7 @@ class Opening(QObject):
                 return
             image = Image(data, **{"rgb": False, **properties})
         if found.record is not None:
-            self._recording.expect(image, found.record)
+            self._recording.notes.expect(image, found.record)
         self._layers.viewer.add_layer(image)
         # Who asks for an image here wants to work on it, whatever else goes on.
         self.opened.emit(image)

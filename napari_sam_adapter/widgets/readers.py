@@ -13,8 +13,7 @@ from napari_sam_adapter.data.dicom_series import dicom_files
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.ome_zarr import is_ome_zarr
 from napari_sam_adapter.data.opening import file_stem, open_image
-from napari_sam_adapter.errors import SamAdapterError
-from napari_sam_adapter.widgets.trouble import has_window, tell, tell_of_file
+from napari_sam_adapter.widgets.trouble import has_window, tell_of_file
 
 LayerData = tuple[Any, dict[str, Any], str]
 # By this napari knows that there is nothing to show.
@@ -52,10 +51,7 @@ def read_volume(path: str) -> list[LayerData]:
     except Exception as error:
         if not has_window():
             raise
-        if isinstance(error, SamAdapterError):
-            tell_of_file(error)
-        else:
-            tell(None, error)
+        tell_of_file(error)
         return [NO_LAYER]
     for note in image.notes:
         show_warning(note)

@@ -92,6 +92,8 @@ class RecordOpening:
         Records that are in use, or were dismissed.
     wanted : Path or None
         The record it is to be; by default the latest.
+    preferred : collection of Path
+        Records that go before the latest.
     labels_dtype : dtype or None
         Of the masks layer; None where there is none.
     told : callable
@@ -105,6 +107,7 @@ class RecordOpening:
     patient: str | None
     besides: Collection[Path]
     wanted: Path | None
+    preferred: Collection[Path]
     labels_dtype: DTypeLike | None
     told: Callable[[str], None]
 
@@ -125,14 +128,16 @@ class RecordOpening:
         known = [folder for folder in folders if folder not in self.besides]
         if self.labels_dtype is None and not known:
             return  # nothing was done to it yet; once something is, there is a masks layer
+        preferred = (folder for folder in known if folder in self.preferred)
+        wanted = self.wanted or (next(preferred, None) if self.labels_dtype is None else None)
         if self.project.is_read_only:
             if not known:
                 raise StorageError(READ_ONLY)
-            yield LookedAt.in_folder(self.wanted or known[0], identity)
+            yield LookedAt.in_folder(wanted or known[0], identity)
             return
         others = set(self.besides)
-        if self.wanted is not None:
-            others |= set(known) - {self.wanted}
+        if wanted is not None:
+            others |= set(known) - {wanted}
 
         def open_besides(folders: Collection[Path]) -> ImageRecord:
             return self.project.open_record(identity, besides=folders, told=self.told)

@@ -6,28 +6,19 @@ come back, as a new layer if there is none; from then on every change of a slice
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import ImageError, StorageError
-from napari_sam_adapter.project.image_identity import ImageIdentity
-from napari_sam_adapter.project.image_record import ImageRecord
-from napari_sam_adapter.widgets.binding import LayerBinding, source_of
+from napari_sam_adapter.widgets.binding import LayerBinding
 from napari_sam_adapter.widgets.image_notes import ImageNotes
-from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.not_recorded import NotRecorded
+from napari_sam_adapter.widgets.open_records import OpenRecords
 from napari_sam_adapter.widgets.pixel_keeping import PixelKeeping
-from napari_sam_adapter.widgets.readers import PATIENT
-from napari_sam_adapter.widgets.record_opening import (
-    READ_ONLY,
-    LookedAt,
-    Opened,
-    RecordOpening,
-)
+from napari_sam_adapter.widgets.record_opener import Chosen, RecordOpener
+from napari_sam_adapter.widgets.record_opening import READ_ONLY, LookedAt, Opened
 from napari_sam_adapter.widgets.restoring import (
     FOLDERS,
     bring_back,
@@ -36,7 +27,6 @@ from napari_sam_adapter.widgets.restoring import (
     show,
     state_what_differs,
     summary,
-    what_differs,
 )
 from napari_sam_adapter.widgets.trouble import guarded
 
@@ -44,13 +34,10 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
-    from napari_sam_adapter.project.image_record import Restored
-    from napari_sam_adapter.project.project import Project
+    from napari_sam_adapter.project.image_identity import ImageIdentity
+    from napari_sam_adapter.project.image_record import ImageRecord
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
-
-RETRY_MS = 10_000
-REST_MS = 300  # an image that is replaced again and again is not identified each time
 
 
 class Recording(QObject):
@@ -66,6 +53,8 @@ class Recording(QObject):
         That is done for an image; the sentence that was said of it, if any.
     problem_changed : Signal()
         What is done does not reach the disk, or does again.
+    records : OpenRecords
+    notes : ImageNotes
     pixels : PixelKeeping
         Sees to the images of the records.
     """
@@ -85,15 +74,20 @@ class Recording(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._session, self._layers = viewer, session, layers
-        self._records: dict[LayerBinding, ImageRecord] = {}
-        # Masks whose record could not be opened, and why.
-        self._refused: dict[LayerBinding, str] = {}
-        # What the masks of a project are that can be looked at alone.
-        self._shown: WeakKeyDictionary[LayerBinding, Restored] = WeakKeyDictionary()
-        self._problem = ""  # of the thread that writes
-        self._notes = ImageNotes()
-        self._looked_at: tuple[Image, LayerBinding | None, Project] | None = None
-        self._job: Job | None = None
+        self.records = OpenRecords()
+        self._lacking = NotRecorded(layers, self)
+        self._lacking.changed.connect(self.problem_changed)
+        self._lacking.left.said.connect(self.said)
+        self.notes = ImageNotes(viewer.layers)
+        self._opener = RecordOpener(
+            session, layers, self.records, self.notes, self._lacking, self._told.emit, self
+        )
+        self._opener.identified.connect(self._on_identified)
+        self._opener.opened.connect(self._on_opened)
+        self._opener.looked_at.connect(self._on_looked_at)
+        self._opener.refused.connect(self._on_refused)
+        self._opener.settled.connect(self._on_settled)
+        self._lacking.due.connect(guarded(self, self.try_again, once=True))
         self._sentence = ""
         self._is_open = True
         layers.image_changed.connect(self.look)
@@ -104,172 +98,67 @@ class Recording(QObject):
         self._told.connect(self._on_told)
         self.pixels = PixelKeeping(self)
         self.pixels.failed.connect(self._on_not_kept)
-        self._retry = QTimer(self)
-        self._retry.setSingleShot(True)
-        self._retry.timeout.connect(guarded(self, self.try_again, once=True))
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(guarded(self, self.look, once=True))
 
     @property
     def is_busy(self) -> bool:
         """Whether a record is being opened, or will be in a moment."""
-        return self._job is not None or self._rest.isActive()
+        return self._opener.is_busy
 
     @property
     def problem(self) -> str:
         """Why what is done does not reach the disk; "" where it does."""
-        for binding, message in self._refused.items():
-            return f"{binding.labels.name} is not recorded: {message}"
-        return self._problem
+        return self._lacking.problem
 
     @property
     def is_at_risk(self) -> bool:
         """Whether something that was done would be lost if the window were closed now."""
-        for binding in self._refused:
-            binding.check_all()
-        unrecorded = (what_differs(one, self._shown.get(one)) for one in self._refused)
-        return bool(self._problem) or any(True for slices in unrecorded for _ in slices)
+        return self._lacking.is_at_risk
+
+    def is_left(self, labels: Labels) -> bool:
+        """Whether a masks layer is not recorded any more because its image was removed."""
+        return labels in self._lacking.left
 
     def record_of(self, binding: LayerBinding) -> ImageRecord | None:
         """Return where the changes of a masks layer are written; None where they are not."""
-        return self._records.get(binding)
-
-    def masks_of(self, image: Image) -> list[Labels]:
-        """Return the masks layers of an image that are recorded here."""
-        return [binding.labels for binding in self._records if binding.image is image]
-
-    def ready_by_record(self) -> dict[Path, int]:
-        """Count the corrected and accepted slices of each record that is open here."""
-        open_here = ((record.folder, one.tracker) for one, record in self._records.items())
-        return {folder: len(tracker.ready()) for folder, tracker in open_here}
-
-    def binding_of(self, folder: Path) -> LayerBinding | None:
-        """Return the layers whose changes are written to a record; None where there are none."""
-        alive = (one for one, record in self._records.items() if record.folder == folder)
-        return next((binding for binding in alive if binding.is_alive), None)
-
-    def image_known_as(self, identity: ImageIdentity) -> Image | None:
-        """Return the layer of an image that has, or had, masks here; None where there is none."""
-        return self._notes.known_as(identity, self._viewer.layers)
-
-    def expect(self, image: Image, folder: Path) -> None:
-        """Let an image without masks get those of this record next, and of no other."""
-        self._notes.expect(image, folder)
-
-    def note(self, folder: Path, do: str, details: Mapping[str, Any]) -> None:
-        """Write down something about a training run in a record, open here or not.
-
-        Raises
-        ------
-        StorageError
-            If the record is open in another window, is not there any more, or cannot be written.
-        """
-        for record in self._records.values():
-            if record.folder == folder:
-                record.note(do, details)
-                return
-        record = ImageRecord(folder, ImageIdentity.read(folder))
-        record.note(do, details)
-        record.close()
+        return self.records.of(binding)
 
     def look(self) -> None:
         """Open the record of what is chosen now, unless that is done or was refused just now."""
-        image, binding = self._layers.image, self._layers.binding
-        if self._rest.isActive():
-            return
-        if binding in self._refused and self._looked_at == (image, binding, self._session.project):
-            return
-        if image is not None and binding not in self._records:
-            self._open(image, binding)
+        self._opener.look()
 
     def try_again(self) -> None:
         """Open the records that could not be opened before: the disk may have space again."""
-        for binding in [one for one in self._refused if one.is_alive][:1]:
-            self._refused[binding] = self._refused.pop(binding)  # next time, the next one
-            self._open(binding.image, binding)
-
-    def _open(self, image: Image, binding: LayerBinding | None) -> None:
-        if self._job is not None or not self._is_open:
-            return
-        project = self._session.project
-        self._looked_at, self._sentence = (image, binding, project), ""
-        try:
-            source = source_of(image)
-        except ImageError:
-            return  # the dock has said what is wrong with it
-        if binding is None:
-            wanted, dtype = self._notes.take_expected(image), None
-        else:
-            is_strange = is_from_elsewhere(binding.labels, project)
-            wanted = None if is_strange else FOLDERS.get(binding.labels)
-            dtype = binding.labels.dtype
-        opening = RecordOpening(
-            project=project,
-            source=source,
-            name=image.name,
-            path=self._notes.path_of(image),
-            patient=image.metadata.get(PATIENT),
-            besides=self._folders() | self._notes.dismissed(image),
-            wanted=wanted,
-            labels_dtype=dtype,
-            told=self._told.emit,
-        )
-        job = Job(opening.events, "opening the record of the masks", lambda: None, self)
-        job.event_reported.connect(lambda found: self._on_found(image, binding, project, found))
-        job.failed.connect(lambda message: self._on_refused(binding, project, message))
-        job.finished.connect(self._on_finished)
-        self._job = job
-        job.start()
+        self._opener.try_again()
 
     def close(self) -> None:
         """Write what waits, and let others open the records. Emits nothing."""
         self._is_open = False
-        self._retry.stop()
-        self._rest.stop()
-        for binding in list(self._records):
+        self._lacking.close()
+        self._opener.close()
+        for binding in self.records:
             self._close_record(binding)
 
-    def _on_found(
-        self,
-        image: Image,
-        binding: LayerBinding | None,
-        project: Project,
-        found: ImageIdentity | Opened | LookedAt,
-    ) -> None:
-        if isinstance(found, Opened):
-            self._on_opened(image, binding, project, found)
-        elif isinstance(found, LookedAt):
-            self._on_looked_at(image, binding, project, found)
-        elif self._is_open:
-            self.identified.emit(image, found)
+    def _on_identified(self, image: Image, identity: ImageIdentity) -> None:
+        self._sentence = ""  # the last one was about another image, or another time
+        self.identified.emit(image, identity)
 
-    def _on_opened(
-        self, image: Image, binding: LayerBinding | None, project: Project, opened: Opened
-    ) -> None:
-        is_wanted = self._layers.image is image if binding is None else binding.is_alive
-        is_wanted = is_wanted and self._looked_at is not None
-        if not self._is_open or not is_wanted or project is not self._session.project:
-            opened.record.close()
-            return
+    def _on_opened(self, chosen: Chosen, opened: Opened) -> None:
+        image = chosen.image
         try:
-            besides = self._folders() | self._notes.dismissed(image)
-            placed = place(self._layers, image, binding, opened, project, besides)
+            besides = self.records.folders | self.notes.dismissed(image)
+            placed = place(self._layers, image, chosen.binding, opened, chosen.project, besides)
         except (ImageError, StorageError) as error:
             opened.record.close()
-            self._on_refused(binding, project, str(error))
+            self._on_refused(chosen, str(error))
             return
         binding, opened, said = placed.binding, placed.opened, placed.said
-        said = self._notes.opened(image, opened.record) or said
-        self._records[binding] = opened.record
+        said = self.notes.opened(image, opened.record) or said
         n_back = bring_back(binding, opened.restored)
         FOLDERS[binding.labels] = opened.record.folder
         state_what_differs(binding, opened.record, opened.restored)
-        binding.tracker.listener = opened.record.listen
-        if self._refused.pop(binding, ""):
+        self.records.listen(binding, opened.record)
+        if self._lacking.is_recorded(binding):
             said = f"{binding.labels.name} is recorded again; nothing that was painted is missing."
-            self.problem_changed.emit()
         if n_back:
             said = f"{summary(opened.restored, n_back)} {said}".strip()
         if said:
@@ -277,91 +166,71 @@ class Recording(QObject):
         binding.slices_changed.emit()
         self.pixels.keep(opened.record, opened.identity, binding.source)
 
-    def _on_looked_at(
-        self, image: Image, binding: LayerBinding | None, project: Project, looked: LookedAt
-    ) -> None:
+    def _on_looked_at(self, chosen: Chosen, looked: LookedAt) -> None:
         """Bring back masks of a project that cannot be written to; nothing is recorded."""
-        if not self._is_open or self._layers.image is not image:
-            return
+        image, binding, project = chosen.image, chosen.binding, chosen.project
         if binding is not None and not is_from_elsewhere(binding.labels, project):
-            self._on_refused(binding, project, READ_ONLY)
+            self._on_refused(chosen, READ_ONLY)
             return
         try:
             shown, n_back = show(self._layers, image, binding, looked)
         except ImageError as error:
-            self._on_refused(binding, project, str(error))
+            self._on_refused(chosen, str(error))
             return
-        self._refused[shown], self._shown[shown] = READ_ONLY, looked.restored
-        self._looked_at = (image, shown, project)
-        self.problem_changed.emit()
+        self._opener.is_done_for(Chosen(image, shown, project))
+        self._lacking.show(shown, looked.restored, READ_ONLY)
         self._say(f"{summary(looked.restored, n_back)} {READ_ONLY}", True)
         shown.slices_changed.emit()
 
-    def _folders(self) -> set[Path]:
-        return {record.folder for record in self._records.values()}
-
-    def _on_refused(self, binding: LayerBinding | None, project: Project, message: str) -> None:
-        if project is not self._session.project:
+    def _on_refused(self, chosen: Chosen, message: str) -> None:
+        if chosen.project is not self._session.project:
             return
-        is_news = binding is None or self._refused.get(binding) != message
-        if binding is not None:
-            self._refused[binding] = message
-            self._retry.start(RETRY_MS)
-            self.problem_changed.emit()
-        if is_news:
+        if chosen.binding is None or self._lacking.refuse(chosen.binding, message):
             self._say(message, True)
 
     def _say(self, sentence: str, is_problem: bool) -> None:
         self._sentence = sentence
         self.said.emit(sentence, is_problem)
 
-    def _on_finished(self) -> None:
-        self._job = None
-        if self._is_open and self._looked_at is not None:
-            self.settled.emit(self._looked_at[0], self._sentence)
-        chosen = (self._layers.image, self._layers.binding, self._session.project)
-        if self._looked_at != chosen:
-            self.look()  # others were chosen meanwhile
+    def _on_settled(self, image: Image) -> None:
+        self.settled.emit(image, self._sentence)
 
     def _on_not_kept(self, sentence: str) -> None:
         if self._is_open:
             self._say(f"{self._sentence} {sentence}".strip(), True)
 
     def _on_told(self, problem: str) -> None:
-        self._problem = problem
-        self.problem_changed.emit()
+        self._lacking.disk_says(problem)
         self.said.emit(problem or "The disk takes changes again; nothing was lost.", bool(problem))
 
     def _on_project_changed(self) -> None:
-        for binding in list(self._records):
+        for binding in self.records:
             self._close_record(binding)
-        self._refused.clear()
-        self._problem = ""
-        self.problem_changed.emit()
-        self._notes.forget_records()
+        self._lacking.begin_anew()
+        self.notes.forget_records()
         self.look()
 
     def _on_image_replaced(self, image: Image) -> None:
         """Identify an image anew, once it rests."""
-        self._notes.replaced(image)
-        self._looked_at = None
-        self._rest.start()
+        self.notes.replaced(image)
+        self._opener.look_when_it_rests()
 
     def _on_layer_closed(self, binding: LayerBinding) -> None:
-        record = self._records.get(binding)
-        if record is not None and binding.labels not in self._viewer.layers:
-            self._notes.dismiss(binding.image, record.folder)
-        self._close_record(binding)
+        record, layers = self.records.of(binding), self._viewer.layers
+        if record is not None and binding.labels not in layers:
+            self.notes.dismiss(binding.image, record.folder)
+        is_written = self._close_record(binding) and record is not None
+        if binding.labels in layers and binding.image not in layers:
+            identity = self.notes.identity_of(binding.image)
+            self._lacking.leave(binding, identity, is_written=is_written)
 
-    def _close_record(self, binding: LayerBinding) -> None:
-        self._refused.pop(binding, None)
-        record = self._records.pop(binding, None)
-        if record is None:
-            return
-        binding.check_all()  # the last stroke, and what nobody announced
-        binding.tracker.listener = None
+    def _close_record(self, binding: LayerBinding) -> bool:
+        """Let others open the record of masks; return whether all that waited is written."""
+        self._lacking.let_go(binding)
         try:
-            record.close()
+            self.records.close(binding)
         except StorageError as error:
             if self._is_open:
                 self.said.emit(str(error), True)
+            return False
+        return True

@@ -69,9 +69,10 @@ def place(
     StorageError
         If another record cannot be opened.
     """
-    binding = binding or layers.binding
+    binding = binding or layers.binding or _binding_left(layers, image, opened)
     if binding is None:
         return Placed(_new_binding(layers, image, opened), opened)
+    binding.check_all()  # strokes that nobody was told of count, too
     if fits(binding, opened, project):
         return Placed(binding, opened)
     theirs = binding.labels
@@ -94,6 +95,16 @@ def place(
         f"The project has other masks of this image; {theirs.name!r} is kept beside them, in "
         f"{opened.record.folder.name}.",
     )
+
+
+def _binding_left(layers: LayerChoice, image: Image, opened: Opened) -> LayerBinding | None:
+    """Take up the masks layer of a record that stayed in the viewer without its image, if any."""
+    bound = [binding.labels for binding in layers.bindings()]
+    for layer in layers.viewer.layers:
+        is_own = isinstance(layer, Labels) and opened.record.goes_on_from(FOLDERS.get(layer))
+        if is_own and layer not in bound:
+            return layers.take_up(image, layer)
+    return None
 
 
 def _new_binding(layers: LayerChoice, image: Image, opened: Opened | LookedAt) -> LayerBinding:
@@ -128,10 +139,9 @@ def fits(binding: LayerBinding, opened: Opened, project: Project) -> bool:
         if known is None or (there is not None and _are_alike(known, there)):
             continue
         is_adopted = known.now.adapter is None and known.now.number > 0
-        is_work = known.accepted or known.corrected
         if is_strict or (is_adopted and (there is None or not _same_pixels(known, there))):
             return False
-        if not is_adopted and is_work and there is not None:
+        if not is_adopted and known.holds_work and there is not None:
             return False
     return True
 
@@ -154,9 +164,7 @@ def _gives_way(known: SliceHistory, there: SliceHistory) -> bool:
     """Whether a slice is as it was, or only predicted where somebody has corrected it before."""
     if _same_pixels(known, there):
         return True
-    if known.accepted or known.corrected:
-        return False
-    return known.now.number == 0 or there.accepted or there.corrected
+    return not known.holds_work and (known.now.number == 0 or there.holds_work)
 
 
 def state_what_differs(binding: LayerBinding, record: ImageRecord, restored: Restored) -> None:

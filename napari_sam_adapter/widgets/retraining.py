@@ -203,7 +203,7 @@ class Retraining(QObject):
             self._noted = Noted(self._start.project.folder, begun.plan)
             # Another window may have that image open by now; then the run goes without this line.
             with contextlib.suppress(StorageError):
-                self._recording.note(self._noted.record, "training", begun.plan.described())
+                self._recording.records.note(self._noted.record, "training", begun.plan.described())
         if begun.missed or len(begun.plan.parts) > 1:
             self.said.emit(" ".join([begun.sentence, *begun.missed]), bool(begun.missed))
 

@@ -185,7 +185,7 @@ def plan_for(
 def end_rounds(recording: Recording, project: Path, plan: RunPlan) -> None:
     """Let a round end in the other images that are open here, whose journals do not tell of it."""
     for part in plan.parts[1:] if not plan.follows else ():
-        binding = recording.binding_of(project / "images" / part.record)
+        binding = recording.records.binding_of(project / "images" / part.record)
         record = None if binding is None else recording.record_of(binding)
         if record is not None:
             record.ledger.end_round(part.line)

@@ -24,6 +24,10 @@ OPENING = (
     "before is in its folder."
 )
 OF_FILE = "It is left as it is, and nothing was opened. Other files open as before."
+NOT_SAVED = (
+    "Nothing was saved. The masks are in the viewer as before, and what the project has recorded "
+    "of them stays there."
+)
 GO_ON = "You can go on working; if it happens again, send the details to the developers."
 
 
@@ -88,9 +92,23 @@ def show_trouble(asker: QObject | None, sentence: str, details: str) -> TroubleD
     return _show(TroubleDialog(sentence, details, _kept_by(asker), asker))
 
 
-def tell_of_file(error: SamAdapterError) -> TroubleDialog:
-    """Show what is wrong with a file of the person's, which no developer can mend."""
-    return _show(TroubleDialog(str(error), "", advice=OF_FILE))
+def tell_of_file(error: Exception, kept: str = OF_FILE) -> None:
+    """Show what is wrong with a file of the person's, which no developer can mend.
+
+    Where the program is at fault, that is told with the details, and logged.
+
+    Parameters
+    ----------
+    error : Exception
+        It is being handled.
+    kept : str
+        What became of the file and of the person's work.
+    """
+    if isinstance(error, SamAdapterError):
+        _show(TroubleDialog(str(error), "", advice=kept))
+        return
+    LOGGER.exception("unexpected error")
+    _show(TroubleDialog(sentence_of(error), traceback.format_exc(), kept))
 
 
 def _show(dialog: TroubleDialog) -> TroubleDialog:

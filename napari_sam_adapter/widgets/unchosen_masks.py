@@ -45,7 +45,7 @@ class UnchosenMasks(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._layers = viewer, layers
+        self._viewer, self._layers, self._recording = viewer, layers, recording
         self._added: list[Labels] = []
         self._told: WeakSet[Layer] = WeakSet()
         self._heard: WeakSet[Layer] = WeakSet()
@@ -112,6 +112,8 @@ class UnchosenMasks(QObject):
         image = self._layers.image
         if image is None or labels not in self._viewer.layers or only_shows(labels):
             return None
+        if self._recording.is_left(labels):
+            return None  # they are those of another image
         if self._layers.wanted is not None or self._layers.labels_of(image) is not None:
             return None
         try:

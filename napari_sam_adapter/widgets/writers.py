@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,13 @@ from napari_sam_adapter.data.export import export_masks
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.widgets.class_choice import COLUMNS
 from napari_sam_adapter.widgets.readers import GEOMETRY
+from napari_sam_adapter.widgets.trouble import NOT_SAVED, has_window, tell_of_file
 
 
 def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
     """Write one masks layer, with the place of its image if the layer knows it.
+
+    In a window, what goes wrong is said in the dialog of the dock.
 
     Parameters
     ----------
@@ -28,19 +32,31 @@ def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
     Returns
     -------
     list of str
-        The file that was written.
+        The file that was written. If that has failed in a window, the folder alone: of an empty
+        list, as of an error, napari would tell the person once more, with a traceback; so it only
+        begins in that folder the next time.
 
     Raises
     ------
     SamAdapterError
-        If the masks do not fit the format or their image, or cannot be written.
+        Without a window: if the masks do not fit the format or their image, or cannot be written.
     """
+    try:
+        _write(Path(path), data, layer)
+    except Exception as error:
+        if not has_window():
+            raise
+        tell_of_file(error, NOT_SAVED)
+        return [os.path.join(os.path.dirname(path), "")]
+    return [path]
+
+
+def _write(path: Path, data: Any, layer: Mapping[str, Any]) -> None:
     labels = data[0] if layer.get("multiscale") else data
     geometry = _geometry_of(labels, layer)
     # Masks layers are named after their image.
     name = str(layer.get("name", "")).removesuffix(" masks")
-    export_masks(Path(path), labels, geometry, _classes_of(layer), image_name=name)
-    return [path]
+    export_masks(path, labels, geometry, _classes_of(layer), image_name=name)
 
 
 def _geometry_of(labels: Any, layer: Mapping[str, Any]) -> Geometry:

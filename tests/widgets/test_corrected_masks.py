@@ -123,6 +123,31 @@ def test_predict_slice_leaves_a_corrected_mask_until_it_is_pressed_again(person,
     np.testing.assert_array_equal(person.labels.data[0], mine)
 
 
+def test_what_the_second_press_left_is_not_learned_from_until_the_person_goes_on(
+    person, open_person, polyps
+):
+    person.predict()
+    person.wait_for_record()
+    person.paint(0)
+    person.controller.binding.image.data = polyps.frames[::-1].copy()  # so that it differs
+    person.wait_for_record()
+    person.predict()
+    person.predict()
+    assert person.tracker.state((0,)) is SliceState.PREDICTED
+    person.retrain()
+    assert "No slice of this image is corrected or accepted yet" in person.message
+    person.undo()
+    assert person.tracker.state((0,)) is SliceState.CORRECTED
+    person.redo()
+    person.dock.shutdown()
+    person.viewer.layers.clear()
+    again = open_person(polyps.frames[::-1].copy(), rgb=True)
+    again.wait_for_record()
+    assert again.tracker.state((0,)) is SliceState.PREDICTED
+    again.dock.correct_panel.accept_button.click()
+    assert again.tracker.ready() == [(0,)]
+
+
 def test_after_another_stroke_or_on_another_slice_it_is_asked_again(person):
     person.predict_all()
     person.paint(0)

@@ -13,7 +13,7 @@ from napari_sam_adapter.project import image_identity
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.widgets import recording
+from napari_sam_adapter.widgets import not_recorded
 
 
 def journals(folder):
@@ -210,7 +210,7 @@ def test_masks_that_could_not_be_recorded_are_marked_and_tried_again(
 
 
 def test_it_is_tried_again_without_being_asked(open_polyps, folder, full_disk, monkeypatch):
-    monkeypatch.setattr(recording, "RETRY_MS", 20)
+    monkeypatch.setattr(not_recorded, "RETRY_MS", 20)
     person = open_polyps()
     person.predict()
     person.wait_for_record()
