@@ -97,7 +97,7 @@ def _masks_again(record: RecordContents, folder: Path) -> Said:
     alike = differ = 0
     slices = record.slices()
     for index, n in record.last_lines.items():
-        labels = slices[index].seen
+        labels = slices[index].seen.unpacked()
         write_mask(folder / MASKS / mask_name(index), n, labels)
         there = read_mask_file(record.folder / MASKS / mask_name(index))
         if there is not None:

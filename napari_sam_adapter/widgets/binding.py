@@ -198,11 +198,8 @@ class LayerBinding(QObject):
         if state in READY and not (corrected_too and state is SliceState.CORRECTED):
             return False
         change = self.tracker.plan_prediction(index, self.labels_of(index), prediction.labels)
-        count = int(change.positions.size)
-        if count:
-            fixed = tuple(np.full(count, position) for position in index)
-            where = (*fixed, *change.rows_and_columns(self.source.slice_shape))
-            self.labels.data_setitem(where, change.new)
+        if change.positions.size:
+            self.labels.data_setitem(change.where(index, self.source.shape), change.new)
         written = self.labels_of(index)
         self.tracker.prediction_written(
             index,

@@ -36,8 +36,7 @@ from napari_sam_adapter.widgets.prediction_words import stays_first, summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    import numpy as np
-
+    from napari_sam_adapter.packed_labels import PackedLabels
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.widgets.binding import LayerBinding
@@ -77,7 +76,7 @@ class Prediction(QObject):
         self._n_done = self._n_ahead = self._n_corrected_meanwhile = 0
         self._skipped: list[str] = []
         # The corrected mask that the last press has left as it is.
-        self._left: np.ndarray | None = None
+        self._left: PackedLabels | None = None
         self._number_objects = False
         self._help_choice = HelpChoice()
         self._least: tuple[float, SliceIndex] | None = None
