@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sam_adapter.packed_labels import PackedLabels
 from napari_sam_adapter.slice_history import (
     Action,
     LabelChange,
@@ -60,19 +61,15 @@ class SliceTracker:
         self._slices: dict[SliceIndex, SliceHistory] = {}
         self._written: deque[SliceHistory] = deque()
         self._n_predictions = 0
-        # Shared by all slices that are empty or nobody's, which are most of a volume.
-        self._nobody = np.zeros(slice_shape, bool)
-        self._empty = np.zeros(slice_shape, np.uint8)
 
     def adopt(self, index: SliceIndex, labels: np.ndarray) -> None:
         """Take over a slice that was annotated before: what is marked in it is the person's."""
         if index in self._slices or not labels.any():
             return
         self._n_predictions += 1
-        before = self._slice(index, labels)
-        change = LabelChange.between(before.seen, labels)
-        seen = labels.copy()
-        now = Snapshot(seen, labels != 0, None, None, self._n_predictions)
+        change = LabelChange.between(np.zeros_like(labels), labels)
+        seen = PackedLabels.of(labels)
+        now = Snapshot(seen, PackedLabels.of(labels != 0), None, None, self._n_predictions)
         self._slices[index] = SliceHistory(now, seen, corrected=True)
         self._tell(index, "adopted", change)
 
@@ -107,13 +104,13 @@ class SliceTracker:
             return False
         before = self.state(index)
         known = self._slice(index, labels)
-        if np.array_equal(labels, known.seen):
+        seen_before, was = known.seen, known.seen.unpacked()
+        if np.array_equal(labels, was):
             if painted:
                 known.forget_future()  # an edit elsewhere has emptied napari's redo history
             return False
-        seen_before = known.seen
-        change = LabelChange.between(seen_before, labels)
-        known.seen = labels.copy()
+        change = LabelChange.between(was, labels)
+        known.seen = PackedLabels.of(labels)
         if painted:
             known.follow_redo(labels)  # the last redo empties napari's redo history
             known.follow_painting(labels)
@@ -171,15 +168,15 @@ class SliceTracker:
         human = known.human(before)
         self._n_predictions += 1
         after = Snapshot(
-            labels.copy(),
-            human if human.any() else self._nobody,
+            PackedLabels.of(labels),
+            PackedLabels.of(human),
             adapter_id,
             confidence,
             self._n_predictions,
             made_with or {},
         )
         if change.positions.size:
-            known.past.append(Step(change, known.now, after))
+            known.past.append(Step(known.seen, known.now, after))
             self._forget_oldest(known)
             known.forget_future()
             known.erased = None
@@ -263,7 +260,7 @@ class SliceTracker:
                     index,
                     action,
                     change,
-                    known.seen,
+                    known.seen.unpacked(),
                     now.number,
                     now.adapter,
                     now.confidence,
@@ -282,10 +279,9 @@ class SliceTracker:
 
     def _slice(self, index: SliceIndex, labels: np.ndarray) -> SliceHistory:
         if index not in self._slices:
-            if self._empty.dtype != labels.dtype:
-                self._empty = np.zeros_like(labels)
-            nothing = Snapshot(self._empty, self._nobody, None)
-            self._slices[index] = SliceHistory(nothing, self._empty)
+            empty = PackedLabels.of(np.zeros_like(labels))
+            nobody = PackedLabels.of(np.zeros(self.slice_shape, bool))
+            self._slices[index] = SliceHistory(Snapshot(empty, nobody, None), empty)
         return self._slices[index]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_sam_adapter.packed_labels import PackedLabels
 from napari_sam_adapter.volume import SliceIndex
 
 # In place of an adapter's id, where masks were interpolated between slices (`fill_between`).
@@ -40,14 +41,17 @@ class LabelChange:
         positions = np.flatnonzero(before != after).astype(np.int32)
         return cls(positions, before.ravel()[positions], after.ravel()[positions])
 
-    def rows_and_columns(self, slice_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions as napari indexes them."""
-        rows, columns = np.unravel_index(self.positions, slice_shape)
-        return rows, columns
+    def where(self, index: SliceIndex, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+        """Return the positions as napari indexes them in masks of a shape.
 
-    def holds(self, labels: np.ndarray, values: np.ndarray) -> bool:
-        """Whether the slice has these values at every one of the positions."""
-        return bool(np.array_equal(labels.ravel()[self.positions], values))
+        They are of the smallest types: napari's undo keeps them for a hundred predictions, where 8
+        bytes per pixel and axis would be more than a hundred MiB.
+        """
+        fixed = (np.broadcast_to(position, self.positions.shape) for position in index)
+        axes = (*fixed, *np.unravel_index(self.positions, shape[-2:]))
+        return tuple(
+            axis.astype(np.min_scalar_type(-size)) for axis, size in zip(axes, shape, strict=True)
+        )
 
     def undone(self, labels: np.ndarray) -> np.ndarray:
         """Return a copy of the slice (Y, X) as it was before the change."""
@@ -62,10 +66,10 @@ class Snapshot:
 
     Attributes
     ----------
-    written : ndarray, shape (Y, X)
-        The labels then; zeros where no prediction was made. Never changed in place.
-    human : ndarray of bool, shape (Y, X)
-        Pixels that were the person's already. Never changed in place.
+    written : PackedLabels
+        The labels then; zeros where no prediction was made.
+    human : PackedLabels
+        Pixels that were the person's already, as bool.
     adapter : str or None
         Who predicted: an adapter id, "" for the base model, `FILLED`, None for nobody.
     confidence : float or None
@@ -76,21 +80,46 @@ class Snapshot:
         What it was predicted from besides the image, see `made_with`; for JSON.
     """
 
-    written: np.ndarray
-    human: np.ndarray
+    written: PackedLabels
+    human: PackedLabels
     adapter: str | None
     confidence: float | None = None
     number: int = 0
     made_with: Mapping[str, Any] = field(default_factory=dict)
 
+    def human_in(self, labels: np.ndarray) -> np.ndarray:
+        """Person's pixels in the slice (Y, X) now: theirs already then, or different since."""
+        changed = labels != self.written.unpacked()
+        return np.asarray(self.human.unpacked() | changed)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A prediction that was written, so that undoing it can be told from erasing it by hand."""
+    """A prediction that was written, so that undoing it can be told from erasing it by hand.
 
-    change: LabelChange
+    Attributes
+    ----------
+    labels : PackedLabels
+        What it was written into, strokes since the prediction before included.
+    before, after : Snapshot
+    """
+
+    labels: PackedLabels
     before: Snapshot
     after: Snapshot
+
+    def is_undone(self, labels: np.ndarray) -> bool:
+        """Whether every pixel that was written is again what it was before."""
+        old = self.labels.unpacked()
+        return not (self._changed(old) & (labels != old)).any()
+
+    def is_done(self, labels: np.ndarray) -> bool:
+        """Whether every pixel that was written is there."""
+        changed = self._changed(self.labels.unpacked())
+        return not (changed & (labels != self.after.written.unpacked())).any()
+
+    def _changed(self, old: np.ndarray) -> np.ndarray:
+        return np.asarray(old != self.after.written.unpacked())
 
 
 @dataclass(slots=True)
@@ -101,16 +130,16 @@ class SliceHistory:
     ----------
     now : Snapshot
         What its labels are compared with.
-    seen : ndarray, shape (Y, X)
-        The labels when they were looked at last. Never changed in place.
+    seen : PackedLabels
+        The labels when they were looked at last.
     accepted : bool
     corrected : bool
         Whether the person has worked on it since a model or a filling wrote into it last: then they
         stand behind the rest of it, too.
-    erased : ndarray or None
+    erased : PackedLabels or None
         The slice as a person left it who erased a prediction by hand: it looks undone, but is a
         correction.
-    accepted_before : ndarray or None
+    accepted_before : PackedLabels or None
         The slice as it was accepted, where an undo has changed it since: a redo brings the
         acceptance back with it.
     past, future : list of Step
@@ -118,43 +147,46 @@ class SliceHistory:
     """
 
     now: Snapshot
-    seen: np.ndarray
+    seen: PackedLabels
     accepted: bool = False
     corrected: bool = False
-    erased: np.ndarray | None = None
-    accepted_before: np.ndarray | None = None
+    erased: PackedLabels | None = None
+    accepted_before: PackedLabels | None = None
     past: list[Step] = field(default_factory=list)
     future: list[Step] = field(default_factory=list)
 
     def human(self, labels: np.ndarray) -> np.ndarray:
         """Person's pixels: theirs already at the last prediction, or different since."""
-        human: np.ndarray = self.now.human | (labels != self.now.written)
-        return human
+        return self.now.human_in(labels)
 
     @property
     def holds_work(self) -> bool:
         """Whether a person has accepted it, or any pixel is theirs."""
-        return self.accepted or bool(self.human(self.seen).any())
+        return self.accepted or self._holds_pixels
+
+    @property
+    def _holds_pixels(self) -> bool:
+        return bool(self.human(self.seen.unpacked()).any())
 
     def look(self) -> None:
         """Find out whether the labels that were seen last are corrected."""
-        is_written = self.now.adapter is not None and np.array_equal(self.seen, self.now.written)
-        self.corrected = not is_written and bool(self.human(self.seen).any())
+        is_written = self.now.adapter is not None and self.seen == self.now.written
+        self.corrected = not is_written and self._holds_pixels
 
     def follow_painting(self, labels: np.ndarray) -> None:
         """Take note of a stroke: nothing can be redone, and equal pixels are no undo."""
         self.forget_future()
-        erased = self.past and self.past[-1].change.holds(labels, self.past[-1].change.old)
-        self.erased = labels.copy() if erased else None
+        erased = self.past and self.past[-1].is_undone(labels)
+        self.erased = PackedLabels.of(labels) if erased else None
 
     def forget_future(self) -> None:
         """Take note that napari's redo history is empty."""
         self.future.clear()
         self.accepted_before = None
 
-    def follow_history(self, before: np.ndarray, labels: np.ndarray) -> None:
+    def follow_history(self, before: PackedLabels, labels: np.ndarray) -> None:
         """Follow undo and redo, unless the slice is still as a person's stroke left it."""
-        if self.erased is not None and np.array_equal(labels, self.erased):
+        if self.erased is not None and self.erased.is_of(labels):
             return
         self.erased = None
         if self.accepted:
@@ -164,7 +196,7 @@ class SliceHistory:
 
     def follow_undo(self, labels: np.ndarray) -> None:
         """Step back over predictions whose every pixel is again what it was before."""
-        while self.past and self.past[-1].change.holds(labels, self.past[-1].change.old):
+        while self.past and self.past[-1].is_undone(labels):
             step = self.past.pop()
             self.now = step.before
             self.future.append(step)
@@ -174,9 +206,9 @@ class SliceHistory:
 
         So does the acceptance of a slice that is again what was accepted.
         """
-        if self.accepted_before is not None and np.array_equal(labels, self.accepted_before):
+        if self.accepted_before is not None and self.accepted_before.is_of(labels):
             self.accepted, self.accepted_before = True, None
-        while self.future and self.future[-1].change.holds(labels, self.future[-1].change.new):
+        while self.future and self.future[-1].is_done(labels):
             step = self.future.pop()
             self.now = step.after
             self.past.append(step)

@@ -39,7 +39,7 @@ class Slice:
         change = self.tracker.plan_prediction(HERE, self.labels, mask)
         if change.positions.size:
             labels = self.labels.copy()
-            labels[change.rows_and_columns(SHAPE)] = change.new
+            labels[change.where((), SHAPE)] = change.new
             self._set(labels)
         self.tracker.prediction_written(HERE, self.labels, change, adapter)
 

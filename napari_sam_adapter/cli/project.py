@@ -63,9 +63,20 @@ def replay(
     keep_adapters: Annotated[
         bool, typer.Option(help="Copy the adapters instead of training them again.")
     ] = False,
+    predict: Annotated[
+        bool,
+        typer.Option(
+            "--predict/--no-predict",
+            help="Predict again what a stored adapter or the base model has predicted, and count "
+            "the slices that come out identical.",
+        ),
+    ] = True,
     device: options.Device = "auto",
 ) -> None:
     """Make a project again from its journals: the masks, then each adapter from the same slices.
+
+    The masks are those of the journals, pixel by pixel. Masks that were predicted are predicted
+    again by the very adapter that did it, to show that it still makes the same of the image.
 
     Example: [bold]napari-sam-adapter project replay my-project --out again[/]
     """
@@ -75,7 +86,12 @@ def replay(
     with progress_bar("{task.fields[note]}") as bar:
         task = bar.add_task("Replaying", total=None, note="")
         for said in rerun(
-            open_existing(folder), out, images=images, keep_adapters=keep_adapters, device=device
+            open_existing(folder),
+            out,
+            images=images,
+            keep_adapters=keep_adapters,
+            predict=predict,
+            device=device,
         ):
             if said.is_result:
                 output.print(said.sentence, soft_wrap=True)

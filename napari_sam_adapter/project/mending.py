@@ -164,7 +164,9 @@ def _in_place_of_lost(
     height, width = labels.shape
     dtype = np.dtype(np.int64)
     known = dict(replayed(earlier, (height, width), dtype)).get(index)
-    change = LabelChange.between(np.zeros_like(labels) if known is None else known.seen, labels)
+    change = LabelChange.between(
+        np.zeros_like(labels) if known is None else known.seen.unpacked(), labels
+    )
     if not change.positions.size:
         return None
     if known is None:

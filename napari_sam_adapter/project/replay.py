@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import DTypeLike
 
+from napari_sam_adapter.packed_labels import PackedLabels
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.runs import written
 from napari_sam_adapter.slice_history import SliceHistory, Snapshot
@@ -67,9 +68,9 @@ def replayed(
 
 
 def _slice_after(events: Iterable[Event], labels: np.ndarray) -> SliceHistory:
-    nobody = np.zeros(labels.shape, bool)
     # Undo and redo go back and forth between predictions, which their numbers name.
-    snapshots = {0: Snapshot(labels, nobody, None)}
+    empty, nobody = PackedLabels.of(labels), PackedLabels.of(np.zeros(labels.shape, bool))
+    snapshots = {0: Snapshot(empty, nobody, None)}
     now, accepted = snapshots[0], False
     for event in events:
         before = labels
@@ -77,15 +78,15 @@ def _slice_after(events: Iterable[Event], labels: np.ndarray) -> SliceHistory:
         if event.do == "stated":
             now = _stated(event, labels)
         elif event.do == "adopted":
-            now = Snapshot(labels, labels != 0, None, None, event.prediction)
+            human = PackedLabels.of(labels != 0)
+            now = Snapshot(PackedLabels.of(labels), human, None, None, event.prediction)
         elif event.do == "predicted":
-            human = now.human | (before != now.written)
-            now = _snapshot(event, labels, human)
+            now = _snapshot(event, labels, now.human_in(before))
         else:
             now = snapshots.get(event.prediction, now)
         snapshots[now.number] = now
         accepted = event.accepted
-    history = SliceHistory(now, labels, accepted=accepted)
+    history = SliceHistory(now, PackedLabels.of(labels), accepted=accepted)
     history.look()
     return history
 
@@ -102,5 +103,10 @@ def _stated(event: Event, labels: np.ndarray) -> Snapshot:
 
 def _snapshot(event: Event, written: np.ndarray, human: np.ndarray) -> Snapshot:
     return Snapshot(
-        written, human, event.adapter, event.confidence, event.prediction, event.made_with
+        PackedLabels.of(written),
+        PackedLabels.of(human),
+        event.adapter,
+        event.confidence,
+        event.prediction,
+        event.made_with,
     )

@@ -1,4 +1,4 @@
-"""Make a project again from its journals: the masks, then the adapters from the masks."""
+"""Make a project again from its journals: the masks, then what can be computed from the masks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from napari_sam_adapter.project.journal import JOURNAL
 from napari_sam_adapter.project.mask_files import MASKS, mask_name, read_mask_file, write_mask
 from napari_sam_adapter.project.mending import RecordContents, in_short, read_record
 from napari_sam_adapter.project.pixels import COPY
+from napari_sam_adapter.project.predicted_again import PredictedAgain
 from napari_sam_adapter.project.project import LAYERS, Project
 
 
@@ -26,13 +27,15 @@ def rerun(
     *,
     images: Path | None = None,
     keep_adapters: bool = False,
+    predict: bool = True,
     device: str = "auto",
 ) -> Iterator[Said]:
     """Make a project again in another folder.
 
-    What else was drawn is copied, as are names, notes and what was chosen. An adapter is trained
-    again from the masks as they were when its run began, with its settings and as many steps. It is
-    alike, not equal: the learning rate followed the clock then.
+    The masks are the journal's. What was predicted is predicted again by the version that did it,
+    and compared (`predicted_again`). What else was drawn is copied, as are names, notes and what
+    was chosen. An adapter is trained again from the masks as they were when its run began, with its
+    settings and as many steps. It is alike, not equal: the learning rate followed the clock then.
 
     Parameters
     ----------
@@ -43,6 +46,8 @@ def rerun(
         Where the images are now, see `pixels.image_of`.
     keep_adapters : bool
         Copy the adapters instead.
+    predict : bool
+        Predict again what was predicted.
     device : str
 
     Yields
@@ -65,6 +70,7 @@ def rerun(
         )
     records = [read_record(folder, identity) for folder, identity in project.records()]
     adapters = AdaptersAgain(project, records, images, keep_adapters, device)
+    predictions = PredictedAgain(project, images, device)
     # Under another name until all of it is there: what is half done cannot be taken for whole.
     unfinished = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     again = Project(unfinished)
@@ -72,6 +78,8 @@ def rerun(
         again.create()
         for record in records:
             yield _masks_again(record, again.folder / "images" / record.folder.name)
+            if predict:
+                yield from predictions.compare(record)
         if (project.folder / LAYERS).is_dir():  # boxes and points are in no journal
             unlocked = shutil.ignore_patterns("*.lock")
             shutil.copytree(project.folder / LAYERS, again.folder / LAYERS, ignore=unlocked)
@@ -97,7 +105,7 @@ def _masks_again(record: RecordContents, folder: Path) -> Said:
     alike = differ = 0
     slices = record.slices()
     for index, n in record.last_lines.items():
-        labels = slices[index].seen
+        labels = slices[index].seen.unpacked()
         write_mask(folder / MASKS / mask_name(index), n, labels)
         there = read_mask_file(record.folder / MASKS / mask_name(index))
         if there is not None:

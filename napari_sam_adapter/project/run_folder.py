@@ -72,7 +72,7 @@ class RunPart:
                 f"The masks of {identity.name} in {record} are damaged: nothing is known of "
                 f"{mask_name(missing[0])}, so they cannot be learned from."
             )
-        return {index: known[index].seen for index in self.slices}
+        return {index: known[index].seen.unpacked() for index in self.slices}
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def _marked(
 def _ready_part(contents: RecordContents) -> tuple[RunPart, dict[SliceIndex, np.ndarray]]:
     """Return the corrected and accepted slices of a record, and their masks."""
     masks = {
-        index: known.seen
+        index: known.seen.unpacked()
         for index, known in contents.slices().items()
         if known.accepted or known.corrected
     }

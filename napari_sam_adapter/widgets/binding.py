@@ -1,4 +1,4 @@
-"""An image layer and its masks layer, as arrays. The only file that listens to layer events."""
+"""What becomes of the masks of an image. The only file that listens to layer events."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.edits import Strokes, UndoneSteps, edited_slices
-from napari_sam_adapter.widgets.labels_check import check_labels, check_size
-from napari_sam_adapter.widgets.layer_axes import axes_of, shows_last_axes
+from napari_sam_adapter.widgets.layer_axes import axes_of
+from napari_sam_adapter.widgets.layer_slices import LayerSlices
 from napari_sam_adapter.widgets.slice_words import undone_elsewhere
 from napari_sam_adapter.widgets.trouble import guarded
 from napari_sam_adapter.widgets.walk import SliceWalk
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _TRACKERS: WeakKeyDictionary[Labels, SliceTracker] = WeakKeyDictionary()
 
 
-class LayerBinding(QObject):
-    """Slices of an image layer with the masks of a Labels layer.
+class LayerBinding(LayerSlices):
+    """Slices of an image layer with the masks of a Labels layer, and what is known of these.
 
     Parameters
     ----------
@@ -67,10 +67,7 @@ class LayerBinding(QObject):
         labels: Labels,
         owner: QObject | None = None,
     ) -> None:
-        super().__init__()
-        self.viewer, self.image, self.labels = viewer, image, labels
-        self.source = source_of(image)
-        check_labels(labels, self.source)
+        super().__init__(viewer, image, source_of(image), labels)
         self.tracker = self._tracker()
         self._strokes, self._undone = Strokes(labels), UndoneSteps(labels)
         self._waiting: list[Callable[[], object]] = []
@@ -110,72 +107,6 @@ class LayerBinding(QObject):
     def _in_stroke(self) -> bool:
         return bool(getattr(self.labels, "_block_history", False))
 
-    def index_in_view(self) -> SliceIndex:
-        """Return the slice the slider shows."""
-        position = self.image.world_to_data(self.viewer.dims.point)
-        shape = self.source.slider_shape
-        return tuple(
-            int(np.clip(round(float(value)), 0, size - 1))
-            for value, size in zip(position[: len(shape)], shape, strict=True)
-        )
-
-    def show(self, index: SliceIndex) -> None:
-        """Move the slider to a slice."""
-        world = self.image.data_to_world((*index, 0, 0))
-        first = self.viewer.dims.ndim - self.image.ndim
-        for axis in range(len(index)):
-            self.viewer.dims.set_point(first + axis, world[axis])
-
-    def slider_axes(self) -> list[int]:
-        """Return the viewer's axes whose sliders stop at each slice of the image and nowhere else.
-
-        None if one of them does not, as where other layers are longer, finer or elsewhere.
-        """
-        shape, dims = self.source.slider_shape, self.viewer.dims
-        axes = [dims.ndim - self.image.ndim + axis for axis in range(len(shape))]
-        if not self.sliders_pick_slices() or [dims.nsteps[axis] for axis in axes] != [*shape]:
-            return []
-        first = self.image.data_to_world((0,) * self.image.ndim)
-        starts = [dims.range[axis].start for axis in axes]
-        return axes if np.allclose(starts, first[: len(axes)]) else []
-
-    def slices_are_in_view(self) -> bool:
-        """Whether the viewer shows the last two axes of the image, the ones that are predicted."""
-        return shows_last_axes(self.viewer)
-
-    def sliders_pick_slices(self) -> bool:
-        """Whether each slider walks along one axis of the image: not if it is rotated out of it."""
-        n, ndim = len(self.source.slider_shape), self.image.ndim
-        origin = np.asarray(self.image.data_to_world(np.zeros(ndim)))
-        steps = np.array([self.image.data_to_world(row) - origin for row in np.eye(ndim)])
-        # Rows: image axes; columns: the world's slider axes. Only the diagonal may move a slider.
-        sliders = steps[:, :n]
-        others = sliders - np.pad(np.diag(np.diag(sliders[:n])), ((0, ndim - n), (0, 0)))
-        return bool(np.allclose(others, 0, atol=1e-6 * np.abs(steps).max()))
-
-    def labels_of(self, index: SliceIndex) -> np.ndarray:
-        """Return the labels of a slice; a view of the layer's own array.
-
-        Raises
-        ------
-        ImageError
-            If the layer's data were replaced by something of another shape, or a label is larger
-            than a project can hold.
-        """
-        if tuple(self.labels.data.shape) != self.source.shape:
-            raise ImageError(
-                f"The masks layer {self.labels.name!r} now has shape {self.labels.data.shape}, the "
-                f"image {self.source.shape}. Choose or make another masks layer."
-            )
-        labels = np.asarray(self.labels.data[index])
-        check_size(labels, self.labels.name)
-        return labels
-
-    def class_labels(self, index: SliceIndex, one_class: bool) -> np.ndarray:
-        """Copy the labels of a slice; where there is one class, any label is the object, 1."""
-        labels = self.labels_of(index)
-        return (labels != 0).astype(np.uint8) if one_class else labels.copy()
-
     def apply(self, prediction: SlicePredicted, corrected_too: bool = False) -> bool:
         """Write a prediction as one undoable edit that leaves the person's pixels alone.
 
@@ -196,11 +127,8 @@ class LayerBinding(QObject):
         if state in READY and not (corrected_too and state is SliceState.CORRECTED):
             return False
         change = self.tracker.plan_prediction(index, self.labels_of(index), prediction.labels)
-        count = int(change.positions.size)
-        if count:
-            fixed = tuple(np.full(count, position) for position in index)
-            where = (*fixed, *change.rows_and_columns(self.source.slice_shape))
-            self.labels.data_setitem(where, change.new)
+        if change.positions.size:
+            self.labels.data_setitem(change.where(index, self.source.shape), change.new)
         written = self.labels_of(index)
         self.tracker.prediction_written(
             index,
@@ -250,10 +178,6 @@ class LayerBinding(QObject):
             self._check(edited_slices(self.labels, len(self.source.slider_shape)))
             self._strokes.told()
             self._check(self.source.indices())
-
-    @property
-    def _has_shape(self) -> bool:
-        return tuple(self.labels.data.shape) == self.source.shape
 
     @property
     def _fits(self) -> bool:

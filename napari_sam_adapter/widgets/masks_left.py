@@ -133,6 +133,6 @@ def _differs(labels: Labels, tracker: SliceTracker) -> bool:
         return True
     for index in np.ndindex(data.shape[:-2]):
         known = tracker.history_of(index)
-        if data[index].any() if known is None else not np.array_equal(data[index], known.seen):
+        if data[index].any() if known is None else not known.seen.is_of(data[index]):
             return True
     return False

@@ -33,9 +33,9 @@ from napari_sam_adapter.widgets.slice_writer import SliceWriter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    import numpy as np
     from qtpy.QtCore import QObject
 
+    from napari_sam_adapter.packed_labels import PackedLabels
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.widgets.binding import LayerBinding
@@ -56,7 +56,7 @@ class Prediction(SliceWriter):
         self._session, self._prompts_in = session, prompts_in
         self._once_more = False
         # The corrected mask that the last press has left as it is.
-        self._left: np.ndarray | None = None
+        self._left: PackedLabels | None = None
         self._help_choice = HelpChoice()
         self.finished.connect(self._on_writing_finished)
 

@@ -153,7 +153,7 @@ def bring_back(binding: LayerBinding, restored: Restored) -> int:
     for index, history in restored.slices.items():
         known = binding.tracker.history_of(index)
         if known is None or (is_first and _gives_way(known, history)):
-            binding.labels.data[index] = history.seen
+            binding.labels.data[index] = history.seen.unpacked()
             binding.tracker.restore(index, history)
             count += 1
     binding.labels.refresh()
@@ -209,14 +209,14 @@ def show(
 
 
 def _same_pixels(one: SliceHistory, other: SliceHistory) -> bool:
-    return np.array_equal(one.seen, other.seen)
+    return one.seen == other.seen
 
 
 def _are_alike(one: SliceHistory, other: SliceHistory) -> bool:
     return (
         _same_pixels(one, other)
         and (one.now.number, one.accepted) == (other.now.number, other.accepted)
-        and np.array_equal(one.human(one.seen), other.human(other.seen))
+        and np.array_equal(one.human(one.seen.unpacked()), other.human(other.seen.unpacked()))
     )
 
 

@@ -44,7 +44,7 @@ def damage(folder: Path, lines):
 
 def labels_of(folder, identity):
     slices = read_record(folder, identity).slices(dtype=UINT8)
-    return {index: history.seen for index, history in slices.items()}
+    return {index: history.seen.unpacked() for index, history in slices.items()}
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_a_label_of_a_lost_line_decides_what_type_holds_them_all(project, identi
     write_mask(folder / "masks" / mask_name((1,)), 99, labels)
     record = ImageRecord(folder, identity)
     assert record.masks_dtype() == np.uint16
-    assert np.array_equal(record.restore(record.masks_dtype()).slices[(1,)].seen, labels)
+    assert np.array_equal(record.restore(record.masks_dtype()).slices[(1,)].seen.unpacked(), labels)
     record.close()
 
 

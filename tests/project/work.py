@@ -71,6 +71,6 @@ def brought_back(restored):
     """Restored slices as a tracker and labels, as the dock makes them."""
     labels, tracker = np.zeros(SHAPE, np.uint8), SliceTracker(SHAPE[1:])
     for index, history in restored.slices.items():
-        labels[index] = history.seen
+        labels[index] = history.seen.unpacked()
         tracker.restore(index, history)
     return tracker, labels
