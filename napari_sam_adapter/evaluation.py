@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,7 +90,10 @@ class Evaluation:
 
 
 def evaluate_pairs(
-    model: AdaptedSam, pairs: Iterable[tuple[Path, Path]], scoring: Scoring | None = None
+    model: AdaptedSam,
+    pairs: Iterable[tuple[Path, Path]],
+    scoring: Scoring | None = None,
+    note: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[ImageScore]:
     """Predict each image or stack and score it against its mask.
 
@@ -100,6 +103,8 @@ def evaluate_pairs(
     pairs : iterable of (image path, mask path)
     scoring : Scoring, optional
         Where it gives no spacing, surfaces are measured with that of each file, if it has one.
+    note : callable
+        Told where several values of a mask become one, see `read_mask`.
 
     Yields
     ------
@@ -115,7 +120,7 @@ def evaluate_pairs(
     scoring = scoring or Scoring()
     first: tuple[str, str | None] | None = None
     for image_path, mask_path in pairs:
-        pair = read_pair(image_path, mask_path, scoring.class_names)
+        pair = read_pair(image_path, mask_path, scoring.class_names, note)
         evaluate_one = evaluate_image if pair.labels.ndim == 2 else evaluate_stack
         name = image_path.name
         try:

@@ -52,7 +52,7 @@ def help_for(
     z, y, x = (geometry.spacing[axis] for axis in (depth, -2, -1))
     known = {}
     if corrected is not None:
-        labels = read_labels(corrected, class_names, geometry)
+        labels = read_labels(corrected, class_names, geometry, _log.warning)
         if labels.shape != geometry.shape:
             raise ImageError(
                 f"{corrected.name} has shape {labels.shape}, and {image.name} {geometry.shape}; "

@@ -23,6 +23,7 @@ from napari_sam_adapter.cli.console import (
     print_json,
     progress_bar,
     say,
+    say_first,
     stop_on_interrupt,
 )
 from napari_sam_adapter.data.files import pair_by_stem
@@ -242,7 +243,8 @@ def _read_samples(
         raise TrainingError(
             f"--group-by {group_by!r} is no regular expression: {error}."
         ) from error
-    return [TrainingSample(*one) for one in read_slices(pairs, class_names, pattern)]
+    slices = read_slices(pairs, class_names, pattern, say_first())
+    return [TrainingSample(*one) for one in slices]
 
 
 def _run(job: TrainingJob) -> AdapterSaved | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from napari_sam_adapter.data.pictures import JPEG_SUFFIXES, PICTURE_SUFFIXES, re
 from napari_sam_adapter.errors import ImageError
 
 _log = logging.getLogger(__name__)
+_VALUES_SHOWN = 8
 
 
 def read_image(path: Path, *, palette_as_indices: bool = False) -> np.ndarray:
@@ -70,7 +71,15 @@ def is_colour(image: np.ndarray) -> bool:
     return image.ndim >= 3 and image.shape[-1] == 3
 
 
-def read_mask(path: Path, image: Geometry | None = None) -> np.ndarray:
+def _say_nothing(sentence: str) -> None:
+    """Leave what a mask holds unsaid."""
+
+
+def read_mask(
+    path: Path,
+    image: Geometry | None = None,
+    note: Callable[[str], None] = _say_nothing,
+) -> np.ndarray:
     """Read a mask, or a stack of masks: every pixel that is not zero belongs to the object.
 
     An 8-bit mask that went through JPEG has soft edges, so values are cut at half of their range
@@ -81,6 +90,9 @@ def read_mask(path: Path, image: Geometry | None = None) -> np.ndarray:
     path : Path
     image : Geometry, optional
         Of the image that the mask must lie on.
+    note : callable
+        Told in a sentence where several values become one: they may be meant as classes, or be the
+        numbers of objects, or soft edges.
 
     Returns
     -------
@@ -92,15 +104,39 @@ def read_mask(path: Path, image: Geometry | None = None) -> np.ndarray:
         If the file cannot be read, or lies elsewhere than the image.
     """
     array = _read_on(path, image)
+    is_jpeg = path.suffix.lower() in JPEG_SUFFIXES
+    if not is_jpeg and (several := several_values(array)):
+        note(
+            f"{path.name} holds {several}: all that is not 0 counts as one class. If they are "
+            "several classes, train with their names: --classes a,b."
+        )
     if is_colour(array):
         array = array.max(axis=-1)
-    if path.suffix.lower() in JPEG_SUFFIXES:
+    if is_jpeg:
         return np.asarray(array > 127)
     return np.asarray((array != 0) & (array == array))
 
 
+def several_values(mask: np.ndarray) -> str:
+    """Say which values besides 0 a mask holds; "" where there is one, or none."""
+    if is_colour(mask):
+        flat = np.unique(mask.reshape(-1, 3), axis=0)
+        n_colours = int(flat.any(axis=1).sum())
+        return f"{n_colours} colours" if n_colours > 1 else ""
+    marked = mask[(mask != 0) & (mask == mask)]
+    if marked.size == 0 or (marked == marked[0]).all():
+        return ""
+    values = np.unique(marked)
+    if len(values) > _VALUES_SHOWN:
+        return f"{len(values)} values from {values[0]:g} to {values[-1]:g}"
+    return f"the values {', '.join(f'{value:g}' for value in values)}"
+
+
 def read_labels(
-    path: Path, class_names: Sequence[str], image: Geometry | None = None
+    path: Path,
+    class_names: Sequence[str],
+    image: Geometry | None = None,
+    note: Callable[[str], None] = _say_nothing,
 ) -> np.ndarray:
     """Read a mask of one or several classes, or a stack of them.
 
@@ -113,6 +149,8 @@ def read_labels(
     class_names : sequence of str
     image : Geometry, optional
         Of the image that the mask must lie on.
+    note : callable
+        See `read_mask`.
 
     Returns
     -------
@@ -124,7 +162,7 @@ def read_labels(
         If the file cannot be read, lies elsewhere than the image, or a value is no class.
     """
     if len(class_names) == 1:
-        return read_mask(path, image)
+        return read_mask(path, image, note)
     if path.suffix.lower() in JPEG_SUFFIXES:
         raise ImageError(
             f"{path.name}: JPEG changes pixel values, so it cannot hold the labels of several "

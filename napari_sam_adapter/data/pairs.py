@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +35,19 @@ class ImagePair:
 
 
 def read_pair(
-    image_path: Path, mask_path: Path, class_names: Sequence[str] = ("object",)
+    image_path: Path,
+    mask_path: Path,
+    class_names: Sequence[str] = ("object",),
+    note: Callable[[str], None] = lambda sentence: None,
 ) -> ImagePair:
     """Read an image or a stack and its mask, and check that they fit.
+
+    Parameters
+    ----------
+    image_path, mask_path : Path
+    class_names : sequence of str
+    note : callable
+        Told where several values of a mask become one, see `read_mask`.
 
     Raises
     ------
@@ -51,7 +61,7 @@ def read_pair(
             f"{image_path.name} has shape {shape}; expected a picture or a stack of slices along "
             "one axis. Save one file per volume."
         )
-    labels = read_labels(mask_path, class_names, image.geometry)
+    labels = read_labels(mask_path, class_names, image.geometry, note)
     if shape != labels.shape:
         raise ImageError(
             f"{image_path.name} is {_size(shape)} but its mask {mask_path.name} is "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ def read_slices(
     pairs: Iterable[tuple[Path, Path]],
     class_names: Sequence[str] = ("object",),
     group_by: re.Pattern[str] | None = None,
+    note: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, str, str]]:
     """Read pictures as they are and stacks slice by slice; a slice without contrast is left out.
 
@@ -26,6 +27,8 @@ def read_slices(
     class_names : sequence of str
     group_by : pattern, optional
         Finds the patient or video in the name of an image file: its first group, or all it matches.
+    note : callable
+        Told where several values of a mask become one, see `read_mask`.
 
     Yields
     ------
@@ -43,7 +46,7 @@ def read_slices(
         If a pair cannot be read or does not fit, or the pattern finds nothing in its name.
     """
     for image_path, mask_path in pairs:
-        pair = read_pair(image_path, mask_path, class_names)
+        pair = read_pair(image_path, mask_path, class_names, note)
         image, labels = pair.image, pair.labels
         group = _group(image_path, group_by) or pair.patient or ""
         if labels.ndim == 2:

@@ -193,6 +193,18 @@ def test_mask_values_outside_the_classes_are_named(folders, tmp_path, capsys):
     assert "frame1.png holds the value 7; with the classes polyp, right side the values 0" in said
 
 
+def test_values_that_become_one_class_without_classes_are_said_once(folders, tmp_path, capsys):
+    where = ("--images", folders[0], "--masks", folders[1])
+    train = ("train", *where, "--out", tmp_path / "a.safetensors", "--gear", "quick", "--steps", 1)
+    for command in (train, ("evaluate", *where)):
+        assert run(*command) == 0
+        said = capsys.readouterr().err
+        assert said.count("frame0.png holds the values 1, 2: all that is not 0 counts as one") == 1
+        assert "frame1.png" not in said
+    assert run(*train, "--classes", "polyp,right side") == 0
+    assert "counts as one class" not in capsys.readouterr().err
+
+
 def test_images_of_many_kinds_train_together(folders, tmp_path):
     """Grey, RGBA, 16-bit and float images in one folder."""
     images, masks = folders

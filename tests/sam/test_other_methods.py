@@ -64,9 +64,7 @@ def test_it_is_named_where_an_adapter_or_a_base_is_chosen_without_loading_it(
     path = foreign_file(tmp_path, FOREIGN[method])
     if suffix == ".safetensors":
         save_file({name: torch.zeros(2) for name in FOREIGN[method]}, path)
-    with pytest.raises(
-        CheckpointError, match=f"not a.* adapter.*a checkpoint of {method}.*Give an"
-    ):
+    with pytest.raises(CheckpointError, match=f"adapter.*a checkpoint of {method}.*Give an"):
         read_card(path)
     with pytest.raises(WeightsError, match=f"no base model: .*a checkpoint of {method}.*Choose"):
         own_base(f"sam_vit_l@{path}")
