@@ -32,6 +32,7 @@ from napari_sam_adapter.errors import ConditionError, TrainingError
 from napari_sam_adapter.promotion import LEAKS, verdict_of
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
 from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.launch import check_launch
 from napari_sam_adapter.training.presets import PRESETS, USUAL_MINUTES
 from napari_sam_adapter.training.samples import TrainingSample
 
@@ -117,7 +118,9 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     device: options.Device = "auto",
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Continue the same command where a crash or kill ended it."),
+        typer.Option(
+            "--resume", help="Continue the same command where a crash or kill ended it, or begin."
+        ),
     ] = False,
     checkpoint_steps: Annotated[
         int, typer.Option(help="Steps between two checkpoints (OUT.checkpoint).")
@@ -133,10 +136,12 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     from napari_sam_adapter.training.job import TrainingJob
     from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 
+    check_launch()
     given = {"gear": gear, "augmentation": augmentation, "batch_size": batch_size}
     config = _config(preset, given, minutes, steps, epochs, seed)
     class_names = _class_names(classes, init)
     base = _base(model, init)
+    checkpoint = RunCheckpoint(Path(f"{out}.checkpoint"), max(1, checkpoint_steps), resume)
     job = TrainingJob(
         samples=_read_samples(
             _choose(pair_by_stem(images, masks), max_images, seed), class_names, group_by
@@ -149,9 +154,11 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
         adapter=_adapter(base, conditions, reduction),
         class_names=class_names,
         device=device,
-        checkpoint=RunCheckpoint(Path(f"{out}.checkpoint"), max(1, checkpoint_steps), resume),
+        checkpoint=checkpoint,
         notes={"preset": preset},
     )
+    if resume and not checkpoint.path.is_file():
+        say(f"There is no checkpoint {checkpoint.path} to go on from: the run begins anew.")
     saved = _run(job)
     if saved is not None:
         _report(saved, as_json)

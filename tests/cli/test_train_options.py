@@ -205,6 +205,14 @@ def test_values_that_become_one_class_without_classes_are_said_once(folders, tmp
     assert "counts as one class" not in capsys.readouterr().err
 
 
+def test_resuming_where_no_checkpoint_is_begins_anew_and_says_so(train, tmp_path, capsys):
+    train("--steps", 1, "--gear", "quick", "--resume")
+    said = f"no checkpoint {tmp_path / 'a.safetensors'}.checkpoint to go on from: the run begins"
+    assert said in capsys.readouterr().err
+    train("--steps", 1, "--gear", "quick", name="b")
+    assert "begins anew" not in capsys.readouterr().err
+
+
 def test_images_of_many_kinds_train_together(folders, tmp_path):
     """Grey, RGBA, 16-bit and float images in one folder."""
     images, masks = folders
