@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from napari_sam_adapter.cli.console import errors, output, progress_bar
+from napari_sam_adapter.cli.console import errors, output, print_table, progress_bar
 from napari_sam_adapter.demo import (
     DemoData,
     DemoProgress,
@@ -87,7 +87,7 @@ def _run_headless(data: DemoData, out: Path, device: str) -> None:
                 progress.update(task, description=event.message, completed=event.share)
             else:
                 rounds.append(event)
-    output.print(_table(rounds))
+    print_table(_table(rounds))
     output.print(f"Report: {out / 'contact-sheet.png'} and {out / 'report.json'}", soft_wrap=True)
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.cli import options
-from napari_sam_adapter.cli.console import errors, output, print_json, progress_bar, say_first
+from napari_sam_adapter.cli.console import errors, print_json, print_table, progress_bar, say_first
 from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.errors import EvaluationError
@@ -112,7 +112,7 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
     if as_json:
         print_json(_as_json(result, scoring, confidences))
     else:
-        output.print(_as_table(result, scoring, confidences))
+        print_table(_as_table(result, scoring, confidences))
 
 
 def _surface_settings(spacing: str | None, tolerance: float | None) -> surface.SurfaceSettings:

@@ -19,8 +19,8 @@ from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import (
     errors,
-    output,
     print_json,
+    print_table,
     progress_bar,
     say,
     say_first,
@@ -144,7 +144,7 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     checkpoint = RunCheckpoint(Path(f"{out}.checkpoint"), max(1, checkpoint_steps), resume)
     job = TrainingJob(
         samples=_read_samples(
-            _choose(pair_by_stem(images, masks), max_images, seed), class_names, group_by
+            _choose(pair_by_stem(images, masks, say), max_images, seed), class_names, group_by
         ),
         out=out,
         config=config,
@@ -291,7 +291,7 @@ def _report(saved: AdapterSaved, as_json: bool) -> None:
         _score(summary["held_out_dice_after"]),
         str(summary["ended"]),
     )
-    output.print(table)
+    print_table(table)
     verdict = verdict_of(summary)
     if not verdict.promoted:
         errors.print(f"The new adapter is worse than what it was trained from. {verdict.reason}")

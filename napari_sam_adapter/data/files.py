@@ -217,8 +217,17 @@ def list_images(folder: Path) -> list[Path]:
     return paths
 
 
-def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path]]:
+def pair_by_stem(
+    images: Path, masks: Path, on_extra_masks: Callable[[str], None] | None = None
+) -> list[tuple[Path, Path]]:
     """Pair the images of one folder with the masks of another by file stem.
+
+    Parameters
+    ----------
+    images, masks : Path
+    on_extra_masks : callable, optional
+        Told in a sentence of masks without an image, which are left out then. By default they are
+        refused, as images without a mask always are: scores of what is left would flatter.
 
     Returns
     -------
@@ -233,12 +242,18 @@ def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     by_stem = _unique_stems(list_images(images)), _unique_stems(list_images(masks))
     without_mask = sorted(by_stem[0].keys() - by_stem[1].keys())
     without_image = sorted(by_stem[1].keys() - by_stem[0].keys())
-    if without_mask or without_image:
+    if on_extra_masks is not None and without_image and not without_mask:
+        on_extra_masks(
+            f"There is no image in {images} for the mask{'s'[: len(without_image) > 1]} "
+            f"{_named(without_image)} in {masks}: left out."
+        )
+    elif without_mask or without_image:
         parts = [f"no mask for {_named(without_mask)}"] if without_mask else []
         parts += [f"no image for {_named(without_image)}"] if without_image else []
         raise ImageError(
             f"Images in {images} and masks in {masks} are paired by file stem, but there is "
-            f"{' and '.join(parts)}."
+            f"{' and '.join(parts)}. Give both files of a pair the same name, add what is missing "
+            "(where there is nothing to mark, an empty mask), or take out what has no partner."
         )
     return [(by_stem[0][stem], by_stem[1][stem]) for stem in sorted(by_stem[0])]
 

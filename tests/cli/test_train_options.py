@@ -213,6 +213,29 @@ def test_resuming_where_no_checkpoint_is_begins_anew_and_says_so(train, tmp_path
     assert "begins anew" not in capsys.readouterr().err
 
 
+def test_masks_without_an_image_are_left_out_and_said(folders, train, capsys):
+    for name in ("extra0", "extra1"):
+        Image.fromarray(np.ones((60, 80), np.uint8)).save(folders[1] / f"{name}.png")
+    train("--steps", 1, "--gear", "quick", "--json")
+    err = capsys.readouterr().err
+    assert f"no image in {folders[0]} for the masks extra0, extra1 in {folders[1]}: left" in err
+
+
+def test_an_image_without_a_mask_is_named_with_what_to_do(folders, tmp_path, capsys):
+    (folders[1] / "frame1.png").unlink()
+    where = ("--images", folders[0], "--masks", folders[1])
+    for command in (("train", *where, "--out", tmp_path / "a.safetensors"), ("evaluate", *where)):
+        assert run(*command) == 2
+        err = " ".join(capsys.readouterr().err.split())
+        assert "there is no mask for frame1. Give both files of a pair the same name, add" in err
+
+
+def test_masks_without_an_image_are_no_truth_to_score_by(folders, capsys):
+    (folders[0] / "frame1.png").unlink()
+    assert run("evaluate", "--images", folders[0], "--masks", folders[1]) == 2
+    assert "no image for frame1" in capsys.readouterr().err
+
+
 def test_images_of_many_kinds_train_together(folders, tmp_path):
     """Grey, RGBA, 16-bit and float images in one folder."""
     images, masks = folders
