@@ -274,9 +274,10 @@ def base_model(name: str) -> BaseModel:
         near = get_close_matches(short.lower(), BASE_MODELS, n=1)
         known = f"did you mean {near[0]}? Known" if near else "known"
         known += f" are: {', '.join(sorted(BASE_MODELS))}"
+        example = short if Path(short).is_file() else "/path/to/file.pth"
         raise WeightsError(
             f"There is no base model named {short!r}; {known}. A file of your own is "
-            "given with the model it is a version of: sam_vit_b@/path/to/file.pth."
+            f"given with the model it is a version of: sam_vit_b@{example}."
         )
     model = BASE_MODELS[short]
     if not path:

@@ -158,9 +158,16 @@ def start_workers(device: str) -> tuple[Workers, torch.device]:
     ----------
     device : str
         What the person asked for, e.g. ``auto`` or ``cpu``.
+
+    Raises
+    ------
+    SamAdapterError
+        If that device is not there, or accelerate is set to what is not offered.
     """
     if not is_launched():
         return ALONE, choose_device(device)
+    if device != "auto":
+        choose_device(device)  # accelerate would take another where it is not there
     workers = AcceleratedWorkers(device)
     return workers, workers.device
 

@@ -157,6 +157,11 @@ def test_a_name_that_is_nearly_right_is_answered_by_the_right_one(asked, meant):
         base_model(asked)
 
 
+def test_a_file_without_a_model_is_told_how_it_is_given(own_mobile_sam):
+    with pytest.raises(WeightsError, match=f"the model it is a version of: .*@{own_mobile_sam}"):
+        base_model(str(own_mobile_sam))
+
+
 def test_a_missing_file_of_ones_own_is_named(tmp_path):
     with pytest.raises(WeightsError, match=r"no file of weights at .*nowhere\.pth"):
         base_model(f"sam_vit_b@{tmp_path / 'nowhere.pth'}")

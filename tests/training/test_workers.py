@@ -13,11 +13,15 @@ from safetensors.numpy import load_file
 
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
-from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.errors import SamAdapterError, TrainingError
 from napari_sam_adapter.sam.devices import decide_bfloat16, uses_bfloat16
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.launch import check_launch
-from napari_sam_adapter.training.workers import PRECISION_VARIABLE, AcceleratedWorkers
+from napari_sam_adapter.training.workers import (
+    PRECISION_VARIABLE,
+    AcceleratedWorkers,
+    start_workers,
+)
 
 # As `accelerate launch --gradient_accumulation_steps` says it.
 ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
@@ -166,6 +170,12 @@ def test_settings_that_share_parameters_out_are_refused_before_anything_is_read(
 def test_settings_of_accelerate_that_are_off_are_no_trouble(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
     check_launch()
+
+
+def test_a_device_that_is_not_there_is_refused_under_a_launcher_too(monkeypatch):
+    monkeypatch.setenv(PRECISION_VARIABLE, "no")
+    with pytest.raises(SamAdapterError, match="no device 'gpu'"):
+        start_workers("gpu")
 
 
 def test_an_epoch_is_shared_by_all_processes():
