@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam_adapter.data.files import Note, say_nothing
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.pairs import read_pair
 from napari_sam_adapter.errors import EvaluationError, ImageError
@@ -93,7 +94,7 @@ def evaluate_pairs(
     model: AdaptedSam,
     pairs: Iterable[tuple[Path, Path]],
     scoring: Scoring | None = None,
-    note: Callable[[str], None] = lambda sentence: None,
+    note: Note = say_nothing,
 ) -> Iterator[ImageScore]:
     """Predict each image or stack and score it against its mask.
 
@@ -104,7 +105,7 @@ def evaluate_pairs(
     scoring : Scoring, optional
         Where it gives no spacing, surfaces are measured with that of each file, if it has one.
     note : callable
-        Told where several values of a mask become one, see `read_mask`.
+        See `read_mask`.
 
     Yields
     ------

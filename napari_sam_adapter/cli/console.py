@@ -42,18 +42,6 @@ def say(text: str) -> None:
         errors.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
-def say_first() -> Callable[[str], None]:
-    """Return a `say` that keeps silent after its first sentence: one mask stands for a folder."""
-    said: list[str] = []
-
-    def say_it(text: str) -> None:
-        if not said:
-            said.append(text)
-            say(text)
-
-    return say_it
-
-
 def progress_bar(*extra_columns: str) -> Progress:
     """Return a progress bar on standard error that vanishes when it is done."""
     return Progress(

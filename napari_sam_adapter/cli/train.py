@@ -23,10 +23,10 @@ from napari_sam_adapter.cli.console import (
     print_table,
     progress_bar,
     say,
-    say_first,
     stop_on_interrupt,
 )
 from napari_sam_adapter.data.files import pair_by_stem
+from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.errors import ConditionError, TrainingError
 from napari_sam_adapter.promotion import LEAKS, verdict_of
@@ -250,7 +250,7 @@ def _read_samples(
         raise TrainingError(
             f"--group-by {group_by!r} is no regular expression: {error}."
         ) from error
-    slices = read_slices(pairs, class_names, pattern, say_first())
+    slices = read_slices(pairs, class_names, pattern, MergedValues(say))
     return [TrainingSample(*one) for one in slices]
 
 

@@ -15,7 +15,11 @@ from napari_sam_adapter.data.pictures import JPEG_SUFFIXES, PICTURE_SUFFIXES, re
 from napari_sam_adapter.errors import ImageError
 
 _log = logging.getLogger(__name__)
-_VALUES_SHOWN = 8
+Note = Callable[[str, np.ndarray], None]
+
+
+def say_nothing(name: str, mask: np.ndarray) -> None:
+    """Leave unsaid what a mask holds."""
 
 
 def read_image(path: Path, *, palette_as_indices: bool = False) -> np.ndarray:
@@ -71,14 +75,10 @@ def is_colour(image: np.ndarray) -> bool:
     return image.ndim >= 3 and image.shape[-1] == 3
 
 
-def _say_nothing(sentence: str) -> None:
-    """Leave what a mask holds unsaid."""
-
-
 def read_mask(
     path: Path,
     image: Geometry | None = None,
-    note: Callable[[str], None] = _say_nothing,
+    note: Note = say_nothing,
 ) -> np.ndarray:
     """Read a mask, or a stack of masks: every pixel that is not zero belongs to the object.
 
@@ -91,8 +91,8 @@ def read_mask(
     image : Geometry, optional
         Of the image that the mask must lie on.
     note : callable
-        Told in a sentence where several values become one: they may be meant as classes, or be the
-        numbers of objects, or soft edges.
+        Given the name of the file and what it holds, before that becomes one class; see
+        `mask_values.MergedValues`. Not of a JPEG, whose values are noise.
 
     Returns
     -------
@@ -105,11 +105,8 @@ def read_mask(
     """
     array = _read_on(path, image)
     is_jpeg = path.suffix.lower() in JPEG_SUFFIXES
-    if not is_jpeg and (several := several_values(array)):
-        note(
-            f"{path.name} holds {several}: all that is not 0 counts as one class. If they are "
-            "several classes, train with their names: --classes a,b."
-        )
+    if not is_jpeg:
+        note(path.name, array)
     if is_colour(array):
         array = array.max(axis=-1)
     if is_jpeg:
@@ -117,26 +114,11 @@ def read_mask(
     return np.asarray((array != 0) & (array == array))
 
 
-def several_values(mask: np.ndarray) -> str:
-    """Say which values besides 0 a mask holds; "" where there is one, or none."""
-    if is_colour(mask):
-        flat = np.unique(mask.reshape(-1, 3), axis=0)
-        n_colours = int(flat.any(axis=1).sum())
-        return f"{n_colours} colours" if n_colours > 1 else ""
-    marked = mask[(mask != 0) & (mask == mask)]
-    if marked.size == 0 or (marked == marked[0]).all():
-        return ""
-    values = np.unique(marked)
-    if len(values) > _VALUES_SHOWN:
-        return f"{len(values)} values from {values[0]:g} to {values[-1]:g}"
-    return f"the values {', '.join(f'{value:g}' for value in values)}"
-
-
 def read_labels(
     path: Path,
     class_names: Sequence[str],
     image: Geometry | None = None,
-    note: Callable[[str], None] = _say_nothing,
+    note: Note = say_nothing,
 ) -> np.ndarray:
     """Read a mask of one or several classes, or a stack of them.
 

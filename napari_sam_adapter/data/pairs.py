@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from napari_sam_adapter.data.files import in_memory, open_noted, read_labels
+from napari_sam_adapter.data.files import Note, in_memory, open_noted, read_labels, say_nothing
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.errors import ImageError
 
@@ -38,7 +38,7 @@ def read_pair(
     image_path: Path,
     mask_path: Path,
     class_names: Sequence[str] = ("object",),
-    note: Callable[[str], None] = lambda sentence: None,
+    note: Note = say_nothing,
 ) -> ImagePair:
     """Read an image or a stack and its mask, and check that they fit.
 
@@ -47,7 +47,7 @@ def read_pair(
     image_path, mask_path : Path
     class_names : sequence of str
     note : callable
-        Told where several values of a mask become one, see `read_mask`.
+        See `read_mask`.
 
     Raises
     ------

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from napari_sam_adapter.data.files import Note, say_nothing
 from napari_sam_adapter.data.pairs import read_pair
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import value_range
@@ -17,7 +18,7 @@ def read_slices(
     pairs: Iterable[tuple[Path, Path]],
     class_names: Sequence[str] = ("object",),
     group_by: re.Pattern[str] | None = None,
-    note: Callable[[str], None] = lambda sentence: None,
+    note: Note = say_nothing,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, str, str]]:
     """Read pictures as they are and stacks slice by slice; a slice without contrast is left out.
 
@@ -28,7 +29,7 @@ def read_slices(
     group_by : pattern, optional
         Finds the patient or video in the name of an image file: its first group, or all it matches.
     note : callable
-        Told where several values of a mask become one, see `read_mask`.
+        See `read_mask`.
 
     Yields
     ------

@@ -14,6 +14,7 @@ from napari_sam_adapter.data.files import (
     read_labels,
     read_mask,
 )
+from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.data.tiff import write_tiff
 from napari_sam_adapter.errors import ImageError, StorageError
 
@@ -144,40 +145,19 @@ def test_the_soft_edges_of_a_jpeg_mask_are_cut_at_half(tmp_path):
     np.testing.assert_array_equal(found, mask)
 
 
-@pytest.mark.parametrize(
-    ("marked", "words"),
-    [
-        ([1], ""),
-        ([255], ""),
-        ([1, 2], "m.png holds the values 1, 2: all that is not 0 counts as one class"),
-        (range(1, 40), "m.png holds 39 values from 1 to 39: all"),
-    ],
-)
-def test_several_values_that_become_one_class_are_said(tmp_path, marked, words):
-    mask = np.zeros((8, 8), np.uint8)
-    mask.flat[: len(marked)] = marked
-    said = []
-    read_mask(saved(tmp_path / "m.png", mask), note=said.append)
-    assert len(said) == bool(words)
-    assert not words or (words in said[0] and "--classes a,b" in said[0])
-
-
-def test_several_colours_that_become_one_class_are_said(tmp_path):
-    mask = np.zeros((8, 8, 3), np.uint8)
-    mask[2, :, 0] = mask[4, :, 1] = 255
-    said = []
-    read_mask(saved(tmp_path / "m.png", mask), note=said.append)
-    assert "m.png holds 2 colours" in said[0]
-
-
 def test_the_noise_of_a_jpeg_mask_is_not_taken_for_classes(tmp_path):
     mask = np.zeros((64, 64), np.uint8)
     mask[13:40, 21:50] = 255
     said = []
     path = saved(tmp_path / "m.jpg", mask, quality=60)
     assert len(np.unique(read_image(path))) > 2
-    read_mask(path, note=said.append)
+    read_mask(path, note=MergedValues(said.append))
     assert said == []
+    read_mask(
+        saved(tmp_path / "m.png", mask // 2 + np.eye(64, dtype=np.uint8)),
+        note=MergedValues(said.append),
+    )
+    assert len(said) == 1
 
 
 def test_a_mask_of_several_pages_is_a_stack_of_masks(tmp_path):
