@@ -18,7 +18,6 @@ from napari_sam_adapter.adapter.classes import renamings
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import (
-    errors,
     print_json,
     print_table,
     progress_bar,
@@ -294,9 +293,9 @@ def _report(saved: AdapterSaved, as_json: bool) -> None:
     print_table(table)
     verdict = verdict_of(summary)
     if not verdict.promoted:
-        errors.print(f"The new adapter is worse than what it was trained from. {verdict.reason}")
+        say(f"The new adapter is worse than what it was trained from. {verdict.reason}")
     elif verdict.leaks:
-        errors.print(LEAKS)
+        say(LEAKS)
 
 
 def _score(value: float | None) -> str:
