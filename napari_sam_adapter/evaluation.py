@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam_adapter.data.files import Note, say_nothing
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.pairs import read_pair
 from napari_sam_adapter.errors import EvaluationError, ImageError
@@ -90,7 +91,10 @@ class Evaluation:
 
 
 def evaluate_pairs(
-    model: AdaptedSam, pairs: Iterable[tuple[Path, Path]], scoring: Scoring | None = None
+    model: AdaptedSam,
+    pairs: Iterable[tuple[Path, Path]],
+    scoring: Scoring | None = None,
+    note: Note = say_nothing,
 ) -> Iterator[ImageScore]:
     """Predict each image or stack and score it against its mask.
 
@@ -100,6 +104,8 @@ def evaluate_pairs(
     pairs : iterable of (image path, mask path)
     scoring : Scoring, optional
         Where it gives no spacing, surfaces are measured with that of each file, if it has one.
+    note : callable
+        See `read_mask`.
 
     Yields
     ------
@@ -115,7 +121,7 @@ def evaluate_pairs(
     scoring = scoring or Scoring()
     first: tuple[str, str | None] | None = None
     for image_path, mask_path in pairs:
-        pair = read_pair(image_path, mask_path, scoring.class_names)
+        pair = read_pair(image_path, mask_path, scoring.class_names, note)
         evaluate_one = evaluate_image if pair.labels.ndim == 2 else evaluate_stack
         name = image_path.name
         try:

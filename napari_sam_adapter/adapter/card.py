@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from napari_sam_adapter.adapter.classes import check_class_names
 from napari_sam_adapter.adapter.config import AdapterConfig
+from napari_sam_adapter.adapter.other_methods import ORIGINAL, OURS, other_method, tensor_names
 from napari_sam_adapter.errors import CheckpointError
 
 FORMAT = "napari-sam-adapter"
@@ -106,10 +109,7 @@ class AdapterCard:
             If the metadata are not an adapter's, or of a newer format.
         """
         if not metadata or metadata.get("format") != FORMAT:
-            raise CheckpointError(
-                f"{source} is not an adapter of napari-sam-adapter: it is a safetensors file, but "
-                "without our card. It may be a checkpoint of another program."
-            )
+            raise CheckpointError(f"{source} is not an adapter of napari-sam-adapter.")
         version = metadata.get("format_version", "")
         if not version.isdecimal() or int(version) > FORMAT_VERSION:
             raise CheckpointError(
@@ -187,27 +187,45 @@ def read_card(path: Path) -> AdapterCard:
             metadata = tensors.metadata()
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is not a readable safetensors file ({error}). {_guess_at(path)}; nothing was "
-            "loaded."
+            f"{path} is not a readable safetensors file, as adapters are. {_guess_at(path)} "
+            "Nothing was loaded."
         ) from error
+    if not metadata or metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is not an adapter of napari-sam-adapter: it has no card. {_guess_at(path)}"
+        )
     return AdapterCard.from_metadata(metadata, str(path))
 
 
-# How torch.save's zip files begin, and the pickles before them.
-_TORCH_FILES = (b"PK", b"\x80\x02", b"\x80\x04")
-
-
 def _guess_at(path: Path) -> str:
-    """Say what a file that is no adapter may be, by its first bytes; nothing in it is executed."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(2)
-    except OSError:
-        start = b""
-    if start in _TORCH_FILES:
+    """Say what a file that is no adapter looks like, and what to do; nothing in it is executed."""
+    names: list[str] = []
+    with contextlib.suppress(OSError, ValueError, zipfile.BadZipFile):
+        names = tensor_names(path)
+    method = other_method(names)
+    if method == OURS:
+        return "It has an adapter's tensors: take the file as it was written here."
+    if method:
+        what_to_do = "" if method == ORIGINAL else " Give an adapter that was trained here."
+        return f"It looks like a checkpoint of {method}.{what_to_do}"
+    if any("image_encoder.patch_embed." in name for name in names):
+        return (
+            "It looks like the weights of a SAM without an adapter: give them as a base model, "
+            f"--model NAME@{path}, with the name of the model they are of, such as sam_vit_b."
+        )
+    if _is_of_torch(path):
         return (
             "It looks like a PyTorch checkpoint. One of the original SAM-Adapter becomes an "
             "adapter by 'napari-sam-adapter adapters import FILE --out ADAPTER'; SAM's own weights "
-            "are chosen as a base model"
+            "are chosen as a base model."
         )
-    return "It may be cut short or of another format"
+    return "It may be cut short, of another program, or of another format."
+
+
+def _is_of_torch(path: Path) -> bool:
+    """Whether a file begins as those of torch.save, which are zip archives, or pickles before."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(2) in (b"PK", b"\x80\x02", b"\x80\x04")
+    except OSError:
+        return False

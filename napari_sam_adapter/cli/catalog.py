@@ -11,7 +11,13 @@ from rich.table import Column, Table
 
 from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.cli import options
-from napari_sam_adapter.cli.console import output, print_json, progress_bar, stop_on_interrupt
+from napari_sam_adapter.cli.console import (
+    output,
+    print_json,
+    print_table,
+    progress_bar,
+    stop_on_interrupt,
+)
 from napari_sam_adapter.sam.registry import BASE_MODELS, BaseModel, base_model
 from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE, models_folder
 
@@ -38,7 +44,7 @@ def list_models(context: typer.Context, as_json: options.Json = False) -> None:
         megabytes = f"{model.weights.n_bytes / 1e6:.0f}"
         here = "yes" if model.weights.is_here else "to download"
         table.add_row(model.name, model.title, model.licence, megabytes, here, sizes)
-    output.print(table)
+    print_table(table)
     output.print(
         f"Downloads are kept in {models_folder()}; the environment variable {MODELS_VARIABLE} "
         "moves that folder, and files copied into it by hand are used.",
@@ -108,7 +114,7 @@ def show(
         table.add_row(key, str(value))
     for key, value in training.items():
         table.add_row(f"training.{key}", str(value))
-    output.print(table)
+    print_table(table)
 
 
 @adapters.command("import")
@@ -137,7 +143,8 @@ def import_checkpoint(
     output.print(
         f"Wrote {out}: an adapter of {card.base_model} at {card.input_size} x {card.input_size} "
         "pixels. It takes no boxes or points: its position encoding is its own, and prompts were "
-        "never trained with it."
+        "never trained with it.",
+        soft_wrap=True,
     )
     if base_out is not None:
-        output.print(f"Use it with --model {card.base_model}@{base_out}")
+        output.print(f"Use it with --model {card.base_model}@{base_out}", soft_wrap=True)

@@ -12,15 +12,23 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 # File names may look like :emoji: codes; they are shown as they are.
 output = Console(emoji=False)
 errors = Console(stderr=True, emoji=False)
+_WIDEST = 240  # characters; longer values (settings of an adapter) go on in the next line
 
 
 def print_json(values: Mapping[str, Any]) -> None:
     """Print one JSON object on one line of standard output."""
     output.print(json.dumps(values), soft_wrap=True, highlight=False, markup=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table, as wide as its contents where no terminal tells how wide it may be."""
+    is_limited = output.is_terminal or "COLUMNS" in os.environ
+    (output if is_limited else Console(emoji=False, width=_WIDEST)).print(table)
 
 
 def is_first_process() -> bool:

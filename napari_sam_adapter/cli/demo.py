@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from napari_sam_adapter.cli.console import errors, output, progress_bar
+from napari_sam_adapter.cli.console import errors, output, print_table, progress_bar, say
 from napari_sam_adapter.demo import (
     DemoData,
     DemoProgress,
@@ -68,9 +68,10 @@ def _data(images: Path | None, masks: Path | None) -> DemoData:
     if images is None or masks is None:
         raise ImageError("--images and --masks go together: give both folders, or neither.")
     from napari_sam_adapter.data.files import pair_by_stem
+    from napari_sam_adapter.data.mask_values import MergedValues
     from napari_sam_adapter.data.stacks import read_slices
 
-    slices = list(read_slices(pair_by_stem(images, masks)))
+    slices = list(read_slices(pair_by_stem(images, masks), note=MergedValues(say)))
     if not slices:
         raise ImageError(f"No slice in {images} has any contrast: there is nothing to segment.")
     arrays, truths, names, _ = (list(column) for column in zip(*slices, strict=True))
@@ -87,7 +88,7 @@ def _run_headless(data: DemoData, out: Path, device: str) -> None:
                 progress.update(task, description=event.message, completed=event.share)
             else:
                 rounds.append(event)
-    output.print(_table(rounds))
+    print_table(_table(rounds))
     output.print(f"Report: {out / 'contact-sheet.png'} and {out / 'report.json'}", soft_wrap=True)
 
 

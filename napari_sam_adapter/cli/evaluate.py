@@ -13,9 +13,10 @@ from rich.table import Table
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.cli import options
-from napari_sam_adapter.cli.console import errors, output, print_json, progress_bar
+from napari_sam_adapter.cli.console import errors, print_json, print_table, progress_bar, say
 from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.files import pair_by_stem
+from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.errors import EvaluationError
 from napari_sam_adapter.evaluation import Evaluation, ImageScore, evaluate_pairs
 from napari_sam_adapter.file_prediction import load_model
@@ -101,7 +102,7 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
     scores = []
     with progress_bar() as progress:
         task = progress.add_task("Evaluating", total=len(pairs))
-        for score in evaluate_pairs(sam, pairs, scoring):
+        for score in evaluate_pairs(sam, pairs, scoring, MergedValues(say)):
             scores.append(score)
             progress.advance(task)
     result = Evaluation(tuple(scores), scoring.class_names)
@@ -112,7 +113,7 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
     if as_json:
         print_json(_as_json(result, scoring, confidences))
     else:
-        output.print(_as_table(result, scoring, confidences))
+        print_table(_as_table(result, scoring, confidences))
 
 
 def _surface_settings(spacing: str | None, tolerance: float | None) -> surface.SurfaceSettings:

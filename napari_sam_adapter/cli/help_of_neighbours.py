@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_sam_adapter.data.files import read_labels
 from napari_sam_adapter.data.lazy import PlacedImage
+from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.depth import NO_DEPTH
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.file_prediction import source_of
@@ -52,7 +53,7 @@ def help_for(
     z, y, x = (geometry.spacing[axis] for axis in (depth, -2, -1))
     known = {}
     if corrected is not None:
-        labels = read_labels(corrected, class_names, geometry)
+        labels = read_labels(corrected, class_names, geometry, MergedValues(_log.warning))
         if labels.shape != geometry.shape:
             raise ImageError(
                 f"{corrected.name} has shape {labels.shape}, and {image.name} {geometry.shape}; "

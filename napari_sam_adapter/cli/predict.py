@@ -151,7 +151,9 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
                         for z, r in enumerate(stack.expected_dice)
                         if r is not None
                     ]
-    output.print(f"Wrote {len(targets)} mask file{'s'[: len(targets) != 1]} to {out}.")
+    output.print(
+        f"Wrote {len(targets)} mask file{'s'[: len(targets) != 1]} to {out}.", soft_wrap=True
+    )
     if confidence is not None:
         _write_confidences(confidence, sorted(sure))
     if skipped:
@@ -184,7 +186,7 @@ def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 def _write_confidences(path: Path, rows: Sequence[tuple[float, str, int]]) -> None:
     table = [(name, z, f"{value:.3f}") for value, name, z in rows]
     _write_table(path, ("file", "slice", "confidence"), table)
-    output.print(f"Wrote confidences to {path}, the least first.")
+    output.print(f"Wrote confidences to {path}, the least first.", soft_wrap=True)
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

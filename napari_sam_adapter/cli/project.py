@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from napari_sam_adapter.cli import options
-from napari_sam_adapter.cli.console import output, print_json, progress_bar
+from napari_sam_adapter.cli.console import output, print_json, print_table, progress_bar
 
 project = typer.Typer(no_args_is_help=True, help="Look into a project folder, or make it again.")
 
@@ -38,13 +38,13 @@ def show(folder: Folder, as_json: options.Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    output.print(_adapters(found))
+    print_table(_adapters(found))
     for image in found["images"]:
-        output.print(_slices(image))
+        print_table(_slices(image))
         for number, one in enumerate(image["rounds"], 1):
             output.print(
-                f"Round {number}: {one['slices']} slices, {one['strokes']} strokes, "
-                f"{one['pixels']} pixels, {one['seconds']:.0f} s"
+                f"Round {number}: {_counted(one, 'slices')}, {_counted(one, 'strokes')}, "
+                f"{_counted(one, 'pixels')}, {one['seconds']:.0f} s"
             )
         for trouble in image["troubles"]:
             output.print(trouble, soft_wrap=True)
@@ -117,6 +117,11 @@ def _adapters(found: dict[str, Any]) -> Table:
             "" if after is None else f"{_dice(before)} → {_dice(after)}",
         )
     return table
+
+
+def _counted(effort: dict[str, Any], things: str) -> str:
+    number = effort[things]
+    return f"{number} {things.removesuffix('s') if number == 1 else things}"
 
 
 def _dice(value: float | None) -> str:

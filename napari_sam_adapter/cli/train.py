@@ -18,19 +18,20 @@ from napari_sam_adapter.adapter.classes import renamings
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import (
-    errors,
-    output,
     print_json,
+    print_table,
     progress_bar,
     say,
     stop_on_interrupt,
 )
 from napari_sam_adapter.data.files import pair_by_stem
+from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.errors import ConditionError, TrainingError
 from napari_sam_adapter.promotion import LEAKS, verdict_of
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
 from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.launch import check_launch
 from napari_sam_adapter.training.presets import PRESETS, USUAL_MINUTES
 from napari_sam_adapter.training.samples import TrainingSample
 
@@ -116,7 +117,9 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     device: options.Device = "auto",
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Continue the same command where a crash or kill ended it."),
+        typer.Option(
+            "--resume", help="Continue the same command where a crash or kill ended it, or begin."
+        ),
     ] = False,
     checkpoint_steps: Annotated[
         int, typer.Option(help="Steps between two checkpoints (OUT.checkpoint).")
@@ -132,13 +135,15 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     from napari_sam_adapter.training.job import TrainingJob
     from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 
+    check_launch()
     given = {"gear": gear, "augmentation": augmentation, "batch_size": batch_size}
     config = _config(preset, given, minutes, steps, epochs, seed)
     class_names = _class_names(classes, init)
     base = _base(model, init)
+    checkpoint = RunCheckpoint(Path(f"{out}.checkpoint"), max(1, checkpoint_steps), resume)
     job = TrainingJob(
         samples=_read_samples(
-            _choose(pair_by_stem(images, masks), max_images, seed), class_names, group_by
+            _choose(pair_by_stem(images, masks, say), max_images, seed), class_names, group_by
         ),
         out=out,
         config=config,
@@ -148,9 +153,11 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
         adapter=_adapter(base, conditions, reduction),
         class_names=class_names,
         device=device,
-        checkpoint=RunCheckpoint(Path(f"{out}.checkpoint"), max(1, checkpoint_steps), resume),
+        checkpoint=checkpoint,
         notes={"preset": preset},
     )
+    if resume and not checkpoint.path.is_file():
+        say(f"There is no checkpoint {checkpoint.path} to go on from: the run begins anew.")
     saved = _run(job)
     if saved is not None:
         _report(saved, as_json)
@@ -242,7 +249,8 @@ def _read_samples(
         raise TrainingError(
             f"--group-by {group_by!r} is no regular expression: {error}."
         ) from error
-    return [TrainingSample(*one) for one in read_slices(pairs, class_names, pattern)]
+    slices = read_slices(pairs, class_names, pattern, MergedValues(say))
+    return [TrainingSample(*one) for one in slices]
 
 
 def _run(job: TrainingJob) -> AdapterSaved | None:
@@ -282,12 +290,12 @@ def _report(saved: AdapterSaved, as_json: bool) -> None:
         _score(summary["held_out_dice_after"]),
         str(summary["ended"]),
     )
-    output.print(table)
+    print_table(table)
     verdict = verdict_of(summary)
     if not verdict.promoted:
-        errors.print(f"The new adapter is worse than what it was trained from. {verdict.reason}")
+        say(f"The new adapter is worse than what it was trained from. {verdict.reason}")
     elif verdict.leaks:
-        errors.print(LEAKS)
+        say(LEAKS)
 
 
 def _score(value: float | None) -> str:

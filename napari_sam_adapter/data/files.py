@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,11 @@ from napari_sam_adapter.data.pictures import JPEG_SUFFIXES, PICTURE_SUFFIXES, re
 from napari_sam_adapter.errors import ImageError
 
 _log = logging.getLogger(__name__)
+Note = Callable[[str, np.ndarray], None]
+
+
+def say_nothing(name: str, mask: np.ndarray) -> None:
+    """Leave unsaid what a mask holds."""
 
 
 def read_image(path: Path, *, palette_as_indices: bool = False) -> np.ndarray:
@@ -70,7 +75,11 @@ def is_colour(image: np.ndarray) -> bool:
     return image.ndim >= 3 and image.shape[-1] == 3
 
 
-def read_mask(path: Path, image: Geometry | None = None) -> np.ndarray:
+def read_mask(
+    path: Path,
+    image: Geometry | None = None,
+    note: Note = say_nothing,
+) -> np.ndarray:
     """Read a mask, or a stack of masks: every pixel that is not zero belongs to the object.
 
     An 8-bit mask that went through JPEG has soft edges, so values are cut at half of their range
@@ -81,6 +90,9 @@ def read_mask(path: Path, image: Geometry | None = None) -> np.ndarray:
     path : Path
     image : Geometry, optional
         Of the image that the mask must lie on.
+    note : callable
+        Given the name of the file and what it holds, before that becomes one class; see
+        `mask_values.MergedValues`. Not of a JPEG, whose values are noise.
 
     Returns
     -------
@@ -92,15 +104,21 @@ def read_mask(path: Path, image: Geometry | None = None) -> np.ndarray:
         If the file cannot be read, or lies elsewhere than the image.
     """
     array = _read_on(path, image)
+    is_jpeg = path.suffix.lower() in JPEG_SUFFIXES
+    if not is_jpeg:
+        note(path.name, array)
     if is_colour(array):
         array = array.max(axis=-1)
-    if path.suffix.lower() in JPEG_SUFFIXES:
+    if is_jpeg:
         return np.asarray(array > 127)
     return np.asarray((array != 0) & (array == array))
 
 
 def read_labels(
-    path: Path, class_names: Sequence[str], image: Geometry | None = None
+    path: Path,
+    class_names: Sequence[str],
+    image: Geometry | None = None,
+    note: Note = say_nothing,
 ) -> np.ndarray:
     """Read a mask of one or several classes, or a stack of them.
 
@@ -113,6 +131,8 @@ def read_labels(
     class_names : sequence of str
     image : Geometry, optional
         Of the image that the mask must lie on.
+    note : callable
+        See `read_mask`.
 
     Returns
     -------
@@ -124,7 +144,7 @@ def read_labels(
         If the file cannot be read, lies elsewhere than the image, or a value is no class.
     """
     if len(class_names) == 1:
-        return read_mask(path, image)
+        return read_mask(path, image, note)
     if path.suffix.lower() in JPEG_SUFFIXES:
         raise ImageError(
             f"{path.name}: JPEG changes pixel values, so it cannot hold the labels of several "
@@ -179,8 +199,17 @@ def list_images(folder: Path) -> list[Path]:
     return paths
 
 
-def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path]]:
+def pair_by_stem(
+    images: Path, masks: Path, on_extra_masks: Callable[[str], None] | None = None
+) -> list[tuple[Path, Path]]:
     """Pair the images of one folder with the masks of another by file stem.
+
+    Parameters
+    ----------
+    images, masks : Path
+    on_extra_masks : callable, optional
+        Told in a sentence of masks without an image, which are left out then. By default they are
+        refused, as images without a mask always are: scores of what is left would flatter.
 
     Returns
     -------
@@ -195,12 +224,18 @@ def pair_by_stem(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     by_stem = _unique_stems(list_images(images)), _unique_stems(list_images(masks))
     without_mask = sorted(by_stem[0].keys() - by_stem[1].keys())
     without_image = sorted(by_stem[1].keys() - by_stem[0].keys())
-    if without_mask or without_image:
+    if on_extra_masks is not None and without_image and not without_mask:
+        on_extra_masks(
+            f"There is no image in {images} for the mask{'s'[: len(without_image) > 1]} "
+            f"{_named(without_image)} in {masks}: left out."
+        )
+    elif without_mask or without_image:
         parts = [f"no mask for {_named(without_mask)}"] if without_mask else []
         parts += [f"no image for {_named(without_image)}"] if without_image else []
         raise ImageError(
             f"Images in {images} and masks in {masks} are paired by file stem, but there is "
-            f"{' and '.join(parts)}."
+            f"{' and '.join(parts)}. Give both files of a pair the same name, add what is missing "
+            "(where there is nothing to mark, an empty mask), or take out what has no partner."
         )
     return [(by_stem[0][stem], by_stem[1][stem]) for stem in sorted(by_stem[0])]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sam_adapter.data.files import in_memory, open_noted, read_labels
+from napari_sam_adapter.data.files import Note, in_memory, open_noted, read_labels, say_nothing
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.errors import ImageError
 
@@ -35,9 +35,19 @@ class ImagePair:
 
 
 def read_pair(
-    image_path: Path, mask_path: Path, class_names: Sequence[str] = ("object",)
+    image_path: Path,
+    mask_path: Path,
+    class_names: Sequence[str] = ("object",),
+    note: Note = say_nothing,
 ) -> ImagePair:
     """Read an image or a stack and its mask, and check that they fit.
+
+    Parameters
+    ----------
+    image_path, mask_path : Path
+    class_names : sequence of str
+    note : callable
+        See `read_mask`.
 
     Raises
     ------
@@ -51,7 +61,7 @@ def read_pair(
             f"{image_path.name} has shape {shape}; expected a picture or a stack of slices along "
             "one axis. Save one file per volume."
         )
-    labels = read_labels(mask_path, class_names, image.geometry)
+    labels = read_labels(mask_path, class_names, image.geometry, note)
     if shape != labels.shape:
         raise ImageError(
             f"{image_path.name} is {_size(shape)} but its mask {mask_path.name} is "

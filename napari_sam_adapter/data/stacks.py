@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_sam_adapter.data.files import Note, say_nothing
 from napari_sam_adapter.data.pairs import read_pair
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import value_range
@@ -17,6 +18,7 @@ def read_slices(
     pairs: Iterable[tuple[Path, Path]],
     class_names: Sequence[str] = ("object",),
     group_by: re.Pattern[str] | None = None,
+    note: Note = say_nothing,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, str, str]]:
     """Read pictures as they are and stacks slice by slice; a slice without contrast is left out.
 
@@ -26,6 +28,8 @@ def read_slices(
     class_names : sequence of str
     group_by : pattern, optional
         Finds the patient or video in the name of an image file: its first group, or all it matches.
+    note : callable
+        See `read_mask`.
 
     Yields
     ------
@@ -43,7 +47,7 @@ def read_slices(
         If a pair cannot be read or does not fit, or the pattern finds nothing in its name.
     """
     for image_path, mask_path in pairs:
-        pair = read_pair(image_path, mask_path, class_names)
+        pair = read_pair(image_path, mask_path, class_names, note)
         image, labels = pair.image, pair.labels
         group = _group(image_path, group_by) or pair.patient or ""
         if labels.ndim == 2:

@@ -5,17 +5,16 @@ What is read of the pickle in it are its strings; nothing in it is executed.
 
 from __future__ import annotations
 
-import pickletools
 import zipfile
 from pathlib import Path
 
+from napari_sam_adapter.adapter.other_methods import other_method, tensor_names
 from napari_sam_adapter.errors import WeightsError
-from napari_sam_adapter.sam.other_methods import other_method
 from napari_sam_adapter.sam.registry import base_model
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80\x02"
 ENCODER = "image_encoder."
-LARGEST_TABLE = 2**26  # bytes; names of tensors take thousands
+WHICH = "Choose a checkpoint of SAM, MobileSAM, MedSAM or LiteMedSAM."
 
 
 def own_base(name: str) -> str:
@@ -48,13 +47,23 @@ def check_is_checkpoint(path: Path) -> None:
     OSError
         If it cannot be read.
     """
-    with path.open("rb") as stream:
-        head = stream.read(9)
+    head = _beginning(path)
     # A zip archive, a pickle as torch wrote them before, or safetensors.
-    if not head.startswith((ZIP, PICKLE)) and head[8:] != b"{":
+    if not head.startswith((ZIP, PICKLE)) and not is_safetensors(path):
         raise WeightsError(f"{path} was not loaded: it is no file that torch.save wrote.")
     if head.startswith(ZIP) and not zipfile.is_zipfile(path):
         raise WeightsError(f"{path} was not loaded: it is damaged, or only a part of the file.")
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do: a length of eight bytes, then JSON."""
+    head = _beginning(path)
+    return head[8:] == b"{" and not head.startswith((ZIP, PICKLE))
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(9)
 
 
 def check_is_sam(path: Path) -> None:
@@ -70,27 +79,17 @@ def check_is_sam(path: Path) -> None:
     """
     try:
         check_is_checkpoint(path)
-        names = _names(path) if zipfile.is_zipfile(path) else None
+        names = tensor_names(path)
     except OSError as error:
         raise WeightsError(f"{path} could not be read ({error.strerror or error}).") from error
     except (ValueError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path} was not loaded: it is damaged.") from error
-    if names is None:
-        return
     if method := other_method(names):
-        raise WeightsError(f"{path} is no base model: it looks like a checkpoint of {method}.")
-    if not any(ENCODER in name for name in names):
+        raise WeightsError(
+            f"{path} is no base model: it looks like a checkpoint of {method}. {WHICH}"
+        )
+    if names and not any(ENCODER in name for name in names):
         raise WeightsError(
             f"{path} is no base model: a SAM has tensors named {ENCODER}…, and this file none. "
-            "Choose a checkpoint of SAM, MobileSAM, MedSAM or LiteMedSAM."
+            f"{WHICH}"
         )
-
-
-def _names(path: Path) -> list[str]:
-    """Return all strings in the table of a checkpoint, among them the names of its tensors."""
-    with zipfile.ZipFile(path) as archive:
-        tables = [one for one in archive.infolist() if one.filename.endswith("data.pkl")]
-        if len(tables) != 1 or tables[0].file_size > LARGEST_TABLE:
-            return []
-        table = archive.read(tables[0])
-    return [given for _, given, _ in pickletools.genops(table) if isinstance(given, str)]

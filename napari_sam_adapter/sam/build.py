@@ -9,9 +9,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from napari_sam_adapter.adapter.other_methods import other_method
 from napari_sam_adapter.errors import WeightsError
+from napari_sam_adapter.sam.at_a_glance import WHICH
 from napari_sam_adapter.sam.base import BaseSam, build_mask_decoder, build_prompt_encoder
-from napari_sam_adapter.sam.other_methods import other_method
 from napari_sam_adapter.sam.plain_vit import (
     PRETRAINED_GRID,
     VIT_B,
@@ -119,25 +120,25 @@ def build_base(architecture: str, path: Path, sha256: str, input_size: int) -> B
 
 def _check_architecture(architecture: str, state: State, path: Path) -> None:
     """Refuse the weights of another model or method in words, not by a list of tensors."""
-    method = other_method(state)
-    if not method and any(".prompt_generator." in key for key in state):
-        method = (
-            "the original SAM-Adapter, which becomes an adapter by 'napari-sam-adapter adapters "
-            "import FILE --out ADAPTER'"
-        )
-    if method:
+    if method := other_method(state):
         raise WeightsError(
-            f"{path} is no base model {architecture!r}: it looks like a checkpoint of {method}."
+            f"{path} is no base model {architecture!r}: it looks like a checkpoint of {method}. "
+            f"{WHICH}"
         )
     try:
         found = architecture_of(state)
-    except WeightsError:
-        return  # the strict loading that follows says what is missing
+    except WeightsError as error:
+        raise WeightsError(f"{path} is no base model {architecture!r}. {error}") from error
     if found != architecture:
         raise WeightsError(
             f"{path} holds the weights of {found}, and {architecture} was asked for: name the "
-            "model that fits the file."
+            f"model that fits the file, {model_of(found)}@{path}."
         )
+
+
+def model_of(architecture: str) -> str:
+    """Return the base model that is named by people for an architecture."""
+    return f"sam_{architecture}" if architecture.startswith("vit") else architecture
 
 
 def assemble(architecture: str, input_size: int, grid: int = PRETRAINED_GRID) -> BaseSam:

@@ -40,7 +40,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise SamAdapterError(f"There is no device {name!r}; expected one of {expected}.") from None
     available = {
         "cpu": True,
-        "cuda": torch.cuda.is_available(),
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
     }
     if not available.get(device.type, False):

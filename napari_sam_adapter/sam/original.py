@@ -22,11 +22,11 @@ from torch import Tensor
 
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import PLAIN_VIT_ADAPTER
+from napari_sam_adapter.adapter.other_methods import ORIGINAL, OURS, other_method
 from napari_sam_adapter.errors import CheckpointError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings
-from napari_sam_adapter.sam.build import ARCHITECTURES, architecture_of, assemble
+from napari_sam_adapter.sam.build import ARCHITECTURES, architecture_of, assemble, model_of
 from napari_sam_adapter.sam.checkpoint import check_finite, check_shapes, save_adapter
-from napari_sam_adapter.sam.other_methods import other_method
 from napari_sam_adapter.sam.plain_vit import PATCH_SIZE, VIT_B, VIT_H, VIT_L
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.sam.weights import flat_state, read_plain
@@ -254,14 +254,15 @@ def _shape(state: State, key: str, path: Path) -> tuple[int, ...]:
 
 
 def _looks_like(state: State, path: Path) -> str:
-    if method := other_method(state):
+    method = other_method(state)
+    if method in (OURS, ORIGINAL):
+        return f"It looks like a checkpoint of {method}."
+    if method:
         return f"It looks like a checkpoint of {method}, which cannot be imported."
     with contextlib.suppress(WeightsError):
-        model = architecture_of(state)
-        name = f"sam_{model}" if model.startswith("vit") else model
         return (
             "It looks like a plain SAM checkpoint without an adapter: use it as a base model, "
-            f"--model {name}@{path}"
+            f"--model {model_of(architecture_of(state))}@{path}"
         )
     first = ", ".join(list(state)[:3])
     return f"Its first entries are {first}: no method that is known here."

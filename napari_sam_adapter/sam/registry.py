@@ -6,6 +6,7 @@ Reading the registry imports no torch; building a model does.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -270,10 +271,13 @@ def base_model(name: str) -> BaseModel:
     """
     short, _, path = name.partition("@")
     if short not in BASE_MODELS:
-        known = ", ".join(sorted(BASE_MODELS))
+        near = get_close_matches(short.lower(), BASE_MODELS, n=1)
+        known = f"did you mean {near[0]}? Known" if near else "known"
+        known += f" are: {', '.join(sorted(BASE_MODELS))}"
+        example = short if Path(short).is_file() else "/path/to/file.pth"
         raise WeightsError(
-            f"There is no base model named {short!r}; known are: {known}. A file of your own is "
-            "given with the model it is a version of: sam_vit_b@/path/to/file.pth."
+            f"There is no base model named {short!r}; {known}. A file of your own is "
+            f"given with the model it is a version of: sam_vit_b@{example}."
         )
     model = BASE_MODELS[short]
     if not path:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from napari_sam_adapter.errors import WeightsError
-from napari_sam_adapter.sam.at_a_glance import check_is_checkpoint
+from napari_sam_adapter.sam.at_a_glance import check_is_checkpoint, is_safetensors
 from napari_sam_adapter.sam.weight_files import check_sha256
 
 # What wrappers put before all names: DataParallel, torch.compile, Lightning, micro-sam.
@@ -46,7 +47,7 @@ def load_state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
 
 
 def read_plain(path: Path) -> Any:
-    """Read a file of ``torch.save`` that holds tensors and plain containers only.
+    """Read a file of ``torch.save`` that holds tensors and plain containers only, or safetensors.
 
     Raises
     ------
@@ -55,6 +56,8 @@ def read_plain(path: Path) -> Any:
     """
     try:
         check_is_checkpoint(path)
+        if is_safetensors(path):
+            return load_file(path)
         # The one place that calls torch.load; weights_only refuses pickled code. Its reader fails
         # with whatever error comes first where a file is no pickle at all.
         return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251

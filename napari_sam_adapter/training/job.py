@@ -282,8 +282,8 @@ def with_classes(model: AdaptedSam, class_names: tuple[str, ...], source: str) -
         return model
     if len(class_names) < len(known):
         raise CheckpointError(
-            f"{source} knows {len(known)} classes ({', '.join(known)}), and {len(class_names)} "
-            f"are asked for ({', '.join(class_names)}). Start from the base model to have fewer."
+            f"{source} knows {len(known)} classes ({', '.join(known)}), more than are "
+            f"asked for ({', '.join(class_names)}). Start from the base model to have fewer."
         )
     model.settings = model.settings.with_changes(class_names=class_names)
     added = len(class_names) - len(known)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.sam.devices import choose_device, decide_bfloat16, uses_bfloat16
+from napari_sam_adapter.training.launch import check_launch
 
 # Written by `accelerate launch`, also where nobody asked for anything; torchrun leaves it out.
 PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
@@ -80,12 +81,13 @@ class AcceleratedWorkers(Workers):
     Raises
     ------
     TrainingError
-        If accelerate is set to a precision that is not offered here.
+        If accelerate is set to a precision that is not offered here, or to share parameters out.
     """
 
     def __init__(self, device: str) -> None:
         from accelerate import Accelerator
 
+        check_launch()
         asked = os.environ.get(PRECISION_VARIABLE, "")
         if asked not in ("", "no", "bf16"):
             raise TrainingError(
@@ -156,9 +158,16 @@ def start_workers(device: str) -> tuple[Workers, torch.device]:
     ----------
     device : str
         What the person asked for, e.g. ``auto`` or ``cpu``.
+
+    Raises
+    ------
+    SamAdapterError
+        If that device is not there, or accelerate is set to what is not offered.
     """
     if not is_launched():
         return ALONE, choose_device(device)
+    if device != "auto":
+        choose_device(device)  # accelerate would take another where it is not there
     workers = AcceleratedWorkers(device)
     return workers, workers.device
 

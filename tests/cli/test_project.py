@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import re
 import shutil
 import zlib
 from dataclasses import replace
@@ -89,7 +90,11 @@ def test_show_tells_what_became_of_every_slice_and_adapter(finished, capsys):
     run("project", "show", finished / "project")
     shown = capsys.readouterr().out
     assert "v1" in shown
-    assert "Round 2: 1 slices, 1 strokes" in shown
+    assert "Round 2: 1 slice, 1 stroke, " in shown
+    assert "Round 1: 3 slices, 3 strokes, " in shown
+    assert "…" not in shown, "nothing is cut where there is no terminal"
+    assert str(finished / "frames.tif") in shown, "nor broken into lines"
+    assert re.search(r"\b20\d\d-\d\d-\d\d \d\d:\d\d\b", shown)
 
 
 def test_replay_gives_the_same_masks_and_an_adapter_of_the_same_slices(finished, tmp_path, capsys):

@@ -11,6 +11,7 @@ from PIL import Image
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.promotion import LEAKS
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.training.presets import PRESETS
 
@@ -193,6 +194,49 @@ def test_mask_values_outside_the_classes_are_named(folders, tmp_path, capsys):
     assert "frame1.png holds the value 7; with the classes polyp, right side the values 0" in said
 
 
+def test_values_that_become_one_class_without_classes_are_said_once(folders, tmp_path, capsys):
+    where = ("--images", folders[0], "--masks", folders[1])
+    train = ("train", *where, "--out", tmp_path / "a.safetensors", "--gear", "quick", "--steps", 1)
+    for command in (train, ("evaluate", *where)):
+        assert run(*command) == 0
+        said = capsys.readouterr().err
+        assert said.count("frame0.png holds the values 1, 2: all that is not 0 counts as one") == 1
+        assert "frame1.png" not in said
+    assert run(*train, "--classes", "polyp,right side") == 0
+    assert "counts as one class" not in capsys.readouterr().err
+
+
+def test_resuming_where_no_checkpoint_is_begins_anew_and_says_so(train, tmp_path, capsys):
+    train("--steps", 1, "--gear", "quick", "--resume")
+    said = f"no checkpoint {tmp_path / 'a.safetensors'}.checkpoint to go on from: the run begins"
+    assert said in capsys.readouterr().err
+    train("--steps", 1, "--gear", "quick", name="b")
+    assert "begins anew" not in capsys.readouterr().err
+
+
+def test_masks_without_an_image_are_left_out_and_said(folders, train, capsys):
+    for name in ("extra0", "extra1"):
+        Image.fromarray(np.ones((60, 80), np.uint8)).save(folders[1] / f"{name}.png")
+    train("--steps", 1, "--gear", "quick", "--json")
+    err = capsys.readouterr().err
+    assert f"no image in {folders[0]} for the masks extra0, extra1 in {folders[1]}: left" in err
+
+
+def test_an_image_without_a_mask_is_named_with_what_to_do(folders, tmp_path, capsys):
+    (folders[1] / "frame1.png").unlink()
+    where = ("--images", folders[0], "--masks", folders[1])
+    for command in (("train", *where, "--out", tmp_path / "a.safetensors"), ("evaluate", *where)):
+        assert run(*command) == 2
+        err = " ".join(capsys.readouterr().err.split())
+        assert "there is no mask for frame1. Give both files of a pair the same name, add" in err
+
+
+def test_masks_without_an_image_are_no_truth_to_score_by(folders, capsys):
+    (folders[0] / "frame1.png").unlink()
+    assert run("evaluate", "--images", folders[0], "--masks", folders[1]) == 2
+    assert "no image for frame1" in capsys.readouterr().err
+
+
 def test_images_of_many_kinds_train_together(folders, tmp_path):
     """Grey, RGBA, 16-bit and float images in one folder."""
     images, masks = folders
@@ -269,7 +313,7 @@ def test_slices_of_one_stack_are_known_to_flatter(patients, tmp_path, capsys):
     where = ("--images", images, "--masks", masks, "--out", out)
     assert run("train", *where, "--gear", "quick", "--steps", 30) == 0
     assert read_card(out).training["held_out_leaks"]
-    assert "of the same volume, video or patient" in said(capsys)
+    assert LEAKS in capsys.readouterr().err.splitlines(), "one line in a log file"
 
 
 def said(capsys) -> str:

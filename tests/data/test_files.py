@@ -14,6 +14,7 @@ from napari_sam_adapter.data.files import (
     read_labels,
     read_mask,
 )
+from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.data.tiff import write_tiff
 from napari_sam_adapter.errors import ImageError, StorageError
 
@@ -142,6 +143,21 @@ def test_the_soft_edges_of_a_jpeg_mask_are_cut_at_half(tmp_path):
     mask[13:40, 21:50] = True
     found = read_mask(saved(tmp_path / "a.jpg", np.uint8(255) * mask, quality=60))
     np.testing.assert_array_equal(found, mask)
+
+
+def test_the_noise_of_a_jpeg_mask_is_not_taken_for_classes(tmp_path):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[13:40, 21:50] = 255
+    said = []
+    path = saved(tmp_path / "m.jpg", mask, quality=60)
+    assert len(np.unique(read_image(path))) > 2
+    read_mask(path, note=MergedValues(said.append))
+    assert said == []
+    read_mask(
+        saved(tmp_path / "m.png", mask // 2 + np.eye(64, dtype=np.uint8)),
+        note=MergedValues(said.append),
+    )
+    assert len(said) == 1
 
 
 def test_a_mask_of_several_pages_is_a_stack_of_masks(tmp_path):

@@ -41,6 +41,15 @@ def test_a_device_that_is_not_there_is_refused(name):
         choose_device(name)
 
 
+@pytest.mark.usefixtures("bare_machine")
+def test_a_gpu_beyond_those_that_are_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(SamAdapterError, match="'cuda:2' is not available on this machine"):
+        choose_device("cuda:2")
+
+
 @pytest.mark.parametrize("name", ["gpu", "", "cpu:x"])
 def test_an_unknown_device_name_lists_the_choices(name):
     with pytest.raises(SamAdapterError, match="auto, cpu, cuda, mps"):

@@ -220,7 +220,7 @@ def test_the_encoders_folder_is_made_and_a_file_of_the_wrong_size_named(
 
 
 def test_a_checkpoint_given_as_an_adapter_says_how_to_import_it(random_checkpoint):
-    with pytest.raises(CheckpointError, match=r"looks like a PyTorch checkpoint.*adapters import"):
+    with pytest.raises(CheckpointError, match=r"a checkpoint of the original.*adapters import"):
         load_adapter(random_checkpoint[0])
 
 

@@ -148,6 +148,20 @@ def test_a_checkpoint_of_another_method_is_no_base_model_and_named(tmp_path, ten
         base_model(f"sam_vit_b@{path}").build(448)
 
 
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [("litemedsam", "lite_medsam"), ("SAM_vit_b", "sam_vit_b"), ("mobilesam", "mobile_sam")],
+)
+def test_a_name_that_is_nearly_right_is_answered_by_the_right_one(asked, meant):
+    with pytest.raises(WeightsError, match=rf"named '{asked}'; did you mean {meant}\? Known are:"):
+        base_model(asked)
+
+
+def test_a_file_without_a_model_is_told_how_it_is_given(own_mobile_sam):
+    with pytest.raises(WeightsError, match=f"the model it is a version of: .*@{own_mobile_sam}"):
+        base_model(str(own_mobile_sam))
+
+
 def test_a_missing_file_of_ones_own_is_named(tmp_path):
     with pytest.raises(WeightsError, match=r"no file of weights at .*nowhere\.pth"):
         base_model(f"sam_vit_b@{tmp_path / 'nowhere.pth'}")

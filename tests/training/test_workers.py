@@ -11,11 +11,17 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
+from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
-from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.errors import SamAdapterError, TrainingError
 from napari_sam_adapter.sam.devices import decide_bfloat16, uses_bfloat16
 from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.training.workers import PRECISION_VARIABLE, AcceleratedWorkers
+from napari_sam_adapter.training.launch import check_launch
+from napari_sam_adapter.training.workers import (
+    PRECISION_VARIABLE,
+    AcceleratedWorkers,
+    start_workers,
+)
 
 # As `accelerate launch --gradient_accumulation_steps` says it.
 ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
@@ -141,6 +147,37 @@ def test_a_precision_that_is_not_offered_is_refused(no_process_group):
         AcceleratedWorkers("cpu")
 
 
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("ACCELERATE_USE_FSDP", "FSDP"),
+        ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed"),
+        ("ACCELERATE_USE_MEGATRON_LM", "Megatron-LM"),
+        ("ACCELERATE_USE_PARALLELISM_CONFIG", "a parallelism configuration"),
+    ],
+)
+def test_settings_that_share_parameters_out_are_refused_before_anything_is_read(
+    monkeypatch, capsys, variable, name
+):
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(TrainingError, match=f"set to {name}, .* plain data parallelism"):
+        AcceleratedWorkers("cpu")
+    with pytest.raises(SystemExit):
+        main(["train", "--images", "nowhere", "--masks", "nowhere", "--out", "a.safetensors"])
+    assert f"accelerate is set to {name}" in capsys.readouterr().err
+
+
+def test_settings_of_accelerate_that_are_off_are_no_trouble(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
+    check_launch()
+
+
+def test_a_device_that_is_not_there_is_refused_under_a_launcher_too(monkeypatch):
+    monkeypatch.setenv(PRECISION_VARIABLE, "no")
+    with pytest.raises(SamAdapterError, match="no device 'gpu'"):
+        start_workers("gpu")
+
+
 def test_an_epoch_is_shared_by_all_processes():
     config = TrainingConfig(max_epochs=3, batch_size=2)
     assert config.total_steps(16) == 24
@@ -159,11 +196,12 @@ def test_train_runs_unchanged_under_a_launcher(folder, tmp_path, launcher):
     call = launcher(
         *("-m", "napari_sam_adapter", "train", "--images", str(folder / "images")),
         *("--masks", str(folder / "masks"), "--out", str(out), "--steps", "2", "--gear", "quick"),
-        *("--device", "cpu", "--json"),
+        *("--device", "cpu", "--json", "--resume"),
     )
     done = subprocess.run(call, check=True, capture_output=True, text=True, env=environment())
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(lines) == 1, "only one process reports"
     assert json.loads(lines[0])["steps"] == 2
+    assert done.stderr.count(f"no checkpoint {out}.checkpoint to go on from: the run begins") == 1
     assert out.is_file()
     assert torch.isfinite(torch.tensor(json.loads(lines[0])["last_loss"]))

@@ -1,0 +1,33 @@
+"""How a launcher started this process, by what it leaves in the environment. No torch."""
+
+from __future__ import annotations
+
+import os
+
+from napari_sam_adapter.errors import TrainingError
+
+# What `accelerate launch` sets to "true" where its settings ask for more than a copy of the model
+# in every process; an adapter and its optimizer are too small to be worth sharing out.
+_SHARDED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism configuration",
+}
+
+
+def check_launch() -> None:
+    """Refuse settings of accelerate that would be ignored.
+
+    Raises
+    ------
+    TrainingError
+        If parameters are to be spread over the processes.
+    """
+    for variable, name in _SHARDED.items():
+        if os.environ.get(variable, "").lower() in ("1", "true", "yes"):
+            raise TrainingError(
+                f"accelerate is set to {name}, and adapters are trained by plain data parallelism: "
+                "each process holds the whole model and has its share of the slices. Turn it off "
+                "in 'accelerate config', or start with 'accelerate launch --multi_gpu' or torchrun."
+            )
