@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -172,6 +172,12 @@ class SliceHistory:
         """Find out whether the labels that were seen last are corrected."""
         is_written = self.now.adapter is not None and self.seen == self.now.written
         self.corrected = not is_written and self._holds_pixels
+
+    def within_reach(self) -> Iterator[Snapshot]:
+        """Iterate over the predictions that undo and redo may bring back, the present one aside."""
+        steps = [*self.past, *reversed(self.future)]
+        found = {one.number: one for step in steps for one in (step.before, step.after)}
+        yield from (one for one in found.values() if one.number not in (0, self.now.number))
 
     def follow_painting(self, labels: np.ndarray) -> None:
         """Take note of a stroke: nothing can be redone, and equal pixels are no undo."""

@@ -15,6 +15,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.slice_history import SliceHistory
 from napari_sam_adapter.widgets.placement import new_labels_layer
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from napari_sam_adapter.project.image_record import ImageRecord, Restored
     from napari_sam_adapter.project.project import Project
-    from napari_sam_adapter.slice_history import SliceHistory
     from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.widgets.binding import LayerBinding
     from napari_sam_adapter.widgets.layer_choice import LayerChoice
@@ -168,8 +168,13 @@ def _gives_way(known: SliceHistory, there: SliceHistory) -> bool:
 
 
 def state_what_differs(binding: LayerBinding, record: ImageRecord, restored: Restored) -> None:
-    """Write down what happened to slices before their record was open."""
+    """Write down what happened to slices before their record was open.
+
+    Lines about undo and redo name the predictions that they lead to: these are stated, too.
+    """
     for index, known in what_differs(binding, restored):
+        for snapshot in known.within_reach():
+            record.state(index, SliceHistory(snapshot, snapshot.written))
         record.state(index, known)
 
 

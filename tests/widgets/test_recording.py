@@ -144,6 +144,27 @@ def test_another_project_takes_the_masks_along_and_leaves_the_first_as_it_was(
     assert again.tracker.state((0,)) is SliceState.CORRECTED
 
 
+def test_what_undo_takes_back_and_redo_brings_again_in_another_project_stays_a_prediction(
+    open_polyps, polyps, folder, tmp_path
+):
+    person = open_polyps()
+    person.predict()
+    predicted = person.labels.data.copy()
+    assert predicted[0].any()
+    person.wait_for_record()
+    person.undo()
+    person.settle()
+    person.dock.project_panel.folder_requested.emit(tmp_path / "second")
+    person.wait_for_record()
+    person.labels.redo()
+    person.settle()
+    close(person)
+    again = open_polyps(project=tmp_path / "second")
+    assert np.array_equal(again.labels.data, predicted)
+    assert again.tracker.state((0,)) is SliceState.PREDICTED
+    assert not again.tracker.human_pixels((0,), again.labels.data[0]).any()
+
+
 def test_a_deleted_masks_layer_does_not_come_back_until_the_image_is_opened_again(
     open_polyps, polyps, folder
 ):
