@@ -34,6 +34,8 @@ class MarkedImage:
         Tells it from other images of any name.
     patient : str or None
         Alike for images of one patient; None where it is not known.
+    file : str or None
+        Where it was opened from; None where nobody tells.
     """
 
     source: SliceSource
@@ -41,12 +43,14 @@ class MarkedImage:
     name: str
     key: str
     patient: str | None = None
+    file: str | None = None
 
     def samples(self) -> Iterator[TrainingSample]:
         """Read the slices one by one.
 
         All are of one group: a volume at another time, or seen through another channel, is hardly
-        a new one. So are those of other images of the same patient.
+        a new one. So are those of other images of the same patient, or file: its channels, or
+        the same volume in another orientation.
 
         Raises
         ------
@@ -60,7 +64,7 @@ class MarkedImage:
                 check_slice(image)
             except ImageError as error:
                 raise ImageError(f"{name}: {error}") from error
-            yield TrainingSample(image, mask, name, self.patient or self.key)
+            yield TrainingSample(image, mask, name, self.patient or self.file or self.key)
 
 
 @dataclass(slots=True)

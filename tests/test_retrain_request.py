@@ -1,5 +1,7 @@
 """Which slices of a retraining are of one group, so that none is held out beside its neighbours."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,3 +41,11 @@ def test_two_series_of_one_patient_are_held_out_together_or_not_at_all():
     assert {sample.group for sample in samples} == {"a hash", "another", "d"}
     for seed in range(5):
         assert not split_samples(samples, np.random.default_rng(seed)).leaks
+
+
+def test_channels_and_orientations_of_one_file_are_one_group():
+    images = [replace(marked((4, 16, 16), key), file="scan.tif") for key in ("a", "b")]
+    images.append(replace(marked((4, 16, 16), "c", "a hash"), file="other.dcm"))
+    images.append(marked((4, 16, 16), "d"))
+    groups = [{sample.group for sample in image.samples()} for image in images]
+    assert groups == [{"scan.tif"}, {"scan.tif"}, {"a hash"}, {"d"}]

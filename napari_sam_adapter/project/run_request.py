@@ -109,7 +109,7 @@ def _marked(
     # The file tells also where the record is of before patients were told apart.
     patient = identity.patient or image.patient
     source = SliceSource(image.data, is_colour=image.is_colour)
-    return MarkedImage(source, masks, identity.name, record.name, patient)
+    return MarkedImage(source, masks, identity.name, record.name, patient, identity.source)
 
 
 def _ready_part(contents: RecordContents) -> tuple[RunPart, dict[SliceIndex, np.ndarray]]:

@@ -115,13 +115,13 @@ def request_for(
     except ValueError as error:
         raise TrainingError(f"The conditions cannot be used: {error}.") from error
     record = recording.record_of(binding)
-    key = name
+    key, file = name, None
     patient = binding.image.metadata.get(PATIENT)
     if record is not None:
         name, key = record.identity.name, record.folder.name
-        patient = record.identity.patient
+        patient, file = record.identity.patient, record.identity.source
     return RetrainRequest(
-        images=(MarkedImage(binding.source, masks, name, key, patient),),
+        images=(MarkedImage(binding.source, masks, name, key, patient, file),),
         config=settings.config,
         input_size=settings.input_size,
         classes=session.classes,
