@@ -6,6 +6,7 @@ kept as it is: it comes back when the image is opened again.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,8 @@ class KeptLayers(QObject):
     def close(self) -> None:
         """Write what waits, and let others open the files. Emits nothing."""
         self._is_open = False
-        self._soon.stop()
+        with contextlib.suppress(RuntimeError):  # where all ends, Qt may have ended the timer
+            self._soon.stop()
         self._save()
         events = self._viewer.layers.events
         events.inserted.disconnect(self._on_inserted)

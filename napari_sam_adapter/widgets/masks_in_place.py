@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -41,7 +42,8 @@ class MasksInPlace(QObject):
 
     def close(self) -> None:
         """Let go of the layers. It also runs after Qt has destroyed the dock: emits nothing."""
-        self._soon.stop()
+        with contextlib.suppress(RuntimeError):  # where all ends, Qt may have ended the timer
+            self._soon.stop()
         for layer in self._heard:
             for event in _events_of(layer):
                 event.disconnect(self._on_moved)

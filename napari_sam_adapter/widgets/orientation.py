@@ -95,8 +95,10 @@ class Orientation(QObject):
         first = dims.ndim - image.ndim
         world = [*range(first), *(first + axis for axis in order)]
         point = [dims.point[axis] for axis in world]
+        camera = self._viewer.camera
+        looked_at, zoom = camera.center, camera.zoom
         image.visible = False  # before the axes roll: what nobody looks at is not read
-        dims.order = tuple(range(dims.ndim))
+        dims.order = tuple(range(dims.ndim))  # napari looks at the other planes as a whole then
         if layer in self._viewer.layers:
             layer.visible = True
         else:
@@ -106,6 +108,7 @@ class Orientation(QObject):
         if not is_in_use:
             self._viewer.layers.remove(image)
         dims.set_point(range(dims.ndim), point)
+        camera.center, camera.zoom = looked_at, zoom
         self.opened.emit(layer)
         self._in_front.bring(layer)
         before = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QPlainTextEdit, QSizePolicy, QWidget
 
 ROWS_SHOWN = 8
@@ -22,10 +23,22 @@ class VersionDetails(QPlainTextEdit):
         self.setTabChangesFocus(True)
         self.setAccessibleName("About the version")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        margins = 2 * (self.frameWidth() + round(self.document().documentMargin()))
-        self.setFixedHeight(ROWS_SHOWN * self.fontMetrics().lineSpacing() + margins)
+        self._fit()
 
     def show_text(self, text: str) -> None:
         """Show what is known of a version, from its beginning."""
         self.setPlainText(text)
         self.setAccessibleDescription(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Take more or fewer rows where lines are broken anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Take as many rows as there are, up to a bound: of the base model there is one to tell."""
+        rows = round(self.document().size().height())  # of plain text, Qt counts it in rows
+        margins = 2 * (self.frameWidth() + round(self.document().documentMargin()))
+        shown = min(max(rows, 1), ROWS_SHOWN)
+        self.setFixedHeight(shown * self.fontMetrics().lineSpacing() + margins)

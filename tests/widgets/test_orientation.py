@@ -59,7 +59,10 @@ def test_what_is_in_view_stays_in_view_and_is_worked_on(open_person):
     before = person.viewer.layers["image"]
     person.viewer.dims.order = ROLLED
     person.viewer.dims.set_point(2, 30 + 3 * 7)
+    person.viewer.camera.zoom *= 2
+    looked_at = (person.viewer.camera.center, person.viewer.camera.zoom)
     image = press(person)
+    assert (person.viewer.camera.center, person.viewer.camera.zoom) == looked_at
     assert np.shares_memory(image.data, VOLUME)
     np.testing.assert_array_equal(image.data, VOLUME.transpose(ROLLED))
     assert person.viewer.dims.order == (0, 1, 2)

@@ -27,6 +27,20 @@ def test_an_adapter_file_is_taken_in_used_and_found_again_tomorrow(
     assert tomorrow.dock.versions_panel.chosen == 1
 
 
+def test_what_is_told_of_the_base_model_takes_less_room_than_of_a_version(
+    open_person, polyps, adapter_file
+):
+    person = open_person(polyps.frames, rgb=True)
+    details = person.dock.versions_panel.details
+    of_the_base = details.height()
+    assert of_the_base < 3 * details.fontMetrics().lineSpacing()
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    person.settle()
+    assert details.height() > of_the_base
+    rows = details.document().size().height()
+    assert details.height() >= min(rows, 8) * details.fontMetrics().lineSpacing()
+
+
 def test_the_base_model_can_be_chosen_again_and_stays_chosen(open_person, polyps, adapter_file):
     person = open_person(polyps.frames, rgb=True)
     person.dock.versions_panel.load_requested.emit(adapter_file)
