@@ -39,6 +39,11 @@ class VersionDetails(QPlainTextEdit):
     def _fit(self) -> None:
         """Take as many rows as there are, up to a bound: of the base model there is one to tell."""
         rows = round(self.document().size().height())  # of plain text, Qt counts it in rows
-        margins = 2 * (self.frameWidth() + round(self.document().documentMargin()))
         shown = min(max(rows, 1), ROWS_SHOWN)
+        policy = Qt.ScrollBarPolicy
+        self.setVerticalScrollBarPolicy(
+            policy.ScrollBarAsNeeded if rows > shown else policy.ScrollBarAlwaysOff
+        )
+        around = self.contentsMargins()  # what the theme puts around it
+        margins = around.top() + around.bottom() + 2 * round(self.document().documentMargin())
         self.setFixedHeight(shown * self.fontMetrics().lineSpacing() + margins)
