@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from bench import learning, steps
+from bench import learning, steps, walk
 from bench.__main__ import main, measure, run_part, table
 from bench.measuring import CannotRunError, FailedError, Timing, check_equal
 from bench.table import LINES, PARTS, in_order, line, lines_of
@@ -116,37 +116,44 @@ def test_whatever_goes_wrong_in_a_part_fails_it_alone_and_its_first_rows_are_kep
     assert "out of memory |" not in ended.out
 
 
-def test_a_run_that_fails_says_why(monkeypatch, tmp_path):
+def test_a_version_that_cannot_be_scored_says_why(monkeypatch, tmp_path):
     (tmp_path / "kvasir_seg_352").mkdir()
-    monkeypatch.setenv(learning.DATA, str(tmp_path))
+    monkeypatch.setenv(walk.DATA, str(tmp_path))
+    made = [{"gear": "quick", "seconds": 19.0, "file": "v1.safetensors"}]
+    monkeypatch.setattr(walk, "in_fresh_process", lambda *given, **more: json.dumps(made))
     rows, failure = run_part("learning")
     assert {row.value for row in rows} == {None}
-    assert failure.startswith("The part learning failed: train failed (2):")
-    assert "kvasir_seg_352/train/images" in "".join(failure.split())
+    assert failure.startswith("The part learning failed: evaluate failed (2):")
+    assert "kvasir_seg_352/val/images" in "".join(failure.split())
 
 
-def test_rows_of_learning_are_those_of_the_table(part, monkeypatch, tmp_path):
-    (tmp_path / "kvasir_seg_352").mkdir()
-    monkeypatch.setenv(learning.DATA, str(tmp_path))
-    found = iter((0.5, 0.71, 0.79, 0.9))
-    monkeypatch.setattr(learning, "_train", lambda *given: None)
-    monkeypatch.setattr(learning, "score", lambda *given: next(found))
+def test_rows_of_learning_are_those_of_the_table_from_the_click(monkeypatch):
+    versions = [
+        walk.Version("quick", 19.0, 0.71),
+        walk.Version("late", 53.0, 0.79),
+        walk.Version("full", 150.0, 0.9),
+    ]
+    monkeypatch.setattr(learning, "versions_of_a_click", lambda minutes: iter(versions))
     rows = list(learning.rows())
     assert [(row.name, row.pass_, row.goal) for row in rows] == [
         (one.name, one.pass_, one.goal) for one in lines_of("learning")
     ]
-    _, second, _, fourth, *_ = learning.LENGTHS
-    assert f"of {second} s, not the dock's walk" in rows[0].note
-    assert f"of {fourth} s" in rows[1].note
-    assert f"of {fourth} s" in rows[2].note
+    assert [row.value for row in rows] == [19.0, 150.0, 150.0]
+    assert rows[0].note == "v1, quick, Dice 0.710"
+
+
+def test_a_dice_that_no_version_reaches_is_not_measured(monkeypatch):
+    versions = [walk.Version("quick", 19.0, 0.71)]
+    monkeypatch.setattr(learning, "versions_of_a_click", lambda minutes: iter(versions))
+    assert [row.value for row in learning.rows()] == [19.0, None, None]
 
 
 def test_images_that_are_not_here_leave_learning_unmeasured_and_say_what_to_name(monkeypatch):
-    monkeypatch.delenv(learning.DATA, raising=False)
+    monkeypatch.delenv(walk.DATA, raising=False)
     rows, failure = run_part("learning")
     assert not failure
     assert {row.value for row in rows} == {None}
-    assert all(learning.DATA in row.note for row in rows)
+    assert all(walk.DATA in row.note for row in rows)
 
 
 @pytest.mark.parametrize(("pays", "precision"), [(False, "fp32"), (True, "bf16")])

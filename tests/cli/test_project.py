@@ -77,7 +77,8 @@ def run(*arguments):
     return ended.value.code
 
 
-def test_show_tells_what_became_of_every_slice_and_adapter(finished, capsys):
+def test_show_tells_what_became_of_every_slice_and_adapter(finished, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # readline sets it for xdist's processes
     assert run("project", "show", finished / "project", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     (image,) = found["images"]
