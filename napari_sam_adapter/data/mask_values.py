@@ -34,11 +34,7 @@ class MergedValues:
         """Look at a mask as its file holds it, before its values become one."""
         if self._said:
             return
-        found = several_values(mask)
-        if not found and (value := _only_value(mask)) is not None:
-            self._first = self._first or (name, value)
-            if self._first[1] != value and {self._first[1], value} != _OBJECT:
-                found = f"the value {value:g}, and {self._first[0]} {self._first[1]:g}"
+        found = self._found(name, mask)
         if found:
             self._said = True
             self._say(
@@ -46,22 +42,24 @@ class MergedValues:
                 "classes, train with their names: --classes a,b."
             )
 
+    def _found(self, name: str, mask: np.ndarray) -> str:
+        """Say which values a mask holds that may be several classes, alone or with the first."""
+        if is_colour(mask):
+            n_colours = int(np.unique(mask.reshape(-1, 3), axis=0).any(axis=1).sum())
+            return f"{n_colours} colours" if n_colours > 1 else ""
+        marked = mask[(mask != 0) & (mask == mask)]
+        if not marked.size:
+            return ""
+        if (marked != marked[0]).any():
+            return _several(np.unique(marked))
+        value = float(marked[0])
+        first, before = self._first = self._first or (name, value)
+        if before == value or {before, value} == _OBJECT:
+            return ""
+        return f"the value {value:g}, and {first} {before:g}"
 
-def several_values(mask: np.ndarray) -> str:
-    """Say which values besides 0 a mask holds; "" where there is one, or none."""
-    if is_colour(mask):
-        n_colours = int(np.unique(mask.reshape(-1, 3), axis=0).any(axis=1).sum())
-        return f"{n_colours} colours" if n_colours > 1 else ""
-    marked = mask[(mask != 0) & (mask == mask)]
-    if not marked.size or (marked == marked[0]).all():
-        return ""
-    values = np.unique(marked)
+
+def _several(values: np.ndarray) -> str:
     if len(values) > _SHOWN:
         return f"{len(values)} values from {values[0]:g} to {values[-1]:g}"
     return f"the values {', '.join(f'{value:g}' for value in values)}"
-
-
-def _only_value(mask: np.ndarray) -> float | None:
-    """Return the value besides 0 of a mask that holds one; None of colours and empty masks."""
-    marked = mask[(mask != 0) & (mask == mask)]
-    return None if is_colour(mask) or not marked.size else float(marked[0])

@@ -138,6 +138,11 @@ class Person:
         self.labels.redo()
         self.settle()
 
+    def close(self):
+        """Close the dock, then the image, as who ends for today."""
+        self.dock.shutdown()
+        self.viewer.layers.clear()
+
     def wait_for_record(self):
         recording = self.controller.recording
         self.wait(lambda: not recording.is_busy and not recording.pixels.is_busy)

@@ -28,11 +28,6 @@ def write(person, z, label):
     person.controller.binding.check_all()
 
 
-def close(person):
-    person.dock.shutdown()
-    person.viewer.layers.clear()
-
-
 @pytest.mark.parametrize(
     ("dtype", "labels"),
     [("int32", (-1, 3)), ("int64", (2**40, 1)), ("int64", (-(2**40), 2**62)), ("uint64", (2**62,))],
@@ -42,10 +37,10 @@ def test_negative_and_very_large_labels_come_back(open_masks, dtype, labels):
     for z, label in enumerate(labels):
         write(person, z, label)
     wanted = person.labels.data.copy()
-    close(person)
+    person.close()
     again = open_masks()
     assert np.array_equal(again.labels.data, wanted)
-    close(again)
+    again.close()
     third = open_masks(wanted.copy())  # the layer's own type holds them as well
     assert third.labels.data.dtype == dtype
     assert not third.controller.recording.problem
@@ -74,6 +69,6 @@ def test_labels_that_no_journal_holds_are_told_when_they_appear_and_the_rest_is_
     write(person, 1, 2**63 + 5)
     assert "holds the label 9223372036854775813" in person.message
     write(person, 2, 7)
-    close(person)
+    person.close()
     again = open_masks()
     assert [int(again.labels.data[z].max()) for z in range(5)] == [0, 0, 7, 0, 0]

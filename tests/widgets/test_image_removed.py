@@ -29,11 +29,6 @@ def painted(person):
     return person
 
 
-def close(person):
-    person.dock.shutdown()
-    person.viewer.layers.clear()
-
-
 def dab(labels, position, row=10):
     labels.brush_size = 5
     labels.paint((position, row, 10), 1)
@@ -84,7 +79,7 @@ def test_what_was_painted_without_the_image_is_recorded_when_it_is_added_again(
     dab(labels, 5)
     painter.settle()
     wanted[5] = labels.data[5]
-    close(painter)
+    painter.close()
     (path,) = folder.glob("images/*/journal.jsonl")
     stated = [one.slice for one in read_journal(path).events if one.do == "stated"]
     assert stated == [(1,), (4,)]
@@ -182,6 +177,6 @@ def test_masks_that_could_not_be_recorded_before_are_not_forgotten(
     add_again(person)
     assert person.labels is labels
     assert not person.controller.recording.is_at_risk
-    close(person)
+    person.close()
     (path,) = folder.glob("images/*/journal.jsonl")
     assert [one.slice for one in read_journal(path).events] == [(1,)]

@@ -50,11 +50,6 @@ def drawn(person):
     )
 
 
-def close(person):
-    person.dock.shutdown()
-    person.viewer.layers.clear()
-
-
 def wait_until_kept(person, folder, n_boxes, n_points):
     def is_kept():
         kept = content(folder)
@@ -68,7 +63,7 @@ def test_boxes_drawn_before_any_prediction_are_on_the_disk_and_come_back(open_po
     draw(person)
     wait_until_kept(person, folder, 2, 2)
     wanted = drawn(person)
-    close(person)
+    person.close()
     again = open_polyps()
     assert drawn(again) == wanted
     assert wanted[1] == (((0.0, 20.0, 30.0), "object"), ((3.0, 5.25, 6.0), "background"))
@@ -104,7 +99,7 @@ def test_they_come_back_with_the_masks_which_stay_in_hand(open_polyps, folder):
     person.predict()
     person.wait_for_record()
     person.paint(0)
-    close(person)
+    person.close()
     again = open_polyps()
     assert again.message.startswith("Restored 1 stroke on 1 slice. Restored 2 boxes and 2 points.")
     names = [one.name for one in again.viewer.layers]
@@ -128,7 +123,7 @@ def test_moved_and_deleted_shapes_are_kept_as_they_are_now(open_polyps, folder):
     boxes.selected_data = {0}
     boxes.remove_selected()
     wait_until_kept(person, folder, 0, 2)
-    close(person)
+    person.close()
     again = open_polyps()
     assert [one.name for one in again.viewer.layers] == ["image", "image points"]
 
@@ -146,7 +141,7 @@ def test_a_deleted_layer_comes_back_when_the_image_is_opened_again_and_not_befor
     person.dock.prompts_panel.boxes_button.click()
     person.qtbot.wait(500)
     assert len(content(folder)["boxes"]) == 2, "an empty new layer takes nothing away"
-    close(person)
+    person.close()
     assert drawn(open_polyps()) == wanted
 
 
@@ -169,7 +164,7 @@ def test_the_last_box_before_closing_is_kept(open_polyps):
     person = open_polyps()
     draw(person)
     wanted = drawn(person)
-    close(person)
+    person.close()
     assert drawn(open_polyps()) == wanted
 
 
@@ -200,7 +195,7 @@ def test_a_second_window_is_told_and_harms_nothing(open_polyps, folder):
     two.wait(lambda: "open in another window" in two.message)
     wanted = drawn(one)
     for person in (two, one):
-        close(person)
+        person.close()
     assert drawn(open_polyps()) == wanted
 
 
@@ -213,7 +208,7 @@ def test_images_in_two_windows_do_not_mix(open_person, open_polyps, polyps, fold
     layer(two, "boxes").add_rectangles(corners(2))
     wanted = [drawn(person) for person in (one, two)]
     for person in (one, two):
-        close(person)
+        person.close()
     assert len(files(folder)) == 2
     other = open_person(polyps.frames[:4, ::-1], rgb=True)
     other.wait_for_record()
@@ -243,7 +238,7 @@ def test_another_project_takes_them_along_and_the_first_stays_as_it_was(
 def test_a_file_of_a_newer_program_is_left_alone_and_named(open_polyps, folder):
     person = open_polyps()
     draw(person)
-    close(person)
+    person.close()
     (path,) = files(folder)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
     before = path.read_bytes()
@@ -251,7 +246,7 @@ def test_a_file_of_a_newer_program_is_left_alone_and_named(open_polyps, folder):
     assert "schema version 99" in again.message
     draw(again)
     again.qtbot.wait(500)
-    close(again)
+    again.close()
     assert path.read_bytes() == before
 
 
@@ -259,7 +254,7 @@ def test_ones_own_flat_boxes_come_back_in_every_slice(open_polyps):
     person = open_polyps()
     person.viewer.add_shapes(CORNERS[None], name="flat")
     person.dock.prompts_panel.boxes_button.click()
-    close(person)
+    person.close()
     again = open_polyps()
     prompts = again.controller.prompts.in_slice(again.controller.layers.need(), (5,), 1)
     np.testing.assert_allclose(prompts.boxes, [[10, 20, 50, 60]])
@@ -270,7 +265,7 @@ def test_a_point_that_is_nowhere_harms_no_other(open_polyps, folder):
     draw(person)
     layer(person, "points").data = np.array([(0, 20, 30), (3, np.nan, 6)])
     wait_until_kept(person, folder, 2, 1)
-    close(person)
+    person.close()
     assert open_polyps().message == "Restored 2 boxes and 1 point."
 
 
@@ -299,7 +294,7 @@ def test_a_typed_scale_comes_back_and_masks_and_boxes_lie_on_the_image(open_pers
     for one in person.viewer.layers:
         np.testing.assert_array_equal(one.scale, (3, 0.5, 0.25))
     person.wait(lambda: content(folder).get("scale") == [3, 0.5, 0.25])
-    close(person)
+    person.close()
     again = open_person()
     again.dock.project_panel.image_requested.emit(next((folder / "images").iterdir()))
     again.wait(lambda: again.controller.layers.image is not None)
@@ -326,7 +321,7 @@ def test_the_scale_that_a_file_brings_is_never_overridden(open_person, polyps, t
     image = open_file(person, path)
     image.scale = (9, 9, 9)
     person.wait(lambda: content(folder).get("scale") == [9, 9, 9])
-    close(person)
+    person.close()
     np.testing.assert_allclose(open_file(open_person(), path).scale, (3, 0.5, 0.5))
 
 
@@ -337,7 +332,7 @@ def test_the_scale_of_an_image_without_a_file_comes_back_with_its_copy(open_pers
     person.predict()
     person.wait_for_record()
     person.wait(lambda: content(folder).get("scale") == [3, 0.5, 0.5])
-    close(person)
+    person.close()
     again = open_person()
     again.controller.opening.open_latest()
     again.wait(lambda: again.controller.binding is not None)

@@ -8,11 +8,6 @@ from qtpy.QtWidgets import QFileDialog
 from napari_sam_adapter.project.project import Project
 
 
-def close(person):
-    person.dock.shutdown()
-    person.viewer.layers.clear()
-
-
 def records(folder):
     return [record for record, _ in Project(folder).records()]
 
@@ -30,7 +25,7 @@ def test_opening_a_project_brings_back_the_image_that_was_worked_on_last(
         person.wait_for_record()
         person.labels.paint((20, 20), 2)
         wanted = person.labels.data.copy()
-        close(person)
+        person.close()
     again = open_person(project=tmp_path / "another")
     again.dock.project_panel.folder_requested.emit(folder)
     again.wait(lambda: again.controller.binding is not None)
@@ -73,7 +68,7 @@ def test_an_image_that_is_gone_is_named(open_person, polyps, folder, tmp_path):
     person.wait_for_record()
     person.predict()
     person.wait_for_record()
-    close(person)
+    person.close()
     path.unlink()
     again = open_person()
     again.dock.project_panel.image_requested.emit(records(folder)[0])

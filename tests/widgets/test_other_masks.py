@@ -20,11 +20,6 @@ def journals(folder):
     return sorted(folder.glob("images/*/journal.jsonl"))
 
 
-def close(person):
-    person.dock.shutdown()
-    person.viewer.layers.clear()
-
-
 def go_on_in(person, folder):
     person.dock.project_panel.folder_requested.emit(folder)
     person.wait_for_record()
@@ -35,7 +30,7 @@ def leave_a_correction(open_polyps):
     person.predict()
     person.wait_for_record()
     person.paint(0, 60, 60)
-    close(person)
+    person.close()
 
 
 class SlowOpening:
@@ -69,7 +64,7 @@ def other(open_polyps, tmp_path):
     person.predict()
     person.wait_for_record()
     person.paint(3, 60, 60)
-    close(person)
+    person.close()
     return folder
 
 
@@ -87,7 +82,7 @@ def test_opening_a_project_shows_its_own_masks_and_changes_neither(
     assert (person.labels.data[3, 60, 60], person.labels.data[3, 20, 20]) == (2, 0)
     assert f"{mine.name!r}" in person.message
     assert "hidden" in person.message
-    close(person)
+    person.close()
     assert journals(other)[0].read_bytes() == before
     again = open_polyps()
     assert (again.labels.data[3, 60, 60], again.labels.data[3, 20, 20]) == (0, 2)
@@ -105,7 +100,7 @@ def test_masks_of_another_project_are_taken_along_beside_its_own_when_they_are_c
     person.dock.layers_panel.labels_box.value = mine
     person.wait_for_record()
     assert len(journals(other)) == 2
-    close(person)
+    person.close()
     found = {record.name: record for record, _ in Project(other).records()}
     assert any(name.endswith("-masks2") for name in found)
     assert {path.parent.name for path in journals(other)} == set(found)
@@ -139,7 +134,7 @@ def test_switching_while_the_record_is_being_opened_records_in_the_project_that_
     person.paint(0)
     record = person.controller.recording.record_of(person.controller.binding)
     assert record.folder.is_relative_to(tmp_path / "second")
-    close(person)
+    person.close()
     events = [one for path in journals(folder) for one in read_journal(path).events]
     assert not events
 
@@ -205,7 +200,7 @@ def test_masks_that_could_not_be_recorded_are_marked_and_tried_again(
     person.wait_for_record()
     assert not mark.isVisibleTo(person.dock)
     assert "recorded again" in person.message
-    close(person)
+    person.close()
     assert open_polyps().labels.data[0, 60, 60] == 2
 
 
@@ -247,7 +242,7 @@ def test_on_a_full_disk_a_record_is_opened_without_saying_by_whom(open_polyps, f
     person.predict()
     person.wait_for_record()
     person.paint(0)
-    close(person)
+    person.close()
     write = Path.write_text
 
     def write_but(path, *given, **more):
@@ -273,7 +268,7 @@ def test_masks_brought_into_a_fresh_project_meet_no_others(open_polyps, folder):
     person = open_polyps()
     chosen(person, "labels", 2)
     assert "other masks" not in person.message
-    close(person)
+    person.close()
     (path,) = journals(folder)
     assert not path.parent.name.endswith("-masks2")
     assert [one.do for one in read_journal(path).events] == ["stated"]
@@ -283,7 +278,7 @@ def test_a_third_layer_is_mixed_with_neither_of_two_others(open_polyps, folder):
     person = open_polyps()
     chosen(person, "one", 1)
     chosen(person, "two", 2)
-    close(person)
+    person.close()
     again = open_polyps()
     again.viewer.layers.remove(again.labels)
     again.wait_for_record()

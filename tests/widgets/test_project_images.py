@@ -49,11 +49,6 @@ def work_on(person, path, row):
     return person.labels.data.copy()
 
 
-def close(person):
-    person.dock.shutdown()
-    person.viewer.layers.clear()
-
-
 def entries(person):
     """Open the menu as Qt does, and wait for what it has to say."""
     menu = person.dock.project_panel.images_menu
@@ -109,7 +104,7 @@ def test_choosing_an_image_opens_it_with_its_masks_in_its_place_beside_the_one_t
 ):
     person = open_person()
     wanted = [work_on(person, path, row) for row, path in enumerate(files, 30)]
-    close(person)
+    person.close()
     again = open_person()
     for name, masks, path in zip(("one && only", "two", "stack"), wanted, files, strict=True):
         choose(again, name)
@@ -138,7 +133,7 @@ def test_an_image_that_is_in_the_viewer_comes_to_the_front_and_is_not_opened_twi
     # What is painted now is written where it belongs.
     person.labels.paint((60, 60), 3)
     wanted = person.labels.data.copy()
-    close(person)
+    person.close()
     again = open_person()
     choose(again, "one")
     assert np.array_equal(again.labels.data, wanted)
@@ -168,7 +163,7 @@ def test_of_several_masks_of_one_image_those_that_are_chosen_come_back(open_pers
     person.labels.paint((70, 70), 4)
     person.settle()
     newer = person.labels.data.copy()
-    close(person)
+    person.close()
     again = open_person()
     shown = entries(again)
     assert [text.partition(" — ")[0] for text in shown] == ["one && only", "one && only (masks 2)"]
@@ -182,7 +177,7 @@ def test_of_several_masks_of_one_image_those_that_are_chosen_come_back(open_pers
 def test_a_missing_file_is_named_in_the_list_and_choosing_it_says_what_to_do(open_person, files):
     person = open_person()
     work_on(person, files[1], 30)
-    close(person)
+    person.close()
     files[1].unlink()
     again = open_person()
     ((text, action),) = entries(again).items()
@@ -200,7 +195,7 @@ def test_a_project_without_images_says_so(open_person):
 def test_the_list_is_reached_and_used_by_keyboard(open_person, files, qtbot):
     person = open_person()
     work_on(person, files[1], 30)
-    close(person)
+    person.close()
     again = open_person(show=True)
     button = again.dock.project_panel.menu_button
     assert button.focusPolicy() & Qt.FocusPolicy.TabFocus

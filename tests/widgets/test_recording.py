@@ -19,11 +19,6 @@ def events_in(folder):
     return [event for path in journals(folder) for event in read_journal(path).events]
 
 
-def close(person):
-    person.dock.shutdown()
-    person.viewer.layers.clear()
-
-
 def test_a_stroke_is_in_the_journal_within_a_second(open_polyps, polyps, folder):
     person = open_polyps()
     person.predict()
@@ -48,7 +43,7 @@ def test_closing_and_opening_again_brings_back_masks_states_and_who_predicted(
     wanted = person.labels.data.copy()
     states = [person.tracker.state((z,)) for z in range(8)]
     humans = [person.tracker.human_pixels((z,), wanted[z]) for z in range(8)]
-    close(person)
+    person.close()
 
     again = open_polyps()
     assert np.array_equal(again.labels.data, wanted)
@@ -61,7 +56,7 @@ def test_closing_and_opening_again_brings_back_masks_states_and_who_predicted(
 
 
 def test_an_image_nothing_was_done_to_leaves_no_trace(open_polyps, polyps, folder):
-    close(open_polyps())
+    open_polyps().close()
     assert not folder.exists()
     assert open_polyps().controller.binding is None
 
@@ -87,7 +82,7 @@ def test_a_second_window_is_told_who_has_the_masks_and_harms_nothing(open_polyps
     one.paint(0, 30, 30)
     wanted = one.labels.data.copy()
     for person in (one, two):
-        close(person)
+        person.close()
     assert np.array_equal(open_polyps().labels.data, wanted)
 
 
@@ -95,7 +90,7 @@ def test_masks_of_a_newer_program_are_named_and_left_alone(open_polyps, polyps, 
     person = open_polyps()
     person.predict()
     person.wait_for_record()
-    close(person)
+    person.close()
     (path,) = folder.glob("images/*/image.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
     before = journals(folder)[0].read_bytes()
@@ -104,7 +99,7 @@ def test_masks_of_a_newer_program_are_named_and_left_alone(open_polyps, polyps, 
     again.predict()
     again.wait_for_record()
     again.paint(0)
-    close(again)
+    again.close()
     assert [one.read_bytes() for one in journals(folder)] == [before]
 
 
@@ -117,7 +112,7 @@ def test_two_images_in_two_windows_do_not_mix(open_person, open_polyps, polyps, 
         person.paint(1, 50, column)
     wanted = [person.labels.data.copy() for person in (one, two)]
     for person in (one, two):
-        close(person)
+        person.close()
     assert len(journals(folder)) == 2
     assert np.array_equal(open_polyps().labels.data, wanted[0])
     other = open_person(polyps.frames[:3, ::-1], rgb=True)
@@ -137,7 +132,7 @@ def test_another_project_takes_the_masks_along_and_leaves_the_first_as_it_was(
     person.wait_for_record()
     person.paint(0, 60, 60)
     wanted = person.labels.data.copy()
-    close(person)
+    person.close()
     assert journals(folder)[0].read_bytes() == before
     again = open_polyps(project=tmp_path / "second")
     assert np.array_equal(again.labels.data, wanted)
@@ -156,9 +151,8 @@ def test_what_undo_takes_back_and_redo_brings_again_in_another_project_stays_a_p
     person.settle()
     person.dock.project_panel.folder_requested.emit(tmp_path / "second")
     person.wait_for_record()
-    person.labels.redo()
-    person.settle()
-    close(person)
+    person.redo()
+    person.close()
     again = open_polyps(project=tmp_path / "second")
     assert np.array_equal(again.labels.data, predicted)
     assert again.tracker.state((0,)) is SliceState.PREDICTED
@@ -177,7 +171,7 @@ def test_a_deleted_masks_layer_does_not_come_back_until_the_image_is_opened_agai
     person.qtbot.wait(100)
     person.wait_for_record()
     assert person.controller.binding is None
-    close(person)
+    person.close()
     assert np.array_equal(open_polyps().labels.data, wanted)
 
 
@@ -188,7 +182,7 @@ def test_masks_opened_by_the_person_are_not_mixed_with_those_of_the_project(
     person.predict()
     person.wait_for_record()
     person.paint(0)
-    close(person)
+    person.close()
     again = open_polyps()
     own = np.zeros(polyps.frames.shape[:3], np.uint8)
     own[5, 10:20, 10:20] = 1

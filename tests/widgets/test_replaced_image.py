@@ -23,11 +23,6 @@ def painter(open_person):
     return person
 
 
-def close(person):
-    person.dock.shutdown()
-    person.viewer.layers.clear()
-
-
 def painted(person):
     return [z for z in range(5) if person.labels.data[z].any()]
 
@@ -40,18 +35,18 @@ def test_strokes_go_to_the_record_of_what_the_image_is_now(painter, open_person)
     assert painter.labels is masks
     assert "Other pixels were put into 'image'" in painter.message
     painter.paint(3)
-    close(painter)
+    painter.close()
     for image, slices in ((FIRST, [1]), (SECOND, [1, 2, 3])):
         again = open_person(image)
         again.wait_for_record()
         assert painted(again) == slices
-        close(again)
+        again.close()
 
 
 def test_a_stroke_made_right_before_belongs_to_the_image_before(painter, open_person):
     painter.labels.paint((4, 20, 20), 2)
     painter.viewer.layers["image"].data = SECOND
-    close(painter)
+    painter.close()
     again = open_person(FIRST)
     again.wait_for_record()
     assert painted(again) == [1, 4]
@@ -61,7 +56,7 @@ def test_the_pixels_that_came_from_no_file_are_kept(painter, folder):
     painter.viewer.layers["image"].data = SECOND
     painter.wait_for_record()
     painter.paint(2)
-    close(painter)
+    painter.close()
     images = [image_of(*one).data for one in Project(folder).records()]
     assert sorted(int(one[0, 0, 0]) for one in images) == sorted([FIRST[0, 0, 0], SECOND[0, 0, 0]])
 
@@ -70,7 +65,7 @@ def test_the_same_pixels_again_go_on_in_the_same_record(painter, folder):
     painter.viewer.layers["image"].data = FIRST.copy()
     painter.wait_for_record()
     painter.paint(2)
-    close(painter)
+    painter.close()
     (path,) = folder.glob("images/*/journal.jsonl")
     assert [event.slice for event in read_journal(path).events] == [(1,), (2,)]
 
@@ -104,7 +99,7 @@ def test_boxes_drawn_later_are_those_of_what_the_image_is_now(painter, folder):
     painter.viewer.layers["image"].data = SECOND
     painter.wait_for_record()
     boxes.add_rectangles([corners + np.array((0, 10, 10))])
-    close(painter)
+    painter.close()
     kept = {path: json.loads(path.read_text())["boxes"] for path in folder.glob("layers/*.json")}
     assert len(kept.pop(before)) == 1
     assert [len(boxes) for boxes in kept.values()] == [2]

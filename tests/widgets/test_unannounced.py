@@ -37,24 +37,19 @@ def filled_everywhere(person):
     return masks
 
 
-def close(person):
-    person.dock.shutdown()
-    person.viewer.layers.clear()
-
-
 def test_masks_that_another_plugin_replaced_are_kept_though_the_dock_closes_at_once(
     painter, open_volume
 ):
     wanted = filled_everywhere(painter)
     painter.labels.data = wanted.copy()
-    close(painter)
+    painter.close()
     assert np.array_equal(open_volume().labels.data, wanted)
 
 
 def test_masks_that_the_console_wrote_are_kept_though_the_dock_closes_at_once(painter, open_volume):
     wanted = filled_everywhere(painter)
     painter.labels.data[:] = wanted
-    close(painter)
+    painter.close()
     assert np.array_equal(open_volume().labels.data, wanted)
 
 
@@ -90,7 +85,7 @@ def test_a_stroke_is_kept_though_its_layers_or_project_go_in_the_same_moment(
     else:
         painter.dock.project_panel.folder_requested.emit(tmp_path / "second")
     painter.wait_for_record()
-    close(painter)
+    painter.close()
     assert np.array_equal(open_volume(project=folder).labels.data, wanted)
 
 

@@ -24,8 +24,7 @@ def cut_out(seed):
 
 def close(person):
     person.wait_for_record()
-    person.dock.shutdown()
-    person.viewer.layers.clear()
+    person.close()
 
 
 def opened(open_person, *image):
