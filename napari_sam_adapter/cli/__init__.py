@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.openmp import wait_briefly
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with one clear line and exit code 2."""
+    wait_briefly()
     from napari_sam_adapter.cli.app import app
     from napari_sam_adapter.cli.console import errors
 

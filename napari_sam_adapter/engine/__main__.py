@@ -11,11 +11,13 @@ from typing import IO
 
 from napari_sam_adapter.engine.protocol import Message, read_message, write_message
 from napari_sam_adapter.errors import SamAdapterError, sentence_of
+from napari_sam_adapter.openmp import wait_briefly
 
 
 def main() -> None:
     """Serve requests one after the other; end at once when the other side closes its pipe."""
     _lower_priority()
+    wait_briefly()
     # Keep the pipe for messages: whatever a library prints goes to standard error.
     output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -32,7 +32,8 @@ USUAL_MINUTES: dict[str, float] = {"quick": 1.5, "late": 2.0, "full": 3.0}
 
 # The gears that Retrain walks up by itself, and the share of the time that each gets.
 WALK: tuple[tuple[Gear, float], ...] = (("quick", 0.12), ("late", 0.20), ("full", 0.68))
-# A gear that gains less than this on the held-out slices is the last one.
+# A gear that gains less than this is the last one, where held-out slices are enough to tell
+# (`promotion.ENOUGH`).
 LEAST_GAIN = 0.002
 
 PAPER = "Chen et al., SAM-Adapter, arXiv:2304.09148v2, section 4"

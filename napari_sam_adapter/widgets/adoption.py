@@ -14,6 +14,7 @@ from napari_sam_adapter.next_version import (
     is_of_open_project,
 )
 from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
+from napari_sam_adapter.promotion import ENOUGH
 from napari_sam_adapter.retrain_words import (
     gains_no_more,
     goes_on,
@@ -145,7 +146,6 @@ class Adoption:
 
 
 def _gained_nothing(version: AdapterVersion) -> bool:
-    # Without held-out slices nothing tells when to end, but the person.
-    training = version.card.training
-    before, after = training["held_out_dice_before"], training["held_out_dice_after"]
-    return before is not None and after - before < LEAST_GAIN
+    # Few held-out slices do not tell when to end, nor does none: the person does.
+    verdict = version.verdict
+    return verdict.n >= ENOUGH and verdict.difference < LEAST_GAIN

@@ -62,6 +62,11 @@ class RetrainSettings:
     learns_from_others: bool = True
     next: RetrainSettings | None = None
 
+    @property
+    def seconds(self) -> list[float]:
+        """Seconds of training of this run and of those that are to follow."""
+        return [self.config.max_seconds, *([] if self.next is None else self.next.seconds)]
+
 
 class RetrainPanel(QWidget):
     """Settings, the Retrain button that becomes Stop, progress and curve.

@@ -15,6 +15,7 @@ from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of
 from napari_sam_adapter.retrain_words import started
 from napari_sam_adapter.training.events import TrainingFinished
+from napari_sam_adapter.training.gear_clock import GearClock
 from napari_sam_adapter.training.job import AdapterSaved
 from napari_sam_adapter.widgets.adoption import Adoption, Noted, Outcome
 from napari_sam_adapter.widgets.jobs import Job
@@ -83,6 +84,7 @@ class Retraining(QObject):
         self._adoption = Adoption(session, recording)
         self._trouble = ""
         self._next: RetrainSettings | None = None
+        self._clock = GearClock([])
         self.log: RunLog | None = None
 
     @property
@@ -119,6 +121,7 @@ class Retraining(QObject):
         self._launch(start, lambda: begin(trainer, start, request, plan, others))
         self._next = settings.next
         if not is_next_gear:
+            self._clock = GearClock(settings.seconds)
             self.said.emit(started(request.images), False)
 
     def unfinished(self) -> RunPlan | None:
@@ -268,4 +271,5 @@ class Retraining(QObject):
         binding = self._layers.binding
         if binding is not self._binding or binding is None or not binding.is_alive:
             return  # another image is open now
-        self.start(replace(settings, input_size=None), is_next_gear=True)
+        config = replace(settings.config, max_seconds=self._clock.next_gear())
+        self.start(replace(settings, config=config, input_size=None), is_next_gear=True)

@@ -208,17 +208,31 @@ def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkey
     assert versions[3].card.parent_id == versions[2].card.adapter_id
 
 
-def test_a_gear_that_gains_nothing_is_the_last(corrected, polyps, monkeypatch):
+@pytest.fixture
+def gains_nothing(corrected, polyps, monkeypatch):
+    """A person with slices enough for one to be held out, of whom no gear gains anything."""
     monkeypatch.setattr(adoption, "LEAST_GAIN", 2.0)
-    for position in (4, 5):  # so that one is held out, to score the gears on
+    for position in (4, 5):
         corrected.correct(position, polyps.masks[position])
-    # Of which quick gets nine seconds: the held-out slice is scored before the first step.
-    corrected.retrain(gear="auto", minutes=1)
-    wait_for_versions(corrected, 1)
-    corrected.settle()
-    assert gears_of(corrected) == ["quick"]
-    assert "no gain, so training ends here" in corrected.message
-    assert corrected.dock.retrain_panel.button.text() == "Retrain"
+    return corrected
+
+
+def test_a_gear_that_gains_nothing_is_the_last(gains_nothing, monkeypatch):
+    monkeypatch.setattr(adoption, "ENOUGH", 1)
+    # Of which quick gets seven seconds: the held-out slice is scored before the first step.
+    gains_nothing.retrain(gear="auto", minutes=1)
+    wait_for_versions(gains_nothing, 1)
+    gains_nothing.settle()
+    assert gears_of(gains_nothing) == ["quick"]
+    assert "no gain, so training ends here" in gains_nothing.message
+    assert gains_nothing.dock.retrain_panel.button.text() == "Retrain"
+
+
+def test_few_held_out_slices_do_not_end_the_gears(gains_nothing):
+    gains_nothing.retrain(gear="auto", minutes=0.2)
+    wait_for_versions(gains_nothing, 3)
+    gains_nothing.settle()
+    assert gears_of(gains_nothing) == ["quick", "late", "full"]
 
 
 def test_stop_ends_all_gears(corrected, monkeypatch):
