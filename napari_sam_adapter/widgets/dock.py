@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import napari
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -166,7 +166,7 @@ class SamAdapterDock(QWidget):
         column.setContentsMargins(9, SPACING, 9, SPACING)
         column.addWidget(self.keys_line)
         column.addStretch(1)
-        area = QScrollArea()
+        area = self._area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -214,6 +214,15 @@ class SamAdapterDock(QWidget):
         binding = self.controller.binding
         if binding is not None:
             binding.show(binding.source.index_of(position))
+
+    def show_curve(self) -> None:
+        """Scroll as little as it takes to see the training that was just asked for."""
+        if self.controller.retraining.is_running:
+            QTimer.singleShot(0, self._scroll_to_curve)  # the layout has to make room for it first
+
+    def _scroll_to_curve(self) -> None:
+        line = self.fontMetrics().lineSpacing()  # a text above it may soon break into one more
+        self._area.ensureWidgetVisible(self.retrain_panel.curve, 0, 2 * line)
 
     def say_place(self) -> None:
         """Say where the project lies, and put that on the clipboard."""

@@ -112,6 +112,8 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     layers.slices_changed.connect(dock.showing.slices)
     controller.elsewhere.counted.connect(dock.showing.slices)
     retraining.changed.connect(dock.retrain_panel.show_training)
+    for asked in (dock.retrain_panel.retrain_requested, dock.retrain_panel.resume_requested):
+        asked.connect(dock.show_curve)  # after the run was begun
     retraining.reported.connect(dock.retrain_panel.show_event)
     retraining.changed.connect(lambda running: dock.showing.unfinished())
     controller.session.project_changed.connect(dock.showing.unfinished)

@@ -60,6 +60,26 @@ def test_with_the_model_folded_predict_accept_and_retrain_are_in_view_together(o
     assert bottom < area.viewport().height()
 
 
+def test_retrain_brings_its_curve_into_view_with_the_button_that_stops_it(open_person, polyps):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    person.viewer.window._qt_window.resize(1280, 720)
+    person.predict()
+    person.correct(0, polyps.masks[0])
+    area, panel = person.dock.findChild(QScrollArea), person.dock.retrain_panel
+    area.verticalScrollBar().setValue(0)
+    person.begin_training(gear="quick")
+    person.settle()
+
+    def is_in_view(widget) -> bool:
+        top = widget.mapTo(area.viewport(), widget.rect().topLeft()).y()
+        return top >= 0 and top + widget.height() <= area.viewport().height()
+
+    assert is_in_view(panel.curve)
+    assert is_in_view(panel.button)
+    panel.button.click()
+    person.wait_for_training()
+
+
 @pytest.mark.parametrize("width", [300, 350])
 def test_a_list_too_narrow_for_its_entry_ends_in_an_ellipsis(open_person, polyps, width):
     person = open_person(polyps.frames, rgb=True, show=True)
