@@ -181,6 +181,8 @@ def _config(
         gear = given["gear"] or recipe.gear
         minutes = USUAL_MINUTES[gear] if minutes is None and gear in USUAL_MINUTES else minutes
     if minutes is not None:
+        if not minutes > 0:
+            raise TrainingError(f"--minutes must be a number above 0, got {minutes:g}.")
         changes["max_seconds"] = 60.0 * minutes
     try:
         return replace(recipe, **changes)
@@ -220,13 +222,23 @@ def _adapter(base: str, conditions: str | None, reduction: int | None) -> Adapte
     option = f"--conditions {conditions!r}"
     try:
         if conditions is not None:
-            terms = [term.partition("=") for term in conditions.split(",")]
-            chosen = (Condition(name.strip(), float(weight or 1.0)) for name, _, weight in terms)
-            adapter = replace(adapter, conditions=tuple(chosen))
+            chosen = tuple(_condition(term) for term in conditions.split(","))
+            adapter = replace(adapter, conditions=chosen)
         option = "--reduction"
         return adapter if reduction is None else replace(adapter, reduction=reduction)
     except ValueError as error:
         raise ConditionError(f"{option}: {error}.") from error
+
+
+def _condition(term: str) -> Condition:
+    name, _, weight = (part.strip() for part in term.partition("="))
+    try:
+        value = float(weight or 1.0)
+    except ValueError as error:
+        raise ValueError(
+            f"the weight of {name} must be a number, as in {name}=0.5, got {weight!r}"
+        ) from error
+    return Condition(name, value)
 
 
 def _choose(
