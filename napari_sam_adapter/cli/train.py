@@ -134,12 +134,15 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     """
     from napari_sam_adapter.training.job import TrainingJob
     from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
+    from napari_sam_adapter.training.starting_model import check_start
 
     check_launch()
     given = {"gear": gear, "augmentation": augmentation, "batch_size": batch_size}
     config = _config(preset, given, minutes, steps, epochs, seed)
     class_names = _class_names(classes, init)
     base = _base(model, init)
+    adapter = _adapter(base, conditions, reduction)
+    check_start(init, adapter, class_names)  # reading the images may take minutes
     checkpoint = RunCheckpoint(Path(f"{out}.checkpoint"), max(1, checkpoint_steps), resume)
     job = TrainingJob(
         samples=_read_samples(
@@ -150,7 +153,7 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
         base=base,
         init=init,
         input_size=input_size,
-        adapter=_adapter(base, conditions, reduction),
+        adapter=adapter,
         class_names=class_names,
         device=device,
         checkpoint=checkpoint,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import AdapterConfig
-from napari_sam_adapter.errors import CheckpointError, TrainingError
+from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished
@@ -128,6 +128,7 @@ def run_job(
     from napari_sam_adapter.sam.late import prepare_late
     from napari_sam_adapter.training.loop import train_adapter
     from napari_sam_adapter.training.run_options import RunOptions
+    from napari_sam_adapter.training.starting_model import starting_model
     from napari_sam_adapter.training.summary import Curve
     from napari_sam_adapter.training.workers import start_workers
 
@@ -217,75 +218,3 @@ def _described_start(model: AdaptedSam, parent: AdapterCard | None) -> str:
     """Describe what a run starts from: base model with the hash of its weights, shape, adapter."""
     adapter = "" if parent is None else parent.adapter_id
     return f"{model.settings} {model.base_sha256} {adapter}"
-
-
-def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
-    """Build the model a run starts from.
-
-    Returns
-    -------
-    model : AdaptedSam
-    parent : AdapterCard or None
-        Card of the adapter it started from; None for the base model.
-
-    Raises
-    ------
-    CheckpointError
-        If ``init`` cannot be used, or is another model than the one asked for.
-    TrainingError
-        If the classes cannot be told apart.
-    """
-    from napari_sam_adapter.adapter.classes import check_class_names
-    from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
-    from napari_sam_adapter.sam.checkpoint import load_adapter
-    from napari_sam_adapter.sam.registry import base_model
-
-    if job.class_names is not None:
-        try:
-            check_class_names(job.class_names)
-        except ValueError as error:
-            raise TrainingError(f"The classes cannot be used: {error}.") from error
-    if job.init is None:
-        size = job.input_size
-        if size is None:
-            shapes = [sample.slice_shape for sample in job.samples]
-            largest = max(shapes, key=max, default=(0, 0))
-            size = base_model(job.base).input_size_for(largest)
-        settings = ModelSettings.default(job.base, size)
-        if job.adapter is not None:
-            settings = settings.with_changes(adapter=job.adapter)
-        if job.class_names is not None:
-            settings = settings.with_changes(class_names=job.class_names)
-        return build_adapted_sam(settings, seed=job.config.seed), None
-    model, card = load_adapter(job.init, base=job.base, input_size=job.input_size)
-    difference = "" if job.adapter is None else card.adapter.difference(job.adapter)
-    if difference:
-        raise CheckpointError(
-            f"{job.init} holds an adapter of another shape: {difference}. Leave the shape out to "
-            "continue from it, or start from the base model."
-        )
-    return with_classes(model, job.class_names or card.class_names, str(job.init)), card
-
-
-def with_classes(model: AdaptedSam, class_names: tuple[str, ...], source: str) -> AdaptedSam:
-    """Give a model names for its classes, and more classes where there are more names, in place.
-
-    Raises
-    ------
-    CheckpointError
-        If it knows more classes than there are names.
-    """
-    from napari_sam_adapter.sam.class_decoder import new_class
-
-    known = model.settings.class_names
-    if class_names == known:
-        return model
-    if len(class_names) < len(known):
-        raise CheckpointError(
-            f"{source} knows {len(known)} classes ({', '.join(known)}), more than are "
-            f"asked for ({', '.join(class_names)}). Start from the base model to have fewer."
-        )
-    model.settings = model.settings.with_changes(class_names=class_names)
-    added = len(class_names) - len(known)
-    model.further_classes.extend(new_class(model.mask_decoder) for _ in range(added))
-    return model

@@ -136,6 +136,21 @@ def test_another_shape_than_the_adapters_is_told_by_what_differs(train, tmp_path
     assert "AdapterConfig" not in said
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--reduction", 4), "reduction: 8 there"), (("--classes", "a"), "more than are asked for")],
+)
+def test_what_cannot_be_continued_is_refused_before_any_image_is_read(
+    train, folders, tmp_path, capsys, options, words
+):
+    train("--steps", 1, "--gear", "quick", "--classes", "polyp,right side")
+    (folders[0] / "frame0.png").write_bytes(b"no picture")
+    where = ("--images", folders[0], "--masks", folders[1], "--out", tmp_path / "b.safetensors")
+    init = ("--init", tmp_path / "a.safetensors", "--steps", 1)
+    assert run("train", *where, *init, *options) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_preset_is_the_published_recipe_unless_an_option_says_otherwise(train):
     config = train("--preset", "shadow", "--epochs", 1).training["config"]
     published = PRESETS["shadow"].config.to_dict()

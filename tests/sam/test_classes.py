@@ -12,9 +12,10 @@ from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings
 from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
 from napari_sam_adapter.sam.predict import labels_from_logits, predict_masks
 from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.training.job import TrainingJob, run_job, with_classes
+from napari_sam_adapter.training.job import TrainingJob, run_job
 from napari_sam_adapter.training.loop import train_adapter
 from napari_sam_adapter.training.samples import TrainingSample, class_masks
+from napari_sam_adapter.training.starting_model import with_classes
 
 NAMES = ("polyp", "tool", "bubble")
 
