@@ -221,8 +221,10 @@ class SamAdapterDock(QWidget):
             QTimer.singleShot(0, self._scroll_to_curve)  # the layout has to make room for it first
 
     def _scroll_to_curve(self) -> None:
-        line = self.fontMetrics().lineSpacing()  # a text above it may soon break into one more
-        self._area.ensureWidgetVisible(self.retrain_panel.curve, 0, 2 * line)
+        curve = self.retrain_panel.curve
+        if curve.isVisible():  # not where its section is folded
+            line = self.fontMetrics().lineSpacing()  # a text above may soon break into one more
+            self._area.ensureWidgetVisible(curve, 0, 2 * line)
 
     def say_place(self) -> None:
         """Say where the project lies, and put that on the clipboard."""
