@@ -66,7 +66,7 @@ EVALUATE = "evaluate --images images --masks masks"
         (f"{TRAIN} --seed -1", "seed"),
         (f"{TRAIN} --max-images 1 --seed -1", "seed"),
         ("train --images images --masks masks --out a --steps 0", "at least 1, got 0"),
-        ("train --images images --masks masks --out a --minutes 0", "must be positive"),
+        ("train --images images --masks masks --out a --minutes 0", "must be a number above 0"),
         (
             "train --images images --masks blank --out a --steps 1",
             "Every mask to train on is empty",
