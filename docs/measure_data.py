@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.data.files import pair_by_stem, read_image, read_labels
 from napari_sam_adapter.training.config import Augmentation
 from napari_sam_adapter.training.samples import TrainingSample
@@ -47,7 +48,8 @@ class Fold:
 class Task:
     """What is learned, and how.
 
-    ``input_size``, ``minutes`` of one core and ``augmentation`` hold for every trained method.
+    ``input_size``, ``minutes`` of one core and ``augmentation`` hold for every trained method,
+    ``adapter`` for those with one; None is the base model's own.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Task:
     minutes: float
     folds: Callable[[Path], Iterator[Fold]]
     augmentation: Augmentation = "views"
+    adapter: AdapterConfig | None = None
 
 
 def _pictures(folder: Path) -> list[Item]:
@@ -116,7 +119,9 @@ _MINUTES = {8: 4, 16: 4, 32: 5, 64: 8}
 _FEW = {n: Task(f"polyps-{n}", ("polyp",), 128, m, _polyps(n, 3)) for n, m in _MINUTES.items()}
 _MANY = {
     128: Task("polyps-128", ("polyp",), 128, 12, _polyps(128, 1)),
-    800: Task("polyps-800", ("polyp",), 168, 60, _polyps(800, 1)),
+    800: Task(
+        "polyps-800", ("polyp",), 128, 70, _polyps(800, 1), adapter=AdapterConfig(reduction=4)
+    ),
 }
 TASKS = {
     task.name: task

@@ -19,6 +19,7 @@ import torch
 from measure_data import Fold, Item, Task
 from torch import Tensor, nn
 
+from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.evaluation import Evaluation, evaluate_image, evaluate_stack
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.metrics.scores import (
@@ -61,8 +62,11 @@ def use_one_core() -> None:
     loop.time = SimpleNamespace(monotonic=computing_time)
 
 
-def adapter(gear: str) -> Callable[[Task, Fold, Path], Scores]:
-    """Train our adapter in a gear with the default recipe; score it with and without prompts."""
+def adapter(gear: str, **conditions: float) -> Callable[[Task, Fold, Path], Scores]:
+    """Train our adapter in a gear with the default recipe; score it with and without prompts.
+
+    Conditions are given by their weights; none for the base model's own.
+    """
 
     def run(task: Task, fold: Fold, out: Path) -> Scores:
         job = TrainingJob(
@@ -76,6 +80,7 @@ def adapter(gear: str) -> Callable[[Task, Fold, Path], Scores]:
             ),
             base=BASE,
             input_size=task.input_size,
+            adapter=_adapter_of(task, gear, conditions),
             class_names=task.class_names,
             device="cpu",
         )
@@ -94,6 +99,14 @@ def adapter(gear: str) -> Callable[[Task, Fold, Path], Scores]:
         return scores
 
     return run
+
+
+def _adapter_of(task: Task, gear: str, conditions: dict[str, float]) -> AdapterConfig | None:
+    if gear == "quick":
+        return None
+    shape = task.adapter or base_model(BASE).adapter
+    chosen = tuple(Condition(name, weight) for name, weight in conditions.items())
+    return replace(shape, conditions=chosen or shape.conditions)
 
 
 def base_box(task: Task, fold: Fold, out: Path) -> Scores:
@@ -228,3 +241,17 @@ METHODS: dict[str, Callable[[Task, Fold, Path], Scores]] = {
     "unet": unet,
     "box": base_box,
 }
+"""What every task is measured with."""
+
+CONDITION_METHODS = {
+    f"full-{name}": adapter("full", **conditions)
+    for name, conditions in {
+        "gradient": {"patch_embedding": 1, "high_frequency": 1, "gradient": 1},
+        "texture": {"patch_embedding": 1, "high_frequency": 1, "local_texture": 1},
+        "high-frequency-2": {"patch_embedding": 1, "high_frequency": 2},
+        "high-frequency-half": {"patch_embedding": 1, "high_frequency": 0.5},
+        "embedding-alone": {"patch_embedding": 1},
+        "high-frequency-alone": {"high_frequency": 1},
+    }.items()
+}
+"""The adapter in full with other conditions than the paper's two, by name; only on request."""

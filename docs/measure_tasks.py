@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from measure_data import TASKS, Task
-from measure_methods import METHODS, Scores, use_one_core
+from measure_methods import CONDITION_METHODS, METHODS, Scores, use_one_core
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def run(task: Task, methods: Sequence[str], data: Path, out: Path, n_folds: int 
             target = out / f"{name}.json"
             if target.exists():
                 continue
-            scores = METHODS[method](task, fold, out / f"{name}.safetensors")
+            scores = (METHODS | CONDITION_METHODS)[method](task, fold, out / f"{name}.safetensors")
             target.write_text(json.dumps(_rounded(scores)))
             print(f"{name}: Dice {scores['dice']:.4f}", flush=True)
 
