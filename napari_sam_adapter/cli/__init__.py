@@ -13,12 +13,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with one clear line and exit code 2."""
     wait_briefly()
     from napari_sam_adapter.cli.app import app
-    from napari_sam_adapter.cli.console import errors
+    from napari_sam_adapter.cli.console import errors, which_process
 
     try:
         app(args=list(arguments) if arguments is not None else None)
     except SamAdapterError as error:
-        errors.print(f"[bold red]Error:[/] {_escape(str(error))}", soft_wrap=True)
+        errors.print(f"[bold red]Error{which_process()}:[/] {_escape(str(error))}", soft_wrap=True)
         sys.exit(2)
 
 

@@ -36,6 +36,11 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def which_process() -> str:
+    """Return words for an error of another process than the first: it may be its alone."""
+    return "" if is_first_process() else f" in process {os.environ['RANK']}"
+
+
 def say(text: str) -> None:
     """Tell the person something beside the results; of several processes, the first one does."""
     if is_first_process():

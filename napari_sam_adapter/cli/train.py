@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 from rich.table import Table
 
-from napari_sam_adapter.adapter.card import read_card
-from napari_sam_adapter.adapter.classes import renamings
-from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import (
     print_json,
@@ -24,15 +19,14 @@ from napari_sam_adapter.cli.console import (
     say,
     stop_on_interrupt,
 )
+from napari_sam_adapter.cli.train_settings import adapter_of, base_of, class_names_of, config_of
 from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.data.stacks import read_slices
-from napari_sam_adapter.errors import ConditionError, TrainingError
+from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.promotion import LEAKS, verdict_of
-from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
-from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.launch import check_launch
-from napari_sam_adapter.training.presets import PRESETS, USUAL_MINUTES
+from napari_sam_adapter.training.presets import PRESETS
 from napari_sam_adapter.training.samples import TrainingSample
 
 if TYPE_CHECKING:
@@ -138,10 +132,10 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
 
     check_launch()
     given = {"gear": gear, "augmentation": augmentation, "batch_size": batch_size}
-    config = _config(preset, given, minutes, steps, epochs, seed)
-    class_names = _class_names(classes, init)
-    base = _base(model, init)
-    adapter = _adapter(base, conditions, reduction)
+    config = config_of(preset, given, minutes, steps, epochs, seed)
+    class_names = class_names_of(classes, init)
+    base = base_of(model, init)
+    adapter = adapter_of(base, conditions, reduction)
     check_start(init, adapter, class_names)  # reading the images may take minutes
     checkpoint = RunCheckpoint(Path(f"{out}.checkpoint"), max(1, checkpoint_steps), resume)
     job = TrainingJob(
@@ -164,84 +158,6 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     saved = _run(job)
     if saved is not None:
         _report(saved, as_json)
-
-
-def _config(
-    preset: str,
-    given: Mapping[str, Any],
-    minutes: float | None,
-    steps: int | None,
-    epochs: int | None,
-    seed: int,
-) -> TrainingConfig:
-    if preset not in PRESETS:
-        raise TrainingError(f"There is no preset {preset!r}; known are: {', '.join(PRESETS)}.")
-    recipe = PRESETS[preset].config
-    changes = {"seed": seed} | {key: value for key, value in given.items() if value is not None}
-    if steps is not None or epochs is not None:
-        changes |= {"max_seconds": math.inf, "max_steps": steps, "max_epochs": epochs}
-    elif recipe.max_epochs is None:
-        gear = given["gear"] or recipe.gear
-        minutes = USUAL_MINUTES[gear] if minutes is None and gear in USUAL_MINUTES else minutes
-    if minutes is not None:
-        if not minutes > 0:
-            raise TrainingError(f"--minutes must be a number above 0, got {minutes:g}.")
-        changes["max_seconds"] = 60.0 * minutes
-    try:
-        return replace(recipe, **changes)
-    except ValueError as error:
-        raise TrainingError(f"{error}.") from error
-
-
-def _base(model: str | None, init: Path | None) -> str:
-    if model is not None:
-        return model
-    return DEFAULT_MODEL if init is None else read_card(init).base_model
-
-
-def _class_names(classes: str | None, init: Path | None) -> tuple[str, ...]:
-    known = ("object",) if init is None else read_card(init).class_names
-    if classes is None:
-        return known
-    names = tuple(name.strip() for name in classes.split(","))
-    if init is not None and len(names) >= len(known):  # fewer are refused in any case
-        try:
-            for label, before, after in renamings(known, names):
-                say(f"Class {label} was called {before} and is called {after} from now on.")
-        except ValueError as error:
-            raise TrainingError(
-                f"{init} knows the classes {', '.join(known)}, and --classes names "
-                f"{', '.join(names)}: {error}. Give them in the adapter's order, with masks whose "
-                "values are in that order, and new ones behind them; or train without --init."
-            ) from error
-    return names
-
-
-def _adapter(base: str, conditions: str | None, reduction: int | None) -> AdapterConfig | None:
-    """Return the base model's adapter with what is asked for changed; None where nothing is."""
-    if conditions is None and reduction is None:
-        return None
-    adapter = base_model(base).adapter
-    option = f"--conditions {conditions!r}"
-    try:
-        if conditions is not None:
-            chosen = tuple(_condition(term) for term in conditions.split(","))
-            adapter = replace(adapter, conditions=chosen)
-        option = "--reduction"
-        return adapter if reduction is None else replace(adapter, reduction=reduction)
-    except ValueError as error:
-        raise ConditionError(f"{option}: {error}.") from error
-
-
-def _condition(term: str) -> Condition:
-    name, _, weight = (part.strip() for part in term.partition("="))
-    try:
-        value = float(weight or 1.0)
-    except ValueError as error:
-        raise ValueError(
-            f"the weight of {name} must be a number, as in {name}=0.5, got {weight!r}"
-        ) from error
-    return Condition(name, value)
 
 
 def _choose(

@@ -65,7 +65,8 @@ EVALUATE = "evaluate --images images --masks masks"
         (f"{TRAIN} --max-images 0", "--max-images must be at least 1"),
         (f"{TRAIN} --seed -1", "seed"),
         (f"{TRAIN} --max-images 1 --seed -1", "seed"),
-        ("train --images images --masks masks --out a --steps 0", "at least 1, got 0"),
+        ("train --images images --masks masks --out a --steps 0", "--steps must be at least 1"),
+        ("train --images images --masks masks --out a --gear fast", "--gear must be one of quick"),
         ("train --images images --masks masks --out a --minutes 0", "must be a number above 0"),
         (
             "train --images images --masks blank --out a --steps 1",

@@ -192,7 +192,7 @@ def test_weights_of_ones_own_are_named_by_their_file(train, folders, tmp_path, c
         ("--conditions gradient,", "a condition has no name"),
         ("--model sam9", "no base model named 'sam9'"),
         ("--model sam_vit_b@nowhere.pth", "no file of weights at"),
-        ("--epochs 0", "max_epochs must be at least 1"),
+        ("--epochs 0", "--epochs must be at least 1"),
         ("--input-size 100", "takes input sizes"),
     ],
 )
