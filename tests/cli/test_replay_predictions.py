@@ -25,22 +25,23 @@ from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.volume import SliceSource
 from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.widgets.numbering import numbered
 
-SIZE, N = 112, 8
+SIZE, N, SIDE = 112, 9, 64
 BOX = Prompts(np.array([[10, 12, 50, 55]], np.float32))
 
 
 class Window:
     """What the dock does with slices, without a viewer: its process predicts them."""
 
-    def __init__(self, home):
-        frames = synthetic_polyps(N, (64, 64), seed=6).frames
+    def __init__(self, home, n=N, side=SIDE):
+        frames = synthetic_polyps(n, (side, side), seed=6).frames
         tifffile.imwrite(home / "frames.tif", frames, photometric="rgb")
         self.source = SliceSource(frames, is_colour=True)
         self.project = Project(home / "project")
         identity = ImageIdentity.of(self.source, "frames", str(home / "frames.tif"))
         self.record = self.project.open_record(identity)
-        self.tracker, self.labels = SliceTracker((64, 64)), np.zeros((N, 64, 64), np.uint8)
+        self.tracker, self.labels = SliceTracker((side, side)), np.zeros((n, side, side), np.uint8)
         self.tracker.listener = self.record.listen
         self.predictor = Predictor()
 
@@ -48,11 +49,16 @@ class Window:
         self.labels[z][where] = label
         self.tracker.observe((z,), self.labels[z], painted=True)
 
-    def predict(self, z, model, prompts=NO_PROMPTS):
+    def predict(self, z, model, prompts=NO_PROMPTS, *, is_numbered=False):
         source = self.source
         (found,) = predict_slices(self.predictor, source, [(z,)], model, lambda: False, prompts)
         assert found.labels.any()
-        self.write(found, prompts.described() | by_model(model))
+        made_with = prompts.described() | by_model(model)
+        if is_numbered:
+            made_with["numbered"] = True
+            found = replace(found, labels=numbered(found.labels, self.labels.dtype))
+            assert found.labels.max() > 1
+        self.write(found, made_with)
 
     def predict_helped(self, indices, model, help_):
         as_of, depth = now(), self.source.depth
@@ -94,6 +100,7 @@ def worked_on(tmp_path_factory):
         window.paint(1, np.s_[:5])  # the person went on with a prediction
         filled = SlicePredicted((7,), window.labels[0], FILLED, None, 0.0)
         window.write(filled, by_filling((0, 6), (7,), 0, (1, 1), now()))
+        window.predict(8, v2, is_numbered=True)
     finally:
         window.predictor.close()
         window.record.close()
@@ -129,7 +136,7 @@ def test_every_slice_that_was_predicted_comes_out_the_same_pixel_by_pixel(
     with pytest.raises(SystemExit) as ended:
         main(["project", "replay", str(worked_on / "project"), *arguments])
     assert ended.value.code == 0
-    assert "frames: 6 of 6 predicted slices identical." in capsys.readouterr().out
+    assert "frames: 7 of 7 predicted slices identical." in capsys.readouterr().out
 
 
 def test_a_slice_that_differs_is_named_with_its_dice(project, tmp_path):
@@ -140,7 +147,7 @@ def test_a_slice_that_differs_is_named_with_its_dice(project, tmp_path):
     journal.write_bytes(b"".join(event.to_line(event.n) for event in events))
     sentence = told(project, tmp_path / "again")
     assert sentence.startswith(
-        "frames: 5 of 6 predicted slices identical, 1 not, with a Dice of 0."
+        "frames: 6 of 7 predicted slices identical, 1 not, with a Dice of 0."
     )
     assert "slice 2)" in sentence
 
@@ -150,7 +157,7 @@ def test_what_cannot_be_predicted_again_is_counted_and_explained(project, worked
     project.adapters.delete(2)
     sentence = told(project, tmp_path / "one")
     assert sentence == (
-        "frames: 5 of 6 predicted slices identical. Not predicted again: 1 because the adapter "
+        "frames: 5 of 7 predicted slices identical. Not predicted again: 2 because the adapter "
         "that predicted is not in the project: v2 (deleted)."
     )
     moved = worked_on / "frames.tif"
@@ -159,9 +166,23 @@ def test_what_cannot_be_predicted_again_is_counted_and_explained(project, worked
         gone = told(project, tmp_path / "two", keep_adapters=True)
     finally:
         (tmp_path / "frames.tif").rename(moved)
-    assert gone.startswith("frames: 0 of 6 predicted slices identical. Not predicted again: 6 ")
+    assert gone.startswith("frames: 0 of 7 predicted slices identical. Not predicted again: 7 ")
     assert "frames is not at" in gone
 
 
 def test_predicting_again_can_be_left_out(project, tmp_path):
     assert told(project, tmp_path / "again", predict=False) is None
+
+
+def test_slices_predicted_along_three_axes_come_out_the_same(tmp_path):
+    window = Window(tmp_path, n=8, side=32)  # every row and column is a slice to predict
+    base = ModelReference("lite_medsam", None, 56, "cpu")
+    help_ = VolumeHelp(three_axes=True, spacing=(2.0, 1.0, 1.0))
+    try:
+        window.predict_helped([(0,), (2,)], base, help_)
+        assert window.labels[2].any()
+    finally:
+        window.predictor.close()
+        window.record.close()
+    sentence = told(window.project, tmp_path / "again")
+    assert sentence == "frames: 2 of 2 predicted slices identical."
