@@ -32,6 +32,11 @@ class CloseGuard(QObject):
         self._dock = dock
         self._window: QWidget | None = None
 
+    @property
+    def window(self) -> QWidget | None:
+        """The window that is listened to."""
+        return self._window
+
     def watch(self, window: QWidget) -> None:
         """Listen to a window; again and again is once."""
         if self._window is not window:
@@ -52,7 +57,7 @@ class CloseGuard(QObject):
         question = self._question(asked_by_napari=event.spontaneous())
         if not question:
             return False
-        answer = QMessageBox.question(self._dock, "Close napari?", question)
+        answer = QMessageBox.question(self._window, "Close napari?", question)
         if answer == QMessageBox.StandardButton.Yes:
             return False
         event.ignore()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError
@@ -82,6 +83,8 @@ class DockController(QObject):
     versions_changed = Signal()
     classes_changed = Signal()
 
+    _is_resting = False
+
     def __init__(
         self, viewer: napari.Viewer, session: Session, parent: QObject | None = None
     ) -> None:
@@ -116,24 +119,18 @@ class DockController(QObject):
         )
         self._engine_job: Job | None = None
         self._base_job: Job | None = None
-        self.layers.said.connect(self.said_of_image)
-        self.unchosen.said.connect(self.said_of_image)
-        self.in_place.said.connect(self.said_of_image)
+        for about_image in (
+            *(self.layers, self.unchosen, self.in_place, self.recording, self.kept),
+            *(self.prediction, self.accepting, self.filling, self.next_slice, self.comparing),
+            *(self.in_front, self.opening, self.orientation),
+        ):
+            about_image.said.connect(self.said_of_image)
         self.classes.said.connect(self.said)
         self.classes.refused.connect(self.classes_changed)  # the list shows what was typed
-        self.recording.said.connect(self.said_of_image)
-        self.kept.said.connect(self.said_of_image)
-        self.prediction.said.connect(self.said_of_image)
-        self.accepting.said.connect(self.said_of_image)
-        self.filling.said.connect(self.said_of_image)
         self.retraining.said.connect(self.said)
-        self.next_slice.said.connect(self.said_of_image)
-        self.comparing.said.connect(self.said_of_image)
         self.fetching.said.connect(self.said)
-        self.in_front.said.connect(self.said_of_image)
-        self.opening.said.connect(self.said_of_image)
-        self.orientation.said.connect(self.said_of_image)
-        self.retraining.version_made.connect(self.prediction.predict_slice_again)
+        self.retraining.version_made.connect(self._on_version_made)
+        self.said_of_image.connect(self._say_without_dock)
         session.active_changed.connect(self.versions_changed.emit)
         session.classes_changed.connect(self.classes_changed.emit)
 
@@ -259,15 +256,20 @@ class DockController(QObject):
         """Copy a version to a file."""
         self._try(lambda: self.session.store.export(number, path), f"Exported to {path}.")
 
-    def close(self) -> None:
-        """End everything that runs and let go of the viewer.
-
-        It also runs after Qt has destroyed the dock, so it emits nothing.
-        """
+    def rest(self) -> None:
+        """Predict nothing more, and say what goes wrong where it is seen without a dock."""
+        self._is_resting = True
         self.ahead.close()
         self.prediction.cancel()
         self.fetching.cancel()
         self.comparing.close()
+        self.session.predictor.close()
+
+    def close(self) -> None:
+        """End what `rest` leaves, and let go of the viewer.
+
+        It also runs after Qt has destroyed the dock, so it emits nothing.
+        """
         self.images.close()
         self.elsewhere.close()
         self.retraining.leave()
@@ -298,6 +300,14 @@ class DockController(QObject):
             return
         if done:
             self.said.emit(done, False)
+
+    def _on_version_made(self) -> None:
+        if not self._is_resting:
+            self.prediction.predict_slice_again()
+
+    def _say_without_dock(self, sentence: str, is_problem: bool) -> None:
+        if self._is_resting and is_problem:
+            show_warning(sentence)
 
     def _on_engine_ready(self, ready: dict[str, str]) -> None:
         self.engine_ready.emit(f"Ready on {ready['device']} ({ready['precision']}).")

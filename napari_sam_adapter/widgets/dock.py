@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import napari
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -52,6 +53,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Docks whose x was pressed; they record on until the window closes or a new dock takes over.
+_RESTING: WeakSet[SamAdapterDock] = WeakSet()
+
+
 class SamAdapterDock(QWidget):
     """Predict, correct, retrain.
 
@@ -64,15 +69,19 @@ class SamAdapterDock(QWidget):
     """
 
     # Qt sends events while the constructor still runs.
-    is_open = False
+    is_open = is_resting = False
     _was_docked = False
     _close_guard: CloseGuard | None = None
+    controller: DockController
 
     def __init__(self, napari_viewer: napari.Viewer, session: Session | None = None) -> None:
         super().__init__()
         # napari hands plugins a proxy whose layers are proxies too; they are compared by identity.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         trouble = ""
+        for dock in list(_RESTING):  # two must not record the same layers
+            if dock.controller.layers.viewer is viewer:
+                dock.shutdown()
         if session is None:
             device = preference("computing", "device") or "auto"
             session, trouble = open_last(device)
@@ -124,12 +133,32 @@ class SamAdapterDock(QWidget):
         return handled
 
     def _on_taken_out(self) -> None:
-        """End everything, but let a training run finish: its version is there next time."""
-        retraining = self.controller.retraining
-        if retraining.is_running:
-            retraining.changed.connect(lambda running: None if running else self.shutdown())
-        else:
+        """Stay with the window, out of sight: whoever paints on without a dock loses nothing."""
+        self.rest()
+        window = None if self._close_guard is None else self._close_guard.window
+        if window is None:
             self.shutdown()
+            return
+        _RESTING.add(self)
+        # napari is still taking it out.
+        QTimer.singleShot(0, lambda: self._stay_with(window))
+
+    def _stay_with(self, window: QWidget) -> None:
+        """Be destroyed, and so shut down, together with the window."""
+        if self.is_open:
+            self.setParent(window)
+
+    def rest(self) -> None:
+        """Show and predict nothing more; go on recording, and let a training run finish.
+
+        It is safe to call twice, and also runs after Qt has destroyed the dock.
+        """
+        if self.is_resting:
+            return
+        self.is_resting = True
+        self.slider_strips.close()
+        self.keys.close()
+        self.controller.rest()
 
     def shutdown(self) -> None:
         """End everything that runs and let go of the viewer; safe to call twice."""
@@ -138,9 +167,8 @@ class SamAdapterDock(QWidget):
         self.is_open = False
         if self._close_guard is not None:
             self._close_guard.let_go()
-        self.slider_strips.close()
+        self.rest()
         self.layers_panel.stop_listening()
-        self.keys.close()
         self.features_on_disk.close()
         self.controller.close()
         atexit.unregister(self.controller.session.close)

@@ -1,5 +1,6 @@
 """A real viewer with the dock, real weights and a real prediction process."""
 
+import contextlib
 import gc
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,18 @@ class Person:
         self.wait(lambda: not self.controller.prediction.is_running)
 
 
+def _is_busy(controller):
+    with contextlib.suppress(RuntimeError):  # it was destroyed together with its window
+        return (
+            controller.prediction.is_running
+            or controller.retraining.is_running
+            or controller.recording.is_busy
+            or controller.recording.pixels.is_busy
+            or controller.ahead.is_running
+        )
+    return False
+
+
 @pytest.fixture
 def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
     """Return a function that opens a viewer with the dock."""
@@ -205,16 +218,7 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
     for dock in docks:
         dock.shutdown()
         # The worker threads must be gone before the viewer is: they report to its dock.
-        qtbot.waitUntil(
-            lambda dock=dock: (
-                not dock.controller.prediction.is_running
-                and not dock.controller.retraining.is_running
-                and not dock.controller.recording.is_busy
-                and not dock.controller.recording.pixels.is_busy
-                and not dock.controller.ahead.is_running
-            ),
-            timeout=TIMEOUT_MS,
-        )
+        qtbot.waitUntil(lambda dock=dock: not _is_busy(dock.controller), timeout=TIMEOUT_MS)
 
 
 @pytest.fixture

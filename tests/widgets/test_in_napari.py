@@ -3,11 +3,13 @@
 import sys
 
 import numpy as np
+import psutil
 import pytest
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
 
+from napari_sam_adapter.engine.predictor import Predictor
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets import commands
 from napari_sam_adapter.widgets.dock import SamAdapterDock
@@ -79,6 +81,13 @@ def test_the_dock_stands_in_the_menu_a_person_sees(viewer):
     assert any("SAM Adapter" in title for title in titles)
 
 
+def is_computing(process):
+    try:
+        return process.is_running() and "napari_sam_adapter.engine" in process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return False
+
+
 def press_x(person):
     """Press the dock's own close button."""
     holder = person.dock.parent()
@@ -87,22 +96,58 @@ def press_x(person):
     holder.destroyOnClose()
 
 
+def test_what_is_painted_after_the_x_of_the_dock_is_recorded_all_the_same(open_person, polyps):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    person.predict()
+    person.wait_for_record()
+    press_x(person)
+    person.labels.paint((3, 20, 20), 1)
+    person.viewer.close()
+    again = open_person(polyps.frames, rgb=True)
+    again.wait_for_record()
+    assert again.labels.data[3, 20, 20] == 1
+    assert (3,) in again.tracker.ready()
+
+
+def test_closing_napari_after_the_x_asks_where_strokes_are_not_on_the_disk(
+    open_person, polyps, monkeypatch
+):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    person.predict()
+    person.wait_for_record()
+    press_x(person)
+    monkeypatch.setattr(type(person.controller.recording), "is_at_risk", True)
+    asked = []
+    no = QMessageBox.StandardButton.No
+    monkeypatch.setattr(QMessageBox, "question", lambda *a: asked.append(a[2]) or no)
+    person.viewer.window._qt_window.close()
+    assert "It is lost if napari is closed now." in asked[0]
+    assert person.viewer.window._qt_window.isVisible()
+    monkeypatch.undo()
+
+
 def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
     open_person, polyps, qtbot, wait
 ):
-    person = open_person(polyps.frames, rgb=True)
+    before = set(psutil.Process().children())
+    person = open_person(polyps.frames, rgb=True, own_predictor=Predictor())
     person.predict()
     person.paint(0)
     labels, viewer = person.labels, person.viewer
+    own = set(psutil.Process().children()) - before
+    assert any(map(is_computing, own))
     press_x(person)
-    assert not person.dock.is_open
+    person.wait(lambda: not any(map(is_computing, own)))
     # None of this may reach the dead dock.
     viewer.layers["image"].name = "renamed"
     viewer.add_labels(np.zeros((8, 96, 96), np.uint8), name="another")
     viewer.layers.remove("another")
     viewer.dims.set_current_step(0, 3)
     qtbot.keyClick(viewer.window._qt_viewer.canvas.native, "A", Qt.KeyboardModifier.ShiftModifier)
+    assert person.tracker.ready() == [(0,)], "the key accepts nothing any more"
+    closed = person.dock
     dock = SamAdapterDock(viewer, Session(person.controller.session.project, device="cpu"))
+    assert not closed.is_open, "two must not record the same masks"
     viewer.window.add_dock_widget(dock)
     person.dock = dock
     dock.layers_panel.labels_box.value = labels
@@ -112,13 +157,12 @@ def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
 
 
 def test_the_x_of_the_dock_lets_a_training_run_finish(open_person, polyps):
-    person = open_person(polyps.frames, rgb=True)
+    person = open_person(polyps.frames, rgb=True, show=True)
     person.predict()
     person.correct(0, polyps.masks[0])
     person.retrain()
     press_x(person)
-    assert person.dock.is_open
-    person.wait(lambda: not person.dock.is_open)
+    person.wait(lambda: not person.controller.retraining.is_running)
     assert [v.number for v in person.controller.session.store.versions()] == [1]
 
 
