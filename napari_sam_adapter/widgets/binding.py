@@ -220,6 +220,13 @@ class LayerBinding(LayerSlices):
         self._check_soon.start(0)
 
     def _on_replaced(self, event: Any) -> None:
+        if self.is_alive and not self._has_shape:
+            try:
+                self.labels_of(next(iter(self.source.indices())))
+            except ImageError as error:
+                self._refuse(str(error))
+            return
+        self._refusal = ""
         self._walk.hurry()
 
     def _look(self) -> None:

@@ -98,7 +98,7 @@ class LayerSlices(QObject):
         if tuple(self.labels.data.shape) != self.source.shape:
             raise ImageError(
                 f"The masks layer {self.labels.name!r} now has shape {self.labels.data.shape}, the "
-                f"image {self.source.shape}. Choose or make another masks layer."
+                f"image {self.source.shape}: it is not recorded. Choose or make another one."
             )
         labels = np.asarray(self.labels.data[index])
         check_size(labels, self.labels.name)

@@ -1,7 +1,8 @@
-"""Labels layers that appear, or are painted in, while the image has no masks layer.
+"""Labels layers that appear, or are painted in, beside the masks layer or without one.
 
-An empty one, such as napari's own button makes, becomes the masks layer. Of one that holds
-something already nobody knows what it is: the dock says that it is not recorded.
+Where the image has none, an empty one, such as napari's own button makes, becomes the masks layer.
+Of one that holds something already nobody knows what it is: the dock says that it is not recorded.
+So it says of one that is painted in while another one is the image's masks layer.
 """
 
 from __future__ import annotations
@@ -92,8 +93,18 @@ class UnchosenMasks(QObject):
                 self._tell(labels)
 
     def _on_painted(self, event: Any) -> None:
-        if event.source not in self._told and self._image_of(event.source) is not None:
-            self._tell(event.source)
+        labels = event.source
+        if labels in self._told:
+            return
+        if self._image_of(labels) is not None:
+            self._tell(labels)
+            return
+        image = self._could_be_of(labels)
+        recorded = self._layers.labels_of(image)
+        if image is not None and recorded is not None:
+            self._told.add(labels)
+            said = f"{labels.name!r} is not recorded: the masks of {image.name!r} are in "
+            self.said.emit(f"{said}{recorded.name!r}. Paint there, or choose it under Masks.", True)
 
     def _on_settled(self, image: Image, sentence: str) -> None:
         for layer in reversed(self._viewer.layers):
@@ -109,12 +120,19 @@ class UnchosenMasks(QObject):
 
     def _image_of(self, labels: Labels) -> Image | None:
         """Return the chosen image if it has no masks layer yet, and this could be one."""
+        image = self._could_be_of(labels)
+        if self._layers.wanted is not None or self._layers.labels_of(image) is not None:
+            return None
+        return image
+
+    def _could_be_of(self, labels: Labels) -> Image | None:
+        """Return the chosen image if this could be its masks layer, and is that of no image."""
         image = self._layers.image
         if image is None or labels not in self._viewer.layers or only_shows(labels):
             return None
         if self._recording.is_left(labels):
             return None  # they are those of another image
-        if self._layers.wanted is not None or self._layers.labels_of(image) is not None:
+        if any(binding.labels is labels for binding in self._layers.bindings()):
             return None
         try:
             check_shape(labels, source_of(image))

@@ -113,9 +113,16 @@ def test_a_masks_layer_of_another_shape_is_refused(person):
     assert "has shape (3, 50, 50)" in person.message
 
 
-def test_a_masks_layer_whose_data_were_replaced_is_refused_later(person):
+def test_a_masks_layer_that_gets_another_shape_is_not_recorded_and_that_is_said_at_once(person):
+    person.predict()
+    before = person.labels.data
+    person.labels.data = np.zeros((2, 10, 10), np.uint8)
+    assert "now has shape (2, 10, 10)" in person.message
+    assert "it is not recorded" in person.message
+    person.labels.data = before
     person.predict()
     person.labels.data = np.zeros((2, 10, 10), np.uint8)
+    assert "it is not recorded" in person.message, "said again, as it is news again"
     person.predict()
     assert "now has shape (2, 10, 10)" in person.message
 

@@ -282,6 +282,20 @@ def test_where_the_image_has_masks_another_new_layer_is_left_alone(person):
     assert person.labels is labels
 
 
+def test_painting_in_another_layer_than_the_masks_says_where_these_are(person):
+    person.predict()
+    masks, other = person.labels, new_labels(person)
+    other.paint((3, 20, 20), 1)
+    assert (
+        "'image - Labels' is not recorded: the masks of 'image' are in 'image masks'."
+        in person.message
+    )
+    person.predict()
+    other.paint((3, 30, 30), 1)
+    assert "not recorded" not in person.message, "once is enough"
+    assert person.labels is masks
+
+
 def test_a_layer_that_holds_something_is_not_taken_but_named(person):
     person.wait_for_record()
     person.viewer.add_labels(np.ones((8, 96, 96), np.uint8), name="theirs")
