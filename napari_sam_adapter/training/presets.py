@@ -30,8 +30,14 @@ class Preset:
 # How long our own recipe is trained where nothing else is said; measured in docs/results.md.
 USUAL_MINUTES: dict[str, float] = {"quick": 1.5, "late": 2.0, "full": 3.0}
 
-# The gears that Retrain walks up by itself, and the share of the time that each gets.
-WALK: tuple[tuple[Gear, float], ...] = (("quick", 0.12), ("late", 0.20), ("full", 0.68))
+# The gears that Retrain walks up by itself, the share of the time that each gets, and the share of
+# the usual learning rates: at those, full forgot slices that late had just learned
+# (docs/performance.md).
+WALK: tuple[tuple[Gear, float, float], ...] = (
+    ("quick", 0.12, 1.0),
+    ("late", 0.20, 1.0),
+    ("full", 0.68, 0.25),
+)
 # A gear that gains less than this is the last one, where held-out slices are enough to tell
 # (`promotion.ENOUGH`).
 LEAST_GAIN = 0.002

@@ -166,10 +166,16 @@ class RetrainPanel(QWidget):
         """Return the settings as they stand."""
         gear, seconds = self.gear_box.value, 60.0 * float(self.minutes_box.value)
         others = self.advanced.others_box.isChecked()
-        walk = WALK if gear == AUTO else ((gear, 1.0),)
-        settings = None
-        for one, share in reversed(walk):
-            config = replace(self.advanced.recipe, gear=one, max_seconds=share * seconds)
+        walk = WALK if gear == AUTO else ((gear, 1.0, 1.0),)
+        recipe, settings = self.advanced.recipe, None
+        for one, share, rate in reversed(walk):
+            config = replace(
+                recipe,
+                gear=one,
+                max_seconds=share * seconds,
+                decoder_learning_rate=rate * recipe.decoder_learning_rate,
+                adapter_learning_rate=rate * recipe.adapter_learning_rate,
+            )
             settings = RetrainSettings(
                 config, self.size_box.value, self.advanced.conditions, others, settings
             )

@@ -206,6 +206,8 @@ def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkey
     assert sum("full goes on from it until you press Stop" in sentence for sentence in said) == 1
     versions = {v.number: v for v in corrected.controller.session.store.versions()}
     assert versions[3].card.parent_id == versions[2].card.adapter_id
+    rates = [versions[n].card.training["config"]["adapter_learning_rate"] for n in (1, 2, 3)]
+    assert rates == [1e-3, 1e-3, 2.5e-4], "full forgets less of what late has learned"
 
 
 @pytest.fixture
