@@ -73,6 +73,11 @@ class Project:
         return self.folder.name
 
     @property
+    def is_there(self) -> bool:
+        """Whether the folder holds a project now; asks the disk."""
+        return (self.folder / PROJECT_FILE).exists()
+
+    @property
     def is_read_only(self) -> bool:
         """Whether it can be looked at alone; asks the disk."""
         return self._is_made and is_read_only(self.folder)
