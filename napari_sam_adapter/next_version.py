@@ -125,10 +125,9 @@ def _use_if_better(session: Session, version: AdapterVersion) -> None:
         session.activate(None if used is None else used.number)
     else:
         asked, learned = session.classes, version.card.class_names
-        session.activate(version.number)
         # What the person has added while it was training is for the next run.
-        if asked.names[: len(learned)] == learned:
-            session.change_classes(lambda _: asked)
+        is_further = asked.names[: len(learned)] == learned
+        session.activate(version.number, asked if is_further else None)
 
 
 def is_homeless(start: RunStart, saved: AdapterSaved) -> bool:
