@@ -8,8 +8,8 @@ out of the fit that it is judged by. Tasks of other kinds show whether the calib
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -69,7 +69,12 @@ def binned(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, float]:
 
 def main() -> None:
     """Measure, print and draw."""
-    data, out, picture = (Path(argument) for argument in sys.argv[1:4])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="the folder that fetch_data.py has filled")
+    parser.add_argument("out", type=Path, help="folder with the adapters of measure_tasks.py")
+    parser.add_argument("picture", type=Path, help="PNG file to write")
+    asked = parser.parse_args()
+    data, out, picture = asked.data, asked.out, asked.picture
     judged = {}
     for views in (1, 2):
         by_fold = {

@@ -106,28 +106,32 @@ def adopt_saved(session: Session, start: RunStart, saved: AdapterSaved) -> Adapt
     SamAdapterError
         If it cannot be given a number, or the choice cannot be saved.
     """
-    if is_homeless(start, saved):
-        version = start.store.import_file(saved.path)
-        saved.path.unlink(missing_ok=True)
-    else:
+    if not is_homeless(start, saved):
         version = start.store.adopt(saved.path)
-    if not is_of_open_project(session, version):
+        _use_if_better(session, version)
         return version
+    version = start.store.import_file(saved.path)
+    _use_if_better(session, version)
+    saved.path.unlink(missing_ok=True)  # last: until then it can be loaded from there
+    return version
+
+
+def _use_if_better(session: Session, version: AdapterVersion) -> None:
+    if not is_of_open_project(session, version):
+        return
     if not version.verdict.promoted:
         # What was in use by default would not be once there is a newer version.
         used = session.in_use.version
         session.activate(None if used is None else used.number)
     else:
         asked, learned = session.classes, version.card.class_names
-        session.activate(version.number)
         # What the person has added while it was training is for the next run.
-        if asked.names[: len(learned)] == learned:
-            session.change_classes(lambda _: asked)
-    return version
+        is_further = asked.names[: len(learned)] == learned
+        session.activate(version.number, asked if is_further else None)
 
 
 def is_homeless(start: RunStart, saved: AdapterSaved) -> bool:
-    """Whether an adapter was saved elsewhere, as its project was moved or deleted meanwhile."""
+    """Whether an adapter was saved elsewhere: its project is gone, or could not be written to."""
     return saved.path.parent != start.store.folder
 
 

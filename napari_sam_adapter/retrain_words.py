@@ -103,3 +103,12 @@ def homeless(project: Path, path: Path) -> str:
         f"learned is kept in {path}: it becomes a version when you choose the project where it is "
         "now, or load that file with ⋯ beside the versions."
     )
+
+
+def kept_outside(project: Path, path: Path, reason: str) -> str:
+    """Say that a project does not take what was learned for it, and where it is meanwhile."""
+    return (
+        f"The new version could not be put into the project {project}: {reason}. It is kept as "
+        f"{path}. Once that is mended (free some space, if the disk is full), load that file with "
+        "⋯ beside the versions."
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from psygnal import Signal
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
-from napari_sam_adapter.adapter.classes import Classes
+from napari_sam_adapter.adapter.classes import Classes, differences
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.engine.predictor import Predictor
 from napari_sam_adapter.engine.trainer import Trainer
@@ -78,6 +78,8 @@ class Session:
         self.predictor = predictor or Predictor()
         self.trainer = Trainer()
         self._names: dict[str, str] = {}
+        # As the project's file had them when it was read or written here last.
+        self._kept_classes = project.classes
         self._classes = remembered_classes(project, version)
         self._mark_use()
 
@@ -86,8 +88,14 @@ class Session:
         """What the labels stand for; the next training run learns these."""
         return self._classes
 
-    def activate(self, number: int | None) -> None:
+    def activate(self, number: int | None, classes: Classes | None = None) -> None:
         """Let a version (None: the base model) predict from now on, and remember it on disk.
+
+        Parameters
+        ----------
+        number : int or None
+        classes : Classes, optional
+            What is to be learned next; by default what the version has learned.
 
         Raises
         ------
@@ -100,7 +108,7 @@ class Session:
         self.store.set_active(number)
         self.in_use = self.in_use.with_version(version)
         if version is not None:
-            self._set_classes(Classes.of(version.card))
+            self._set_classes(classes or Classes.of(version.card))
         self.active_changed.emit()
 
     def change_classes(self, change: Callable[[Classes], Classes]) -> None:
@@ -114,10 +122,12 @@ class Session:
         Raises
         ------
         TrainingError
-            If they cannot be told apart, or are fewer than the version in use has learned.
+            If they cannot be told apart, or are fewer than the version in use has learned, or
+            another window has changed them, see `take_over_classes`.
         StorageError
             If they cannot be written down.
         """
+        self.take_over_classes()
         try:
             classes = change(self._classes)
         except ValueError as error:
@@ -131,9 +141,37 @@ class Session:
             )
         self._set_classes(classes)
 
+    def take_over_classes(self) -> None:
+        """Have the classes that another window has written down; called before they are used.
+
+        Two windows of one project may be open on two images. What one of them names counts in
+        both, so that a label means one thing; labels beyond stay as they are here.
+
+        Raises
+        ------
+        TrainingError
+            If a label has another name now: the person must look before anything is made of it.
+        """
+        there, before = self.project.classes, self._classes
+        if there is None or there == self._kept_classes:
+            return
+        self._kept_classes = there
+        self._take_classes(there.with_further(before))
+        changes = differences(before.names, self._classes.names)
+        if changes:
+            raise TrainingError(
+                f"Another window has changed the classes of this project: {changes}. They are so "
+                "here now, too, and nothing else was done. See whether your masks mean the same, "
+                "then try again."
+            )
+
     def _set_classes(self, classes: Classes) -> None:
         if classes != self._classes:
-            self.project.keep_classes(classes)
+            with self.project.changing():
+                # What another window has written is not overwritten before it was seen here.
+                if self.project.classes in (None, self._kept_classes):
+                    self.project.keep_classes(classes)
+                    self._kept_classes = classes
         self._take_classes(classes)
 
     def _take_classes(self, classes: Classes) -> None:
@@ -184,6 +222,7 @@ class Session:
         self.project, self.store, self._names = project, project.adapters, {}
         self.in_use = replace(self.in_use, base=base, version=version)
         self._mark_use()
+        self._kept_classes = project.classes
         self._take_classes(remembered_classes(project, version))
         self.project_changed.emit()
         self.active_changed.emit()

@@ -65,7 +65,7 @@ def write_atomically(path: Path, content: bytes, *, makes_folder: bool = True) -
     except OSError as error:
         raise StorageError(
             f"{path} could not be written: {error.strerror or error}. What was there before is "
-            "unchanged; free some space or choose another folder, then save again."
+            "unchanged; free some space, or choose another folder."
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -105,11 +105,17 @@ def replaced_when_done(path: Path, *, makes_folder: bool = True) -> Iterator[Pat
     except OSError as error:
         raise StorageError(
             f"{path} could not be written: {error.strerror or error}. What was there before is "
-            "unchanged; free some space or choose another folder, then save again."
+            "unchanged; free some space, or choose another folder."
         ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def reason_of(error: StorageError) -> str:
+    """Return what the system said, for a sentence of one's own; else the whole error."""
+    cause = error.__cause__
+    return str((cause.strerror if isinstance(cause, OSError) else None) or error)
 
 
 def _is_gone(path: Path) -> StorageError:

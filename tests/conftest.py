@@ -1,5 +1,6 @@
 """What the core's tests share: the real LiteMedSAM, whose weights ship with a dependency."""
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sam_adapter import storage
 from napari_sam_adapter.data.synthetic import SyntheticStack, synthetic_polyps
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
@@ -121,3 +123,21 @@ def write_dicom(tmp_path) -> Callable[..., Path]:
         return tmp_path / folder
 
     return write
+
+
+class FullDisk(set[Path]):
+    """The folders into which nothing fits any more: add one, and clear to make room."""
+
+    def replace(self, source: Path, target: Path) -> None:
+        if Path(target).parent in self:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.replaced(source, target)
+
+    replaced = staticmethod(os.replace)
+
+
+@pytest.fixture
+def full_disk(monkeypatch) -> FullDisk:
+    full = FullDisk()
+    monkeypatch.setattr(storage.os, "replace", full.replace)
+    return full

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -88,6 +89,13 @@ class Classes:
         """
         return Classes(self.names[:-1], self.colors[:-1])
 
+    def with_further(self, others: Classes) -> Classes:
+        """Return these classes, and those of others for the labels beyond, if names stay apart."""
+        names = (*self.names, *others.names[len(self) :])
+        if len(set(names)) != len(names):
+            return self
+        return Classes(names, (*self.colors, *others.colors[len(self) :]))
+
     def renamed(self, label: int, name: str) -> Classes:
         """Return the classes with another name for a label.
 
@@ -131,6 +139,17 @@ def check_class_names(names: tuple[str, ...]) -> None:
         raise ValueError(f"between 1 and {MAX_CLASSES} classes can be told apart, got {len(names)}")
     if len({name.strip() for name in names} - {""}) != len(names):
         raise ValueError(f"each class needs a name of its own, got {', '.join(map(repr, names))}")
+
+
+def differences(before: tuple[str, ...], after: tuple[str, ...]) -> str:
+    """Say which labels have another name than before; "" where none has."""
+    said = []
+    for number, (old, new) in enumerate(zip_longest(before, after), start=1):
+        if new is None:
+            said.append(f"label {number} is no class any more ({old} before)")
+        elif new != old:
+            said.append(f"label {number} is {new}" + (f" ({old} before)" if old else ""))
+    return ", ".join(said)
 
 
 def renamings(known: tuple[str, ...], names: tuple[str, ...]) -> list[tuple[int, str, str]]:

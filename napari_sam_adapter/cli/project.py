@@ -10,6 +10,7 @@ from rich.table import Table
 
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import output, print_json, print_table, progress_bar
+from napari_sam_adapter.cli.version_story import version_story
 
 project = typer.Typer(no_args_is_help=True, help="Look into a project folder, or make it again.")
 
@@ -26,8 +27,8 @@ def show(folder: Folder, as_json: options.Json = False) -> None:
     """Show where every mask and every adapter comes from.
 
     For a slice: who predicted it, what was changed, how long that took, when it was accepted. For
-    an adapter: its parent, its slices and its scores; with --json also its settings, its curve,
-    the hash of its base model and those of every slice and mask it learned from.
+    an adapter: its parent, its base model, its settings, the slices and masks it learned from, its
+    scores and its curve; with --json the whole hashes, every point of the curve, and more.
 
     Example: [bold]napari-sam-adapter project show my-project[/]
     """
@@ -39,6 +40,11 @@ def show(folder: Folder, as_json: options.Json = False) -> None:
         print_json(found)
         return
     print_table(_adapters(found))
+    for one in found["adapters"]:
+        for line in version_story(one):
+            output.print(line, soft_wrap=True, markup=False)
+    if found["adapters"]:
+        output.print("Whole hashes, and every point of the curves: --json.")
     for image in found["images"]:
         print_table(_slices(image))
         for number, one in enumerate(image["rounds"], 1):

@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +73,11 @@ class Project:
         return self.folder.name
 
     @property
+    def is_there(self) -> bool:
+        """Whether the folder holds a project now; asks the disk."""
+        return (self.folder / PROJECT_FILE).exists()
+
+    @property
     def is_read_only(self) -> bool:
         """Whether it can be looked at alone; asks the disk."""
         return self._is_made and is_read_only(self.folder)
@@ -98,6 +103,19 @@ class Project:
                     write_described(path, _KIND, {"id": uuid.uuid4().hex, "created": now()})
         self._is_made = True
 
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Let no other window change the description meanwhile.
+
+        Raises
+        ------
+        StorageError
+            If another window does not let go of it, or it cannot be written.
+        """
+        self.create()
+        with held(self._lock):
+            yield
+
     @property
     def classes(self) -> Classes | None:
         """The classes that were worked with last; None where nobody has changed them."""
@@ -118,9 +136,8 @@ class Project:
         StorageError
             If they cannot be written down.
         """
-        self.create()
         pairs = zip(classes.names, classes.colors, strict=True)
-        with held(self._lock):
+        with self.changing():
             values = read_described(self.folder / PROJECT_FILE, _KIND)
             values["classes"] = [{"name": name, "color": color} for name, color in pairs]
             write_described(self.folder / PROJECT_FILE, _KIND, values)

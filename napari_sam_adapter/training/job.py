@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import AdapterConfig
-from napari_sam_adapter.errors import TrainingError
-from napari_sam_adapter.storage import check_writable
+from napari_sam_adapter.errors import StorageError, TrainingError
+from napari_sam_adapter.storage import check_writable, reason_of
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished
 from napari_sam_adapter.training.samples import History, TrainingSample
@@ -56,7 +56,8 @@ class TrainingJob:
         Where the run writes its state to continue from after a crash; gone when it is done.
     refuge : Path or None
         The file to write instead where the folder of ``out``, or what the run is for
-        (`RunCheckpoint.belongs_to`), is gone by then. None makes the folder of ``out`` anew.
+        (`RunCheckpoint.belongs_to`), is gone by then, or ``out`` cannot be written (a full disk).
+        None makes the folder of ``out`` anew.
     notes : mapping
         Goes into the file's training summary (e.g. which data).
     """
@@ -81,10 +82,12 @@ class TrainingJob:
         return self.checkpoint is not None and self.checkpoint.is_homeless
 
     @property
-    def place(self) -> Path:
-        """Where the adapter file goes now."""
+    def places(self) -> tuple[Path, ...]:
+        """Where the adapter file may go now, the best place first."""
+        if self.refuge is None:
+            return (self.out,)
         is_gone = self.is_homeless or not self.out.parent.is_dir()
-        return self.refuge if is_gone and self.refuge is not None else self.out
+        return (self.refuge,) if is_gone else (self.out, self.refuge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,20 +201,42 @@ def _saved(
     views = job.config.views(model.spec.views)
     report = report_held_out(model, held_out, views, cache)
     model.settings = model.settings.with_changes(box_answers=box_answers_of(report))
-    place = job.place
-    card = save_adapter(
-        place,
-        model,
-        gear=gear_of(job.config.gear, parent),
-        training=training_summary(finished, job, History.of(parent))
+    gear = gear_of(job.config.gear, parent)
+    training = (
+        training_summary(finished, job, History.of(parent))
         | {"new_classes": new_classes(model, parent), "curve": dict(curve)}
-        | report,
-        parent_id="" if parent is None else parent.adapter_id,
-        class_colors=job.class_colors or (() if parent is None else parent.class_colors),
+        | report
+    )
+    saved = _written(
+        job,
+        lambda place: save_adapter(
+            place,
+            model,
+            gear=gear,
+            training=training,
+            parent_id="" if parent is None else parent.adapter_id,
+            class_colors=job.class_colors or (() if parent is None else parent.class_colors),
+        ),
     )
     if job.checkpoint is not None:
         job.checkpoint.path.unlink(missing_ok=True)
-    return AdapterSaved(place, card)
+    return saved
+
+
+def _written(job: TrainingJob, write: Callable[[Path], AdapterCard]) -> AdapterSaved:
+    """Write the adapter file at the best place that takes it: minutes of work depend on it."""
+    troubles = []
+    for place in job.places:
+        try:
+            return AdapterSaved(place, write(place))
+        except StorageError as error:
+            troubles.append(f"{place}: {reason_of(error)}")
+    is_kept = job.checkpoint is not None and job.checkpoint.path.exists()
+    rest = "resume the run, which goes on at its last checkpoint" if is_kept else "train again"
+    raise StorageError(
+        f"The trained adapter could not be saved ({'; '.join(troubles)}). Mend that (free some "
+        f"space, if the disk is full), then {rest}."
+    )
 
 
 def _described_start(model: AdaptedSam, parent: AdapterCard | None) -> str:

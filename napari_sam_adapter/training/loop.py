@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from napari_sam_adapter.errors import CheckpointError, TrainingError
+from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.devices import uses_bfloat16
 from napari_sam_adapter.sam.encode import Encoder
@@ -37,6 +38,8 @@ from napari_sam_adapter.training.samples import (
 from napari_sam_adapter.training.scoring import SliceScorer
 from napari_sam_adapter.training.step import Stepper
 from napari_sam_adapter.training.threads import FreeThreads
+
+_log = logging.getLogger(__name__)
 
 N_VALIDATIONS = 8
 FIRST_VALIDATION = 0.3
@@ -248,7 +251,10 @@ class _Run:
             **self._kept.state(),
             **{name: getattr(self, f"_{name}") for name in _PLAIN},
         }
-        write_run(checkpoint, self._identity, state)
+        try:
+            write_run(checkpoint, self._identity, state)
+        except StorageError as error:  # what it learns counts for more than that it can be resumed
+            _log.warning("The run goes on without a new checkpoint. %s", error)
         self._checkpoint_time = time.monotonic()
 
     def _resumed(self) -> bool:

@@ -21,8 +21,10 @@ from napari_sam_adapter.retrain_words import (
     held_back,
     homeless,
     in_other_project,
+    kept_outside,
     summary,
 )
+from napari_sam_adapter.storage import reason_of
 from napari_sam_adapter.training.presets import LEAST_GAIN
 from napari_sam_adapter.widgets.run_start import end_rounds
 
@@ -81,6 +83,9 @@ class Adoption:
     ) -> Outcome:
         """Make an adapter the next version; one whose project is gone waits for it.
 
+        One that did not fit into its project (a full disk) stays where it was saved instead, if
+        there is still no room: the run's checkpoint has made way by now.
+
         Parameters
         ----------
         start : RunStart
@@ -97,9 +102,15 @@ class Adoption:
         """
         if not is_homeless(start, saved):
             return self._adopt(start, noted, saved, following)
+        folder = start.project.folder
+        if start.project.is_there:
+            try:
+                return self._adopt(start, noted, saved, following)
+            except StorageError as error:
+                return Outcome(kept_outside(folder, saved.path, reason_of(error)), is_problem=True)
         if noted is not None:
             self._homeless = saved, noted.plan.run
-        return Outcome(homeless(start.project.folder, saved.path), is_problem=True)
+        return Outcome(homeless(folder, saved.path), is_problem=True)
 
     def bring_home(self) -> Outcome | None:
         """Take over what was learned for a project that was moved, if that is the open one now.

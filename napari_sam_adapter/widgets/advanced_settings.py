@@ -71,6 +71,9 @@ class AdvancedSettings(QCollapsible):
         self.setExpandedIcon(QIcon())
         self.toggled.connect(self._show_arrow)
         self._show_arrow()
+        self.toggleButton().setToolTip(
+            "What few people change: the recipe, what is learned from, and what a new adapter sees"
+        )
         # A line of text, not one more big button.
         self.toggleButton().setStyleSheet(
             "QPushButton { background: transparent; border: none; padding: 0; text-align: left; }"

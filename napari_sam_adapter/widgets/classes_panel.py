@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QPoint, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor, QContextMenuEvent, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
@@ -18,10 +18,27 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam_adapter.adapter.classes import MAX_CLASSES, Classes
+from napari_sam_adapter.widgets.small import asked_about
 
 ROWS_SHOWN = 5
 ROW_HEIGHT = 22
 SWATCH = 12
+
+
+class ClassRows(QListWidget):
+    """A list that tells which row a menu is asked for.
+
+    Attributes
+    ----------
+    menu_requested : Signal(object, QPoint)
+        A row, or None, and where on the screen the menu goes.
+    """
+
+    menu_requested = Signal(object, QPoint)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Ask for the menu of a row."""
+        self.menu_requested.emit(*asked_about(self, event))
 
 
 class ClassesPanel(QWidget):
@@ -47,7 +64,7 @@ class ClassesPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._classes = Classes()
-        self.list = QListWidget()
+        self.list = ClassRows()
         self.list.setToolTip(
             "What you paint with. Double-click a class to rename it; right-click it for its colour."
         )
@@ -72,8 +89,7 @@ class ClassesPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list, 1)
         layout.addLayout(buttons)
-        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.list.customContextMenuRequested.connect(self._show_menu)
+        self.list.menu_requested.connect(self._show_menu)
         self.list.currentRowChanged.connect(self._on_row_changed)
         self.list.itemChanged.connect(self._on_item_changed)
         self.add_button.clicked.connect(self.add_requested)
@@ -111,8 +127,7 @@ class ClassesPanel(QWidget):
         self.list.setCurrentRow(label - 1 if 1 <= label <= len(self._classes) else -1)
         self.list.blockSignals(False)
 
-    def _show_menu(self, position: QPoint) -> None:
-        item = self.list.itemAt(position)
+    def _show_menu(self, item: QListWidgetItem | None, place: QPoint) -> None:
         if item is None:
             return
         menu = QMenu(self)
@@ -120,7 +135,7 @@ class ClassesPanel(QWidget):
         # A single class has whatever colour the masks layer has.
         recolor = menu.addAction("Choose a colour…", lambda: self.ask_color(self.list.row(item)))
         recolor.setEnabled(len(self._classes) > 1)
-        menu.exec_(self.list.viewport().mapToGlobal(position))
+        menu.exec_(place)
 
     def ask_color(self, row: int) -> None:
         """Let the person choose the colour of the class in a row."""

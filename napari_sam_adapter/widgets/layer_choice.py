@@ -261,5 +261,5 @@ def _other_axes(is_help: bool) -> str:
     back = "oll the axes back (Ctrl+E) until the last two are shown."
     return (
         "Predictions are made on the last two axes of the image, and the viewer shows others. "
-        + (f"Press “{WORK_IN_VIEW}”, under Image, or r{back}" if is_help else f"R{back}")
+        + (f"Press “{WORK_IN_VIEW}”, below Masks, or r{back}" if is_help else f"R{back}")
     )

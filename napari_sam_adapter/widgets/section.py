@@ -25,6 +25,7 @@ class Section(QWidget):
         self.title = title
         self.heading = QToolButton()
         self.heading.setText(title)
+        self.heading.setToolTip("Folds or unfolds this section; it stays so tomorrow")
         self.heading.setCheckable(True)
         self.heading.setChecked(True)
         self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)

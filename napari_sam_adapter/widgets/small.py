@@ -1,17 +1,22 @@
-"""Small things that panels share: lists that may shrink, a menu's button, sentences."""
+"""Small things that panels share: lists that may shrink, menus of rows, sentences."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, Qt
+from qtpy.QtGui import QContextMenuEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QLabel,
+    QListWidget,
+    QListWidgetItem,
     QMenu,
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
     QToolButton,
     QToolTip,
+    QTreeWidget,
+    QTreeWidgetItem,
     QWidget,
 )
 
@@ -89,6 +94,21 @@ def elided_text(box: QComboBox) -> str:
     )
     text, width = box.currentText() or box.placeholderText(), field.width() - TEXT_MARGIN
     return str(box.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, width))
+
+
+def asked_about(
+    rows: QListWidget | QTreeWidget, event: QContextMenuEvent
+) -> tuple[QListWidgetItem | QTreeWidgetItem | None, QPoint]:
+    """Return the row that a context menu is asked for, and where on the screen the menu goes.
+
+    The Menu key means the current row. Its event has a place in the coordinates of the whole list
+    (with its header), not in those of the rows: there lies another row.
+    """
+    position, item = event.pos(), rows.itemAt(event.pos())
+    if event.reason() == QContextMenuEvent.Reason.Keyboard:
+        item = rows.currentItem()
+        position = QPoint() if item is None else rows.visualItemRect(item).center()
+    return item, rows.viewport().mapToGlobal(position)
 
 
 def menu_button(menu: QMenu, tooltip: str) -> QToolButton:

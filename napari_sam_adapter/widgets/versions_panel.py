@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from qtpy.QtCore import QPoint, QSize, Qt, Signal
-from qtpy.QtGui import QResizeEvent
+from qtpy.QtGui import QContextMenuEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam_adapter.adapter_version import AdapterVersion
-from napari_sam_adapter.widgets.small import menu_button
+from napari_sam_adapter.widgets.small import asked_about, menu_button
 from napari_sam_adapter.widgets.version_details import VersionDetails
 
 FILE_FILTER = "Adapters (*.safetensors)"
@@ -45,7 +45,19 @@ DICE_TOOLTIP = "Dice on the held-out slices, before → after training; ⊘: the
 
 
 class VersionRows(QTreeWidget):
-    """Rows whose first column is read first: where room is short, others give way to it."""
+    """Rows whose first column is read first: where room is short, others give way to it.
+
+    Attributes
+    ----------
+    menu_requested : Signal(object, QPoint)
+        A row, or None, and where on the screen the menu goes.
+    """
+
+    menu_requested = Signal(object, QPoint)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Ask for the menu of a row."""
+        self.menu_requested.emit(*asked_about(self, event))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show what fits."""
@@ -102,8 +114,7 @@ class VersionsPanel(QWidget):
         header.setMinimumSectionSize(24)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.list.customContextMenuRequested.connect(self._show_menu_at)
+        self.list.menu_requested.connect(self._show_menu)
         self.list.itemClicked.connect(self._on_chosen)
         self.list.itemActivated.connect(self._on_chosen)
         self.menu = QMenu(self)
@@ -197,12 +208,11 @@ class VersionsPanel(QWidget):
     def _on_chosen(self, item: QTreeWidgetItem) -> None:
         self.version_requested.emit(item.data(0, Qt.ItemDataRole.UserRole))
 
-    def _show_menu_at(self, position: QPoint) -> None:
-        item = self.list.itemAt(position)
+    def _show_menu(self, item: QTreeWidgetItem | None, place: QPoint) -> None:
         if item is not None:
             self.list.setCurrentItem(item)
         self._fill_menu()
-        self.menu.popup(self.list.viewport().mapToGlobal(position))
+        self.menu.popup(place)
 
     def _fill_menu(self) -> None:
         self.menu.clear()

@@ -15,6 +15,7 @@ import tifffile
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.annotations import SliceTracker
 from napari_sam_adapter.cli import main
+from napari_sam_adapter.cli.version_story import version_story
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import ImageError, StorageError
 from napari_sam_adapter.project.events import Event
@@ -91,11 +92,51 @@ def test_show_tells_what_became_of_every_slice_and_adapter(finished, capsys, mon
     run("project", "show", finished / "project")
     shown = capsys.readouterr().out
     assert "v1" in shown
+    (adapter,) = found["adapters"]
+    training = adapter["training"]
+    for name, digests in zip(training["slices"], training["masks"], strict=True):
+        assert f"{name} ({digests[0][:8]} {digests[1][:8]}" in shown
+    assert f"base      lite_medsam, sha256 {adapter['base_sha256'][:12]}\n" in shown
+    assert "run       quick, 6 steps in " in shown
+    assert re.search(r"settings  .*learning_rate .*, max_steps 6", shown)
+    assert re.search(r"curve     loss \d\.\d{3} \(step 1\) → \d\.\d{3} \(step 6\)", shown)
+    assert "note" not in shown
     assert "Round 2: 1 slice, 1 stroke, " in shown
     assert "Round 1: 3 slices, 3 strokes, " in shown
     assert "…" not in shown, "nothing is cut where there is no terminal"
     assert str(finished / "frames.tif") in shown, "nor broken into lines"
     assert re.search(r"\b20\d\d-\d\d-\d\d \d\d:\d\d\b", shown)
+
+
+def test_the_story_of_a_version_has_its_note_and_marks_what_was_held_out():
+    adapter = {
+        "version": "v2",
+        "name": "flat",
+        "note": "from Ann,\nsecond try",
+        "parent": "v1",
+        "base": "sam",
+        "base_sha256": "a" * 64,
+        "classes": ["polyp"],
+        "training": {
+            "slices": ["one", "two"],
+            "masks": [["1" * 64, "2" * 64], ["3" * 64, "4" * 64]],
+            "held_out": ["3" * 64],
+            "held_out_scores": [["two", 0.5, 0.75]],
+            "curve": {"held_out_dice": [[0, 0.5], [4, 0.8], [9, 0.75]]},
+        },
+    }
+    assert version_story(adapter) == [
+        "v2 flat",
+        "  note      from Ann, second try",
+        "  parent    v1",
+        f"  base      sam, sha256 {'a' * 12}",
+        "  classes   polyp",
+        "  slices    2: one (11111111 22222222); two (33333333 44444444, held out)",
+        "  scores    two: 0.500 → 0.750",
+        "  curve     held-out Dice 0.500 (step 0) → 0.750 (step 9), at best 0.800 (step 4)",
+    ]
+    # A version whose file says nothing of a run.
+    assert len(version_story(adapter | {"training": {}, "note": ""})) == 4
 
 
 def test_replay_gives_the_same_masks_and_an_adapter_of_the_same_slices(finished, tmp_path, capsys):

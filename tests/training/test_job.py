@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from napari_sam_adapter.adapter.card import read_card
-from napari_sam_adapter.errors import CheckpointError, TrainingError
+from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.training import step
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport, TrainingFinished, TrainingStarted
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
+from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.training.summary import Curve
 
 
@@ -108,6 +109,38 @@ def test_a_stopped_run_keeps_its_adapter(samples, tmp_path):
     *_, saved = run_job(wanted, should_stop=lambda: next(looks))
     assert saved.card.training["ended"] == "stopped"
     assert load_adapter(saved.path)[1].training["steps"] == 2
+
+
+def test_what_a_full_disk_does_not_take_is_saved_elsewhere(samples, tmp_path, full_disk):
+    elsewhere = tmp_path / "elsewhere" / "a.safetensors"
+    full_disk.add(tmp_path)
+    *_, saved = run_job(job(samples[:1], tmp_path / "a.safetensors", refuge=elsewhere))
+    assert saved.path == elsewhere
+    assert load_adapter(elsewhere)[1] == saved.card
+    assert not list(tmp_path.glob("*.safetensors*"))
+
+
+def test_where_nothing_can_be_saved_the_run_can_be_resumed(samples, tmp_path, full_disk):
+    (tmp_path / "run").mkdir()
+    checkpoint = RunCheckpoint(tmp_path / "run" / "state", every=1, resume=True)
+    places = {"out": tmp_path / "a.safetensors", "refuge": tmp_path / "b.safetensors"}
+    wanted = job(samples[:1], checkpoint=checkpoint, **places)
+    full_disk.add(tmp_path)
+    with pytest.raises(StorageError) as seen:
+        list(run_job(wanted))
+    for path in places.values():
+        assert f"{path}: No space left on device" in str(seen.value)
+    assert "resume the run" in str(seen.value)
+    assert checkpoint.path.exists()
+
+
+def test_a_run_whose_checkpoints_do_not_fit_goes_on(samples, tmp_path, full_disk, caplog):
+    (tmp_path / "run").mkdir()
+    full_disk.add(tmp_path / "run")
+    checkpoint = RunCheckpoint(tmp_path / "run" / "state", every=1)
+    *_, saved = run_job(job(samples[:1], tmp_path / "a.safetensors", checkpoint=checkpoint))
+    assert saved.path.exists()
+    assert "goes on without a new checkpoint" in caplog.text
 
 
 def test_full_memory_is_told_in_words(samples, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QColorDialog, QLineEdit
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_sam_adapter.adapter.classes import CLASS_COLORS
+from napari_sam_adapter.project.project import Project
 
 PALETTE = CLASS_COLORS
 
@@ -248,3 +249,58 @@ def test_classes_added_before_any_training_are_there_tomorrow(open_person, polyp
     first.dock.classes_panel.rename_requested.emit(2, "tumour")
     again = open_person(polyps.frames, rgb=True)
     assert again.controller.session.classes.names == ("object", "tumour")
+
+
+def test_what_one_window_names_another_window_of_the_project_does_not_name_otherwise(
+    open_person, polyps, folder
+):
+    one, other = open_person(polyps.frames, rgb=True), open_person(255 - polyps.frames, rgb=True)
+    for person in (one, other):
+        person.wait_for_record()
+    one.dock.classes_panel.add_button.click()
+    one.dock.classes_panel.list.item(1).setText("vessel")
+    other.dock.classes_panel.add_button.click()
+    assert "Another window has changed the classes of this project: label 2 is vessel." in (
+        other.message
+    )
+    assert names(other.dock.classes_panel) == ["object", "vessel"]
+    other.dock.classes_panel.list.item(1).setText("nerve")
+    assert Project(folder).classes.names == ("object", "nerve")
+    one.predict()
+    for position in range(2):
+        one.correct(position, halves(polyps.masks[position]))
+    one.retrain()
+    assert not one.controller.retraining.is_running
+    assert "label 2 is nerve (vessel before)" in one.message
+    assert names(one.dock.classes_panel) == ["object", "nerve"]
+    one.retrain()
+    one.wait_for_training()
+    assert one.controller.session.in_use.version.card.class_names == ("object", "nerve")
+    assert Project(folder).classes.names == ("object", "nerve")
+
+
+def test_what_two_windows_name_while_one_of_them_trains_is_asked_about_afterwards(
+    two_classes, open_person, polyps, folder
+):
+    one, other = two_classes, open_person(255 - polyps.frames, rgb=True)
+    one.begin_training()
+    other.dock.classes_panel.add_button.click()
+    other.dock.classes_panel.list.item(2).setText("both")
+    one.stop_training()
+    assert names(one.dock.classes_panel) == ["left", "right"]
+    assert Project(folder).classes.names == ("left", "right", "both")
+    one.dock.classes_panel.add_button.click()
+    assert "label 3 is both" in one.message
+    assert names(one.dock.classes_panel) == ["left", "right", "both"]
+
+
+def test_a_version_with_fewer_classes_chosen_in_one_window_takes_none_from_another(
+    open_person, polyps, adapter_file
+):
+    one = open_person(polyps.frames, rgb=True)
+    one.dock.classes_panel.add_button.click()
+    other = open_person(255 - polyps.frames, rgb=True)
+    one.dock.versions_panel.load_requested.emit(adapter_file)
+    assert names(one.dock.classes_panel) == ["object"]
+    other.dock.classes_panel.add_button.click()
+    assert names(other.dock.classes_panel) == ["object", "class 2", "class 3"]

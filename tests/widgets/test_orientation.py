@@ -42,7 +42,11 @@ def test_the_refusal_names_the_button_and_makes_no_masks(open_person):
     person = open_person(VOLUME)
     person.viewer.dims.order = ROLLED
     person.dock.predict_panel.slice_button.click()
-    assert "Press “Work in this orientation”" in person.message
+    assert "Press “Work in this orientation”, below Masks" in person.message
+    panel = person.dock.layers_panel
+    rows = [panel.layout().itemAt(row).widget() for row in range(panel.layout().count())]
+    (masks,) = (row for row in rows if row.isAncestorOf(panel.labels_box.native))
+    assert rows.index(button(person)) == rows.index(masks) + 1
     assert len(person.viewer.layers) == 1
 
 

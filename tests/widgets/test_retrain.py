@@ -99,7 +99,7 @@ def test_training_killed_from_outside_is_reported_and_can_be_started_again(corre
     assert person.controller.session.in_use.version.number == 1
 
 
-def test_a_full_disk_is_reported_and_the_button_works_again(corrected):
+def test_a_folder_that_takes_no_version_is_told_at_once_and_the_button_works_again(corrected):
     person = corrected
     store = person.controller.session.store
     store.folder.parent.joinpath("file").write_text("not a folder")

@@ -1,7 +1,7 @@
 """The dock on a small screen: what is folded, what moves, what is too long."""
 
 import pytest
-from qtpy.QtWidgets import QScrollArea
+from qtpy.QtWidgets import QAbstractButton, QScrollArea
 
 from napari_sam_adapter.widgets.small import elided_text
 
@@ -90,3 +90,9 @@ def test_a_list_too_narrow_for_its_entry_ends_in_an_ellipsis(open_person, polyps
     assert elided_text(box) == box.currentText()
     box.setFixedWidth(width // 2)
     assert not box.grab().isNull()
+
+
+def test_every_button_has_a_tooltip(person):
+    buttons = person.dock.findChildren(QAbstractButton)
+    assert len(buttons) > 20
+    assert [one.text() for one in buttons if one.text() and not one.toolTip()] == []

@@ -1,14 +1,21 @@
 """A retraining belongs to the project it was started in, whatever becomes of either meanwhile."""
 
+import re
 import shutil
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_sam_adapter.adapter.card import read_card
+from napari_sam_adapter.engine import trainer
+from napari_sam_adapter.engine.trainer import TrainingProcess
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.widgets import run_start
+from napari_sam_adapter.training.job import run_job
+from napari_sam_adapter.widgets import adoption, run_start
 
 
 @pytest.fixture
@@ -112,3 +119,81 @@ def test_a_run_whose_project_is_deleted_ends_and_nothing_of_the_project_comes_ba
     assert "was moved or deleted, so the retraining has ended." in person.message
     assert not folder.exists()
     assert len(list(folder.with_name("home").glob("rescued/*.safetensors"))) == 1
+
+
+class InThisProcess(TrainingProcess):
+    """A run on whose disk a test can have a say."""
+
+    pid, log = 0, ""
+
+    def __init__(self, job, *, disk_bytes):
+        self._job = replace(job, checkpoint=replace(job.checkpoint, every=1))
+
+
+@pytest.fixture
+def corrected_on_a_full_disk(corrected, folder, full_disk, monkeypatch):
+    """Somebody whose disk gets full while the run goes on."""
+
+    def events(process):
+        for event in run_job(process._job):
+            full_disk.update(filling)
+            yield event
+
+    filling = full_disk.filling = {folder / "adapters"}
+
+    monkeypatch.setattr(InThisProcess, "events", events)
+    monkeypatch.setattr(trainer, "TrainingProcess", InThisProcess)
+    return corrected
+
+
+def rescued(message):
+    return Path(re.search(r"It is kept as (\S+)\. ", message)[1])
+
+
+def test_what_was_learned_while_the_disk_got_full_is_loaded_once_there_is_room(
+    corrected_on_a_full_disk, folder, full_disk
+):
+    person = corrected_on_a_full_disk
+    person.retrain()
+    person.wait_for_training()
+    assert "No space left on device" in person.message
+    path = rescued(person.message)
+    assert read_card(path).training["n_slices"] == 2
+    assert person.controller.session.in_use.version is None
+    assert person.dock.retrain_panel.button.text() == "Retrain"
+    full_disk.clear()
+    person.dock.versions_panel.load_requested.emit(path)
+    assert person.controller.session.in_use.version.number == 1
+
+
+def test_what_did_not_fit_becomes_a_version_if_there_is_room_when_the_run_has_ended(
+    corrected_on_a_full_disk, folder, full_disk, monkeypatch
+):
+    person, take = corrected_on_a_full_disk, adoption.Adoption.take
+
+    def take_with_room(*asked):
+        full_disk.clear()
+        return take(*asked)
+
+    monkeypatch.setattr(adoption.Adoption, "take", take_with_room)
+    person.retrain()
+    person.wait_for_training()
+    assert person.message.startswith("v1 is trained and in use.")
+    assert trainings(folder) == ["training", "trained"]
+    assert not list(folder.with_name("home").glob("rescued/*"))
+
+
+def test_where_nothing_can_be_saved_the_run_is_resumed_once_there_is_room(
+    corrected_on_a_full_disk, folder, full_disk
+):
+    person = corrected_on_a_full_disk
+    full_disk.filling.add(folder.with_name("home") / "rescued")
+    person.retrain()
+    person.wait_for_training()
+    assert "No space left on device" in person.message
+    assert "resume the run" in person.message
+    full_disk.clear()
+    full_disk.filling.clear()
+    person.controller.retraining.resume()
+    person.wait_for_training()
+    assert person.controller.session.in_use.version.number == 1

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
+from qtpy.QtGui import QContextMenuEvent, QKeySequence
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_sam_adapter import promotion
@@ -341,3 +341,39 @@ def test_where_the_project_lies_is_said_and_copied_from_its_menu(open_person, po
     assert str(folder) in person.message
     assert QApplication.clipboard().text() == str(folder)
     assert str(folder) in person.dock.project_panel.name.accessibleDescription()
+
+
+def press_menu_key(rows):
+    """What Qt sends to a list with the focus: its place counts from the list's own corner."""
+    place = rows.inputMethodQuery(Qt.InputMethodQuery.ImCursorRectangle).center()
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, rows.mapToGlobal(place))
+    QApplication.sendEvent(rows, event)
+
+
+def right_click(rows, item):
+    place = rows.visualItemRect(item).center()
+    where = rows.viewport().mapToGlobal(place)
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, place, where)
+    QApplication.sendEvent(rows.viewport(), event)
+
+
+def test_the_menu_key_opens_the_menu_of_the_row_in_focus(
+    open_person, polyps, adapter_bytes, tmp_path
+):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    panel = person.dock.versions_panel
+    for number in range(3):
+        path = tmp_path / f"{number}.safetensors"
+        path.write_bytes(adapter_bytes(tmp_path, number=number))
+        panel.load_requested.emit(path)
+    for row in range(3):
+        panel.list.setCurrentItem(panel.list.topLevelItem(row))
+        press_menu_key(panel.list)
+        titles = [action.text() for action in panel.menu.actions()]
+        panel.menu.close()
+        assert f"Delete v{3 - row}…" in titles
+        assert panel.chosen == 3 - row
+    panel.list.setCurrentItem(panel.list.topLevelItem(0))
+    right_click(panel.list, panel.list.topLevelItem(2))
+    panel.menu.close()
+    assert panel.chosen == 1
