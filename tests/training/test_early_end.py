@@ -134,6 +134,9 @@ class Fragile:
         return images * (math.nan if self.breaks() else 1.0)
 
 
+OWN_TERMS = (Condition("patch_embedding"), Condition("own"))
+
+
 @pytest.fixture
 def fragile(monkeypatch, small_sam) -> tuple[Fragile, AdaptedSam]:
     condition = Fragile()
@@ -144,8 +147,7 @@ def fragile(monkeypatch, small_sam) -> tuple[Fragile, AdaptedSam]:
 
     point = Point("own", "somebody.conditions:own", CONDITION_GROUP)
     monkeypatch.setattr(conditions, "entry_points", lambda group: [point])
-    terms = (Condition("patch_embedding"), Condition("own"))
-    settings = small_sam.settings.with_changes(adapter=AdapterConfig(conditions=terms))
+    settings = small_sam.settings.with_changes(adapter=AdapterConfig(conditions=OWN_TERMS))
     return condition, AdaptedSam(small_sam.base, settings)
 
 
@@ -178,6 +180,22 @@ def test_nor_does_one_that_breaks_on_a_held_out_slice_lose_the_run(fragile, samp
     assert re.search(NOT_FINITE, finished.message)
     assert finished.held_out_scores == ()
     assert same(finished.state, model.state_dict())
+
+
+def test_what_was_trained_is_saved_without_the_slices_it_breaks_on(fragile, samples, tmp_path):
+    condition, _ = fragile
+    out, shape = tmp_path / "a.safetensors", AdapterConfig(conditions=OWN_TERMS)
+    settings = config("full", 4)
+    job = TrainingJob(samples, out, settings, "lite_medsam", adapter=shape, input_size=56)
+    for event in run_job(job):
+        if isinstance(event, StepReport) and event.step == 2:
+            condition.breaks = lambda: not torch.is_grad_enabled()
+    condition.breaks = lambda: False
+    _, card = load_adapter(out)
+    assert card.training["ended"] == "diverged"
+    assert card.training["n_held_out"] > 0
+    assert card.training["held_out_dice_classes"] == {}
+    assert card.training["box_dice"] == {"adapter": None, "base": None, "n_slices": 0}
 
 
 def test_one_that_breaks_before_the_first_step_names_the_slice(fragile, samples):
