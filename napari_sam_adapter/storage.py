@@ -255,6 +255,14 @@ def check_writable(path: Path) -> None:
         raise StorageError(f"{path} could not be written: {error.strerror or error}.") from error
 
 
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two names are of the same file, however they are spelled, and there or not."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one.resolve() == other.resolve()
+
+
 def is_read_only(folder: Path) -> bool:
     """Whether a folder may be looked at, and not be written to: a file is made there to see."""
     probe = folder / f".probe.{uuid.uuid4().hex[:8]}"

@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from napari_sam_adapter.adapter.classes import check_class_names
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.adapter.other_methods import ORIGINAL, OURS, other_method, tensor_names
-from napari_sam_adapter.errors import CheckpointError
+from napari_sam_adapter.errors import CheckpointError, StorageError
+from napari_sam_adapter.storage import check_writable, is_empty
 
 FORMAT = "napari-sam-adapter"
 FORMAT_VERSION = 1
@@ -195,6 +196,28 @@ def read_card(path: Path) -> AdapterCard:
             f"{path} is not an adapter of napari-sam-adapter: it has no card. {_guess_at(path)}"
         )
     return AdapterCard.from_metadata(metadata, str(path))
+
+
+def check_adapter_place(path: Path) -> None:
+    """Find out whether an adapter file may be written before minutes of work depend on it.
+
+    Another adapter may be replaced; anything else that is there is the person's.
+
+    Raises
+    ------
+    StorageError
+        If something else has that name, or nothing can be written there.
+    """
+    check_writable(path)
+    if not path.exists() or is_empty(path):
+        return
+    try:
+        read_card(path)
+    except CheckpointError as error:
+        raise StorageError(
+            f"{path} is there already and is not an adapter of this program, so it is not "
+            "overwritten. Choose another name for the adapter file."
+        ) from error
 
 
 def _guess_at(path: Path) -> str:

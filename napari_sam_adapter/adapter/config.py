@@ -121,8 +121,11 @@ class AdapterConfig:
         if not 0.0 < self.mask_ratio < 1.0:
             raise ValueError(f"mask_ratio must lie between 0 and 1, got {self.mask_ratio}")
         names = [condition.name for condition in self.conditions]
-        if not names or len(set(names)) != len(names):
-            raise ValueError(f"conditions must be named once each, and at least one, got {names}")
+        if not names:
+            raise ValueError("at least one condition is needed")
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"the condition {twice} is named twice; once each is expected")
         if self.image_tune not in get_args(ImageTune):
             raise ValueError(f"image_tune must be overlapping or patches, got {self.image_tune!r}")
         if self.forked_at is not None and self.forked_at < 1:

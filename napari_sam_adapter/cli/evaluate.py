@@ -106,7 +106,7 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
             scores.append(score)
             progress.advance(task)
     result = Evaluation(tuple(scores), scoring.class_names)
-    confidences = _confidences(result, None if adapter is None else read_card(adapter), views)
+    confidences = _confidences(result, None if adapter is None else read_card(adapter), scoring)
     if not scoring.saliency:
         missing = f"S-measure, E-measure, weighted F and MAE need PySODMetrics: {INSTALL}"
         errors.print(missing, markup=False, soft_wrap=True)
@@ -128,11 +128,17 @@ def _surface_settings(spacing: str | None, tolerance: float | None) -> surface.S
     return surface.SurfaceSettings(sizes, tolerance)
 
 
-def _confidences(result: Evaluation, card: AdapterCard | None, views: int) -> list[float | None]:
-    """Return the confidence in each image, of a volume the mean of its slices'."""
-    if card is None:
+def _confidences(
+    result: Evaluation, card: AdapterCard | None, scoring: Scoring
+) -> list[float | None]:
+    """Return the confidence in each image, of a volume the mean of its slices'.
+
+    There is none with prompts, without which it was calibrated. At the network's size there is: it
+    is of the low-res masks, which are the same, and a Dice is hardly changed by resizing.
+    """
+    if card is None or scoring.prompts is not None:
         return [None] * result.n
-    calibration = calibration_of(card.training, views)
+    calibration = calibration_of(card.training, scoring.views)
     raw = (score.expected_dice for score in result.per_image)
     return [
         float(np.mean([calibration(one) for one in slices])) if slices else None for slices in raw

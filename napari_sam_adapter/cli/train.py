@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -135,24 +136,24 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
     config = config_of(preset, given, minutes, steps, epochs, seed)
     class_names = class_names_of(classes, init)
     base = base_of(model, init)
-    adapter = adapter_of(base, conditions, reduction)
-    check_start(init, adapter, class_names)  # reading the images may take minutes
+    pattern = _pattern_of(group_by)
     checkpoint = RunCheckpoint(Path(f"{out}.checkpoint"), max(1, checkpoint_steps), resume)
     job = TrainingJob(
-        samples=_read_samples(
-            _choose(pair_by_stem(images, masks, say), max_images, seed), class_names, group_by
-        ),
+        samples=(),
         out=out,
         config=config,
         base=base,
         init=init,
         input_size=input_size,
-        adapter=adapter,
+        adapter=adapter_of(base, conditions, reduction),
         class_names=class_names,
         device=device,
         checkpoint=checkpoint,
         notes={"preset": preset},
     )
+    check_start(job)  # reading the images may take minutes
+    pairs = _choose(pair_by_stem(images, masks, say), max_images, seed)
+    job = replace(job, samples=_read_samples(pairs, class_names, pattern))
     if resume and not checkpoint.path.is_file():
         say(f"There is no checkpoint {checkpoint.path} to go on from: the run begins anew.")
     saved = _run(job)
@@ -171,15 +172,20 @@ def _choose(
     return [pairs[index] for index in sorted(chosen)]
 
 
-def _read_samples(
-    pairs: Sequence[tuple[Path, Path]], class_names: tuple[str, ...], group_by: str | None
-) -> list[TrainingSample]:
+def _pattern_of(group_by: str | None) -> re.Pattern[str] | None:
     try:
-        pattern = None if group_by is None else re.compile(group_by)
+        return None if group_by is None else re.compile(group_by)
     except re.error as error:
         raise TrainingError(
             f"--group-by {group_by!r} is no regular expression: {error}."
         ) from error
+
+
+def _read_samples(
+    pairs: Sequence[tuple[Path, Path]],
+    class_names: tuple[str, ...],
+    pattern: re.Pattern[str] | None,
+) -> list[TrainingSample]:
     slices = read_slices(pairs, class_names, pattern, MergedValues(say))
     return [TrainingSample(*one) for one in slices]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam_adapter.adapter.card import read_card
-from napari_sam_adapter.adapter.classes import renamings
+from napari_sam_adapter.adapter.classes import check_class_names, renamings
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.cli.console import say
 from napari_sam_adapter.errors import ConditionError, TrainingError
@@ -46,9 +46,14 @@ def config_of(
     try:
         return replace(recipe, **changes)
     except ValueError as error:
-        setting, _, what = str(error).partition(" ")
-        option = _OPTIONS.get(setting, f"--{setting.replace('_', '-')}")
-        raise TrainingError(f"{option} {what}.") from error
+        raise TrainingError(_of_option(error)) from error
+
+
+def _of_option(error: ValueError) -> str:
+    """Say what is wrong with a setting, whose name comes first, as the person called it."""
+    setting, _, what = str(error).partition(" ")
+    option = _OPTIONS.get(setting, f"--{setting.replace('_', '-')}")
+    return f"{option} {what}."
 
 
 def base_of(model: str | None, init: Path | None) -> str:
@@ -64,6 +69,10 @@ def class_names_of(classes: str | None, init: Path | None) -> tuple[str, ...]:
     if classes is None:
         return known
     names = tuple(name.strip() for name in classes.split(","))
+    try:
+        check_class_names(names)
+    except ValueError as error:
+        raise TrainingError(f"--classes {classes}: {error}.") from error
     if init is not None and len(names) >= len(known):  # fewer are refused in any case
         try:
             for label, before, after in renamings(known, names):
@@ -82,15 +91,18 @@ def adapter_of(base: str, conditions: str | None, reduction: int | None) -> Adap
     if conditions is None and reduction is None:
         return None
     adapter = base_model(base).adapter
-    option = f"--conditions {conditions!r}"
-    try:
-        if conditions is not None:
+    if conditions is not None:
+        try:
             chosen = tuple(_condition(term) for term in conditions.split(","))
             adapter = replace(adapter, conditions=chosen)
-        option = "--reduction"
-        return adapter if reduction is None else replace(adapter, reduction=reduction)
-    except ValueError as error:
-        raise ConditionError(f"{option}: {error}.") from error
+        except ValueError as error:
+            raise ConditionError(f"--conditions {conditions!r}: {error}.") from error
+    if reduction is not None:
+        try:
+            adapter = replace(adapter, reduction=reduction)
+        except ValueError as error:
+            raise ConditionError(_of_option(error)) from error
+    return adapter
 
 
 def _condition(term: str) -> Condition:

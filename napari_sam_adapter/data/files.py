@@ -101,7 +101,7 @@ def read_mask(
     Raises
     ------
     ImageError
-        If the file cannot be read, or lies elsewhere than the image.
+        If the file cannot be read, lies elsewhere than the image, or holds a value below 0.
     """
     array = _read_on(path, image)
     is_jpeg = path.suffix.lower() in JPEG_SUFFIXES
@@ -171,16 +171,28 @@ def read_labels(
 
 
 def _read_on(path: Path, image: Geometry | None, *, palette_as_indices: bool = False) -> np.ndarray:
-    """Read a mask, and check that it lies where its image does; sizes are left to the caller."""
+    """Read a mask, and check its values and its place; sizes are left to the caller."""
     if image is None or path.suffix.lower() in PICTURE_SUFFIXES:
-        return read_image(path, palette_as_indices=palette_as_indices)
+        return _none_below_0(read_image(path, palette_as_indices=palette_as_indices), path)
     mask = open_noted(path, like=image)
     if mask.geometry.shape == image.shape and not mask.geometry.lies_on(image):
         raise ImageError(
             f"The mask {path.name} has the size of its image, but lies elsewhere in the patient, "
             "or is turned or mirrored. Resample it onto the image, or correct its header."
         )
-    return in_memory(mask)
+    return _none_below_0(in_memory(mask), path)
+
+
+def _none_below_0(mask: np.ndarray, path: Path) -> np.ndarray:
+    """Refuse values that usually mean "ignore": they would count as the object."""
+    if mask.dtype.kind in "if" and (mask < 0).any():
+        lowest = mask[mask < 0].min()
+        raise ImageError(
+            f"{path.name} holds the value {lowest:g}; masks hold 0 for the background and values "
+            "above 0 for what is marked. Pixels cannot be left out: set them to 0, or leave out "
+            "the image."
+        )
+    return mask
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ class ImagePair:
     ----------
     image : ndarray, shape (Y, X), (Y, X, 3), (Z, Y, X) or (Z, Y, X, 3)
     labels : ndarray of bool or uint8, shape (Y, X) or (Z, Y, X)
-        Value k is the k-th class; for a single class, any value but 0.
+        Value k is the k-th class; for a single class, any value above 0.
     geometry : Geometry
         Of the image.
     patient : str or None

@@ -15,12 +15,13 @@ import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from napari_sam_adapter.adapter.card import AdapterCard
+from napari_sam_adapter.adapter.card import AdapterCard, check_adapter_place
 from napari_sam_adapter.adapter.config import PLAIN_VIT_ADAPTER
 from napari_sam_adapter.adapter.other_methods import ORIGINAL, OURS, other_method
 from napari_sam_adapter.errors import CheckpointError, WeightsError
@@ -30,7 +31,7 @@ from napari_sam_adapter.sam.checkpoint import check_finite, check_shapes, save_a
 from napari_sam_adapter.sam.plain_vit import PATCH_SIZE, VIT_B, VIT_H, VIT_L
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.sam.weights import flat_state, read_plain
-from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.storage import check_writable, is_same_file, write_atomically
 
 State = Mapping[str, Tensor]
 VARIANTS = {VIT_B.width: "b", VIT_L.width: "l", VIT_H.width: "h"}
@@ -128,13 +129,15 @@ def import_original(
     ------
     SamAdapterError
         If it is no such checkpoint, or its encoder is not the base model's, or both ``base`` and
-        ``base_out`` are given.
+        ``base_out`` are given, or a file would be overwritten that is not to be. Nothing is
+        written then.
     """
     if base is not None and base_out is not None:
         raise CheckpointError(
             "Give --model or --base-out, not both: the adapter belongs to the base model that is "
             "named, or to the checkpoint's own encoder."
         )
+    _check_places(path, out, base_out)
     checkpoint = read_original(path)
     if base_out is not None:
         content = io.BytesIO()
@@ -161,6 +164,21 @@ def import_original(
     model.load_state_dict(adapter_state(checkpoint.state), strict=True)
     notes = {"imported_from": "SAM-Adapter", "file": path.name, "n_tensors": len(checkpoint.state)}
     return save_adapter(out, model, gear="full", training=notes)
+
+
+def _check_places(path: Path, out: Path, base_out: Path | None) -> None:
+    """Refuse to write over what is read, or one file over the other; and what cannot be written."""
+    places = [("FILE", path), ("--out", out)]
+    places += [] if base_out is None else [("--base-out", base_out)]
+    for (name, one), (other_name, other) in combinations(places, 2):
+        if is_same_file(one, other):
+            raise CheckpointError(
+                f"{name} {one} and {other_name} {other} are the same file: one would overwrite the "
+                "other. Give each a name of its own; nothing was written."
+            )
+    check_adapter_place(out)
+    if base_out is not None:
+        check_writable(base_out)
 
 
 _HOW_TO_DO_WITHOUT = (

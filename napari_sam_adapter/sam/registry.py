@@ -106,6 +106,21 @@ class BaseModel:
         """Return how slices are brought into an input of a size."""
         return InputFormat(size, self.normalisation, self.fit)
 
+    def check_weights_are_here(self) -> None:
+        """Refuse a model whose weights were not downloaded yet.
+
+        Raises
+        ------
+        WeightsError
+            With where to get them, and where to put them.
+        """
+        if not self.weights.locate().is_file() and self.weights.url:
+            raise WeightsError(
+                f"The weights of {self.name} are not on this machine yet. Download them with "
+                f"'napari-sam-adapter models fetch {self.name}' (or in the dock), or copy "
+                f"{self.weights.name} to {self.weights.locate().parent}."
+            )
+
     def build(self, input_size: int) -> BaseSam:
         """Build the model with its weights.
 
@@ -116,12 +131,7 @@ class BaseModel:
         """
         from napari_sam_adapter.sam.build import build_base
 
-        if not self.weights.locate().is_file() and self.weights.url:
-            raise WeightsError(
-                f"The weights of {self.name} are not on this machine yet. Download them with "
-                f"'napari-sam-adapter models fetch {self.name}' (or in the dock), or copy "
-                f"{self.weights.name} to {self.weights.locate().parent}."
-            )
+        self.check_weights_are_here()
         path = self.weights.locate()
         return build_base(self.architecture, path, self.weights.sha256, input_size)
 

@@ -33,7 +33,7 @@ class TrainingConfig:
     max_epochs : int or None
         Likewise, in passes over the training slices.
     seed : int
-        For the split, the order of the samples and the augmentation.
+        For the split, the order of the samples and the augmentation; below 2**64.
     decoder_learning_rate, adapter_learning_rate : float
         Peak rates of AdamW. SAM-Adapter publishes 2e-4; a zero-initialised adapter on few slices
         learns faster at 1e-3 (docs/results.md).
@@ -98,8 +98,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least 1, got {limit}")
         if not 0.0 <= self.prompted_share <= 1.0:
             raise ValueError(f"prompted_share must lie in 0 to 1, got {self.prompted_share}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if not 0 <= self.seed < 2**64:  # what torch's generators take
+            raise ValueError(f"seed must lie in 0 to 2**64 - 1, got {self.seed}")
 
     def total_steps(self, n_slices: int, n_batches: int = 1) -> int | None:
         """Return how many steps end the run; None is without limit.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sam_adapter.errors import ConditionError
 from napari_sam_adapter.metrics import dice, mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam, BoxAnswers
 from napari_sam_adapter.sam.encode import Encoder, ImageEmbedding
@@ -37,7 +38,8 @@ def report_held_out(
     ----------
     model : AdaptedSam
     held_out : sequence of TrainingSample
-        The first 16 are looked at.
+        The first 16 are looked at. Left out is one of which a condition cannot be computed: what
+        was trained is not to be lost by that.
     views : int
         How many views predictions of this adapter average.
     cache : FeatureCache, optional
@@ -57,8 +59,13 @@ def report_held_out(
     pairs: dict[str, list[list[float]]] = {str(n): [] for n in sorted({1, views})}
     found: dict[str, list[float]] = {name: [] for name in names}
     boxed: dict[BoxAnswers, list[float]] = {"adapter": [], "base": []}
+    n_slices = 0
     for sample in held_out[:SLICES_LOOKED_AT]:
-        embedding = encoder.image(sample.image, views)
+        try:
+            embedding = encoder.image(sample.image, views)
+        except ConditionError:
+            continue
+        n_slices += sample.shows_object
         predictions = {
             n: decode_masks(model, replace(embedding, features=embedding.features[: int(n)]))
             for n in pairs
@@ -72,7 +79,6 @@ def report_held_out(
             if mask.any() or truth.any():
                 found[name].append(dice(mask, truth))
         _score_boxes(model, encoder, sample, embedding, boxed)
-    n_slices = sum(sample.shows_object for sample in held_out[:SLICES_LOOKED_AT])
     means = {str(who): round(float(np.mean(d)), 4) if d else None for who, d in boxed.items()}
     classes = {name: round(float(np.mean(d)), 4) for name, d in found.items() if d}
     return {

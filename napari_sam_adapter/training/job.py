@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.errors import StorageError, TrainingError
-from napari_sam_adapter.storage import check_writable, reason_of
+from napari_sam_adapter.storage import reason_of
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished
 from napari_sam_adapter.training.samples import History, TrainingSample
@@ -139,7 +139,6 @@ def run_job(
     workers, device = start_workers(job.device)
     if job.is_homeless:
         raise TrainingError(f"{GONE} No adapter was made.")
-    check_writable(job.out)
     model, parent = starting_model(job)
     history = History.of(parent)
     if job.config.gear == "late":

@@ -3,56 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sam_adapter.adapter.card import AdapterCard, read_card
+from napari_sam_adapter.adapter.card import AdapterCard, check_adapter_place, read_card
 from napari_sam_adapter.adapter.classes import check_class_names
-from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.errors import CheckpointError, TrainingError
+from napari_sam_adapter.sam.registry import base_model, check_adapter_base, check_input_size
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
     from napari_sam_adapter.training.job import TrainingJob
 
 
-def check_start(
-    init: Path | None, adapter: AdapterConfig | None, class_names: tuple[str, ...] | None
-) -> None:
-    """Refuse what a run cannot start from; it takes no image, so it may come before reading them.
+def check_start(job: TrainingJob) -> None:
+    """Refuse a run that cannot start; it takes no samples, so it may come before reading them.
 
-    Parameters
-    ----------
-    init : Path or None
-        An adapter file.
-    adapter : AdapterConfig or None
-        The shape asked for.
-    class_names : tuple of str or None
-        The classes asked for.
+    What takes as long as loading the weights is left to `starting_model`.
 
     Raises
     ------
+    StorageError
+        If ``out`` cannot be written, or is there and no adapter.
     CheckpointError
-        If ``init`` cannot be read, or is of another shape, or knows more classes.
+        If ``init`` cannot be read, is of another base model or shape, or knows more classes.
     TrainingError
         If the classes cannot be told apart.
+    WeightsError
+        If there is no such base model, its weights are not here, or it does not offer the input
+        size.
+    ConditionError
+        If there is no such condition.
+    SamAdapterError
+        If the device is not there.
     """
+    from napari_sam_adapter.adapter.conditions import image_condition
+    from napari_sam_adapter.sam.devices import choose_device
+
+    choose_device(job.device)
+    check_adapter_place(job.out)
+    card = _checked_init(job)
+    spec = base_model(job.base)
+    if card is not None:
+        spec = check_adapter_base(card, str(job.init), wanted=job.base)
+    spec.check_weights_are_here()
+    if job.input_size is not None:
+        check_input_size(spec, job.input_size)
+    shape = (job.adapter or spec.adapter) if card is None else card.adapter
+    for condition in shape.image_conditions:
+        image_condition(condition.name, mask_ratio=shape.mask_ratio)
+
+
+def _checked_init(job: TrainingJob) -> AdapterCard | None:
+    """Return the card of what the run starts from, once shape and classes fit it."""
+    class_names = job.class_names
     if class_names is not None:
         try:
             check_class_names(class_names)
         except ValueError as error:
             raise TrainingError(f"The classes cannot be used: {error}.") from error
-    if init is None:
-        return
-    card = read_card(init)
-    difference = "" if adapter is None else card.adapter.difference(adapter)
+    if job.init is None:
+        return None
+    card = read_card(job.init)
+    difference = "" if job.adapter is None else card.adapter.difference(job.adapter)
     if difference:
         raise CheckpointError(
-            f"{init} holds an adapter of another shape: {difference}. Leave the shape out to "
+            f"{job.init} holds an adapter of another shape: {difference}. Leave the shape out to "
             "continue from it, or start from the base model."
         )
     if class_names is not None:
-        check_none_is_dropped(card.class_names, class_names, str(init))
+        check_none_is_dropped(card.class_names, class_names, str(job.init))
+    return card
 
 
 def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
@@ -66,16 +86,13 @@ def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
 
     Raises
     ------
-    CheckpointError
-        If ``init`` cannot be used, or is another model than the one asked for.
-    TrainingError
-        If the classes cannot be told apart.
+    SamAdapterError
+        See `check_start`; or the weights or the tensors of ``init`` are damaged.
     """
     from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
     from napari_sam_adapter.sam.checkpoint import load_adapter
-    from napari_sam_adapter.sam.registry import base_model
 
-    check_start(job.init, job.adapter, job.class_names)
+    check_start(job)
     if job.init is None:
         size = job.input_size
         if size is None:

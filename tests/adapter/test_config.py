@@ -29,7 +29,7 @@ def test_a_configuration_survives_json():
         ({"mask_ratio": 1.0}, "between 0 and 1"),
         ({"mask_ratio": float("nan")}, "between 0 and 1"),
         ({"conditions": ()}, "at least one"),
-        ({"conditions": (Condition("gradient"), Condition("gradient", 2))}, "named once each"),
+        ({"conditions": (Condition("gradient"), Condition("gradient", 2))}, "is named twice"),
         ({"image_tune": "other"}, "overlapping or patches"),
     ],
 )

@@ -131,6 +131,17 @@ def test_evaluate_tells_how_sure_the_adapter_was_of_each_image(evaluate, adapter
     assert [one["confidence"] for one in json_from(capsys)["per_image"]] == [None] * 3
 
 
+@pytest.mark.parametrize("prompts", ["boxes", "clicks:1"])
+def test_with_prompts_no_confidence_is_told_as_it_was_measured_without(
+    evaluate, adapter, capsys, prompts
+):
+    what = (*evaluate, "--adapter", adapter, "--prompts", prompts)
+    assert run(*what, "--json") == 0
+    assert [one["confidence"] for one in json_from(capsys)["per_image"]] == [None] * 3
+    assert run(*what) == 0
+    assert "confidence" not in capsys.readouterr().out
+
+
 def test_train_writes_an_adapter_that_the_other_commands_read(folders, tmp_path, capsys):
     out = tmp_path / "new.safetensors"
     where = ("--images", folders[0], "--masks", folders[1])

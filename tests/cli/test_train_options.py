@@ -151,6 +151,37 @@ def test_what_cannot_be_continued_is_refused_before_any_image_is_read(
     assert words in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--model sam9", "no base model named 'sam9'"),
+        ("--model sam_vit_b", "models fetch sam_vit_b"),
+        ("--conditions depth", "no condition named 'depth'"),
+        ("--input-size 100", "takes input sizes"),
+        ("--device gpu", "no device 'gpu'"),
+        ("--group-by (", "--group-by '(' is no regular expression"),
+        ("--out images", "is a folder"),
+        ("--out notes.txt", "notes.txt is there already and is not an adapter"),
+        ("--out images/frame1.png", "frame1.png is there already and is not an adapter"),
+    ],
+)
+def test_what_cannot_start_is_refused_before_any_image_is_looked_for(
+    tmp_path, monkeypatch, folders, capsys, options, words
+):
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    where = ("--images", "nowhere", "--masks", folders[1], "--out", "a.safetensors")
+    assert run("train", *where, "--steps", 1, *options.split()) == 2
+    assert words in said(capsys)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
+def test_an_adapter_is_replaced_by_the_next_of_its_name(train):
+    first, second = (train("--steps", 1, "--gear", "quick", name="same") for _ in range(2))
+    assert first.adapter_id != second.adapter_id
+
+
 def test_a_preset_is_the_published_recipe_unless_an_option_says_otherwise(train):
     config = train("--preset", "shadow", "--epochs", 1).training["config"]
     published = PRESETS["shadow"].config.to_dict()
@@ -179,15 +210,20 @@ def test_weights_of_ones_own_are_named_by_their_file(train, folders, tmp_path, c
     ("options", "words"),
     [
         ("--preset nodules", "no preset 'nodules'; known are: interactive, polyp"),
-        ("--classes polyp,polyp", "each class needs a name of its own"),
+        ("--classes polyp,polyp", "--classes polyp,polyp: each class needs a name of its own"),
+        ("--classes polyp,,", "--classes polyp,,: "),
+        ("--seed 18446744073709551616", "--seed must lie in 0 to 2**64 - 1, got 1844674407370955"),
         ("--minutes nan", "--minutes must be a number above 0, got nan"),
         ("--minutes -1", "--minutes must be a number above 0, got -1"),
-        ("--reduction 0", "--reduction: reduction must be at least 1, got 0"),
-        ("--reduction 0 --conditions gradient", "--reduction: reduction must be at least 1"),
+        ("--reduction 0", "Error: --reduction must be at least 1, got 0."),
+        ("--reduction 0 --conditions gradient", "Error: --reduction must be at least 1, got 0."),
         ("--classes polyp", ""),
         ("--classes polyp,a,b --conditions depth", "no condition named 'depth'"),
         ("--conditions gradient=much", "weight of gradient must be a number, as in gradient=0.5"),
-        ("--conditions gradient,gradient", "named once each"),
+        (
+            "--conditions gradient,patch_embedding,gradient",
+            "--conditions 'gradient,patch_embedding,gradient': the condition gradient is named tw",
+        ),
         ("--conditions=", "--conditions '': a condition has no name"),
         ("--conditions gradient,", "a condition has no name"),
         ("--model sam9", "no base model named 'sam9'"),

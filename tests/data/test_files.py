@@ -14,6 +14,7 @@ from napari_sam_adapter.data.files import (
     read_labels,
     read_mask,
 )
+from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.data.tiff import write_tiff
 from napari_sam_adapter.errors import ImageError, StorageError
@@ -136,6 +137,20 @@ def test_a_tiff_with_a_damaged_header_is_refused(tmp_path):
 
 def test_every_pixel_but_zero_belongs_to_a_mask(tmp_path):
     np.testing.assert_array_equal(read_mask(saved(tmp_path / "a.png", GREY)), GREY != 0)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64, np.float32])
+@pytest.mark.parametrize("class_names", [("object",), ("a", "b")])
+@pytest.mark.parametrize("image", [None, Geometry.of_steps((3, 8, 9))])
+def test_a_mask_value_below_0_is_never_taken_for_the_object(tmp_path, dtype, class_names, image):
+    labels = np.zeros((3, 8, 9), dtype)
+    labels[1, 2:4] = 1
+    labels[2, 5] = -1
+    tifffile.imwrite(tmp_path / "m.tif", labels, photometric="minisblack")
+    with pytest.raises(ImageError, match=r"m\.tif holds the value -1; masks hold 0 for"):
+        read_labels(tmp_path / "m.tif", class_names, image)
+    tifffile.imwrite(tmp_path / "m.tif", np.abs(labels), photometric="minisblack")
+    assert read_labels(tmp_path / "m.tif", class_names, image)[2, 5].all()
 
 
 def test_the_soft_edges_of_a_jpeg_mask_are_cut_at_half(tmp_path):

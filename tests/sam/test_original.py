@@ -10,7 +10,7 @@ from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 from torch.nn import functional
 
 from napari_sam_adapter.adapter.high_frequency import high_frequency_components
-from napari_sam_adapter.errors import CheckpointError, PromptError, WeightsError
+from napari_sam_adapter.errors import CheckpointError, PromptError, SamAdapterError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.base import build_mask_decoder
 from napari_sam_adapter.sam.build import assemble
@@ -285,6 +285,32 @@ def test_a_base_model_beside_one_to_be_written_is_refused(random_checkpoint, tmp
             base_out=tmp_path / "base.pth",
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("out", "base_out", "words"),
+    [
+        ("model.pth", None, r"FILE model\.pth and --out model\.pth are"),
+        ("a.safetensors", "sub/../model.pth", r"FILE model\.pth and --base-out sub"),
+        ("new.pth", "sub/../new.pth", r"--out new\.pth and --base-out sub/\.\./new\.pth are"),
+        ("sam.pth", "new.pth", r"sam\.pth is there already and is not an adapter"),
+        ("sub", "new.pth", "sub is a folder"),
+        ("a.safetensors", "sub", "sub is a folder"),
+    ],
+)
+def test_an_import_overwrites_no_weights_and_leaves_nothing_behind(
+    tmp_path, monkeypatch, out, base_out, words
+):
+    monkeypatch.chdir(tmp_path)
+    Path("sub").mkdir()
+    torch.save(small_file("b"), "model.pth")
+    torch.save(torch.zeros(2), "sam.pth")
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.pth")}
+    base = None if base_out is None else Path(base_out)
+    with pytest.raises(SamAdapterError, match=words):
+        import_original(Path("model.pth"), Path(out), base_out=base)
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.pth")} == before
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "sub"])
 
 
 def test_an_imported_adapter_can_be_trained_on(imported):

@@ -23,6 +23,7 @@ def test_a_configuration_survives_json():
         ({"max_steps": 0}, "at least 1, got 0"),
         ({"batch_size": 0}, "batch_size"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**64}, "seed"),
     ],
 )
 def test_a_bad_setting_is_refused(values, message):

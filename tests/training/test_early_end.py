@@ -13,9 +13,11 @@ from napari_sam_adapter.adapter import conditions
 from napari_sam_adapter.adapter.config import CONDITION_GROUP, AdapterConfig, Condition
 from napari_sam_adapter.errors import ConditionError
 from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.training import step
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport, TrainingFinished
+from napari_sam_adapter.training.job import TrainingJob, run_job
 from napari_sam_adapter.training.loop import train_adapter
 from napari_sam_adapter.training.run_options import RunOptions
 
@@ -57,24 +59,33 @@ def test_a_run_stopped_before_its_first_step_keeps_the_model(small_sam, samples)
     assert same(finished.state, before)
 
 
-def loss_that_breaks(monkeypatch, after: int, broken) -> None:
-    """Let the loss of each step from ``after`` on go through ``broken``."""
-    original, count = step.mask_loss, itertools.count()
+def loss_that_breaks(monkeypatch, after: int, broken) -> list[int]:
+    """Let the losses from the one numbered ``after`` on go through ``broken``.
+
+    Returns the size of the object in each slice that a loss was asked for, as they come.
+    """
+    original, sizes = step.mask_loss, []
 
     def loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
         value = original(logits, target, kind)
-        return broken(value) if next(count) >= after else value
+        sizes.append(int(target.sum()))
+        return broken(value) if len(sizes) > after else value
 
     monkeypatch.setattr(step, "mask_loss", loss)
+    return sizes
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("n_samples", [3, 8])
 def test_a_loss_that_is_no_number_ends_the_run(small_sam, samples, monkeypatch, value, n_samples):
-    loss_that_breaks(monkeypatch, 3, lambda loss: loss * value)
-    finished = end_of_run(small_sam, samples[:n_samples], config("quick", 9))
+    names = {int(sample.labels.sum()): sample.name for sample in samples[:n_samples]}
+    assert len(names) == n_samples
+    # Of two slices a step, the second of the fourth one.
+    sizes = loss_that_breaks(monkeypatch, 7, lambda loss: loss * value)
+    settings = config("quick", 9, batch_size=2, augmentation="none")
+    finished = end_of_run(small_sam, samples[:n_samples], settings)
     assert (finished.reason, finished.steps) == ("diverged", 3)
-    assert re.search(r"step 4 \(slice \d\)", finished.message), "the image is named"
+    assert f"at step 4 ({names[sizes[7]]});" in finished.message
     assert all(torch.isfinite(tensor).all() for tensor in finished.state.values())
     assert math.isfinite(finished.last_loss)
 
@@ -123,6 +134,9 @@ class Fragile:
         return images * (math.nan if self.breaks() else 1.0)
 
 
+OWN_TERMS = (Condition("patch_embedding"), Condition("own"))
+
+
 @pytest.fixture
 def fragile(monkeypatch, small_sam) -> tuple[Fragile, AdaptedSam]:
     condition = Fragile()
@@ -133,8 +147,7 @@ def fragile(monkeypatch, small_sam) -> tuple[Fragile, AdaptedSam]:
 
     point = Point("own", "somebody.conditions:own", CONDITION_GROUP)
     monkeypatch.setattr(conditions, "entry_points", lambda group: [point])
-    terms = (Condition("patch_embedding"), Condition("own"))
-    settings = small_sam.settings.with_changes(adapter=AdapterConfig(conditions=terms))
+    settings = small_sam.settings.with_changes(adapter=AdapterConfig(conditions=OWN_TERMS))
     return condition, AdaptedSam(small_sam.base, settings)
 
 
@@ -167,6 +180,22 @@ def test_nor_does_one_that_breaks_on_a_held_out_slice_lose_the_run(fragile, samp
     assert re.search(NOT_FINITE, finished.message)
     assert finished.held_out_scores == ()
     assert same(finished.state, model.state_dict())
+
+
+def test_what_was_trained_is_saved_without_the_slices_it_breaks_on(fragile, samples, tmp_path):
+    condition, _ = fragile
+    out, shape = tmp_path / "a.safetensors", AdapterConfig(conditions=OWN_TERMS)
+    settings = config("full", 4)
+    job = TrainingJob(samples, out, settings, "lite_medsam", adapter=shape, input_size=56)
+    for event in run_job(job):
+        if isinstance(event, StepReport) and event.step == 2:
+            condition.breaks = lambda: not torch.is_grad_enabled()
+    condition.breaks = lambda: False
+    _, card = load_adapter(out)
+    assert card.training["ended"] == "diverged"
+    assert card.training["n_held_out"] > 0
+    assert card.training["held_out_dice_classes"] == {}
+    assert card.training["box_dice"] == {"adapter": None, "base": None, "n_slices": 0}
 
 
 def test_one_that_breaks_before_the_first_step_names_the_slice(fragile, samples):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_sam_adapter.adapter.card import read_card
-from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
+from napari_sam_adapter.errors import StorageError, TrainingError, WeightsError
 from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.training import step
@@ -92,8 +92,16 @@ def test_an_adapter_is_trained_on_at_another_input_size(samples, tmp_path, paren
 
 def test_an_input_size_that_is_not_offered_is_refused(samples, tmp_path, parent):
     wanted = job(samples[:1], tmp_path / "child.safetensors", init=parent, input_size=130)
-    with pytest.raises(CheckpointError, match=r"takes input sizes .* not 130"):
+    with pytest.raises(WeightsError, match=r"takes input sizes .* not 130"):
         list(run_job(wanted))
+
+
+def test_a_file_that_is_no_adapter_is_never_replaced(samples, tmp_path):
+    out = tmp_path / "mask.png"
+    out.write_bytes(b"somebody's work")
+    with pytest.raises(StorageError, match=r"mask\.png is there already and is not an adapter"):
+        list(run_job(job(samples[:1], out)))
+    assert out.read_bytes() == b"somebody's work"
 
 
 def test_a_run_stopped_before_its_first_step_writes_nothing(samples, tmp_path):
