@@ -266,7 +266,7 @@ class DockController(QObject):
         """
         self.ahead.close()
         self.prediction.cancel()
-        self.fetching.cancel()
+        self.fetching.close()
         self.comparing.close()
         self.images.close()
         self.elsewhere.close()
