@@ -122,8 +122,8 @@ class BaseModel:
                 f"'napari-sam-adapter models fetch {self.name}' (or in the dock), or copy "
                 f"{self.weights.name} to {self.weights.locate().parent}."
             )
-        path = self.weights.locate()
-        return build_base(self.architecture, path, self.weights.sha256, input_size)
+        file, sha256 = self.weights.locate(), self.weights.sha256
+        return build_base(self.architecture, file, sha256, input_size, asked=self.short_name)
 
 
 SMALLEST_SIZE, LARGEST_SIZE = 64, 2048

@@ -215,7 +215,7 @@ def test_the_encoders_folder_is_made_and_a_file_of_the_wrong_size_named(
     base = tmp_path / "new" / "base.pth"
     import_original(random_checkpoint[0], tmp_path / "a.safetensors", base_out=base)
     assert base.is_file()
-    with pytest.raises(WeightsError, match="holds the weights of vit_b, and vit_l was asked"):
+    with pytest.raises(WeightsError, match="the weights of sam_vit_b, and sam_vit_l was asked"):
         base_model(f"sam_vit_l@{base}").build(64)
 
 

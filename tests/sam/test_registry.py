@@ -124,9 +124,19 @@ def test_a_model_keeps_the_hash_of_its_weights_though_their_file_is_replaced(
         load_adapter(path, base=name)
 
 
-def test_a_file_of_another_architecture_is_named(own_mobile_sam):
-    with pytest.raises(WeightsError, match="the weights of mobile_sam, and vit_b was asked for"):
-        build_adapted_sam(ModelSettings.default(f"sam_vit_b@{own_mobile_sam}"))
+@pytest.mark.parametrize("asked", ["sam_vit_b", "medsam_vit_b", "lite_medsam"])
+def test_a_file_of_another_model_is_named_and_so_is_what_was_asked_for(own_mobile_sam, asked):
+    with pytest.raises(WeightsError, match=f"weights of mobile_sam, and {asked} was asked for"):
+        build_adapted_sam(ModelSettings.default(f"{asked}@{own_mobile_sam}"))
+
+
+def test_models_are_named_as_they_are_asked_for(tmp_path):
+    path = tmp_path / "sam_b.pth"
+    torch.save({"image_encoder.patch_embed.proj.weight": torch.zeros(768, 3, 16, 16)}, path)
+    with pytest.raises(WeightsError, match=r"weights of sam_vit_b, and sam_vit_l was asked for"):
+        base_model(f"sam_vit_l@{path}").build(448)
+    with pytest.raises(WeightsError, match=r"do not fit the base model medsam_vit_b: "):
+        base_model(f"medsam_vit_b@{path}").build(448)
 
 
 @pytest.mark.parametrize(
