@@ -98,14 +98,20 @@ def test_a_file_of_ones_own_is_a_base_model_with_its_own_hash(own_mobile_sam):
         assert sam.encode(torch.rand(1, 3, 256, 256)).shape == (1, 256, 16, 16)
 
 
-def test_an_adapter_knows_the_file_it_was_trained_on(own_mobile_sam, tmp_path):
+def test_an_adapter_knows_the_file_it_was_trained_on(own_mobile_sam, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_SAM_ADAPTER_MODELS", str(tmp_path / "models"))
     name = f"mobile_sam@{own_mobile_sam}"
     path = tmp_path / "a.safetensors"
     save_adapter(path, build_adapted_sam(ModelSettings.default(name, 256)), gear="full")
     model, card = load_adapter(path, base=name)
     assert model.settings.base == base_model(name).name
     assert card.base_model == "mobile_sam"
-    with pytest.raises(CheckpointError, match="mobile_sam@/path/to/file"):
+    model, _ = load_adapter(path)  # the file is known by its hash
+    assert model.settings.base == base_model(name).name
+    own_mobile_sam.unlink()
+    with pytest.raises(
+        CheckpointError, match=r"weights file for.*--model mobile_sam@/path/to/file"
+    ):
         load_adapter(path)
 
 
