@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from qtpy.QtWidgets import QFileDialog
+from safetensors.torch import save_file
 
 from napari_sam_adapter.sam import registry
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
@@ -120,6 +122,24 @@ def test_a_weights_file_of_ones_own_predicts(open_person, polyps, tmp_path):
     person = open_person(polyps.frames, rgb=True)
     person.dock.models_panel.use_file(own)
     assert "Reading my_medsam.pth" in person.message  # its hash, beside the window
+    person.wait(lambda: person.controller.session.in_use.base == f"lite_medsam@{own}")
+    person.predict()
+    assert "Predicted by the base model" in person.message
+
+
+def test_weights_that_are_safetensors_are_offered_and_predict(
+    open_person, polyps, tmp_path, monkeypatch
+):
+    own = tmp_path / "mine.safetensors"
+    save_file(torch.load(LITE_MEDSAM.weights.locate(), weights_only=True), own)
+
+    def choose_what_is_offered(parent, title, folder, offered):
+        return (str(own), offered) if f"*{own.suffix}" in offered else ("", "")
+
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", choose_what_is_offered)
+    person = open_person(polyps.frames, rgb=True)
+    person.dock.models_panel.menu_button.menu().actions()[0].trigger()
+    assert "Reading mine.safetensors" in person.message
     person.wait(lambda: person.controller.session.in_use.base == f"lite_medsam@{own}")
     person.predict()
     assert "Predicted by the base model" in person.message
