@@ -13,7 +13,7 @@ from napari_sam_adapter.adapter.card import TAKES_NO_PROMPTS, AdapterCard
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.engine.predictor import ModelReference
 from napari_sam_adapter.errors import PromptError
-from napari_sam_adapter.sam.registry import BASE_MODELS, base_model
+from napari_sam_adapter.sam.registry import BASE_MODELS, base_model, base_of_adapter
 
 CAREFUL_VIEWS = 2
 
@@ -63,7 +63,7 @@ class ModelInUse:
         chosen = base_model(self.base)
         if (card.base_model, card.base_sha256) == (chosen.short_name, chosen.weights.sha256):
             return chosen.name
-        return card.base_model
+        return base_of_adapter(card)
 
     @property
     def n_classes(self) -> int:

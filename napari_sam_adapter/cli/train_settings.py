@@ -13,7 +13,7 @@ from napari_sam_adapter.adapter.classes import check_class_names, renamings
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.cli.console import say
 from napari_sam_adapter.errors import ConditionError, TrainingError
-from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
+from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model, base_of_adapter
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.presets import PRESETS, USUAL_MINUTES
 
@@ -60,7 +60,7 @@ def base_of(model: str | None, init: Path | None) -> str:
     """Return the name of the base model: the one asked for, that of ``init``, or the usual one."""
     if model is not None:
         return model
-    return DEFAULT_MODEL if init is None else read_card(init).base_model
+    return DEFAULT_MODEL if init is None else base_of_adapter(read_card(init))
 
 
 def class_names_of(classes: str | None, init: Path | None) -> tuple[str, ...]:

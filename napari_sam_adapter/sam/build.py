@@ -86,7 +86,9 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def build_base(architecture: str, path: Path, sha256: str, input_size: int) -> BaseSam:
+def build_base(
+    architecture: str, path: Path, sha256: str, input_size: int, *, asked: str
+) -> BaseSam:
     """Build a base model with the weights of a file.
 
     Parameters
@@ -98,6 +100,8 @@ def build_base(architecture: str, path: Path, sha256: str, input_size: int) -> B
         Digest the file must have.
     input_size : int
         Side of the square encoder input; the weights themselves are size-free.
+    asked : str
+        What the person calls the model: its name in the registry.
 
     Raises
     ------
@@ -105,33 +109,32 @@ def build_base(architecture: str, path: Path, sha256: str, input_size: int) -> B
         If the weights are missing, altered, or do not fit the architecture key by key.
     """
     small = path.is_file() and path.stat().st_size < BYTES_WORTH_KEEPING
-    state = (_converted if small else _converted.__wrapped__)(architecture, path, sha256)
+    state = (_converted if small else _converted.__wrapped__)(architecture, path, sha256, asked)
     base = assemble(architecture, input_size, grid_of(state))
     try:
         base.load_state_dict(state, strict=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:400]
         raise WeightsError(
-            f"The weights in {path} do not fit the architecture {architecture!r}: {reason}"
+            f"The weights in {path} do not fit the base model {asked}: {reason}"
         ) from error
     base.sha256 = sha256
     return base
 
 
-def _check_architecture(architecture: str, state: State, path: Path) -> None:
+def _check_architecture(architecture: str, state: State, path: Path, asked: str) -> None:
     """Refuse the weights of another model or method in words, not by a list of tensors."""
     if method := other_method(state):
         raise WeightsError(
-            f"{path} is no base model {architecture!r}: it looks like a checkpoint of {method}. "
-            f"{WHICH}"
+            f"{path} is no base model {asked}: it looks like a checkpoint of {method}. {WHICH}"
         )
     try:
         found = architecture_of(state)
     except WeightsError as error:
-        raise WeightsError(f"{path} is no base model {architecture!r}. {error}") from error
+        raise WeightsError(f"{path} is no base model {asked}. {error}") from error
     if found != architecture:
         raise WeightsError(
-            f"{path} holds the weights of {found}, and {architecture} was asked for: name the "
+            f"{path} holds the weights of {model_of(found)}, and {asked} was asked for: name the "
             f"model that fits the file, {model_of(found)}@{path}."
         )
 
@@ -156,9 +159,9 @@ def grid_of(state: Mapping[str, Tensor]) -> int:
 
 
 @lru_cache(maxsize=1)
-def _converted(architecture: str, path: Path, sha256: str) -> State:
+def _converted(architecture: str, path: Path, sha256: str, asked: str) -> State:
     state = load_state_dict(path, sha256)
-    _check_architecture(architecture, state, path)
+    _check_architecture(architecture, state, path, asked)
     return ARCHITECTURES[architecture].convert(state)
 
 

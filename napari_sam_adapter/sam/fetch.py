@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam_adapter.errors import StorageError, WeightsError
+from napari_sam_adapter.sam.download import DownloadError, receive
 from napari_sam_adapter.sam.weight_files import WeightFile, check_sha256
 
-CHUNK = 1024 * 1024
-TIMEOUT_SECONDS = 30.0
 REPORT_SECONDS = 0.2
 
 
@@ -44,7 +43,7 @@ def fetch(
     progress : callable
         Called with the bytes that are here and those there will be.
     should_stop : callable
-        Asked at least once a megabyte.
+        Asked several times a second, also while nothing arrives.
 
     Returns
     -------
@@ -66,7 +65,6 @@ def fetch(
         check_sha256(target, weights.sha256)
         return target
     import pooch
-    import requests
 
     pooch.get_logger().setLevel("WARNING")
     downloader = _ResumingDownloader(weights, progress, should_stop)
@@ -84,11 +82,9 @@ def fetch(
             "another), so it was not kept. The download may have been altered on its way: try "
             f"again, or copy a file you trust to {target.parent}."
         ) from error
-    except requests.RequestException as error:
+    except DownloadError as error:
         raise WeightsError(
-            f"{weights.name} could not be downloaded from {weights.url}: {error}. What has arrived "
-            "is kept, and the next try continues there. On a machine without a network, copy the "
-            f"file to {target.parent}."
+            f"{weights.name} could not be downloaded: {error}. {_what_to_do(weights)}"
         ) from error
     except OSError as error:
         raise StorageError(
@@ -137,7 +133,7 @@ class _ResumingDownloader:
         del pooch
         from filelock import FileLock, Timeout
 
-        part = self._weights.locate().with_name(f"{self._weights.name}.part")
+        part = _part_of(self._weights)
         lock = part.with_suffix(".lock")
         try:
             with FileLock(lock, timeout=0):
@@ -153,30 +149,38 @@ class _ResumingDownloader:
             ) from error
 
     def _download(self, url: str, part: Path) -> None:
-        import requests
-
-        here = part.stat().st_size if part.is_file() else 0
-        headers = {"Range": f"bytes={here}-"} if here else {}
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
-            if response.status_code == requests.codes.requested_range_not_satisfiable:
-                part.unlink()
-                self._download(url, part)
-                return
-            response.raise_for_status()
-            continued = response.status_code == requests.codes.partial_content
-            here = here if continued else 0
-            with part.open("ab" if continued else "wb") as file:
-                self._progress(here, self._weights.n_bytes)
-                for chunk in response.iter_content(CHUNK):
+        total = self._weights.n_bytes
+        with part.open("ab") as file:
+            here = part.stat().st_size
+            self._progress(here, total)
+            with contextlib.closing(receive(url, here, self._check_stop)) as parts:
+                for place, chunk in parts:
+                    if place != here:  # the server begins again
+                        file.truncate(place)
                     file.write(chunk)
-                    here += len(chunk)
-                    self._progress(here, self._weights.n_bytes)
-                    if self._should_stop():
-                        raise FetchStopped(
-                            f"The download of {self._weights.name} was stopped. What has arrived "
-                            "is kept, and the next try continues there."
-                        )
-        if here < self._weights.n_bytes:
-            raise requests.ConnectionError(
-                f"the connection ended after {here:,} of {self._weights.n_bytes:,} bytes"
+                    here = place + len(chunk)
+                    self._progress(here, total)
+        if here < total:
+            raise DownloadError(f"the connection ended after {here:,} of {total:,} bytes")
+
+    def _check_stop(self) -> None:
+        if self._should_stop():
+            raise FetchStopped(
+                f"The download of {self._weights.name} was stopped. What has arrived is kept, and "
+                "the next try continues there."
             )
+
+
+def _part_of(weights: WeightFile) -> Path:
+    """Return where a download is while it is not complete."""
+    return weights.locate().with_name(f"{weights.name}.part")
+
+
+def _what_to_do(weights: WeightFile) -> str:
+    part = _part_of(weights)
+    has_begun = part.is_file() and part.stat().st_size > 0
+    kept = "What has arrived is kept, and the next try continues there. " if has_begun else ""
+    return (
+        f"{kept}On a machine without a network, download {weights.url} elsewhere and copy the file "
+        f"to {weights.locate().parent}."
+    )

@@ -14,7 +14,7 @@ from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import PLAIN_VIT_ADAPTER, AdapterConfig
 from napari_sam_adapter.errors import CheckpointError, WeightsError
 from napari_sam_adapter.sam.input_format import Fit, InputFormat, Normalisation
-from napari_sam_adapter.sam.weight_files import WeightFile, remembered_sha256
+from napari_sam_adapter.sam.weight_files import WeightFile, remembered_file, remembered_sha256
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.base import BaseSam
@@ -132,8 +132,8 @@ class BaseModel:
         from napari_sam_adapter.sam.build import build_base
 
         self.check_weights_are_here()
-        path = self.weights.locate()
-        return build_base(self.architecture, path, self.weights.sha256, input_size)
+        file, sha256 = self.weights.locate(), self.weights.sha256
+        return build_base(self.architecture, file, sha256, input_size, asked=self.short_name)
 
 
 SMALLEST_SIZE, LARGEST_SIZE = 64, 2048
@@ -317,6 +317,20 @@ def check_input_size(model: BaseModel, input_size: int) -> None:
     raise WeightsError(f"{model.name} takes input sizes {offered}{others}, not {input_size}.")
 
 
+def base_of_adapter(card: AdapterCard) -> str:
+    """Name the base model of an adapter, with the file where its weights are one's own.
+
+    The card knows the hash alone; a file that was used before is known by it.
+    """
+    published = BASE_MODELS.get(card.base_model)
+    if published is None:
+        return card.base_model
+    if published.weights.sha256 == card.base_sha256 and published.weights.is_here:
+        return card.base_model
+    file = remembered_file(card.base_sha256)
+    return card.base_model if file is None else f"{card.base_model}@{file}"
+
+
 def check_adapter_base(card: AdapterCard, source: str, *, wanted: str | None = None) -> BaseModel:
     """Find the base model an adapter belongs to; refuse another one, or other weights of it.
 
@@ -326,7 +340,7 @@ def check_adapter_base(card: AdapterCard, source: str, *, wanted: str | None = N
     source : str
         The file, for the message.
     wanted : str, optional
-        The base model that is asked for; by default the one the card names.
+        The base model that is asked for; by default the adapter's, see `base_of_adapter`.
 
     Returns
     -------
@@ -338,7 +352,7 @@ def check_adapter_base(card: AdapterCard, source: str, *, wanted: str | None = N
         Naming both base models.
     """
     try:
-        spec = base_model(wanted or card.base_model)
+        spec = base_model(wanted or base_of_adapter(card))
     except WeightsError as error:
         raise CheckpointError(
             f"{source} was trained on the base model {card.base_model!r}. {error}"
@@ -353,6 +367,8 @@ def check_adapter_base(card: AdapterCard, source: str, *, wanted: str | None = N
             f"{source} was trained on weights of {card.base_model!r} with the hash "
             f"{card.base_sha256[:12]}..., these are {spec.weights.sha256[:12]}...: the adapter "
             "would compute something else than when it was trained. If it was trained on a file of "
-            f"your own, name that file: {card.base_model}@/path/to/file.pth."
+            f"your own, name that file once: in the dock, choose {card.base_model} and, in the "
+            "menu beside it, 'Use a weights file for this model…'; on the command line, --model "
+            f"{card.base_model}@/path/to/file.pth."
         )
     return spec

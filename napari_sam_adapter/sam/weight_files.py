@@ -120,19 +120,35 @@ def remembered_sha256(path: Path) -> str:
 
 @lru_cache(maxsize=16)
 def _remembered(path: Path, modified: int, size: int) -> str:
-    notes = models_folder() / HASHES
-    known: dict[str, list[Any]] = {}
-    with contextlib.suppress(OSError, ValueError):
-        read = json.loads(notes.read_text())
-        known = read if isinstance(read, dict) else {}
+    known = _known_hashes()
     match known.get(str(path)):
         case [seen, length, str(digest)] if (seen, length) == (modified, size):
             return digest
     digest = file_sha256(path)
     known[str(path)] = [modified, size, digest]
     with contextlib.suppress(StorageError):  # a folder that cannot be written costs time only
-        write_atomically(notes, json.dumps(known).encode())
+        write_atomically(models_folder() / HASHES, json.dumps(known).encode())
     return digest
+
+
+def remembered_file(sha256: str) -> Path | None:
+    """Return a file whose digest was asked for before and that has not changed since, by digest."""
+    for name, note in _known_hashes().items():
+        match note:
+            case [seen, length, digest] if digest == sha256:
+                with contextlib.suppress(OSError):
+                    stat = Path(name).stat()
+                    if (stat.st_mtime_ns, stat.st_size) == (seen, length):
+                        return Path(name)
+    return None
+
+
+def _known_hashes() -> dict[str, Any]:
+    """Return what is noted of files: time, size and digest by path; nothing if it is no notes."""
+    with contextlib.suppress(OSError, ValueError):
+        read = json.loads((models_folder() / HASHES).read_text())
+        return read if isinstance(read, dict) else {}
+    return {}
 
 
 @lru_cache(maxsize=16)

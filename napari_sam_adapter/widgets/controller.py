@@ -261,7 +261,7 @@ class DockController(QObject):
         self._is_resting = True
         self.ahead.close()
         self.prediction.cancel()
-        self.fetching.cancel()
+        self.fetching.close()
         self.comparing.close()
         self.session.predictor.close()
 

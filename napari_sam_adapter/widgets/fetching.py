@@ -43,7 +43,7 @@ class Fetching(QObject):
         job = Job(
             lambda: fetch_with_progress(weights, should_stop=lambda: self._stop),
             f"downloading {weights.name}; what has arrived is kept",
-            self.cancel,
+            self.close,
             self,
         )
         job.event_reported.connect(self._on_progress)
@@ -54,7 +54,13 @@ class Fetching(QObject):
         job.start()
 
     def cancel(self) -> None:
-        """Stop soon; the next download continues."""
+        """Stop soon, and say so; the next download continues."""
+        if self._job is not None:
+            self.said.emit(f"Stopping the download of {self._name}…", False)
+        self._stop = True
+
+    def close(self) -> None:
+        """Stop soon and say nothing: the dock may be gone."""
         self._stop = True
 
     def _on_progress(self, event: FetchProgress) -> None:

@@ -20,7 +20,7 @@ from napari_sam_adapter.sam.registry import BASE_MODELS, BaseModel, base_model
 from napari_sam_adapter.sam.weight_files import models_folder
 from napari_sam_adapter.widgets.small import let_shrink, menu_button
 
-WEIGHTS_FILTER = "SAM weights (*.pth *.pt)"
+WEIGHTS_FILTER = "SAM weights (*.pth *.pt *.safetensors)"
 
 
 class ModelsPanel(QWidget):

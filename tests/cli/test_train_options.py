@@ -13,6 +13,7 @@ from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.promotion import LEAKS
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
+from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE
 from napari_sam_adapter.training.presets import PRESETS
 
 
@@ -194,16 +195,22 @@ def test_an_epoch_is_one_pass_over_the_images(train):
     assert train("--preset", "polyp", "--epochs", 3).training["steps"] == 3  # two images a step
 
 
-def test_weights_of_ones_own_are_named_by_their_file(train, folders, tmp_path, capsys):
+def test_weights_of_ones_own_are_named_once_and_found_by_their_hash(
+    train, folders, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     own = tmp_path / "my_medsam.pth"
     own.write_bytes(LITE_MEDSAM.weights.locate().read_bytes() + b" ")
-    base = f"lite_medsam@{own}"
+    base, first = f"lite_medsam@{own}", tmp_path / "a.safetensors"
     card = train("--model", base, "--gear", "quick", "--steps", 1)
     assert card.base_sha256 != LITE_MEDSAM.weights.sha256
-    adapter = ("--adapter", tmp_path / "a.safetensors", "--out", tmp_path / "out")
+    train("--init", first, "--gear", "quick", "--steps", 1, name="b")
+    adapter = ("--adapter", first, "--out", tmp_path / "out")
+    assert run("predict", folders[0], *adapter) == 0
+    moved = own.rename(tmp_path / "elsewhere.pth")
     assert run("predict", folders[0], *adapter) == 2
-    assert "lite_medsam@/path/to/file.pth" in " ".join(capsys.readouterr().err.split())
-    assert run("predict", folders[0], *adapter, "--model", base) == 0
+    assert "--model lite_medsam@/path/to/file.pth" in " ".join(capsys.readouterr().err.split())
+    assert run("predict", folders[0], *adapter, "--model", f"lite_medsam@{moved}") == 0
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """Downloads: resumed, checked, stopped, and never at the cost of somebody's file."""
 
 import hashlib
+import socket
 import threading
+import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -9,7 +12,9 @@ import pytest
 from filelock import FileLock
 
 from napari_sam_adapter.errors import WeightsError
-from napari_sam_adapter.sam.fetch import CHUNK, FetchStopped, fetch, fetch_with_progress
+from napari_sam_adapter.sam import download
+from napari_sam_adapter.sam.download import CHUNK
+from napari_sam_adapter.sam.fetch import FetchStopped, fetch, fetch_with_progress
 from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE, WeightFile
 
 CONTENT = np.random.default_rng(0).bytes(3 * CHUNK + 123)
@@ -25,11 +30,16 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.starts: list[int] = []
+        self.may_end = threading.Event()  # until then the connection stays open
+        self.may_end.set()
         self.url = f"http://127.0.0.1:{self.server_port}/model.pth"
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path != "/model.pth":
+            self.send_error(404)
+            return
         asked = self.headers.get("Range", "bytes=0-")
         start = int(asked.removeprefix("bytes=").rstrip("-")) if self.server.knows_ranges else 0
         self.server.starts.append(start)
@@ -41,6 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: self.server.breaks_after])
+        self.server.may_end.wait(60)
 
     def log_message(self, *_):
         pass
@@ -51,6 +62,7 @@ def server():
     with Server() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
+        server.may_end.set()
         server.shutdown()
 
 
@@ -82,6 +94,16 @@ def test_a_file_copied_there_by_hand_is_used(weights, server):
     assert server.starts == []
 
 
+def stop_after_the_first_part(weights):
+    arrived = []
+    with pytest.raises(FetchStopped, match="was stopped"):
+        fetch(
+            weights,
+            progress=lambda done, total: arrived.append(done),
+            should_stop=lambda: any(arrived),
+        )
+
+
 def test_a_broken_connection_is_reported_and_the_next_try_continues(weights, server):
     server.breaks_after = 2 * CHUNK
     with pytest.raises(WeightsError, match=r"could not be downloaded.*next try continues there"):
@@ -94,16 +116,14 @@ def test_a_broken_connection_is_reported_and_the_next_try_continues(weights, ser
 
 
 def test_a_stopped_download_continues_where_it_was(weights, server):
-    with pytest.raises(FetchStopped, match="was stopped"):
-        fetch(weights, should_stop=lambda: True)
+    stop_after_the_first_part(weights)
     assert not weights.is_here
     fetch(weights)
     assert server.starts == [0, CHUNK]
 
 
 def test_a_server_that_cannot_continue_begins_again(weights, server):
-    with pytest.raises(FetchStopped):
-        fetch(weights, should_stop=lambda: True)
+    stop_after_the_first_part(weights)
     server.knows_ranges = False
     fetch(weights)
     assert weights.locate().read_bytes() == CONTENT
@@ -135,11 +155,53 @@ def test_somebodys_file_of_another_content_is_left_alone(weights, server):
     assert server.starts == []
 
 
+@pytest.mark.parametrize("sent", [0, CHUNK], ids=["no byte", "a part"])
+def test_a_stalled_download_stops_at_once_and_continues_where_it_was(weights, server, sent):
+    server.breaks_after = sent
+    server.may_end.clear()
+    soon = time.monotonic() + 1
+    with pytest.raises(FetchStopped):
+        fetch(weights, should_stop=lambda: time.monotonic() > soon)
+    assert time.monotonic() - soon < 10  # a fraction of a second, where nothing else runs
+    server.may_end.set()
+    server.breaks_after = None
+    assert fetch(weights).read_bytes() == CONTENT
+    assert server.starts == [0, sent]
+
+
+def test_a_server_that_never_answers_can_be_left(weights):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        waiting = replace(weights, url=f"http://127.0.0.1:{silent.getsockname()[1]}/model.pth")
+        soon = time.monotonic() + 1
+        with pytest.raises(FetchStopped):
+            fetch(waiting, should_stop=lambda: time.monotonic() > soon)
+        assert time.monotonic() - soon < 10
+
+
+def test_a_connection_that_stays_silent_is_given_up(weights, server, monkeypatch):
+    monkeypatch.setattr(download, "SILENCE_SECONDS", 0.5)
+    server.breaks_after = CHUNK
+    server.may_end.clear()
+    with pytest.raises(WeightsError, match=r"127\.0\.0\.1 sent nothing for 0\.5 seconds\. What"):
+        fetch(weights)
+
+
 def test_without_a_network_the_way_around_is_named(weights, server):
     server.shutdown()
     server.server_close()
-    with pytest.raises(WeightsError, match=r"could not be downloaded.*copy the file to"):
+    with pytest.raises(WeightsError) as caught:
         fetch(weights)
+    assert str(caught.value) == (
+        "model.pth could not be downloaded: there is no connection to 127.0.0.1. On a machine "
+        f"without a network, download {weights.url} elsewhere and copy the file to "
+        f"{weights.locate().parent}."
+    )
+
+
+def test_an_answer_without_the_file_is_named(weights, server):
+    url = f"{server.url}.moved"
+    with pytest.raises(WeightsError, match=rf": 127.0.0.1 answered 404 Not Found\. On.*{url} else"):
+        fetch(replace(weights, url=url))
 
 
 def test_progress_ends_with_everything(weights):

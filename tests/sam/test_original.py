@@ -19,7 +19,7 @@ from napari_sam_adapter.sam.original import import_original, read_original
 from napari_sam_adapter.sam.plain_vit import VIT_B, VIT_H, VIT_L, PlainViT
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.sam.prompts import Prompts
-from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.sam.registry import base_model, base_of_adapter
 
 GENERATOR = "image_encoder.prompt_generator"
 # Width, depth, and the numbers of tensors and parameters that were counted on the reference code.
@@ -210,12 +210,14 @@ def test_a_base_model_of_another_kind_is_refused_in_words(random_checkpoint, tmp
 
 
 def test_the_encoders_folder_is_made_and_a_file_of_the_wrong_size_named(
-    random_checkpoint, tmp_path
+    random_checkpoint, tmp_path, monkeypatch
 ):
+    monkeypatch.setenv("NAPARI_SAM_ADAPTER_MODELS", str(tmp_path / "models"))
     base = tmp_path / "new" / "base.pth"
-    import_original(random_checkpoint[0], tmp_path / "a.safetensors", base_out=base)
+    card = import_original(random_checkpoint[0], tmp_path / "a.safetensors", base_out=base)
     assert base.is_file()
-    with pytest.raises(WeightsError, match="holds the weights of vit_b, and vit_l was asked"):
+    assert base_of_adapter(card) == f"sam_vit_b@{base}"  # the adapter is used without naming it
+    with pytest.raises(WeightsError, match="the weights of sam_vit_b, and sam_vit_l was asked"):
         base_model(f"sam_vit_l@{base}").build(64)
 
 

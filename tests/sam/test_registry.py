@@ -98,14 +98,20 @@ def test_a_file_of_ones_own_is_a_base_model_with_its_own_hash(own_mobile_sam):
         assert sam.encode(torch.rand(1, 3, 256, 256)).shape == (1, 256, 16, 16)
 
 
-def test_an_adapter_knows_the_file_it_was_trained_on(own_mobile_sam, tmp_path):
+def test_an_adapter_knows_the_file_it_was_trained_on(own_mobile_sam, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_SAM_ADAPTER_MODELS", str(tmp_path / "models"))
     name = f"mobile_sam@{own_mobile_sam}"
     path = tmp_path / "a.safetensors"
     save_adapter(path, build_adapted_sam(ModelSettings.default(name, 256)), gear="full")
     model, card = load_adapter(path, base=name)
     assert model.settings.base == base_model(name).name
     assert card.base_model == "mobile_sam"
-    with pytest.raises(CheckpointError, match="mobile_sam@/path/to/file"):
+    model, _ = load_adapter(path)  # the file is known by its hash
+    assert model.settings.base == base_model(name).name
+    own_mobile_sam.unlink()
+    with pytest.raises(
+        CheckpointError, match=r"weights file for.*--model mobile_sam@/path/to/file"
+    ):
         load_adapter(path)
 
 
@@ -124,9 +130,19 @@ def test_a_model_keeps_the_hash_of_its_weights_though_their_file_is_replaced(
         load_adapter(path, base=name)
 
 
-def test_a_file_of_another_architecture_is_named(own_mobile_sam):
-    with pytest.raises(WeightsError, match="the weights of mobile_sam, and vit_b was asked for"):
-        build_adapted_sam(ModelSettings.default(f"sam_vit_b@{own_mobile_sam}"))
+@pytest.mark.parametrize("asked", ["sam_vit_b", "medsam_vit_b", "lite_medsam"])
+def test_a_file_of_another_model_is_named_and_so_is_what_was_asked_for(own_mobile_sam, asked):
+    with pytest.raises(WeightsError, match=f"weights of mobile_sam, and {asked} was asked for"):
+        build_adapted_sam(ModelSettings.default(f"{asked}@{own_mobile_sam}"))
+
+
+def test_models_are_named_as_they_are_asked_for(tmp_path):
+    path = tmp_path / "sam_b.pth"
+    torch.save({"image_encoder.patch_embed.proj.weight": torch.zeros(768, 3, 16, 16)}, path)
+    with pytest.raises(WeightsError, match=r"weights of sam_vit_b, and sam_vit_l was asked for"):
+        base_model(f"sam_vit_l@{path}").build(448)
+    with pytest.raises(WeightsError, match=r"do not fit the base model medsam_vit_b: "):
+        base_model(f"medsam_vit_b@{path}").build(448)
 
 
 @pytest.mark.parametrize(

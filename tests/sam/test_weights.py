@@ -109,7 +109,7 @@ def test_a_package_that_is_not_installed_says_how_to_install_it():
 def test_other_weights_than_the_published_ones_build_no_model():
     path = LITE_MEDSAM.weights.locate()
     with pytest.raises(WeightsError, match="not the published ones"):
-        build_base("lite_medsam", path, "0" * 64, 128)
+        build_base("lite_medsam", path, "0" * 64, 128, asked="lite_medsam")
 
 
 def test_a_file_that_was_changed_is_hashed_again(tmp_path):

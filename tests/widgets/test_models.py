@@ -3,17 +3,21 @@
 import hashlib
 import io
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from qtpy.QtWidgets import QFileDialog
+from safetensors.torch import save_file
 
 from napari_sam_adapter.sam import registry
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE, WeightFile
 
 CONTENT = bytes(5_000_000)
+MUCH_LESS_THAN_A_TIMEOUT = 10.0  # seconds; it takes a fraction of one where nothing else runs
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -81,16 +85,18 @@ def test_a_model_is_downloaded_with_progress(open_person, server):
     assert "here" in panel.base_box.currentText()
 
 
-def test_a_download_can_be_cancelled_and_offered_again(open_person, server):
+def test_a_download_that_stalls_can_be_cancelled_and_is_offered_again(open_person, server):
     person = open_person()
     panel = person.dock.models_panel
     choose(person, "mobile_sam")
     panel.fetch_button.click()
     person.wait(lambda: panel.progress.value() > 0)
     panel.cancel_button.click()
-    server.go_on.set()
+    assert "Stopping the download" in person.message
+    cancelled = time.monotonic()
     person.wait(lambda: not person.controller.fetching.is_running)
-    assert "stopped" in person.message
+    assert time.monotonic() - cancelled < MUCH_LESS_THAN_A_TIMEOUT
+    assert "was stopped" in person.message
     assert not panel.fetch_button.isHidden()
 
 
@@ -116,6 +122,24 @@ def test_a_weights_file_of_ones_own_predicts(open_person, polyps, tmp_path):
     person = open_person(polyps.frames, rgb=True)
     person.dock.models_panel.use_file(own)
     assert "Reading my_medsam.pth" in person.message  # its hash, beside the window
+    person.wait(lambda: person.controller.session.in_use.base == f"lite_medsam@{own}")
+    person.predict()
+    assert "Predicted by the base model" in person.message
+
+
+def test_weights_that_are_safetensors_are_offered_and_predict(
+    open_person, polyps, tmp_path, monkeypatch
+):
+    own = tmp_path / "mine.safetensors"
+    save_file(torch.load(LITE_MEDSAM.weights.locate(), weights_only=True), own)
+
+    def choose_what_is_offered(parent, title, folder, offered):
+        return (str(own), offered) if f"*{own.suffix}" in offered else ("", "")
+
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", choose_what_is_offered)
+    person = open_person(polyps.frames, rgb=True)
+    person.dock.models_panel.menu_button.menu().actions()[0].trigger()
+    assert "Reading mine.safetensors" in person.message
     person.wait(lambda: person.controller.session.in_use.base == f"lite_medsam@{own}")
     person.predict()
     assert "Predicted by the base model" in person.message
