@@ -13,7 +13,8 @@ from napari_sam_adapter.adapter.card import TAKES_NO_PROMPTS, AdapterCard
 from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.engine.predictor import ModelReference
 from napari_sam_adapter.errors import PromptError
-from napari_sam_adapter.sam.registry import BASE_MODELS, base_model, base_of_adapter
+from napari_sam_adapter.sam.adapter_base import base_of_adapter
+from napari_sam_adapter.sam.registry import BASE_MODELS, base_model
 
 CAREFUL_VIEWS = 2
 

@@ -24,7 +24,8 @@ from napari_sam_adapter.model_in_use import ModelInUse
 from napari_sam_adapter.project.home import open_home, remember_folder
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.remembered import remembered_base, remembered_classes
-from napari_sam_adapter.sam.registry import base_model, check_adapter_base
+from napari_sam_adapter.sam.adapter_base import check_adapter_base
+from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.versions import maker_names
 

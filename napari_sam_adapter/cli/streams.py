@@ -15,7 +15,8 @@ from napari_sam_adapter.cluster.task import SharedModel, sha256_of
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.errors import ClusterError
 from napari_sam_adapter.file_prediction import OpenedFile, PredictedSlice, load_model, predict_files
-from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model, check_adapter_base
+from napari_sam_adapter.sam.adapter_base import check_adapter_base
+from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
 from napari_sam_adapter.volume_help import VolumeHelp
 
 OnProgress = Callable[[float], None]

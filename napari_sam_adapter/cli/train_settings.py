@@ -13,7 +13,8 @@ from napari_sam_adapter.adapter.classes import check_class_names, renamings
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.cli.console import say
 from napari_sam_adapter.errors import ConditionError, TrainingError
-from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model, base_of_adapter
+from napari_sam_adapter.sam.adapter_base import base_of_adapter
+from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.presets import PRESETS, USUAL_MINUTES
 

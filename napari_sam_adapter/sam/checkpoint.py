@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.errors import CheckpointError, ConditionError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
-from napari_sam_adapter.sam.registry import check_adapter_base
+from napari_sam_adapter.sam.adapter_base import check_adapter_base
 from napari_sam_adapter.storage import write_atomically
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import PLAIN_VIT_ADAPTER, AdapterConfig
-from napari_sam_adapter.errors import CheckpointError, WeightsError
+from napari_sam_adapter.errors import WeightsError
 from napari_sam_adapter.sam.input_format import Fit, InputFormat, Normalisation
-from napari_sam_adapter.sam.weight_files import WeightFile, remembered_file, remembered_sha256
+from napari_sam_adapter.sam.weight_files import WeightFile, remembered_sha256
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.base import BaseSam
@@ -315,60 +315,3 @@ def check_input_size(model: BaseModel, input_size: int) -> None:
     offered = ", ".join(str(size) for size in model.input_sizes)
     others = f" (or another multiple of {step} up to {LARGEST_SIZE})" if step else ""
     raise WeightsError(f"{model.name} takes input sizes {offered}{others}, not {input_size}.")
-
-
-def base_of_adapter(card: AdapterCard) -> str:
-    """Name the base model of an adapter, with the file where its weights are one's own.
-
-    The card knows the hash alone; a file that was used before is known by it.
-    """
-    published = BASE_MODELS.get(card.base_model)
-    if published is None:
-        return card.base_model
-    if published.weights.sha256 == card.base_sha256 and published.weights.is_here:
-        return card.base_model
-    file = remembered_file(card.base_sha256)
-    return card.base_model if file is None else f"{card.base_model}@{file}"
-
-
-def check_adapter_base(card: AdapterCard, source: str, *, wanted: str | None = None) -> BaseModel:
-    """Find the base model an adapter belongs to; refuse another one, or other weights of it.
-
-    Parameters
-    ----------
-    card : AdapterCard
-    source : str
-        The file, for the message.
-    wanted : str, optional
-        The base model that is asked for; by default the adapter's, see `base_of_adapter`.
-
-    Returns
-    -------
-    BaseModel
-
-    Raises
-    ------
-    CheckpointError
-        Naming both base models.
-    """
-    try:
-        spec = base_model(wanted or base_of_adapter(card))
-    except WeightsError as error:
-        raise CheckpointError(
-            f"{source} was trained on the base model {card.base_model!r}. {error}"
-        ) from error
-    if spec.short_name != card.base_model:
-        raise CheckpointError(
-            f"{source} was trained on the base model {card.base_model!r} and cannot be loaded on "
-            f"{wanted!r}. Choose {card.base_model!r}, or another adapter."
-        )
-    if spec.weights.sha256 != card.base_sha256:
-        raise CheckpointError(
-            f"{source} was trained on weights of {card.base_model!r} with the hash "
-            f"{card.base_sha256[:12]}..., these are {spec.weights.sha256[:12]}...: the adapter "
-            "would compute something else than when it was trained. If it was trained on a file of "
-            f"your own, name that file once: in the dock, choose {card.base_model} and, in the "
-            "menu beside it, 'Use a weights file for this model…'; on the command line, --model "
-            f"{card.base_model}@/path/to/file.pth."
-        )
-    return spec

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from napari_sam_adapter.adapter.card import AdapterCard, check_adapter_place, read_card
 from napari_sam_adapter.adapter.classes import check_class_names
 from napari_sam_adapter.errors import CheckpointError, TrainingError
-from napari_sam_adapter.sam.registry import base_model, check_adapter_base, check_input_size
+from napari_sam_adapter.sam.adapter_base import check_adapter_base
+from napari_sam_adapter.sam.registry import base_model, check_input_size
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam

@@ -12,6 +12,7 @@ from torch.nn import functional
 from napari_sam_adapter.adapter.high_frequency import high_frequency_components
 from napari_sam_adapter.errors import CheckpointError, PromptError, SamAdapterError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.adapter_base import base_of_adapter
 from napari_sam_adapter.sam.base import build_mask_decoder
 from napari_sam_adapter.sam.build import assemble
 from napari_sam_adapter.sam.checkpoint import load_adapter
@@ -19,7 +20,7 @@ from napari_sam_adapter.sam.original import import_original, read_original
 from napari_sam_adapter.sam.plain_vit import VIT_B, VIT_H, VIT_L, PlainViT
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.sam.prompts import Prompts
-from napari_sam_adapter.sam.registry import base_model, base_of_adapter
+from napari_sam_adapter.sam.registry import base_model
 
 GENERATOR = "image_encoder.prompt_generator"
 # Width, depth, and the numbers of tensors and parameters that were counted on the reference code.
