@@ -70,6 +70,7 @@ class Keys:
         self._viewer, self._dock, self._actions, self._show = viewer, dock, actions, show
         self._tips = {name: action.button.toolTip() for name, action in actions.items()}
         self._bound: WeakSet[Any] = WeakSet()
+        self._is_open = True
         self.keys: dict[str, str] = {}
         self._stop = on_preferences_changed("keys", self.bind)
         dock.controller.prompts.layer_taken.connect(self._bind_on_layer)
@@ -97,7 +98,8 @@ class Keys:
         return " · ".join(f"{key} {what}" for key, what in pairs)
 
     def close(self) -> None:
-        """Let go of the viewer and of Preferences."""
+        """Do nothing more; let go of the viewer and of Preferences."""
+        self._is_open = False
         self._stop()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
 
@@ -120,7 +122,7 @@ class Keys:
         act = guarded(self._dock, self._actions[name].act)
 
         def handle(_: Any) -> None:
-            if self._dock.is_open:
+            if self._is_open:
                 act()
 
         return handle

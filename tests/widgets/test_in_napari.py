@@ -81,6 +81,15 @@ def test_the_dock_stands_in_the_menu_a_person_sees(viewer):
     assert any("SAM Adapter" in title for title in titles)
 
 
+def close_and_refuse(person, monkeypatch):
+    """Close napari's window, say No to what is asked, and return the questions."""
+    asked = []
+    no = QMessageBox.StandardButton.No
+    monkeypatch.setattr(QMessageBox, "question", lambda *a: asked.append(a[2]) or no)
+    person.viewer.window._qt_window.close()
+    return asked
+
+
 def is_computing(process):
     try:
         return process.is_running() and "napari_sam_adapter.engine" in process.cmdline()
@@ -116,21 +125,18 @@ def test_closing_napari_after_the_x_asks_where_strokes_are_not_on_the_disk(
     person.predict()
     person.wait_for_record()
     press_x(person)
-    monkeypatch.setattr(type(person.controller.recording), "is_at_risk", True)
-    asked = []
-    no = QMessageBox.StandardButton.No
-    monkeypatch.setattr(QMessageBox, "question", lambda *a: asked.append(a[2]) or no)
-    person.viewer.window._qt_window.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(type(person.controller.recording), "is_at_risk", True)
+        asked = close_and_refuse(person, patched)
     assert "It is lost if napari is closed now." in asked[0]
     assert person.viewer.window._qt_window.isVisible()
-    monkeypatch.undo()
 
 
 def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
     open_person, polyps, qtbot, wait
 ):
     before = set(psutil.Process().children())
-    person = open_person(polyps.frames, rgb=True, own_predictor=Predictor())
+    person = open_person(polyps.frames, rgb=True, show=True, own_predictor=Predictor())
     person.predict()
     person.paint(0)
     labels, viewer = person.labels, person.viewer
@@ -146,6 +152,7 @@ def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
     qtbot.keyClick(viewer.window._qt_viewer.canvas.native, "A", Qt.KeyboardModifier.ShiftModifier)
     assert person.tracker.ready() == [(0,)], "the key accepts nothing any more"
     closed = person.dock
+    assert closed.is_open, "it records on"
     dock = SamAdapterDock(viewer, Session(person.controller.session.project, device="cpu"))
     assert not closed.is_open, "two must not record the same masks"
     viewer.window.add_dock_widget(dock)
@@ -171,10 +178,7 @@ def test_closing_napari_while_training_runs_asks(open_person, polyps, monkeypatc
     person.predict()
     person.correct(0, polyps.masks[0])
     person.retrain(gear="quick", minutes=10)
-    asked = []
-    no = QMessageBox.StandardButton.No
-    monkeypatch.setattr(QMessageBox, "question", lambda *a: asked.append(a[2]) or no)
-    person.viewer.window._qt_window.close()
+    asked = close_and_refuse(person, monkeypatch)
     assert "being retrained" in asked[0]
     assert person.viewer.window._qt_window.isVisible()
     assert person.controller.retraining.is_running
