@@ -8,8 +8,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from segment_anything.modeling import MaskDecoder
-from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.card import TAKES_NO_PROMPTS
@@ -20,6 +18,7 @@ from napari_sam_adapter.errors import PromptError
 from napari_sam_adapter.sam.base import EMBEDDING_WIDTH, BaseSam
 from napari_sam_adapter.sam.class_decoder import decode_classes, new_class
 from napari_sam_adapter.sam.input_format import Fit, InputFormat, InputGeometry, Normalisation
+from napari_sam_adapter.sam.modeling import MaskDecoder, PositionEmbeddingRandom
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.sam.registry import BaseModel, base_model, check_input_size
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.config import Cut, StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
+from napari_sam_adapter.sam.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 
 EMBEDDING_WIDTH = 256
 

@@ -6,8 +6,9 @@ import copy
 from collections.abc import Iterable
 
 import torch
-from segment_anything.modeling import MaskDecoder
 from torch import Tensor, nn
+
+from napari_sam_adapter.sam.modeling import MaskDecoder
 
 
 def decode_classes(

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from segment_anything.modeling import ImageEncoderViT
-from segment_anything.modeling.image_encoder import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_sam_adapter.adapter.config import Cut, StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
 from napari_sam_adapter.sam.base import go_on
+from napari_sam_adapter.sam.modeling import Block, ImageEncoderViT
 from napari_sam_adapter.sam.relative_attention import attend
 from napari_sam_adapter.sam.strips import add_in_strips
 

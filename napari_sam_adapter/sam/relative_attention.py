@@ -9,12 +9,12 @@ attention goes by pieces: the same numbers.
 from __future__ import annotations
 
 import torch
-from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from napari_sam_adapter.sam.attention import attention
+from napari_sam_adapter.sam.modeling import Attention, get_rel_pos
 from napari_sam_adapter.sam.window_attention import WindowGroup, reordered, window_order
 
 # Scores that are held at once, in fp32. On a CPU four times as much is no faster, and memory is the

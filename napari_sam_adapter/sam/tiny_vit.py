@@ -18,12 +18,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.config import Cut, StageLayout
 from napari_sam_adapter.adapter.module import AdapterPass
 from napari_sam_adapter.sam.base import go_on
+from napari_sam_adapter.sam.modeling import LayerNorm2d
 from napari_sam_adapter.sam.tiny_vit_blocks import (
     MBConv,
     PatchMerging,
