@@ -73,6 +73,10 @@ class EngineProcess:
         """The last lines the process wrote for people."""
         return "\n".join(self._log)
 
+    def forget_log(self) -> None:
+        """Begin the log anew."""
+        self._log.clear()
+
     def send(
         self,
         kind: str,

@@ -1,4 +1,8 @@
-"""Train in a process of its own: start it, listen to it, stop it, and never leave it behind."""
+"""Train in a process of its own: start it, listen to it, stop it, and never leave it behind.
+
+What follows a run at once, the next gear, finds the process there, with its libraries loaded and
+what was encoded in its memory.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,7 @@ class Trainer:
     """The training runs of one window, one at a time.
 
     `run` belongs into a worker thread; the rest is called on the main thread and returns at once.
+    The process of a run that has made an adapter stays for the next one until `release`.
 
     Attributes
     ----------
@@ -44,6 +49,7 @@ class Trainer:
     def __init__(self) -> None:
         self.disk_bytes = 0
         self._process: TrainingProcess | None = None
+        self._left: EngineProcess | None = None
         self.last_log = ""
         self._stop_requested, self._closed = threading.Event(), threading.Event()
 
@@ -79,7 +85,8 @@ class Trainer:
         job = make_job()
         if self._stop_requested.is_set():
             raise TrainingError("Training was stopped before its first step; nothing changed.")
-        self._process = TrainingProcess(job, disk_bytes=self.disk_bytes)
+        left, self._left = self._left, None
+        self._process = TrainingProcess(job, disk_bytes=self.disk_bytes, process=left)
         if self._stop_requested.is_set():  # while the process was being started
             self._process.stop()
         if self._closed.is_set():
@@ -87,8 +94,18 @@ class Trainer:
         try:
             yield from self._process.events()
         finally:
-            self.last_log = self._process.log
+            self.last_log, self._left = self._process.log, self._process.left
             self._process = None
+            # It may have been told to stop when there was nothing left to stop: no run is to begin
+            # with that.
+            if self._stop_requested.is_set():
+                self.release()
+
+    def release(self) -> None:
+        """End the process that a run has left: none follows."""
+        left, self._left = self._left, None
+        if left is not None:
+            left.close()
 
     def stop(self) -> None:
         """Ask the run to end soon and keep its best state."""
@@ -96,6 +113,7 @@ class Trainer:
         process = self._process
         if process is not None:
             process.stop()
+        self.release()
 
     def kill(self) -> None:
         """End the run now, keeping nothing of it."""
@@ -103,6 +121,7 @@ class Trainer:
         process = self._process
         if process is not None:
             process.kill()
+        self.release()
 
     def close(self) -> None:
         """End the run now, also one that is being started."""
@@ -119,11 +138,25 @@ class TrainingProcess:
         Its samples are sent to the child; the child writes the adapter file.
     disk_bytes : int
         See `Trainer`.
+    process : EngineProcess, optional
+        What an earlier run has left; by default, and where it has ended since, a new one.
+
+    Attributes
+    ----------
+    left : EngineProcess or None
+        The child, after a run that has made an adapter; whoever has it closes it.
     """
 
-    def __init__(self, job: TrainingJob, *, disk_bytes: int = 0) -> None:
+    def __init__(
+        self, job: TrainingJob, *, disk_bytes: int = 0, process: EngineProcess | None = None
+    ) -> None:
         self._job, self._disk_bytes = job, disk_bytes
-        self._process = EngineProcess("training", low_priority=True)
+        if process is not None and not process.is_running:
+            process.close()
+            process = None
+        self._process = process or EngineProcess("training", low_priority=True)
+        self._process.forget_log()
+        self.left: EngineProcess | None = None
 
     @property
     def pid(self) -> int:
@@ -156,10 +189,12 @@ class TrainingProcess:
                     path = Path(message.values["path"])
                     card: AdapterCard = read_card(path)
                     yield AdapterSaved(path, card)
+                    self.left = self._process
                     return
                 yield _event_in(message)
         finally:
-            self._process.close()
+            if self.left is None:
+                self._process.close()
 
     def stop(self) -> None:
         """Ask the run to end after its current step and keep the best state so far.

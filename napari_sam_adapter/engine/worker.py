@@ -144,9 +144,8 @@ class Worker:
 
     def _train(self, message: Message) -> None:
         job = _job_from(message)
-        # The run keeps in memory what it needs again.
-        cache = FeatureCache(files=self._files(message.values))
-        for event in run_job(job, should_stop=self._stop.is_set, cache=cache):
+        self._cache.files = self._files(message.values)
+        for event in run_job(job, should_stop=self._stop.is_set, cache=self._cache):
             if isinstance(event, AdapterSaved):
                 values = {"path": str(event.path), "adapter_id": event.card.adapter_id}
                 self._send(Message("saved", values))

@@ -114,7 +114,8 @@ class _Run:
         self._training, self._held_out, self._leaks = split.training, split.held_out, split.leaks
         feed = feed_for(model, self._training, config, options.cache)
         self._stepper = Stepper(model, feed, config, self._workers)
-        encoder = Encoder(model, options.cache)
+        # What enters the late part is the same before late, after it, and before full.
+        encoder = Encoder(model, options.cache, keeps_prefixes=True)
         held_out = SliceScorer(model, split.held_out, config.gear, encoder, self._workers)
         # As they are predicted: what a person sees of them is not to get worse.
         known, views = earlier_samples(samples, options.history), config.views(model.spec.views)

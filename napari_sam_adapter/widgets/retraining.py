@@ -266,6 +266,8 @@ class Retraining(QObject):
         self.bring_home()  # chosen where it is now before the run had ended
         if following is not None and self._is_saved:
             self._go_on(following)
+        if self._job is None:
+            self._session.trainer.release()
 
     def _go_on(self, settings: RetrainSettings) -> None:
         """Start the next gear, on the corrections as they are by now."""

@@ -11,12 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predict_slices import predict_slices
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
-from napari_sam_adapter.engine.trainer import TrainingProcess
+from napari_sam_adapter.engine.trainer import Trainer, TrainingProcess
 from napari_sam_adapter.errors import EngineError, ImageError
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
@@ -58,6 +59,19 @@ def is_gone(pid):
     except ProcessLookupError:
         return True
     return False
+
+
+@pytest.fixture
+def trainer():
+    one = Trainer()
+    yield one
+    one.close()
+
+
+def saved_by(trainer, job):
+    *_, saved = trainer.run(lambda: job)
+    assert isinstance(saved, AdapterSaved)
+    return saved
 
 
 def test_the_process_predicts_what_the_library_predicts(predictor, stack):
@@ -133,16 +147,73 @@ def test_a_training_process_reports_stops_and_saves(job):
     assert kinds[0] is TrainingStarted
     assert kinds[-2:] == [TrainingFinished, AdapterSaved]
     assert job.out.is_file()
+    process.left.close()
     assert is_gone(process.pid)
 
 
+def test_the_next_gear_finds_the_process_of_the_one_before_and_learns_as_in_a_new_one(
+    trainer, job, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    quick = replace(job, input_size=112, config=TrainingConfig(gear="quick", max_steps=4))
+    saved_by(trainer, quick)
+    for gear in ("late", "full"):
+        config = TrainingConfig(gear=gear, max_steps=4)
+        follows = replace(
+            quick, config=config, init=quick.out, out=tmp_path / f"{gear}.safetensors"
+        )
+        alone = replace(follows, out=tmp_path / f"{gear}-alone.safetensors")
+        left = trainer._left.pid
+        saved = saved_by(trainer, follows)
+        assert trainer._left.pid == left
+        other = Trainer()
+        expected = saved_by(other, alone)
+        other.close()
+        assert saved.card.training["earlier_scores"] == expected.card.training["earlier_scores"]
+        found, wanted = load_file(saved.path), load_file(expected.path)
+        assert found.keys() == wanted.keys()
+        for name, values in wanted.items():
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("end", [Trainer.release, Trainer.stop, Trainer.kill, Trainer.close])
+def test_no_process_waits_for_a_run_that_will_not_come(trainer, job, end):
+    saved_by(trainer, replace(job, config=TrainingConfig(gear="quick", max_steps=1)))
+    pid = trainer._left.pid
+    assert trainer.pid is None, "nothing goes on"
+    assert not is_gone(pid)
+    end(trainer)
+    assert is_gone(pid)
+
+
+def test_a_run_that_is_stopped_leaves_no_process_since_none_follows(trainer, job):
+    for event in trainer.run(lambda: job):
+        if isinstance(event, StepReport) and event.step == 2:
+            pid = trainer.pid
+            trainer.stop()
+    assert is_gone(pid)
+    trainer.allow()
+    saved_by(trainer, replace(job, config=TrainingConfig(gear="quick", max_steps=1)))
+
+
+def test_a_process_that_died_between_two_runs_is_replaced(trainer, job):
+    job = replace(job, config=TrainingConfig(gear="quick", max_steps=1))
+    saved_by(trainer, job)
+    pid = trainer._left.pid
+    os.kill(pid, signal.SIGKILL)
+    trainer._left._process.wait()
+    saved_by(trainer, job)
+    assert trainer._left.pid != pid
+
+
 def test_the_training_process_reads_what_the_prediction_process_wrote(
-    stack, job, tmp_path, monkeypatch
+    stack, job, trainer, tmp_path, monkeypatch
 ):
     folder = tmp_path / "features"
     monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     job = replace(job, input_size=112, config=TrainingConfig(gear="quick", max_steps=4))
+    trainer.disk_bytes = 1024**3
     predictor = Predictor()
     predictor.disk_bytes = 1024**3
     for position, frame in enumerate(stack.frames):
@@ -152,8 +223,7 @@ def test_the_training_process_reads_what_the_prediction_process_wrote(
     assert len(written) == 2 * len(stack.frames), "embeddings, and what enters the late part"
     for path in written:
         os.utime(path, (1000, 1000))
-    *_, saved = TrainingProcess(job, disk_bytes=1024**3).events()
-    assert isinstance(saved, AdapterSaved)
+    saved_by(trainer, job)
     # The first four steps show the four slices as they are.
     assert set(folder.iterdir()) == written, "nothing was encoded"
     read = [path for path in written if path.stat().st_mtime > 1000]
@@ -187,7 +257,7 @@ def test_no_process_survives_a_parent_that_is_killed(tmp_path):
     script = textwrap.dedent("""
         import numpy as np, sys, time
         from pathlib import Path
-        from napari_sam_adapter.engine.trainer import TrainingProcess
+        from napari_sam_adapter.engine.trainer import Trainer, TrainingProcess
         from napari_sam_adapter.training.config import TrainingConfig
         from napari_sam_adapter.training.job import TrainingJob
         from napari_sam_adapter.training.samples import TrainingSample
@@ -213,7 +283,7 @@ def test_no_process_survives_a_parent_that_is_killed(tmp_path):
     assert is_gone(child)
 
 
-def test_classes_colours_and_the_shape_of_the_adapter_reach_the_file(job):
+def test_classes_colours_and_the_shape_of_the_adapter_reach_the_file(trainer, job):
     shape = AdapterConfig(conditions=(Condition("gradient", 0.5),))
     job = replace(
         job,
@@ -222,7 +292,7 @@ def test_classes_colours_and_the_shape_of_the_adapter_reach_the_file(job):
         class_names=("polyp", "tool"),
         class_colors=("#010203", "#040506"),
     )
-    *_, saved = TrainingProcess(job).events()
+    saved = saved_by(trainer, job)
     assert saved.card.class_names == ("polyp", "tool")
     assert saved.card.class_colors == ("#010203", "#040506")
     assert saved.card.adapter == shape

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch._dynamo  # noqa: F401 - see below
 
 from napari_sam_adapter import promotion
 from napari_sam_adapter.data.synthetic import synthetic_polyps
@@ -17,6 +18,10 @@ from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.trouble import TroubleDialog
+
+# A window's process imports no torch, but these tests train in theirs, too. torch's optimizers load
+# its compiler with an LLVM of its own, and where software OpenGL has loaded another one before, the
+# interpreter crashes. So it is loaded here, before there is a window.
 
 # Waiting ends when what is waited for has happened; this is only for a test that hangs.
 TIMEOUT_MS = 600_000

@@ -198,10 +198,14 @@ def wait_for_versions(person, count: int):
 def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkeypatch):
     monkeypatch.setattr(adoption, "LEAST_GAIN", -2.0)
     said = []
-    corrected.controller.said.connect(lambda sentence, problem: said.append(sentence))
+    controller, pids = corrected.controller, set()
+    controller.said.connect(lambda sentence, problem: said.append(sentence))
+    controller.retraining.reported.connect(lambda _: pids.add(controller.session.trainer.pid))
     corrected.retrain(gear="auto", minutes=0.05)
     wait_for_versions(corrected, 3)
     assert gears_of(corrected) == ["quick", "late", "full"]
+    (pid,) = pids - {None}
+    assert process_is_gone(pid), "one process took all gears, and none waits for more"
     assert sum("late goes on from it until you press Stop" in sentence for sentence in said) == 1
     assert sum("full goes on from it until you press Stop" in sentence for sentence in said) == 1
     versions = {v.number: v for v in corrected.controller.session.store.versions()}

@@ -124,9 +124,9 @@ def test_a_run_whose_project_is_deleted_ends_and_nothing_of_the_project_comes_ba
 class InThisProcess(TrainingProcess):
     """A run on whose disk a test can have a say."""
 
-    pid, log = 0, ""
+    pid, log, left = 0, "", None
 
-    def __init__(self, job, *, disk_bytes):
+    def __init__(self, job, **_):
         self._job = replace(job, checkpoint=replace(job.checkpoint, every=1))
 
 
