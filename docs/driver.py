@@ -21,7 +21,7 @@ from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.launch import add_demo_layers
-from napari_sam_adapter.widgets.message_line import STARTING
+from napari_sam_adapter.widgets.panels.message_line import STARTING
 
 TIMEOUT_S = 900
 

@@ -12,33 +12,33 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.sam.at_a_glance import own_base
 from napari_sam_adapter.sam.registry import base_model
-from napari_sam_adapter.widgets.accepting import Accepting
-from napari_sam_adapter.widgets.ahead_of_slider import AheadOfSlider
-from napari_sam_adapter.widgets.class_choice import ClassChoice
-from napari_sam_adapter.widgets.comparing import Comparing
-from napari_sam_adapter.widgets.elsewhere import ReadyElsewhere
-from napari_sam_adapter.widgets.fetching import Fetching
-from napari_sam_adapter.widgets.filling import Filling
-from napari_sam_adapter.widgets.image_list import ImageList
-from napari_sam_adapter.widgets.in_front import InFront
 from napari_sam_adapter.widgets.jobs import Job
-from napari_sam_adapter.widgets.kept_layers import KeptLayers
-from napari_sam_adapter.widgets.layer_choice import LayerChoice
-from napari_sam_adapter.widgets.masks_in_place import MasksInPlace
-from napari_sam_adapter.widgets.next_slice import NextSliceFinder
-from napari_sam_adapter.widgets.opening import Opening
-from napari_sam_adapter.widgets.orientation import Orientation
-from napari_sam_adapter.widgets.prediction import Prediction
-from napari_sam_adapter.widgets.prompt_layers import PromptLayers
-from napari_sam_adapter.widgets.recording import Recording
-from napari_sam_adapter.widgets.retraining import Retraining
-from napari_sam_adapter.widgets.unchosen_masks import UnchosenMasks
+from napari_sam_adapter.widgets.judge.accepting import Accepting
+from napari_sam_adapter.widgets.judge.comparing import Comparing
+from napari_sam_adapter.widgets.judge.next_slice import NextSliceFinder
+from napari_sam_adapter.widgets.layers.image_list import ImageList
+from napari_sam_adapter.widgets.layers.in_front import InFront
+from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
+from napari_sam_adapter.widgets.layers.masks_in_place import MasksInPlace
+from napari_sam_adapter.widgets.layers.opening import Opening
+from napari_sam_adapter.widgets.layers.orientation import Orientation
+from napari_sam_adapter.widgets.layers.unchosen_masks import UnchosenMasks
+from napari_sam_adapter.widgets.predict.ahead_of_slider import AheadOfSlider
+from napari_sam_adapter.widgets.predict.filling import Filling
+from napari_sam_adapter.widgets.predict.prediction import Prediction
+from napari_sam_adapter.widgets.predict.prompt_layers import PromptLayers
+from napari_sam_adapter.widgets.record.kept_layers import KeptLayers
+from napari_sam_adapter.widgets.record.recording import Recording
+from napari_sam_adapter.widgets.retrain.class_choice import ClassChoice
+from napari_sam_adapter.widgets.retrain.elsewhere import ReadyElsewhere
+from napari_sam_adapter.widgets.retrain.fetching import Fetching
+from napari_sam_adapter.widgets.retrain.retraining import Retraining
 
 if TYPE_CHECKING:
     import napari
 
     from napari_sam_adapter.session import Session
-    from napari_sam_adapter.widgets.binding import LayerBinding
+    from napari_sam_adapter.widgets.layers.binding import LayerBinding
 
 
 class DockController(QObject):

@@ -22,30 +22,30 @@ from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import run_log
 from napari_sam_adapter.project.home import folded_sections, remember_folded
 from napari_sam_adapter.session import Session, open_last
-from napari_sam_adapter.widgets.canvas_focus import CanvasFocus
-from napari_sam_adapter.widgets.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.close_guard import CloseGuard
-from napari_sam_adapter.widgets.compare_panel import ComparePanel
 from napari_sam_adapter.widgets.controller import DockController
-from napari_sam_adapter.widgets.correct_panel import CorrectPanel
-from napari_sam_adapter.widgets.effort_plot import EffortPlot
 from napari_sam_adapter.widgets.features_on_disk import FeaturesOnDisk
-from napari_sam_adapter.widgets.help_panel import HelpPanel
 from napari_sam_adapter.widgets.keys import Action, Keys
-from napari_sam_adapter.widgets.layers_panel import LayersPanel
-from napari_sam_adapter.widgets.log_dialog import LogDialog
-from napari_sam_adapter.widgets.message_line import MessageLine
-from napari_sam_adapter.widgets.models_panel import ModelsPanel
-from napari_sam_adapter.widgets.predict_panel import PredictPanel
+from napari_sam_adapter.widgets.panels.canvas_focus import CanvasFocus
+from napari_sam_adapter.widgets.panels.classes_panel import ClassesPanel
+from napari_sam_adapter.widgets.panels.compare_panel import ComparePanel
+from napari_sam_adapter.widgets.panels.correct_panel import CorrectPanel
+from napari_sam_adapter.widgets.panels.effort_plot import EffortPlot
+from napari_sam_adapter.widgets.panels.help_panel import HelpPanel
+from napari_sam_adapter.widgets.panels.layers_panel import LayersPanel
+from napari_sam_adapter.widgets.panels.log_dialog import LogDialog
+from napari_sam_adapter.widgets.panels.message_line import MessageLine
+from napari_sam_adapter.widgets.panels.models_panel import ModelsPanel
+from napari_sam_adapter.widgets.panels.predict_panel import PredictPanel
+from napari_sam_adapter.widgets.panels.project_panel import ProjectPanel
+from napari_sam_adapter.widgets.panels.prompts_panel import PromptsPanel
+from napari_sam_adapter.widgets.panels.retrain_panel import RetrainPanel
+from napari_sam_adapter.widgets.panels.section import SPACING, Section
+from napari_sam_adapter.widgets.panels.slider_strips import SliderStrips
+from napari_sam_adapter.widgets.panels.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.preferences import preference
-from napari_sam_adapter.widgets.project_panel import ProjectPanel
-from napari_sam_adapter.widgets.prompts_panel import PromptsPanel
-from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
-from napari_sam_adapter.widgets.section import SPACING, Section
 from napari_sam_adapter.widgets.showing import Showing
-from napari_sam_adapter.widgets.slider_strips import SliderStrips
 from napari_sam_adapter.widgets.trouble import what_is_kept
-from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.wiring import connect
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from weakref import WeakSet
 from napari.layers import Image, Labels, Layer
 from napari.utils.key_bindings import coerce_keybinding
 
+from napari_sam_adapter.widgets.predict.prompt_layers import is_prompt_layer
 from napari_sam_adapter.widgets.preferences import on_preferences_changed, preference
-from napari_sam_adapter.widgets.prompt_layers import is_prompt_layer
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:

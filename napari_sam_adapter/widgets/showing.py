@@ -10,8 +10,8 @@ from qtpy.QtCore import QObject
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.next_slice import uncertainty_of
 from napari_sam_adapter.sam.registry import base_model
-from napari_sam_adapter.widgets.binding import source_of
-from napari_sam_adapter.widgets.slice_words import describe_slice
+from napari_sam_adapter.widgets.layers.binding import source_of
+from napari_sam_adapter.widgets.panels.slice_words import describe_slice
 
 if TYPE_CHECKING:
     from napari_sam_adapter.widgets.dock import SamAdapterDock

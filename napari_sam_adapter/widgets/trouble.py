@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
 from napari_sam_adapter.errors import SamAdapterError, sentence_of
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.widgets.recording import Recording
+    from napari_sam_adapter.widgets.record.recording import Recording
 
 LOGGER = logging.getLogger(__name__)
 _SHOWN: set[TroubleDialog] = set()

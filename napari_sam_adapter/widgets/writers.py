@@ -10,8 +10,8 @@ from typing import Any
 
 from napari_sam_adapter.data.export import export_masks
 from napari_sam_adapter.data.geometry import Geometry
-from napari_sam_adapter.widgets.class_choice import COLUMNS
 from napari_sam_adapter.widgets.readers import GEOMETRY
+from napari_sam_adapter.widgets.retrain.class_choice import COLUMNS
 from napari_sam_adapter.widgets.trouble import NOT_SAVED, has_window, tell_of_file
 
 

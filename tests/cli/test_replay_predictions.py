@@ -25,7 +25,7 @@ from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.volume import SliceSource
 from napari_sam_adapter.volume_help import VolumeHelp
-from napari_sam_adapter.widgets.numbering import numbered
+from napari_sam_adapter.widgets.predict.numbering import numbered
 
 SIZE, N, SIDE = 112, 9, 64
 BOX = Prompts(np.array([[10, 12, 50, 55]], np.float32))

@@ -12,9 +12,9 @@ from npe2 import PluginManager, PluginManifest
 from napari_sam_adapter.data.lazy import LazyStack
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predictor import Predictor
-from napari_sam_adapter.widgets import ahead_of_slider
-from napari_sam_adapter.widgets.ahead_of_slider import REST_MS
 from napari_sam_adapter.widgets.jobs import QuietJob
+from napari_sam_adapter.widgets.predict import ahead_of_slider
+from napari_sam_adapter.widgets.predict.ahead_of_slider import REST_MS
 
 NAME = "napari-sam-adapter"
 

@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image, Labels
 from napari.layers._layer_actions import _convert_to_labels
 
-from napari_sam_adapter.widgets.placement import lies_on
+from napari_sam_adapter.widgets.layers.placement import lies_on
 
 nibabel = pytest.importorskip("nibabel")
 

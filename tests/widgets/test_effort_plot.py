@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_sam_adapter.project.effort import Effort, Round
-from napari_sam_adapter.widgets.effort_plot import EffortPlot
+from napari_sam_adapter.widgets.panels.effort_plot import EffortPlot
 
 FIRST = Round({(0,): Effort(6, 900, 40.0), (3,): Effort(2, 100, 10.0)}, Effort(8, 1000, 50.0))
 SECOND = Round({(1,): Effort(1, 300, 5.0)}, Effort(1, 300, 5.0))

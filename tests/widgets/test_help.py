@@ -13,7 +13,7 @@ import tifffile
 from napari_sam_adapter import volume_help
 from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.engine.predictor import Predictor
-from napari_sam_adapter.widgets.help_choice import HelpChoice
+from napari_sam_adapter.widgets.predict.help_choice import HelpChoice
 
 
 def visible(person):

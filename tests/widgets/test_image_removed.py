@@ -10,7 +10,7 @@ from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import image_identity
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.widgets import masks_left
+from napari_sam_adapter.widgets.record import masks_left
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (6, 48, 48)).astype(np.uint8)
 

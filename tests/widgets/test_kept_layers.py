@@ -7,8 +7,8 @@ import pytest
 import tifffile
 
 from napari_sam_adapter.widgets.dock import SamAdapterDock
-from napari_sam_adapter.widgets.drawn import boxes_in, points_in
-from napari_sam_adapter.widgets.kept_layers import DELAY_MS
+from napari_sam_adapter.widgets.record.drawn import boxes_in, points_in
+from napari_sam_adapter.widgets.record.kept_layers import DELAY_MS
 
 CORNERS = np.array([(20, 10), (20, 50), (60, 50), (60, 10)], float)
 

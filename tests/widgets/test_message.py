@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_sam_adapter.widgets.message_line import OPEN_AN_IMAGE, STARTING
+from napari_sam_adapter.widgets.panels.message_line import OPEN_AN_IMAGE, STARTING
 
 
 def is_problem(person):

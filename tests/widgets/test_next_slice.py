@@ -10,7 +10,7 @@ from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.next_slice import uncertainty_of
 from napari_sam_adapter.widgets import commands
-from napari_sam_adapter.widgets.slice_ruler import SliceRuler
+from napari_sam_adapter.widgets.panels.slice_ruler import SliceRuler
 
 SURE = [0.9, 0.8, 0.85, 0.9, 0.62, 0.8, 0.9, 0.7]
 

@@ -13,7 +13,7 @@ from napari_sam_adapter.project import image_identity
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.widgets import not_recorded
+from napari_sam_adapter.widgets.record import not_recorded
 
 
 def journals(folder):

@@ -159,7 +159,7 @@ def test_objects_are_numbered_on_request(person):
 
 
 def test_more_objects_than_the_masks_layer_can_number_are_refused_in_words(person, monkeypatch):
-    from napari_sam_adapter.widgets import numbering
+    from napari_sam_adapter.widgets.predict import numbering
 
     many = np.arange(96 * 96, dtype=np.uint16).reshape(96, 96)
     monkeypatch.setattr(numbering, "connected_objects", lambda labels: many)

@@ -15,9 +15,9 @@ from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
 from napari_sam_adapter.widgets import commands
 from napari_sam_adapter.widgets.commands import delete_encoded
 from napari_sam_adapter.widgets.dock import SamAdapterDock
-from napari_sam_adapter.widgets.log_dialog import LogDialog
+from napari_sam_adapter.widgets.layers.walk import SliceWalk
+from napari_sam_adapter.widgets.panels.log_dialog import LogDialog
 from napari_sam_adapter.widgets.trouble import TroubleDialog
-from napari_sam_adapter.widgets.walk import SliceWalk
 
 NAME = "napari-sam-adapter"
 

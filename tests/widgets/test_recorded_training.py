@@ -10,7 +10,7 @@ from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.provenance import provenance_of
 from napari_sam_adapter.project.run_request import marked_image, with_other_images
-from napari_sam_adapter.widgets.run_start import plan_for, request_for
+from napari_sam_adapter.widgets.retrain.run_start import plan_for, request_for
 
 
 def test_a_retraining_is_written_down_with_its_slices_and_its_adapter(open_polyps, polyps, folder):

@@ -11,7 +11,7 @@ from napari_sam_adapter.annotations import SliceState
 from napari_sam_adapter.metrics import dice
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.versions import AdapterStore
-from napari_sam_adapter.widgets import adoption
+from napari_sam_adapter.widgets.retrain import adoption
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 from qtpy.QtWidgets import QAbstractButton, QScrollArea
 
-from napari_sam_adapter.widgets.small import elided_text
+from napari_sam_adapter.widgets.panels.small import elided_text
 
 
 def section(person, title):

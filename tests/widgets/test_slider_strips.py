@@ -6,8 +6,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QStyle, QStyleOptionSlider, QWidget
 
 from napari_sam_adapter.annotations import SliceState
-from napari_sam_adapter.widgets.slice_ruler import STATE_COLOURS
-from napari_sam_adapter.widgets.slider_strips import sliders_in
+from napari_sam_adapter.widgets.panels.slice_ruler import STATE_COLOURS
+from napari_sam_adapter.widgets.panels.slider_strips import sliders_in
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from napari_sam_adapter.engine.trainer import TrainingProcess
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.training.job import run_job
-from napari_sam_adapter.widgets import adoption, run_start
+from napari_sam_adapter.widgets.retrain import adoption, run_start
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.project.journal import read_journal
-from napari_sam_adapter.widgets import walk
+from napari_sam_adapter.widgets.layers import walk
 
 VOLUME = np.random.default_rng(0).integers(0, 255, (200, 32, 32)).astype(np.uint8)
 

@@ -1,0 +1,1 @@
+"""Which layers are worked on, where they lie, and what is edited in them."""

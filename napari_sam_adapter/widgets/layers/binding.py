@@ -1,0 +1,264 @@
+"""What becomes of the masks of an image. The only file that listens to layer events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_sam_adapter.annotations import READY, SliceState, SliceTracker
+from napari_sam_adapter.engine.predictor import SlicePredicted
+from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.volume import SliceIndex, SliceSource
+from napari_sam_adapter.widgets.layers.edits import Strokes, UndoneSteps, edited_slices
+from napari_sam_adapter.widgets.layers.layer_axes import axes_of
+from napari_sam_adapter.widgets.layers.layer_slices import LayerSlices
+from napari_sam_adapter.widgets.layers.walk import SliceWalk
+from napari_sam_adapter.widgets.panels.slice_words import undone_elsewhere
+from napari_sam_adapter.widgets.trouble import guarded
+
+if TYPE_CHECKING:
+    import napari
+
+# What is known of a masks layer outlives the dock: it may be closed and opened again.
+_TRACKERS: WeakKeyDictionary[Labels, SliceTracker] = WeakKeyDictionary()
+
+
+class LayerBinding(LayerSlices):
+    """Slices of an image layer with the masks of a Labels layer, and what is known of these.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    image : Image
+    labels : Labels
+        Of the image's shape, colours aside.
+    owner : QObject or None
+        Over whose dock an error of the program is shown.
+
+    Attributes
+    ----------
+    slices_changed : Signal()
+        The state of a slice changed.
+    said : Signal(str, bool)
+        A sentence for the person, and whether it is about something that went wrong.
+    edited : Signal()
+        Something was painted or undone; states that follow from it are known.
+
+    Raises
+    ------
+    ImageError
+        If a layer cannot be used, or they do not fit each other.
+    """
+
+    slices_changed = Signal()
+    said = Signal(str, bool)
+    edited = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        image: Image,
+        labels: Labels,
+        owner: QObject | None = None,
+    ) -> None:
+        super().__init__(viewer, image, source_of(image), labels)
+        self.tracker = self._tracker()
+        self._strokes, self._undone = Strokes(labels), UndoneSteps(labels)
+        self._waiting: list[Callable[[], object]] = []
+        self._is_open = True
+        self._refusal = ""
+        self._check_soon = QTimer(self)
+        self._check_soon.setSingleShot(True)
+        self._check_soon.timeout.connect(guarded(owner, self._look, once=True))
+        self._walk = SliceWalk(self.source, self._look_at, owner)
+        labels.events.paint.connect(self._on_edited)
+        labels.events.set_data.connect(self._on_edited)
+        labels.events.data.connect(self._on_replaced)
+        self.check_known()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._is_open = False
+        self._walk.stop()
+        self._check_soon.stop()
+        self.labels.events.paint.disconnect(self._on_edited)
+        self.labels.events.set_data.disconnect(self._on_edited)
+        self.labels.events.data.disconnect(self._on_replaced)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether both layers are still in the viewer, and the image is still the same."""
+        layers = self.viewer.layers
+        return self._is_open and self.image in layers and self.labels in layers
+
+    @property
+    def is_being_painted(self) -> bool:
+        """Whether a stroke or a polygon is begun and not finished."""
+        polygon = getattr(self.labels, "_overlays", {}).get("polygon")
+        return self._in_stroke or bool(getattr(polygon, "points", ()))
+
+    @property
+    def _in_stroke(self) -> bool:
+        return bool(getattr(self.labels, "_block_history", False))
+
+    def apply(self, prediction: SlicePredicted, corrected_too: bool = False) -> bool:
+        """Write a prediction as one undoable edit that leaves the person's pixels alone.
+
+        An accepted slice is left as it is, and so is a corrected one unless it is asked for. While
+        the person draws a stroke it waits: napari would make both one step of its undo.
+
+        Returns
+        -------
+        bool
+            Whether it is written, or waits.
+        """
+        if self._in_stroke:
+            self._waiting.append(partial(self.apply, prediction, corrected_too))
+            return True
+        index = prediction.index
+        self._check([index])
+        state = self.tracker.state(index)
+        if state in READY and not (corrected_too and state is SliceState.CORRECTED):
+            return False
+        change = self.tracker.plan_prediction(index, self.labels_of(index), prediction.labels)
+        if change.positions.size:
+            self.labels.data_setitem(change.where(index, self.source.shape), change.new)
+        written = self.labels_of(index)
+        self.tracker.prediction_written(
+            index,
+            written,
+            change,
+            prediction.adapter_id,
+            prediction.confidence,
+            {**prediction.prompts.described(), **prediction.made_with},
+        )
+        self.slices_changed.emit()
+        return True
+
+    def toggle_accepted(self, index: SliceIndex) -> None:
+        """Accept a slice, or take that back."""
+        accepted = self.tracker.state(index) is not SliceState.ACCEPTED
+        self._check([index])
+        self.tracker.set_accepted(index, self.labels_of(index), accepted)
+        self.slices_changed.emit()
+
+    def masks_to_train_on(self) -> dict[SliceIndex, np.ndarray]:
+        """Copy the labels of all corrected and accepted slices."""
+        self.check_known()
+        return {index: self.labels_of(index).copy() for index in self.tracker.ready()}
+
+    def check_known(self) -> None:
+        """Look for edits at every slice that was ever predicted, painted or accepted."""
+        if self._fits:
+            self._tell(self._check([*self.tracker.known(), self.index_in_view()]))
+
+    def check_slice_in_view(self) -> None:
+        """Look at the slice in view, and at those the last edit or undo reached."""
+        if self._fits:
+            n_sliders, here = len(self.source.slider_shape), self.index_in_view()
+            changed = self._check({here, *edited_slices(self.labels, n_sliders)})
+            self._strokes.told()
+            self._tell(changed)
+            elsewhere = sorted(self._undone.slices(n_sliders) - {here})
+            if elsewhere:
+                self.said.emit(undone_elsewhere([*map(self.source.describe, elsewhere)]), False)
+
+    def check_all(self) -> None:
+        """Look for edits at every slice, before the masks are let go of. Emits nothing.
+
+        The layers need not be in the viewer any more.
+        """
+        if self._has_shape:
+            self._check(edited_slices(self.labels, len(self.source.slider_shape)))
+            self._strokes.told()
+            self._check(self.source.indices())
+
+    @property
+    def _fits(self) -> bool:
+        return self.is_alive and self._has_shape
+
+    def _look_at(self, indices: Iterable[SliceIndex]) -> bool:
+        changed = self._fits and self._check(indices)
+        self._tell(changed)
+        return changed
+
+    def _check(self, indices: Iterable[SliceIndex]) -> bool:
+        """Compare slices with what is known of them; return whether the state of any changed."""
+        # Only undo fills napari's redo history, and every edit empties it: that tells a prediction
+        # that was undone from one that was erased by hand.
+        undone = bool(getattr(self.labels, "_redo_history", ()))
+        stroke = self._strokes.number()
+        changed = False
+        for index in indices:
+            try:
+                labels = self.labels_of(index)
+            except ImageError as error:  # the other slices go on
+                self._refuse(str(error))
+                continue
+            changed |= self.tracker.observe(index, labels, painted=not undone, stroke=stroke)
+        return changed
+
+    def _refuse(self, sentence: str) -> None:
+        if sentence != self._refusal:
+            self._refusal = sentence
+            self.said.emit(sentence, True)
+
+    def _tell(self, changed: bool) -> None:
+        if changed:
+            self.slices_changed.emit()
+
+    def _on_edited(self, event: Any) -> None:
+        if event.type == "paint":
+            self._strokes.step_made(event.value)
+        # A polygon announces itself before its pixels are there, so the look comes a moment later.
+        self._check_soon.start(0)
+
+    def _on_replaced(self, event: Any) -> None:
+        if self.is_alive and not self._has_shape:
+            try:
+                self.labels_of(next(iter(self.source.indices())))
+            except ImageError as error:
+                self._refuse(str(error))
+            return
+        self._refusal = ""
+        self._walk.hurry()
+
+    def _look(self) -> None:
+        self.check_slice_in_view()
+        self.edited.emit()
+        if not self._in_stroke:
+            waiting, self._waiting = self._waiting, []
+            for apply in waiting:
+                apply()
+
+    def _tracker(self) -> SliceTracker:
+        """Return what is known of the masks layer, also from an earlier dock."""
+        tracker = _TRACKERS.get(self.labels)
+        if tracker is None or tracker.slice_shape != self.source.slice_shape:
+            tracker = _TRACKERS[self.labels] = SliceTracker(self.source.slice_shape)
+            for index in self.source.indices():
+                tracker.adopt(index, self.labels_of(index))
+        return tracker
+
+
+def source_of(image: Image) -> SliceSource:
+    """Return the slices of an image layer, at full resolution if it is multiscale.
+
+    Raises
+    ------
+    ImageError
+        If its shape or type cannot be used.
+    """
+    data = image.data[0] if image.multiscale else image.data
+    return SliceSource(data, is_colour=bool(image.rgb), axes=axes_of(image))
+
+
+def is_known(labels: Labels) -> bool:
+    """Whether a layer is, or was, the masks of an image."""
+    return labels in _TRACKERS

@@ -1,0 +1,1 @@
+"""Masks from models and from neighbours, written into the masks layer."""

@@ -1,0 +1,1 @@
+"""A training run, what it learns from, and what becomes of its adapter."""
