@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine:
 #   make demo   set up, then show the loop (in napari, or headless without a display)
-#   make test   set up, then run the whole suite
+#   make test   set up, then run the whole suite; WORKERS=8 where there are cores and memory for it
 # Speed, against what is published: make bench [OUT=FILE] [ROWS=encoder,steps] [THREADS=1]
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,7 +19,7 @@ demo: display-libraries .venv/installed
 	$(BIN)/napari-sam-adapter demo
 
 test: display-libraries .venv/installed
-	$(VIRTUAL_DISPLAY) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(VIRTUAL_DISPLAY) $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile
 
 # docs/performance.md explains what it prints. Windows it opens get a virtual display if need be.
 bench: display-libraries .venv/installed
