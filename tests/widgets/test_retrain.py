@@ -225,7 +225,7 @@ def gains_nothing(corrected, polyps, monkeypatch):
 
 def test_a_gear_that_gains_nothing_is_the_last(gains_nothing, monkeypatch):
     monkeypatch.setattr(adoption, "ENOUGH", 1)
-    # Of which quick gets seven seconds: the held-out slice is scored before the first step.
+    # Of which quick gets five seconds: the held-out slice is scored before the first step.
     gains_nothing.retrain(gear="auto", minutes=1)
     wait_for_versions(gains_nothing, 1)
     gains_nothing.settle()
