@@ -121,6 +121,20 @@ class BaseModel:
                 f"{self.weights.name} to {self.weights.locate().parent}."
             )
 
+    def check_weights(self) -> None:
+        """Refuse weights that cannot be built from, by the names and shapes in their file.
+
+        Raises
+        ------
+        WeightsError
+            As `build`, which takes longer.
+        """
+        from napari_sam_adapter.sam.build import check_weights
+
+        self.check_weights_are_here()
+        file, sha256, size = self.weights.locate(), self.weights.sha256, self.default_input_size
+        check_weights(self.architecture, file, sha256, size, asked=self.short_name)
+
     def build(self, input_size: int) -> BaseSam:
         """Build the model with its weights.
 
