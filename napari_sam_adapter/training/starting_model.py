@@ -9,7 +9,8 @@ from napari_sam_adapter.adapter.card import AdapterCard, check_adapter_place, re
 from napari_sam_adapter.adapter.classes import check_class_names
 from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.sam.adapter_base import check_adapter_base
-from napari_sam_adapter.sam.registry import base_model, check_input_size
+from napari_sam_adapter.sam.base_model import check_input_size
+from napari_sam_adapter.sam.registry import base_model
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
