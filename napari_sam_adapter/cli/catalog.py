@@ -18,7 +18,8 @@ from napari_sam_adapter.cli.console import (
     progress_bar,
     stop_on_interrupt,
 )
-from napari_sam_adapter.sam.registry import BASE_MODELS, BaseModel, base_model
+from napari_sam_adapter.sam.base_model import BaseModel
+from napari_sam_adapter.sam.registry import BASE_MODELS, base_model
 from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE, models_folder
 
 models = typer.Typer(

@@ -73,7 +73,7 @@ def class_names_of(classes: str | None, init: Path | None) -> tuple[str, ...]:
     try:
         check_class_names(names)
     except ValueError as error:
-        raise TrainingError(f"--classes {classes}: {error}.") from error
+        raise TrainingError(f"--classes {classes!r}: {error}.") from error
     if init is not None and len(names) >= len(known):  # fewer are refused in any case
         try:
             for label, before, after in renamings(known, names):

@@ -15,8 +15,9 @@ import numpy as np
 from napari_sam_adapter import __version__
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.opening import open_image
-from napari_sam_adapter.errors import ClusterError, ImageError, SamAdapterError
+from napari_sam_adapter.errors import ClusterError, ImageError, SamAdapterError, WeightsError
 from napari_sam_adapter.file_prediction import PredictedSlice, load_model, predict_one, source_of
+from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 
 if TYPE_CHECKING:
@@ -134,6 +135,11 @@ def trouble_with(model: SharedModel) -> str:
             f"has napari-sam-adapter {__version__}, and {model.version} is needed; install the "
             "same version on all machines"
         )
+    if model.base is not None:
+        try:
+            base_model(model.base).check_weights()
+        except WeightsError as error:
+            return f"cannot use the base model: {str(error).removesuffix('.')}"
     if model.adapter is None:
         return ""
     try:

@@ -16,11 +16,12 @@ from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.adapter.module import Adapter, has_zero_effect
 from napari_sam_adapter.errors import PromptError
 from napari_sam_adapter.sam.base import EMBEDDING_WIDTH, BaseSam
+from napari_sam_adapter.sam.base_model import BaseModel, check_input_size
 from napari_sam_adapter.sam.class_decoder import decode_classes, new_class
 from napari_sam_adapter.sam.input_format import Fit, InputFormat, InputGeometry, Normalisation
 from napari_sam_adapter.sam.modeling import MaskDecoder, PositionEmbeddingRandom
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
-from napari_sam_adapter.sam.registry import BaseModel, base_model, check_input_size
+from napari_sam_adapter.sam.registry import base_model
 
 BoxAnswers = Literal["adapter", "base"]
 

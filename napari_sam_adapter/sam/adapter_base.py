@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.errors import CheckpointError, WeightsError
-from napari_sam_adapter.sam.registry import BASE_MODELS, BaseModel, base_model
+from napari_sam_adapter.sam.base_model import BaseModel
+from napari_sam_adapter.sam.registry import BASE_MODELS, base_model
 from napari_sam_adapter.sam.weight_files import remembered_file
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.other_methods import other_method
@@ -22,7 +23,7 @@ from napari_sam_adapter.sam.plain_vit import (
     PlainViTConfig,
 )
 from napari_sam_adapter.sam.tiny_vit import TinyViT, TinyViTConfig, fold_batch_norms
-from napari_sam_adapter.sam.weights import load_state_dict
+from napari_sam_adapter.sam.weights import is_finite, load_state_dict
 
 State = dict[str, Tensor]
 # Weights of a small model are kept: it is built anew for each adapter that is loaded.
@@ -110,16 +111,42 @@ def build_base(
     """
     small = path.is_file() and path.stat().st_size < BYTES_WORTH_KEEPING
     state = (_converted if small else _converted.__wrapped__)(architecture, path, sha256, asked)
+    base = _filled(architecture, state, path, input_size, asked)
+    base.sha256 = sha256
+    return base
+
+
+def check_weights(
+    architecture: str, path: Path, sha256: str, input_size: int, *, asked: str
+) -> None:
+    """Refuse what `build_base` would refuse, without reading the values of any tensor.
+
+    The parameters are those of `build_base`. The digest of a file is computed once in a process,
+    so asking here takes no time from those who build the model later.
+
+    Raises
+    ------
+    WeightsError
+        As `build_base`.
+    """
+    state = _read(architecture, path, sha256, asked, only_shapes=True)
+    with torch.device("meta"):
+        _filled(architecture, state, path, input_size, asked)
+
+
+def _filled(architecture: str, state: State, path: Path, input_size: int, asked: str) -> BaseSam:
+    """Put weights into the modules of a base model, strict in every key and shape."""
     base = assemble(architecture, input_size, grid_of(state))
     try:
         base.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:400]
-        raise WeightsError(
-            f"The weights in {path} do not fit the base model {asked}: {reason}"
-        ) from error
-    base.sha256 = sha256
+        raise _does_not_fit(path, asked, str(error)) from error
     return base
+
+
+def _does_not_fit(path: Path, asked: str, reason: str) -> WeightsError:
+    reason = " ".join(reason.split())[:400]
+    return WeightsError(f"The weights in {path} do not fit the base model {asked}: {reason}")
 
 
 def _check_architecture(architecture: str, state: State, path: Path, asked: str) -> None:
@@ -160,9 +187,26 @@ def grid_of(state: Mapping[str, Tensor]) -> int:
 
 @lru_cache(maxsize=1)
 def _converted(architecture: str, path: Path, sha256: str, asked: str) -> State:
-    state = load_state_dict(path, sha256)
+    return _read(architecture, path, sha256, asked)
+
+
+def _read(
+    architecture: str, path: Path, sha256: str, asked: str, *, only_shapes: bool = False
+) -> State:
+    state = load_state_dict(path, sha256, only_shapes=only_shapes)
     _check_architecture(architecture, state, path, asked)
-    return ARCHITECTURES[architecture].convert(state)
+    broken = () if only_shapes else (key for key, value in state.items() if not is_finite(value))
+    if key := next(iter(broken), ""):
+        raise WeightsError(
+            f"{path} was not loaded: its tensor {key} holds values that are not numbers, as after "
+            "a training that failed. Choose an earlier state of it."
+        )
+    try:
+        return ARCHITECTURES[architecture].convert(state)
+    except KeyError as error:
+        raise _does_not_fit(path, asked, f"{error.args[0]} is missing.") from error
+    except RuntimeError as error:
+        raise _does_not_fit(path, asked, str(error)) from error
 
 
 def architecture_of(state: Mapping[str, Tensor]) -> str:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -17,6 +16,7 @@ from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.errors import CheckpointError, ConditionError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.adapter_base import check_adapter_base
+from napari_sam_adapter.sam.weights import is_finite
 from napari_sam_adapter.storage import write_atomically
 
 
@@ -166,7 +166,7 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
         Naming the first one.
     """
     for key, tensor in tensors.items():
-        if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
+        if not tensor.is_floating_point() or not is_finite(tensor):
             raise CheckpointError(f"{path}: the tensor {key!r} holds values that are not numbers.")
 
 

@@ -12,6 +12,7 @@ github.com/tianrun-chen/SAM-Adapter-PyTorch, ``models/sam.py`` and ``models/mmse
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,14 +25,15 @@ from torch import Tensor
 from napari_sam_adapter.adapter.card import AdapterCard, check_adapter_place
 from napari_sam_adapter.adapter.config import PLAIN_VIT_ADAPTER
 from napari_sam_adapter.adapter.other_methods import ORIGINAL, OURS, other_method
-from napari_sam_adapter.errors import CheckpointError, WeightsError
+from napari_sam_adapter.errors import CheckpointError, StorageError, WeightsError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings
 from napari_sam_adapter.sam.build import ARCHITECTURES, architecture_of, assemble, model_of
 from napari_sam_adapter.sam.checkpoint import check_finite, check_shapes, save_adapter
 from napari_sam_adapter.sam.plain_vit import PATCH_SIZE, VIT_B, VIT_H, VIT_L
 from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.sam.weight_files import file_sha256
 from napari_sam_adapter.sam.weights import flat_state, read_plain
-from napari_sam_adapter.storage import check_writable, is_same_file, write_atomically
+from napari_sam_adapter.storage import check_writable, is_empty, is_same_file, write_atomically
 
 State = Mapping[str, Tensor]
 VARIANTS = {VIT_B.width: "b", VIT_L.width: "l", VIT_H.width: "h"}
@@ -140,9 +142,7 @@ def import_original(
     _check_places(path, out, base_out)
     checkpoint = read_original(path)
     if base_out is not None:
-        content = io.BytesIO()
-        torch.save(_as_base_weights(checkpoint), content)
-        write_atomically(base_out, content.getvalue())
+        _write_base_weights(checkpoint, base_out)
         base = f"{checkpoint.base}@{base_out}"
     spec = base_model(base or checkpoint.base)
     if spec.architecture != f"vit_{checkpoint.variant}":
@@ -211,6 +211,23 @@ def adapter_state(state: State) -> dict[str, Tensor]:
             if key.startswith(theirs):
                 renamed[ours + key.removeprefix(theirs)] = value
     return renamed
+
+
+def _write_base_weights(checkpoint: OriginalCheckpoint, path: Path) -> None:
+    """Write the checkpoint's encoder; a file that is there stays, and must be the very same.
+
+    Even another one that was written here may not be replaced: adapters belong to it.
+    """
+    stream = io.BytesIO()
+    torch.save(_as_base_weights(checkpoint), stream)
+    content = stream.getvalue()
+    if not path.exists() or is_empty(path):
+        write_atomically(path, content)
+    elif file_sha256(path) != hashlib.sha256(content).hexdigest():
+        raise StorageError(
+            f"{path} is there already and holds something else than this checkpoint's encoder, so "
+            "it is not overwritten. Choose another name for --base-out; nothing was written."
+        )
 
 
 def _as_base_weights(checkpoint: OriginalCheckpoint) -> dict[str, Tensor]:

@@ -1,142 +1,18 @@
-"""The base models this package knows, each with its licence, source and hash.
-
-Reading the registry imports no torch; building a model does.
-"""
+"""The base models this package knows, each with its licence, source and hash. No torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import PLAIN_VIT_ADAPTER, AdapterConfig
 from napari_sam_adapter.errors import WeightsError
-from napari_sam_adapter.sam.input_format import Fit, InputFormat, Normalisation
+from napari_sam_adapter.sam.base_model import BaseModel
 from napari_sam_adapter.sam.weight_files import WeightFile, remembered_sha256
-
-if TYPE_CHECKING:
-    from napari_sam_adapter.sam.base import BaseSam
 
 DEFAULT_MODEL = "lite_medsam"
 META = "https://dl.fbaipublicfiles.com/segment_anything/"
-
-
-@dataclass(frozen=True, slots=True)
-class BaseModel:
-    """A frozen base model.
-
-    Attributes
-    ----------
-    name : str
-        ``sam_vit_b``; with a file of the person's own, ``sam_vit_b@/path/to/file.pth``.
-    architecture : str
-        Key of `build.ARCHITECTURES`.
-    weights : WeightFile
-        Its hash names the model in adapter files.
-    input_sizes : tuple of int
-        Sides S of the square encoder input that are offered, in pixels.
-    size_step : int
-        Other sizes are possible if this divides them; 0 where there are none.
-    standing_prompt : str
-        What the mask decoder is asked when the person gives no prompt: ``"whole_image_box"`` for
-        models that answer only to boxes, ``"none"`` for SAM's no-mask embedding alone.
-    normalisation, fit : str
-        How slices are brought into the input, see `InputFormat`.
-    adapter : AdapterConfig
-        The adapter it gets unless another is asked for.
-    answers_points : bool
-        Whether points mean something to it before an adapter is trained with prompts.
-    views : int
-        How many views of a slice its adapters average, unless told otherwise; see `views_for`.
-    mask_stride : int
-        Input pixels per pixel of the low-res masks along each side.
-    """
-
-    name: str
-    title: str
-    licence: str
-    source: str
-    citation: str
-    architecture: str
-    weights: WeightFile
-    input_sizes: tuple[int, ...]
-    default_input_size: int
-    standing_prompt: str
-    normalisation: Normalisation
-    fit: Fit
-    adapter: AdapterConfig
-    size_step: int = 0
-    answers_points: bool = True
-    views: int = 1
-    mask_stride: int = 4
-
-    @property
-    def short_name(self) -> str:
-        """The name without the file."""
-        return self.name.partition("@")[0]
-
-    def views_for(self, card: AdapterCard | None) -> int:
-        """Return how many views to predict from: several only where mirror images were trained on.
-
-        Parameters
-        ----------
-        card : AdapterCard or None
-            The adapter's; None for the base model alone.
-        """
-        return self.views if card is not None and card.knows_mirror_images else 1
-
-    def input_size_for(self, slice_shape: tuple[int, int]) -> int:
-        """Return the input size at which slices are best trained on.
-
-        The smallest one whose masks are as fine as the slices, at most the usual one: enlarging
-        small slices costs time and shows nothing new (docs/results.md).
-
-        Parameters
-        ----------
-        slice_shape : tuple of int
-            (Y, X) of the largest slice.
-        """
-        needed = max(slice_shape) * self.mask_stride
-        fine = [size for size in self.input_sizes if needed <= size < self.default_input_size]
-        return min(fine, default=self.default_input_size)
-
-    def input_format(self, size: int) -> InputFormat:
-        """Return how slices are brought into an input of a size."""
-        return InputFormat(size, self.normalisation, self.fit)
-
-    def check_weights_are_here(self) -> None:
-        """Refuse a model whose weights were not downloaded yet.
-
-        Raises
-        ------
-        WeightsError
-            With where to get them, and where to put them.
-        """
-        if not self.weights.locate().is_file() and self.weights.url:
-            raise WeightsError(
-                f"The weights of {self.name} are not on this machine yet. Download them with "
-                f"'napari-sam-adapter models fetch {self.name}' (or in the dock), or copy "
-                f"{self.weights.name} to {self.weights.locate().parent}."
-            )
-
-    def build(self, input_size: int) -> BaseSam:
-        """Build the model with its weights.
-
-        Raises
-        ------
-        WeightsError
-            If the weights are missing, altered, or do not fit the architecture.
-        """
-        from napari_sam_adapter.sam.build import build_base
-
-        self.check_weights_are_here()
-        file, sha256 = self.weights.locate(), self.weights.sha256
-        return build_base(self.architecture, file, sha256, input_size, asked=self.short_name)
-
-
-SMALLEST_SIZE, LARGEST_SIZE = 64, 2048
 SAM_CITATION = "Kirillov et al., Segment Anything, ICCV 2023"
 MEDSAM_CITATION = "Ma et al., Segment Anything in Medical Images, Nature Communications 2024"
 # Multiples of 14 windows of 16 pixels need no window padding; 512 and 1024 are what people know.
@@ -297,21 +173,3 @@ def base_model(name: str) -> BaseModel:
         raise WeightsError(f"There is no file of weights at {file}.")
     weights = WeightFile(file.name, remembered_sha256(file), file.stat().st_size, path=file)
     return replace(model, name=f"{short}@{file}", weights=weights)
-
-
-def check_input_size(model: BaseModel, input_size: int) -> None:
-    """Refuse an input size that a base model does not offer.
-
-    Raises
-    ------
-    WeightsError
-        With the sizes that are offered.
-    """
-    if input_size in model.input_sizes:
-        return
-    step = model.size_step
-    if step and input_size % step == 0 and SMALLEST_SIZE <= input_size <= LARGEST_SIZE:
-        return
-    offered = ", ".join(str(size) for size in model.input_sizes)
-    others = f" (or another multiple of {step} up to {LARGEST_SIZE})" if step else ""
-    raise WeightsError(f"{model.name} takes input sizes {offered}{others}, not {input_size}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -21,7 +22,7 @@ _DEEPEST = 4  # a file may hold itself
 _PYTHON_OBJECT = re.compile(r"GLOBAL (\S+)")
 
 
-def load_state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
+def load_state_dict(path: Path, sha256: str, *, only_shapes: bool = False) -> dict[str, Tensor]:
     """Load the state dict of a file that has exactly the expected content.
 
     Parameters
@@ -30,11 +31,13 @@ def load_state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
         A file written by ``torch.save``.
     sha256 : str
         Expected hexadecimal digest of the file.
+    only_shapes : bool
+        Leave the values of the tensors in the file.
 
     Returns
     -------
     dict of str to Tensor
-        On the CPU.
+        On the CPU; of shapes alone, on torch's device "meta".
 
     Raises
     ------
@@ -43,10 +46,10 @@ def load_state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
         Python objects beside it.
     """
     check_sha256(path, sha256)
-    return flat_state(read_plain(path), path)
+    return flat_state(read_plain(path, only_shapes=only_shapes), path)
 
 
-def read_plain(path: Path) -> Any:
+def read_plain(path: Path, *, only_shapes: bool = False) -> Any:
     """Read a file of ``torch.save`` that holds tensors and plain containers only, or safetensors.
 
     Raises
@@ -57,16 +60,26 @@ def read_plain(path: Path) -> Any:
     try:
         check_is_checkpoint(path)
         if is_safetensors(path):
-            return load_file(path)
+            return _shapes_of(path) if only_shapes else load_file(path)
         # The one place that calls torch.load; weights_only refuses pickled code. Its reader fails
         # with whatever error comes first where a file is no pickle at all.
-        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+        device = "meta" if only_shapes else "cpu"
+        return torch.load(path, map_location=device, weights_only=True)  # noqa: TID251
     except WeightsError:
         raise
     except OSError as error:
         raise WeightsError(f"{path} could not be read ({error.strerror or error}).") from error
     except Exception as error:
         raise WeightsError(f"{path} was not loaded: {_reason(error)}.") from error
+
+
+def _shapes_of(path: Path) -> dict[str, Tensor]:
+    """Read a file of safetensors without the values of its tensors."""
+    with safe_open(path, framework="pt") as tensors:
+        return {
+            name: torch.empty(tensors.get_slice(name).get_shape(), device="meta")
+            for name in tensors.keys()  # noqa: SIM118 - it is no dict
+        }
 
 
 def _reason(error: Exception) -> str:
@@ -97,6 +110,11 @@ def flat_state(content: Any, path: Path) -> dict[str, Tensor]:
     while prefix := next((p for p in _WRAPPERS if all(key.startswith(p) for key in state)), ""):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether a tensor holds numbers alone, neither NaN nor infinite ones."""
+    return bool(torch.isfinite(tensor).all())
 
 
 def _tables(content: Any, depth: int = 0) -> Iterator[dict[str, Tensor]]:

@@ -9,7 +9,8 @@ from napari_sam_adapter.adapter.card import AdapterCard, check_adapter_place, re
 from napari_sam_adapter.adapter.classes import check_class_names
 from napari_sam_adapter.errors import CheckpointError, TrainingError
 from napari_sam_adapter.sam.adapter_base import check_adapter_base
-from napari_sam_adapter.sam.registry import base_model, check_input_size
+from napari_sam_adapter.sam.base_model import check_input_size
+from napari_sam_adapter.sam.registry import base_model
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def check_start(job: TrainingJob) -> None:
     """Refuse a run that cannot start; it takes no samples, so it may come before reading them.
 
-    What takes as long as loading the weights is left to `starting_model`.
+    What takes as long as loading tensors is left to `starting_model`.
 
     Raises
     ------
@@ -30,8 +31,8 @@ def check_start(job: TrainingJob) -> None:
     TrainingError
         If the classes cannot be told apart.
     WeightsError
-        If there is no such base model, its weights are not here, or it does not offer the input
-        size.
+        If there is no such base model, its weights are not here, damaged or another model's, or it
+        does not offer the input size.
     ConditionError
         If there is no such condition.
     SamAdapterError
@@ -46,7 +47,7 @@ def check_start(job: TrainingJob) -> None:
     spec = base_model(job.base)
     if card is not None:
         spec = check_adapter_base(card, str(job.init), wanted=job.base)
-    spec.check_weights_are_here()
+    spec.check_weights()
     if job.input_size is not None:
         check_input_size(spec, job.input_size)
     shape = (job.adapter or spec.adapter) if card is None else card.adapter
@@ -88,7 +89,7 @@ def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
     Raises
     ------
     SamAdapterError
-        See `check_start`; or the weights or the tensors of ``init`` are damaged.
+        See `check_start`; or the tensors of ``init`` are damaged.
     """
     from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
     from napari_sam_adapter.sam.checkpoint import load_adapter

@@ -217,8 +217,8 @@ def test_weights_of_ones_own_are_named_once_and_found_by_their_hash(
     ("options", "words"),
     [
         ("--preset nodules", "no preset 'nodules'; known are: interactive, polyp"),
-        ("--classes polyp,polyp", "--classes polyp,polyp: each class needs a name of its own"),
-        ("--classes polyp,,", "--classes polyp,,: "),
+        ("--classes polyp,polyp", "--classes 'polyp,polyp': each class needs a name of its own"),
+        ("--classes polyp,,", "--classes 'polyp,,': "),
         ("--seed 18446744073709551616", "--seed must lie in 0 to 2**64 - 1, got 1844674407370955"),
         ("--minutes nan", "--minutes must be a number above 0, got nan"),
         ("--minutes -1", "--minutes must be a number above 0, got -1"),

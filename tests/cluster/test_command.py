@@ -52,6 +52,15 @@ def test_what_cannot_be_is_said_in_a_sentence(options, message, stack, tmp_path,
     assert message in line
 
 
+def test_weights_that_no_worker_can_use_are_refused_before_images_are_read(tmp_path, capsys):
+    for name in ("own.pth", "frame.png"):
+        (tmp_path / name).write_text("neither weights nor a picture")
+    where = (tmp_path / "frame.png", "--out", tmp_path / "out")
+    model = f"lite_medsam@{tmp_path / 'own.pth'}"
+    assert run("predict", *where, "--workers", 1, "--model", model) == 2
+    assert "own.pth was not loaded: it is no file that torch.save" in capsys.readouterr().err
+
+
 def test_without_distributed_the_command_to_install_it_is_said(
     stack, tmp_path, capsys, monkeypatch
 ):

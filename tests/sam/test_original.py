@@ -10,7 +10,13 @@ from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
 from torch.nn import functional
 
 from napari_sam_adapter.adapter.high_frequency import high_frequency_components
-from napari_sam_adapter.errors import CheckpointError, PromptError, SamAdapterError, WeightsError
+from napari_sam_adapter.errors import (
+    CheckpointError,
+    PromptError,
+    SamAdapterError,
+    StorageError,
+    WeightsError,
+)
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.adapter_base import base_of_adapter
 from napari_sam_adapter.sam.base import build_mask_decoder
@@ -314,6 +320,26 @@ def test_an_import_overwrites_no_weights_and_leaves_nothing_behind(
         import_original(Path("model.pth"), Path(out), base_out=base)
     assert {path: path.read_bytes() for path in tmp_path.glob("*.pth")} == before
     assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "sub"])
+
+
+def test_base_weights_are_written_beside_what_is_there_and_never_over_it(
+    random_checkpoint, imported, tmp_path
+):
+    out, base = tmp_path / "a.safetensors", tmp_path / "base.pth"
+    for content in (b"somebody's thesis", imported[1].read_bytes()[:-1]):
+        base.write_bytes(content)
+        with pytest.raises(StorageError, match=r"base\.pth is there already and holds something"):
+            import_original(random_checkpoint[0], out, base_out=base)
+        assert base.read_bytes() == content
+        assert not out.exists()
+
+
+def test_the_same_import_can_be_made_again(random_checkpoint, imported, tmp_path):
+    base = imported[1]
+    before = base.stat().st_mtime_ns
+    card = import_original(random_checkpoint[0], tmp_path / "again.safetensors", base_out=base)
+    assert card.base_sha256 == load_adapter(imported[0])[1].base_sha256
+    assert base.stat().st_mtime_ns == before
 
 
 def test_an_imported_adapter_can_be_trained_on(imported):

@@ -116,6 +116,28 @@ def test_vit_b_with_an_adapter_at_zero_is_segment_anythings():
     assert (found - expected).abs().max() / expected.abs().max() < 1e-5
 
 
+@pytest.mark.parametrize(("variant", "config"), [("vit_l", VIT_L), ("vit_h", VIT_H)])
+def test_the_whole_encoders_of_vit_l_and_vit_h_are_segment_anythings(variant, config):
+    """All blocks, on random weights, at 240 pixels: four windows, none of them full."""
+    with torch.device("meta"):
+        encoder = PlainViT(config)
+        published = sam_model_registry[variant]().image_encoder
+    encoder.to_empty(device="cpu").requires_grad_(False)
+    noise = 0.1 * random_images(1_000_003)
+    for parameter in encoder.parameters():
+        for part in parameter.view(-1).split(len(noise)):
+            part.copy_(noise[: len(part)])
+    # Both compute with the same memory: 2.5 GB for ViT-H.
+    published.load_state_dict(encoder.vit.state_dict(), strict=True, assign=True)
+    position = encoder.vit.pos_embed.movedim(-1, 1)
+    position = functional.interpolate(position, (15, 15), mode="bicubic", align_corners=False)
+    published.pos_embed = nn.Parameter(position.movedim(1, -1))
+    images = random_images(1, 3, 240, 240)
+    with torch.no_grad():
+        found, expected = encoder(images), published(images)
+    assert (found - expected).abs().max() / expected.abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("size", [224, 512])
 def test_other_sizes_are_segment_anythings_with_interpolated_positions(encoder, size):
     """`segment_anything` built for the size, with relative positions interpolated as it does."""

@@ -5,9 +5,10 @@ import torch
 
 from napari_sam_adapter.errors import CheckpointError, WeightsError
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.base_model import check_input_size
 from napari_sam_adapter.sam.build import assemble
 from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
-from napari_sam_adapter.sam.registry import BASE_MODELS, base_model, check_input_size
+from napari_sam_adapter.sam.registry import BASE_MODELS, base_model
 from napari_sam_adapter.sam.tiny_vit import TinyViT
 
 

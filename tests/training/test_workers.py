@@ -15,6 +15,7 @@ from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import SamAdapterError, TrainingError
 from napari_sam_adapter.sam.devices import decide_bfloat16, uses_bfloat16
+from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.launch import check_launch
 from napari_sam_adapter.training.workers import (
@@ -60,6 +61,40 @@ assert steps == ([3] if sys.argv[5] == "resume" else [1, 2, 3]), steps
 save_file(model.state_dict(), out / f"rank{workers.rank}-of-{workers.count}.safetensors")
 """
 
+# The command, with a loss that breaks in the second process alone; each one notes how it ended.
+BREAKING = """
+import json, os, sys
+from pathlib import Path
+from safetensors.torch import save_file
+from napari_sam_adapter.cli import main
+from napari_sam_adapter.training import loop, step
+
+out, kind, rank = Path(sys.argv[1]), sys.argv[2], os.environ["RANK"]
+mask_loss, train_adapter = step.mask_loss, loop.train_adapter
+backward, names = step.Stepper._backward, []
+
+def broken_loss(logits, target, kind_of_loss):
+    value = mask_loss(logits, target, kind_of_loss)
+    if rank == "0" or len(names) < 4:
+        return value
+    (out / "broken").write_text(names[-1])
+    # The root has the value 0 and an infinite slope there: a number whose gradient is none.
+    return value * float("nan") if kind == "loss" else value + (0 * value).sqrt()
+
+def named(stepper, fed, size):
+    names.append(fed.name)
+    return backward(stepper, fed, size)
+
+def noted(*arguments):
+    for event in train_adapter(*arguments):
+        yield event
+    (out / f"{rank}.json").write_text(json.dumps([event.reason, event.steps, event.message]))
+    save_file(event.state, out / f"{rank}.safetensors")
+
+step.mask_loss, step.Stepper._backward, loop.train_adapter = broken_loss, named, noted
+main(sys.argv[3:])
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -70,6 +105,7 @@ def folder(tmp_path_factory):
         for index, picture in enumerate(pictures):
             Image.fromarray(picture).save(root / name / f"{index}.png")
     (root / "train.py").write_text(SCRIPT)
+    (root / "breaking.py").write_text(BREAKING)
     return root
 
 
@@ -115,6 +151,34 @@ def test_two_processes_take_the_steps_of_one_with_the_whole_batch(
         resumed = load_file(tmp_path / f"rank{rank}-of-2.safetensors")
         for key, expected in first.items():
             np.testing.assert_allclose(resumed[key], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["loss", "gradient"])
+def test_what_is_no_number_in_one_process_ends_the_run_in_all_and_the_image_is_named(
+    folder, tmp_path, kind
+):
+    out, where = tmp_path / "a.safetensors", ("--images", "images", "--masks", "masks")
+    how = ("--steps", "9", "--gear", "quick", "--augmentation", "none", "--device", "cpu", "--json")
+    call = torchrun("breaking.py", str(tmp_path), kind, "train", *where, "--out", str(out), *how)
+    done = subprocess.run(
+        call, check=True, capture_output=True, text=True, env=environment(), cwd=folder, timeout=300
+    )
+    ends = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    assert ends[0] == ends[1]
+    reason, steps, message = ends[0]
+    assert (reason, steps) == ("diverged", 3)
+    name = (tmp_path / "broken").read_text()
+    assert (folder / "images" / name).is_file()
+    assert f"no longer a number at step 4 ({name}); the last good state" in message
+    assert " ".join(done.stderr.split()).count(message) == 1
+    states = [load_file(tmp_path / f"{rank}.safetensors") for rank in range(2)]
+    saved, untouched = load_file(out), LITE_MEDSAM.build(128).state_dict()
+    for key, value in states[0].items():
+        assert np.isfinite(value).all(), key
+        np.testing.assert_array_equal(states[1][key], value, err_msg=key)
+    decoder = {key: value for key, value in saved.items() if key.startswith("mask_decoder.")}
+    assert all(np.array_equal(value, states[0][key]) for key, value in decoder.items())
+    assert any(not np.array_equal(value, untouched[key]) for key, value in decoder.items())
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam_adapter.sam.registry import BASE_MODELS, BaseModel, base_model
+from napari_sam_adapter.sam.base_model import BaseModel
+from napari_sam_adapter.sam.registry import BASE_MODELS, base_model
 from napari_sam_adapter.sam.weight_files import models_folder
 from napari_sam_adapter.widgets.panels.small import let_shrink, menu_button
 
