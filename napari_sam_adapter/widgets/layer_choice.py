@@ -52,8 +52,8 @@ class LayerChoice(QObject):
         Other pixels were put into an image layer; its masks are bound to them next.
     states_changed : Signal()
         The state of a slice changed, as when it is accepted.
-    edited : Signal()
-        Something was painted or undone.
+    edited : Signal(str)
+        Something was painted or undone, see `LayerBinding`.
     closed : Signal(object)
         A `LayerBinding` is not listened to any more.
     said : Signal(str, bool)
@@ -65,7 +65,7 @@ class LayerChoice(QObject):
     slices_changed = Signal()
     image_replaced = Signal(object)
     states_changed = Signal()
-    edited = Signal()
+    edited = Signal(str)
     closed = Signal(object)
     said = Signal(str, bool)
 
