@@ -87,6 +87,11 @@ class ClassChoice(QObject):
         if self._change(Classes.without_last):
             self.said.emit(f"{name} is no class any more; what is painted with it stays.", False)
 
+    def look(self) -> None:
+        """Take over what another window has named while the person was there."""
+        if said := self._session.take_over_classes():
+            self.said.emit(said, True)
+
     def _change(self, change: Callable[[Classes], Classes]) -> bool:
         try:
             self._session.change_classes(change)

@@ -44,7 +44,7 @@ from napari_sam_adapter.widgets.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.section import SPACING, Section
 from napari_sam_adapter.widgets.showing import Showing
 from napari_sam_adapter.widgets.slider_strips import SliderStrips
-from napari_sam_adapter.widgets.trouble import what_is_kept
+from napari_sam_adapter.widgets.trouble import guarded, what_is_kept
 from napari_sam_adapter.widgets.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.wiring import connect
 
@@ -87,6 +87,8 @@ class SamAdapterDock(QWidget):
             session, trouble = open_last(device)
         self.controller = DockController(viewer, session, self)
         self._close_guard = CloseGuard(self)
+        # Once: the dialog's end is another coming back.
+        self._look_at_classes = guarded(self, self.controller.classes.look, once=True)
         self.features_on_disk = FeaturesOnDisk(session)
         self.slider_strips = SliderStrips(self.controller.layers, self)
         self.project_panel = ProjectPanel()
@@ -129,8 +131,15 @@ class SamAdapterDock(QWidget):
                 self._on_taken_out()
         if event.type() == QEvent.Type.Show and self._close_guard is not None:
             self._close_guard.watch(self.window())
+        if event.type() == QEvent.Type.WindowActivate and self.is_open and not self.is_resting:
+            self._on_person_comes()
         handled: bool = super().event(event)
         return handled
+
+    def _on_person_comes(self) -> None:
+        """See what was done in another window; a run keeps the classes that it learns."""
+        if not self.controller.retraining.is_running:
+            self._look_at_classes()
 
     def _on_taken_out(self) -> None:
         """Stay with the window, out of sight: whoever paints on without a dock loses nothing."""
