@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QFrame,
     QLabel,
+    QMainWindow,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -127,14 +128,23 @@ class SamAdapterDock(QWidget):
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._was_docked = True
+                QTimer.singleShot(0, self._watch_window)  # napari is still putting it in
             elif self._was_docked:
                 self._on_taken_out()
-        if event.type() == QEvent.Type.Show and self._close_guard is not None:
-            self._close_guard.watch(self.window())
+        if event.type() == QEvent.Type.Show:
+            self._watch_window()
         if event.type() == QEvent.Type.WindowActivate and self.is_open and not self.is_resting:
             self._on_person_comes()
         handled: bool = super().event(event)
         return handled
+
+    def _watch_window(self) -> None:
+        """Listen to napari's window, also while the dock floats in one of its own."""
+        holder = self.window()
+        above = holder.parentWidget()
+        window = holder if above is None else above.window()
+        if self._close_guard is not None and isinstance(window, QMainWindow):
+            self._close_guard.watch(window)
 
     def _on_person_comes(self) -> None:
         """See what was done in another window; a run keeps the classes that it learns."""
