@@ -204,8 +204,8 @@ class LayerChoice(QObject):
         if not is_writable(labels):
             self._into_memory.start(labels)
             return None
-        if self._n_classes() == 1 and not is_known(labels):
-            self._done.setdefault(labels, []).extend(about_labels(labels))
+        if not is_known(labels):
+            self._done.setdefault(labels, []).extend(about_labels(labels, self._n_classes()))
         binding = LayerBinding(self.viewer, image, labels, self)
         if done := self._done.pop(labels, []):
             self.said.emit(" ".join(done), False)
