@@ -124,11 +124,11 @@ class Session:
         ------
         TrainingError
             If they cannot be told apart, or are fewer than the version in use has learned, or
-            another window has changed them, see `take_over_classes`.
+            another window has changed them, see `check_classes`.
         StorageError
             If they cannot be written down.
         """
-        self.take_over_classes()
+        self.check_classes()
         try:
             classes = change(self._classes)
         except ValueError as error:
@@ -142,29 +142,40 @@ class Session:
             )
         self._set_classes(classes)
 
-    def take_over_classes(self) -> None:
-        """Have the classes that another window has written down; called before they are used.
-
-        Two windows of one project may be open on two images. What one of them names counts in
-        both, so that a label means one thing; labels beyond stay as they are here.
+    def check_classes(self) -> None:
+        """Take over what another window has named, before it is used.
 
         Raises
         ------
         TrainingError
             If a label has another name now: the person must look before anything is made of it.
         """
+        if said := self.take_over_classes():
+            raise TrainingError(f"{said} Nothing else was done: look, then try again.")
+
+    def take_over_classes(self) -> str:
+        """Have the classes that another window has written down.
+
+        Two windows of one project may be open on two images. What one of them names counts in
+        both, so that a label means one thing; labels beyond stay as they are here.
+
+        Returns
+        -------
+        str
+            Which labels have another name now, in a sentence; "" where none has.
+        """
         there, before = self.project.classes, self._classes
         if there is None or there == self._kept_classes:
-            return
+            return ""
         self._kept_classes = there
         self._take_classes(there.with_further(before))
         changes = differences(before.names, self._classes.names)
-        if changes:
-            raise TrainingError(
-                f"Another window has changed the classes of this project: {changes}. They are so "
-                "here now, too, and nothing else was done. See whether your masks mean the same, "
-                "then try again."
-            )
+        if not changes:
+            return ""
+        return (
+            f"Another window has changed the classes of this project: {changes}. They are so here "
+            "now, too; see whether your masks mean the same."
+        )
 
     def _set_classes(self, classes: Classes) -> None:
         if classes != self._classes:

@@ -70,11 +70,13 @@ def _objects(labels: np.ndarray, classes: Sequence[str]) -> Iterator[dict[str, A
     from scipy import ndimage
 
     values = np.unique(labels[labels != 0])
-    outside = values[(values < 0) | (values > len(classes))] if len(classes) > 1 else values[:0]
+    highest = len(classes) if len(classes) > 1 else np.inf  # of one class any label is an instance
+    outside = values[(values < 0) | (values > highest)]
     if outside.size:
         raise ImageError(
-            f"The masks hold the label {outside[0]}, which is no class; expected 1 to "
-            f"{len(classes)} ({', '.join(classes)}). Name the missing classes, or erase that label."
+            f"The masks hold the label {outside[0]}, which is no class; expected "
+            f"{f'1 to {len(classes)}' if len(classes) > 1 else 'labels above 0'} "
+            f"({', '.join(classes)}). Name the missing classes, or erase that label."
         )
     for value in values:
         numbered, _ = ndimage.label(labels == value, structure=np.ones((3, 3)))

@@ -136,11 +136,27 @@ def check_labels(samples: Sequence[TrainingSample], class_names: Sequence[str]) 
 
     Raises
     ------
-    TrainingError
+    ImageError, TrainingError
         Naming the slice and the label.
     """
     for sample in samples:
         check_mask(sample.name, sample.labels, class_names)
+
+
+def check_none_below_0(name: str, labels: np.ndarray) -> None:
+    """Refuse labels that usually mean "ignore": they would count as the object.
+
+    Raises
+    ------
+    ImageError
+        Naming the slice and the label.
+    """
+    lowest = int(labels.min(initial=0))
+    if lowest < 0:
+        raise ImageError(
+            f"{name} holds the label {lowest}. 0 is the background, and labels above 0 are what is "
+            "marked; pixels cannot be left out. Erase that label, or paint over it."
+        )
 
 
 def check_mask(name: str, labels: np.ndarray, class_names: Sequence[str]) -> None:
@@ -148,9 +164,10 @@ def check_mask(name: str, labels: np.ndarray, class_names: Sequence[str]) -> Non
 
     Raises
     ------
-    TrainingError
+    ImageError, TrainingError
         Naming the slice and the label.
     """
+    check_none_below_0(name, labels)
     n_classes, highest = len(class_names), int(labels.max(initial=0))
     if 1 < n_classes < highest:
         raise TrainingError(

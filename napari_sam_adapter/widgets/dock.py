@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QFrame,
     QLabel,
+    QMainWindow,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -45,7 +46,7 @@ from napari_sam_adapter.widgets.panels.slider_strips import SliderStrips
 from napari_sam_adapter.widgets.panels.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.showing import Showing
-from napari_sam_adapter.widgets.trouble import what_is_kept
+from napari_sam_adapter.widgets.trouble import guarded, what_is_kept
 from napari_sam_adapter.widgets.wiring import connect
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class SamAdapterDock(QWidget):
             session, trouble = open_last(device)
         self.controller = DockController(viewer, session, self)
         self._close_guard = CloseGuard(self)
+        # Once: the dialog's end is another coming back.
+        self._look_at_classes = guarded(self, self.controller.classes.look, once=True)
         self.features_on_disk = FeaturesOnDisk(session)
         self.slider_strips = SliderStrips(self.controller.layers, self)
         self.project_panel = ProjectPanel()
@@ -125,12 +128,28 @@ class SamAdapterDock(QWidget):
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._was_docked = True
+                QTimer.singleShot(0, self._watch_window)  # napari is still putting it in
             elif self._was_docked:
                 self._on_taken_out()
-        if event.type() == QEvent.Type.Show and self._close_guard is not None:
-            self._close_guard.watch(self.window())
+        if event.type() == QEvent.Type.Show:
+            self._watch_window()
+        if event.type() == QEvent.Type.WindowActivate and self.is_open and not self.is_resting:
+            self._on_person_comes()
         handled: bool = super().event(event)
         return handled
+
+    def _watch_window(self) -> None:
+        """Listen to napari's window, also while the dock floats in one of its own."""
+        holder = self.window()
+        above = holder.parentWidget()
+        window = holder if above is None else above.window()
+        if self._close_guard is not None and isinstance(window, QMainWindow):
+            self._close_guard.watch(window)
+
+    def _on_person_comes(self) -> None:
+        """See what was done in another window; a run keeps the classes that it learns."""
+        if not self.controller.retraining.is_running:
+            self._look_at_classes()
 
     def _on_taken_out(self) -> None:
         """Stay with the window, out of sight: whoever paints on without a dock loses nothing."""

@@ -94,7 +94,7 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.engine_ready.connect(dock.message.say_ready)
     layers.image_changed.connect(lambda: dock.message.on_image(layers.image is not None))
     retraining.refused.connect(dock.message.refuse)
-    layers.edited.connect(dock.message.on_masks)
+    layers.edited.connect(dock.message.on_edit)
     layers.states_changed.connect(dock.message.on_masks)
     controller.classes_changed.connect(dock.message.on_masks)
     controller.versions_changed.connect(dock.showing.versions)

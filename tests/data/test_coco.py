@@ -101,6 +101,13 @@ def test_an_object_that_fills_the_image_is_one_run(tmp_path):
     assert one["segmentation"]["counts"] == [0, 72]
 
 
+def test_a_label_below_0_is_no_object_of_a_single_class_either(tmp_path):
+    labels = np.zeros((8, 9), np.int32)
+    labels[0, 0] = -1
+    with pytest.raises(ImageError, match=r"label -1, which is no class; expected labels above 0"):
+        written(tmp_path / "m.json", labels)
+
+
 def test_a_label_that_is_no_class_is_refused_and_nothing_is_written(tmp_path, labels):
     labels[0, 0] = 5
     with pytest.raises(ImageError, match=r"label 5, which is no class; expected 1 to 2 \(a, b\)"):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from napari.layers import Labels
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QColorDialog, QLineEdit
+from qtpy.QtWidgets import QApplication, QColorDialog, QLineEdit
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_sam_adapter.adapter.classes import CLASS_COLORS
@@ -277,6 +277,37 @@ def test_what_one_window_names_another_window_of_the_project_does_not_name_other
     one.wait_for_training()
     assert one.controller.session.in_use.version.card.class_names == ("object", "nerve")
     assert Project(folder).classes.names == ("object", "nerve")
+
+
+def come_to(person):
+    """What Qt tells the widgets of a window to which the person comes back."""
+    QApplication.sendEvent(person.dock, QEvent(QEvent.Type.WindowActivate))
+
+
+def test_what_one_window_names_is_there_when_the_person_comes_to_another(open_person, polyps):
+    one, other = open_person(polyps.frames, rgb=True), open_person(255 - polyps.frames, rgb=True)
+    one.dock.classes_panel.add_button.click()
+    one.dock.classes_panel.list.item(1).setText("vessel")
+    come_to(other)
+    assert names(other.dock.classes_panel) == ["object", "vessel"]
+    assert "Another window has changed the classes of this project: label 2 is vessel." in (
+        other.message
+    )
+    other.dock.message.say("")
+    come_to(other)
+    assert other.message == ""
+
+
+def test_classes_stay_as_they_are_learned_when_the_person_comes_to_a_window_that_trains(
+    two_classes, open_person, polyps
+):
+    one, other = two_classes, open_person(255 - polyps.frames, rgb=True)
+    one.begin_training()
+    other.dock.classes_panel.list.item(1).setText("nerve")
+    come_to(one)
+    assert names(one.dock.classes_panel) == ["left", "right"]
+    one.stop_training()
+    assert one.controller.session.in_use.version.card.class_names == ("left", "right")
 
 
 def test_what_two_windows_name_while_one_of_them_trains_is_asked_about_afterwards(

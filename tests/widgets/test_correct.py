@@ -112,6 +112,27 @@ def test_undo_and_redo_of_a_slice_out_of_view_are_told_and_bring_its_acceptance_
     person.redo()
     np.testing.assert_array_equal(person.labels.data[0], mine)
     assert person.tracker.state((0,)) is SliceState.ACCEPTED
+    assert person.message == "Ctrl+Shift+Z changed slice 0, which is not in view."
+
+
+def test_what_was_undone_out_of_view_is_no_longer_said_once_it_is_redone_in_view(person):
+    person.predict()
+    person.paint(0)
+    person.go_to(5)
+    person.undo()
+    assert person.message == "Ctrl+Z changed slice 0, which is not in view."
+    person.go_to(0)
+    person.redo()
+    assert person.message == ""
+
+
+def test_painting_after_an_undo_out_of_view_is_no_redo(person):
+    person.predict()
+    person.paint(0)
+    person.go_to(5)
+    person.undo()
+    person.paint(5)
+    assert person.message == ""
 
 
 def test_the_keys_work_on_the_labels_layer(person, qtbot):

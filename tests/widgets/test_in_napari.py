@@ -97,12 +97,17 @@ def is_computing(process):
         return False
 
 
-def press_x(person):
-    """Press the dock's own close button."""
+def holder_of(person):
+    """What napari has put the dock into."""
     holder = person.dock.parent()
     while not hasattr(holder, "destroyOnClose"):
         holder = holder.parent()
-    holder.destroyOnClose()
+    return holder
+
+
+def press_x(person):
+    """Press the dock's own close button."""
+    holder_of(person).destroyOnClose()
 
 
 def test_what_is_painted_after_the_x_of_the_dock_is_recorded_all_the_same(open_person, polyps):
@@ -163,8 +168,11 @@ def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
     close_dock(dock, wait)
 
 
-def test_the_x_of_the_dock_lets_a_training_run_finish(open_person, polyps):
-    person = open_person(polyps.frames, rgb=True, show=True)
+@pytest.mark.parametrize("is_floating", [False, True], ids=["docked", "floating"])
+@pytest.mark.parametrize("show", [True, False], ids=["shown", "never shown"])
+def test_the_x_of_the_dock_lets_a_training_run_finish(open_person, polyps, show, is_floating):
+    person = open_person(polyps.frames, rgb=True, show=show)
+    holder_of(person).setFloating(is_floating)
     person.predict()
     person.correct(0, polyps.masks[0])
     person.retrain()

@@ -72,6 +72,27 @@ def test_cancel_keeps_the_slices_that_are_done(person):
     assert person.dock.predict_panel.all_button.isEnabled()
 
 
+def test_predict_all_ends_when_another_project_is_opened(open_polyps, folder):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.dock.predict_panel.all_button.click()
+    person.wait(lambda: person.tracker.count(SliceState.PREDICTED) >= 2)
+    there = person.tracker.count(SliceState.PREDICTED)
+    person.dock.project_panel.folder_requested.emit(folder.with_name("other"))
+    person.wait(lambda: not person.controller.prediction.is_running)
+    person.wait_for_record()
+    assert person.message.startswith(
+        f"Another project was opened, so predicting 8 slices has ended. {there} of 8 were done"
+    )
+    assert person.tracker.count(SliceState.PREDICTED) == there
+    person.predict_all()  # begins anew
+    assert "8 slices predicted by the base model" in person.message
+    person.dock.project_panel.folder_requested.emit(folder)
+    person.wait_for_record()
+    assert person.tracker.count(SliceState.PREDICTED) == there
+
+
 def test_predict_all_leaves_accepted_slices_as_they_are(person):
     person.go_to(1)
     person.dock.correct_panel.accept_button.click()

@@ -15,11 +15,11 @@ from napari_sam_adapter.annotations import READY, SliceState, SliceTracker
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volume import SliceIndex, SliceSource
-from napari_sam_adapter.widgets.layers.edits import Strokes, UndoneSteps, edited_slices
+from napari_sam_adapter.widgets.layers.edits import StepsTakenBack, Strokes, edited_slices
 from napari_sam_adapter.widgets.layers.layer_axes import axes_of
 from napari_sam_adapter.widgets.layers.layer_slices import LayerSlices
 from napari_sam_adapter.widgets.layers.walk import SliceWalk
-from napari_sam_adapter.widgets.panels.slice_words import undone_elsewhere
+from napari_sam_adapter.widgets.panels.slice_words import changed_elsewhere
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ class LayerBinding(LayerSlices):
         The state of a slice changed.
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
-    edited : Signal()
-        Something was painted or undone; states that follow from it are known.
+    edited : Signal(str)
+        Something was painted or undone; states that follow from it are known. A sentence names
+        slices out of view that undo or redo has changed.
 
     Raises
     ------
@@ -58,7 +59,7 @@ class LayerBinding(LayerSlices):
 
     slices_changed = Signal()
     said = Signal(str, bool)
-    edited = Signal()
+    edited = Signal(str)
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class LayerBinding(LayerSlices):
     ) -> None:
         super().__init__(viewer, image, source_of(image), labels)
         self.tracker = self._tracker()
-        self._strokes, self._undone = Strokes(labels), UndoneSteps(labels)
+        self._strokes, self._taken_back = Strokes(labels), StepsTakenBack(labels)
         self._waiting: list[Callable[[], object]] = []
         self._is_open = True
         self._refusal = ""
@@ -165,9 +166,6 @@ class LayerBinding(LayerSlices):
             changed = self._check({here, *edited_slices(self.labels, n_sliders)})
             self._strokes.told()
             self._tell(changed)
-            elsewhere = sorted(self._undone.slices(n_sliders) - {here})
-            if elsewhere:
-                self.said.emit(undone_elsewhere([*map(self.source.describe, elsewhere)]), False)
 
     def check_all(self) -> None:
         """Look for edits at every slice, before the masks are let go of. Emits nothing.
@@ -231,11 +229,18 @@ class LayerBinding(LayerSlices):
 
     def _look(self) -> None:
         self.check_slice_in_view()
-        self.edited.emit()
+        self.edited.emit(self._changed_elsewhere())
         if not self._in_stroke:
             waiting, self._waiting = self._waiting, []
             for apply in waiting:
                 apply()
+
+    def _changed_elsewhere(self) -> str:
+        if not self._fits:
+            return ""
+        key, slices = self._taken_back.slices(len(self.source.slider_shape))
+        elsewhere = sorted(slices - {self.index_in_view()})
+        return changed_elsewhere(key, [*map(self.source.describe, elsewhere)])
 
     def _tracker(self) -> SliceTracker:
         """Return what is known of the masks layer, also from an earlier dock."""

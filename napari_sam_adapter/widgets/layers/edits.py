@@ -53,20 +53,28 @@ def _slices_of(atom: Any, n_sliders: int) -> Iterator[SliceIndex]:
     yield from (tuple(int(i) for i in row) for row in found)
 
 
-class UndoneSteps:
-    """Tells which slices the steps reached that were undone since it was asked last."""
+class StepsTakenBack:
+    """Tells which slices undo, or redo, has reached since it was asked last."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
-        self._n_known = len(self._steps())
+        self._known = self._redo_history()
 
-    def slices(self, n_sliders: int) -> set[SliceIndex]:
-        """Return the slices; none after an edit or a redo, which shorten the redo history."""
-        steps, n_known = self._steps(), self._n_known
-        self._n_known = len(steps)
-        return _reached(itertools.chain.from_iterable(steps[n_known:]), n_sliders)
+    def slices(self, n_sliders: int) -> tuple[str, set[SliceIndex]]:
+        """Return the key that was pressed, and the slices; none after an edit."""
+        steps, known = self._redo_history(), self._known
+        self._known = steps
+        undone, redone = steps[len(known) :], known[len(steps) :]
+        if redone and self._is_back(redone[0]):
+            return "Ctrl+Shift+Z", _reached(itertools.chain.from_iterable(redone), n_sliders)
+        return "Ctrl+Z", _reached(itertools.chain.from_iterable(undone), n_sliders)
 
-    def _steps(self) -> list[Any]:
+    def _is_back(self, step: list[Any]) -> bool:
+        """Whether a step is the last one done; napari turns its parts around with each move."""
+        last = list(getattr(self._labels, "_undo_history", ()))[-1:]
+        return bool(last and last[0] and step) and last[0][0] is step[-1]
+
+    def _redo_history(self) -> list[Any]:
         return list(getattr(self._labels, "_redo_history", ()))
 
 

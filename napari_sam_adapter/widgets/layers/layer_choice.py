@@ -52,8 +52,8 @@ class LayerChoice(QObject):
         Other pixels were put into an image layer; its masks are bound to them next.
     states_changed : Signal()
         The state of a slice changed, as when it is accepted.
-    edited : Signal()
-        Something was painted or undone.
+    edited : Signal(str)
+        Something was painted or undone, see `LayerBinding`.
     closed : Signal(object)
         A `LayerBinding` is not listened to any more.
     said : Signal(str, bool)
@@ -65,7 +65,7 @@ class LayerChoice(QObject):
     slices_changed = Signal()
     image_replaced = Signal(object)
     states_changed = Signal()
-    edited = Signal()
+    edited = Signal(str)
     closed = Signal(object)
     said = Signal(str, bool)
 
@@ -204,8 +204,8 @@ class LayerChoice(QObject):
         if not is_writable(labels):
             self._into_memory.start(labels)
             return None
-        if self._n_classes() == 1 and not is_known(labels):
-            self._done.setdefault(labels, []).extend(about_labels(labels))
+        if not is_known(labels):
+            self._done.setdefault(labels, []).extend(about_labels(labels, self._n_classes()))
         binding = LayerBinding(self.viewer, image, labels, self)
         if done := self._done.pop(labels, []):
             self.said.emit(" ".join(done), False)

@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.training.samples import check_none_below_0
 from napari_sam_adapter.widgets.layers.labels_check import check_labels, check_size
 from napari_sam_adapter.widgets.layers.layer_axes import shows_last_axes
 
@@ -105,8 +106,15 @@ class LayerSlices(QObject):
         return labels
 
     def class_labels(self, index: SliceIndex, one_class: bool) -> np.ndarray:
-        """Copy the labels of a slice; where there is one class, any label is the object, 1."""
+        """Copy the labels of a slice; where there is one class, any label is the object, 1.
+
+        Raises
+        ------
+        ImageError
+            If a label is below 0, or as by `labels_of`.
+        """
         labels = self.labels_of(index)
+        check_none_below_0(f"{self.labels.name}, {self.source.describe(index)}", labels)
         return (labels != 0).astype(np.uint8) if one_class else labels.copy()
 
     @property

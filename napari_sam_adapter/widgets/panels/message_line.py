@@ -21,6 +21,7 @@ class _Until(Enum):
 
     ANOTHER = "another sentence"
     IMAGE = "another image is chosen"
+    EDIT = "something is painted, undone or redone, or another image is chosen"
     MASKS = "the masks or the classes are changed, or another image is chosen"
 
 
@@ -66,6 +67,14 @@ class MessageLine(Said):
     def on_masks(self) -> None:
         """Forget what was wrong with masks or classes: it may be mended."""
         if self._until is _Until.MASKS:
+            self._show_nothing_new()
+
+    def on_edit(self, elsewhere: str) -> None:
+        """Say what undo or redo has changed out of view, if anything, until the next edit."""
+        self.on_masks()
+        if elsewhere:
+            self._show(elsewhere, False, _Until.EDIT)
+        elif self._until is _Until.EDIT:
             self._show_nothing_new()
 
     def _show_nothing_new(self) -> None:

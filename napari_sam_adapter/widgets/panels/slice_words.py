@@ -54,8 +54,10 @@ def accepted(binding: LayerBinding, index: SliceIndex) -> str:
     return f"{binding.source.describe(index).capitalize()} is accepted{shown}"
 
 
-def undone_elsewhere(slices: Sequence[str]) -> str:
-    """Say that napari's undo, which is one for all slices, changed some that are not in view."""
+def changed_elsewhere(key: str, slices: Sequence[str]) -> str:
+    """Say that undo or redo, which is one for all slices, changed some out of view; "" for none."""
+    if not slices:
+        return ""
     if len(slices) == 1:
-        return f"Ctrl+Z changed {slices[0]}, which is not in view."
-    return f"Ctrl+Z changed {slices[0]} and {len(slices) - 1} more, which are not in view."
+        return f"{key} changed {slices[0]}, which is not in view."
+    return f"{key} changed {slices[0]} and {len(slices) - 1} more, which are not in view."

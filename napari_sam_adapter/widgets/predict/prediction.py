@@ -59,6 +59,7 @@ class Prediction(SliceWriter):
         self._left: PackedLabels | None = None
         self._help_choice = HelpChoice()
         self.finished.connect(self._on_writing_finished)
+        session.project_changed.connect(self._on_project_changed)
 
     @property
     def predicts_parts(self) -> bool:
@@ -176,7 +177,7 @@ class Prediction(SliceWriter):
         deed = Deed(
             events,
             wanted,
-            f"predicting {wanted} slices",
+            f"predicting {'a slice' if wanted == 1 else f'{wanted} slices'}",
             lambda done: summary(
                 done,
                 wanted,
@@ -214,6 +215,10 @@ class Prediction(SliceWriter):
             return False
         self._left = known.seen
         return True
+
+    def _on_project_changed(self) -> None:
+        self._once_more = False
+        self.leave()
 
     def _on_writing_finished(self) -> None:
         if self._once_more:

@@ -44,7 +44,7 @@ class SliceWriter(QObject):
         self._job: Job | None = None
         self._binding: LayerBinding | None = None
         self._deed: Deed | None = None
-        self._stop = self._failed = self._quiet = False
+        self._stop = self._failed = self._quiet = self._is_left = False
         self._n_done = self._n_ahead = self._n_corrected_meanwhile = 0
         self._skipped: list[str] = []
         self._least: tuple[float, SliceIndex] | None = None
@@ -64,6 +64,10 @@ class SliceWriter(QObject):
         """Stop after the slice that is being predicted; what is done stays."""
         self._stop = True
 
+    def leave(self) -> None:
+        """Write nothing more: another project is open, and what is made belongs to the last one."""
+        self._stop = self._is_left = True
+
     def start(self, binding: LayerBinding, deed: Deed, *, quietly: bool = False) -> None:
         """Write slices in the background; `cancel` ends it after the slice it is at.
 
@@ -81,7 +85,7 @@ class SliceWriter(QObject):
         """
         if self._job is not None:
             raise ImageError("Slices are being predicted or filled; wait for it, or cancel it.")
-        self._stop = self._failed = False
+        self._stop = self._failed = self._is_left = False
         self._quiet = quietly
         self._binding, self._deed, self._skipped, self._least = binding, deed, [], None
         self._n_done = self._n_ahead = self._n_corrected_meanwhile = 0
@@ -102,7 +106,7 @@ class SliceWriter(QObject):
 
     def _on_slice_done(self, event: SlicePredicted | SliceSkipped) -> None:
         binding, deed = self._binding, self._deed
-        if deed is None or binding is None or not binding.is_alive:
+        if deed is None or binding is None or self._is_left or not binding.is_alive:
             self._stop = True
             return
         self._n_done += 1
@@ -142,6 +146,12 @@ class SliceWriter(QObject):
                 f"The image or masks layer was deleted; {done} of {deed.n_wanted} slices were "
                 "done.",
                 True,
+            )
+        elif self._is_left and not self._quiet:
+            self.said.emit(
+                f"Another project was opened, so {deed.description} has ended. {done} of "
+                f"{deed.n_wanted} were done, and are kept in the project they were made in.",
+                False,
             )
         elif (done or self._stop) and not self._failed and not self._quiet:
             about = ""

@@ -87,6 +87,11 @@ class ClassChoice(QObject):
         if self._change(Classes.without_last):
             self.said.emit(f"{name} is no class any more; what is painted with it stays.", False)
 
+    def look(self) -> None:
+        """Take over what another window has named while the person was there."""
+        if said := self._session.take_over_classes():
+            self.said.emit(said, True)
+
     def _change(self, change: Callable[[Classes], Classes]) -> bool:
         try:
             self._session.change_classes(change)
@@ -133,21 +138,27 @@ class ClassChoice(QObject):
         self.selected.emit(label)
 
 
-def about_labels(labels: Labels) -> list[str]:
-    """Say of masks with several labels what becomes of them where there is one class."""
-    largest = int(labels.data.max())
-    if not 1 < largest < MOST_LABELS:
-        return []
+def about_labels(labels: Labels, n_classes: int) -> list[str]:
+    """Say of masks what becomes of labels below 0, and of several labels of a single class."""
+    said, smallest, largest = [], int(labels.data.min()), int(labels.data.max())
+    if smallest < 0:
+        said.append(
+            f"{labels.name!r} holds labels below 0, such as {smallest}. They are kept, but are no "
+            "object: slices that hold them are learned from once you have erased these labels."
+        )
+    if n_classes > 1 or not 1 < largest < MOST_LABELS:
+        return said
     is_found = np.zeros(largest + 1, bool)
     for part in labels.data:  # not all at once: a volume may be large
         is_found[part[part > 0]] = True
     found = np.flatnonzero(is_found[1:]) + 1
     if len(found) < 2:
-        return []
+        return said
     few = ", ".join(map(str, found[:NAMED])) + (", …" if len(found) > NAMED else "")
     return [
+        *said,
         f"{labels.name!r} has {len(found)} labels ({few}). They count as instances of one class. "
-        "If they are classes, add those with + under 2 · Correct: label k is the k-th class."
+        "If they are classes, add those with + under 2 · Correct: label k is the k-th class.",
     ]
 
 

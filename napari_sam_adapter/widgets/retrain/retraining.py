@@ -106,7 +106,7 @@ class Retraining(QObject):
         try:
             if self._job is not None:
                 raise TrainingError("A training run is going on already.")
-            self._session.take_over_classes()
+            self._session.check_classes()
             binding, others = self._layers.binding, settings.learns_from_others
             request = request_for(binding, self._recording, self._session, settings)
             # Where there are others, what they show is known once they are read.
