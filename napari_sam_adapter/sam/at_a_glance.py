@@ -109,6 +109,8 @@ def check_is_sam(path: Path) -> list[str]:
         raise WeightsError(f"{path} could not be read ({error.strerror or error}).") from error
     except (ValueError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path} was not loaded: it is damaged.") from error
+    if not names and is_safetensors(path):  # where their names are, their lengths are, too
+        raise WeightsError(f"{path} was not loaded: it is damaged, or only a part of the file.")
     if method := other_method(names):
         raise WeightsError(
             f"{path} is no base model: it looks like a checkpoint of {method}. {WHICH}"

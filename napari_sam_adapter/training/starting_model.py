@@ -14,13 +14,15 @@ from napari_sam_adapter.sam.registry import base_model
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
+    from napari_sam_adapter.sam.base_model import BaseModel
     from napari_sam_adapter.training.job import TrainingJob
 
 
 def check_start(job: TrainingJob) -> None:
     """Refuse a run that cannot start; it takes no samples, so it may come before reading them.
 
-    What takes as long as loading tensors is left to `starting_model`.
+    The names and shapes of the weights are looked at; what takes as long as loading tensors is left
+    to `starting_model`.
 
     Raises
     ------
@@ -38,6 +40,11 @@ def check_start(job: TrainingJob) -> None:
     SamAdapterError
         If the device is not there.
     """
+    _checked_base(job).check_weights()
+
+
+def _checked_base(job: TrainingJob) -> BaseModel:
+    """Return the base model, once all but its weights fits the run."""
     from napari_sam_adapter.adapter.conditions import image_condition
     from napari_sam_adapter.sam.devices import choose_device
 
@@ -47,12 +54,12 @@ def check_start(job: TrainingJob) -> None:
     spec = base_model(job.base)
     if card is not None:
         spec = check_adapter_base(card, str(job.init), wanted=job.base)
-    spec.check_weights()
     if job.input_size is not None:
         check_input_size(spec, job.input_size)
     shape = (job.adapter or spec.adapter) if card is None else card.adapter
     for condition in shape.image_conditions:
         image_condition(condition.name, mask_ratio=shape.mask_ratio)
+    return spec
 
 
 def _checked_init(job: TrainingJob) -> AdapterCard | None:
@@ -94,7 +101,7 @@ def starting_model(job: TrainingJob) -> tuple[AdaptedSam, AdapterCard | None]:
     from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
     from napari_sam_adapter.sam.checkpoint import load_adapter
 
-    check_start(job)
+    _checked_base(job)
     if job.init is None:
         size = job.input_size
         if size is None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 
 from napari_sam_adapter.errors import WeightsError
@@ -37,4 +38,13 @@ def test_weights_of_a_tiny_vit_are_no_plain_vit():
     path = LITE_MEDSAM.weights.locate()
     assert own_base(f"lite_medsam@{path}")
     with pytest.raises(WeightsError, match="those of lite_medsam or mobile_sam, not of sam_vit_b"):
+        own_base(f"sam_vit_b@{path}")
+
+
+def test_safetensors_that_were_cut_short_are_refused_when_they_are_chosen(tmp_path):
+    path = tmp_path / "own.safetensors"
+    save_file({"image_encoder.pos_embed": torch.zeros(1000)}, path)
+    assert own_base(f"sam_vit_b@{path}")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"safetensors was not loaded: .*a part of the file"):
         own_base(f"sam_vit_b@{path}")
