@@ -94,9 +94,11 @@ class AdapterVersion:
             lines.append("held back:")
         if self.verdict.n or not self.verdict.promoted:
             lines += self.verdict.lines
-        classes = self.card.training.get("held_out_dice_classes", {})
-        if len(self.card.class_names) > 1:
-            lines += [f"{name}: {_score(classes.get(name))}" for name in self.card.class_names]
+        scores, names = self.card.training.get("held_out_dice_classes", {}), self.card.class_names
+        if len(names) > 1 and any(isinstance(dice, float) for dice in scores.values()):
+            lines += [f"{name}: {_score(scores.get(name))}" for name in names]
+        elif len(names) > 1:  # no slice was held out
+            lines.append(f"classes: {', '.join(names)}")
         return "\n".join([*lines, self.note] if self.note else lines)
 
     @property

@@ -20,6 +20,23 @@ class Change(IntEnum):
     REMOVED = 5
     RENAMED = 6
 
+    @property
+    def words(self) -> str:
+        """What it is called: ``still wrong``."""
+        return self.name.lower().replace("_", " ")
+
+
+# What they are drawn in, and how that is called: of Okabe & Ito's palette, which colour-blind
+# people can tell apart.
+COLOURS = {
+    Change.FIXED: ("#009e73", "green"),
+    Change.BROKEN: ("#d55e00", "red"),
+    Change.STILL_WRONG: ("#f0e442", "yellow"),
+    Change.ADDED: ("#56b4e9", "blue"),
+    Change.REMOVED: ("#cc79a7", "pink"),
+    Change.RENAMED: ("#e69f00", "orange"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeMap:
@@ -46,8 +63,12 @@ class ChangeMap:
         kinds = [Change.ADDED, Change.REMOVED, Change.RENAMED]
         if self.is_judged:
             kinds = [Change.FIXED, Change.BROKEN, Change.STILL_WRONG]
-        counts = [(self.count(kind), kind.name.lower().replace("_", " ")) for kind in kinds]
-        found = ", ".join(f"{count:,} pixels {name}" for count, name in counts if count)
+        counts = [(self.count(kind), kind) for kind in kinds]
+        found = ", ".join(
+            f"{count:,} {'pixel' if count == 1 else 'pixels'} {kind.words} ({COLOURS[kind][1]})"
+            for count, kind in counts
+            if count
+        )
         return found or ("both are right everywhere" if self.is_judged else "no pixel differs")
 
 

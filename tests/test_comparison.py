@@ -15,7 +15,9 @@ def test_against_a_persons_mask_it_tells_what_was_fixed_and_what_was_broken():
     found = change_map(BEFORE, AFTER, truth)
     fixed, broken, wrong = Change.FIXED, Change.BROKEN, Change.STILL_WRONG
     assert found.labels.tolist() == [[0, fixed, 0, broken], [0, fixed, wrong, 0]]
-    assert found.sentence == "2 pixels fixed, 1 pixels broken, 1 pixels still wrong"
+    assert found.sentence == (
+        "2 pixels fixed (green), 1 pixel broken (red), 1 pixel still wrong (yellow)"
+    )
 
 
 def test_without_one_it_tells_where_the_two_differ():

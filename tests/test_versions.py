@@ -15,7 +15,9 @@ from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingErr
 from napari_sam_adapter.versions import AdapterStore
 
 
-def adapter_file(path: Path, adapter_id: str, **training: object) -> Path:
+def adapter_file(
+    path: Path, adapter_id: str, class_names: tuple[str, ...] = ("object",), **training: object
+) -> Path:
     """Write a file with a card; the store never looks at the tensors."""
     card = AdapterCard(
         adapter_id=adapter_id,
@@ -25,7 +27,7 @@ def adapter_file(path: Path, adapter_id: str, **training: object) -> Path:
         input_size=128,
         normalisation="min-max",
         standing_prompt="whole_image_box",
-        class_names=("object",),
+        class_names=class_names,
         adapter=AdapterConfig(),
         training=training,
     )
@@ -257,6 +259,17 @@ def test_the_label_tells_number_gear_slices_and_score(store):
 def test_the_label_leaves_out_a_score_that_was_not_taken(store):
     adapter_file(store.path_of(1), "id", n_slices=3, held_out_dice_after=None)
     assert "Dice" not in store.get(1).label
+
+
+def test_classes_are_told_with_their_scores_or_in_a_row_where_none_was_taken(store):
+    names = ("tumour", "cyst")
+    adapter_file(store.path_of(1), "one", names, held_out_dice_classes={})
+    adapter_file(store.path_of(2), "two", names, held_out_dice_classes={"tumour": 0.5})
+    assert "classes: tumour, cyst" in store.get(1).details().splitlines()
+    assert store.get(2).details().splitlines()[-2:] == [
+        "tumour: held-out Dice 0.50",
+        "cyst: not in the held-out slices",
+    ]
 
 
 def test_the_note_of_the_choice_is_plain_json(filled):

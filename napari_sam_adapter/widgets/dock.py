@@ -143,7 +143,7 @@ class SamAdapterDock(QWidget):
         holder = self.window()
         above = holder.parentWidget()
         window = holder if above is None else above.window()
-        if self._close_guard is not None and isinstance(window, QMainWindow):
+        if self.is_open and self._close_guard is not None and isinstance(window, QMainWindow):
             self._close_guard.watch(window)
 
     def _on_person_comes(self) -> None:

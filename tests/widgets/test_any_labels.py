@@ -76,7 +76,7 @@ def test_labels_that_no_journal_holds_are_told_when_they_appear_and_the_rest_is_
 
 def test_labels_below_0_are_no_object_which_is_said_at_once_and_where_it_would_count(open_masks):
     masks = np.zeros(IMAGE.shape, np.int32)
-    masks[0, :9], masks[[0, 3], 20:30] = -1, 1
+    masks[[0, 3], :9], masks[[0, 3], 20:30] = -1, 1
     person = open_masks(masks)
     assert "'mine' holds labels below 0, such as -1. They are kept, but are no object" in (
         person.message
@@ -87,7 +87,9 @@ def test_labels_below_0_are_no_object_which_is_said_at_once_and_where_it_would_c
         ask()
         assert no_object in person.message
     assert not person.controller.retraining.is_running
-    masks[0, :9] = 0
+    person.labels.n_edit_dimensions, person.labels.contiguous = 3, False
+    person.labels.fill((0, 5, 5), 0)  # as the dock says
+    person.settle()
     person.dock.correct_panel.fill_button.click()
     person.wait(lambda: not person.controller.prediction.is_running)
     assert "Filled 2 slices" in person.message

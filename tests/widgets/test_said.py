@@ -1,6 +1,7 @@
 """What went wrong is red, and read well under every theme."""
 
 import pytest
+from qtpy.QtWidgets import QLabel
 
 
 def luminance(colour):
@@ -37,3 +38,14 @@ def test_problems_are_read_well_also_after_the_theme_changes(open_person, themes
             assert red > 1.4 * green
     person.dock.message.say("Ready.", False)
     assert person.dock.message.styleSheet() == ""
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_legend_of_the_curve_is_read_well(open_person, theme):
+    person = open_person(show=True)
+    person.viewer.theme = theme
+    person.dock.retrain_panel.curve.add_loss(1, 0.5)
+    person.settle()
+    legend = person.dock.retrain_panel.curve.findChild(QLabel)
+    assert "loss" in legend.text()
+    assert contrast(legend) >= 4.5

@@ -13,7 +13,7 @@ from napari.layers import Labels, Layer
 from napari.utils import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.comparison import Change, change_map
+from napari_sam_adapter.comparison import COLOURS, change_map
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.widgets.jobs import Job
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 
-# Of Okabe & Ito's palette, which colour-blind people can tell apart.
-CHANGE_COLOURS = {
-    Change.FIXED: "#009e73",
-    Change.BROKEN: "#d55e00",
-    Change.STILL_WRONG: "#f0e442",
-    Change.ADDED: "#56b4e9",
-    Change.REMOVED: "#cc79a7",
-    Change.RENAMED: "#e69f00",
-}
 BEFORE, AFTER, MAP = "before", "after", "map"
 # Layers that only show something: nobody works in them.
 _SHOWN_ONLY: WeakSet[Layer] = WeakSet()
@@ -208,7 +199,8 @@ class Comparing(QObject):
         name, labels, sentence = self._content(pair, what, truth)
         if self._layer is None:
             self._layer = self._new_layer(pair, labels)
-        colours = {None: "transparent", 0: "transparent"} | CHANGE_COLOURS
+        colours = {None: "transparent", 0: "transparent"}
+        colours |= {kind: colour for kind, (colour, _) in COLOURS.items()}
         self._layer.colormap = (
             DirectLabelColormap(color_dict=colours) if what == MAP else binding.labels.colormap
         )
@@ -231,7 +223,8 @@ class Comparing(QObject):
                 truth = None if truth is None else truth != 0
             found = change_map(before, after, truth)
             name = f"from {pair.names[0]} to {pair.names[1]}"
-            return name, found.labels, f"{name[0].upper()}{name[1:]}: {found.sentence}."
+            sentence = f"{name[0].upper()}{name[1:]}: {found.sentence}."
+            return name, found.labels, f"{sentence} Once more shows your masks."
         labels, name = (before, pair.names[0]) if what == BEFORE else (after, pair.names[1])
         score = ""
         if truth is not None:

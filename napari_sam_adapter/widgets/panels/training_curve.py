@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 LOSS_COLOUR = "#56b4e9"
 DICE_COLOUR = "#e69f00"
 AXIS_COLOUR = "#8a919b"
+LEGEND = (
+    f'<small><span style="color: {LOSS_COLOUR}">▬</span> loss &nbsp; '
+    f'<span style="color: {DICE_COLOUR}">●</span> held-out Dice</small>'
+)
 SMOOTHING = 0.8
-HEIGHT = 150
+HEIGHT = 140
 # The first steps from the base model lose more; what matters is how they come down.
 HIGHEST_SHOWN = 2.0
 
@@ -56,7 +61,10 @@ class TrainingCurve(QWidget):
         if self._lines is None:
             plot = empty_plot(HEIGHT)
             self._lines = _lines_in(plot)
-            self.layout().addWidget(plot)
+            # A label of its own: its words have the theme's colour, and are read on any ground.
+            legend = QLabel(LEGEND, alignment=Qt.AlignmentFlag.AlignHCenter)
+            for widget in (legend, plot):
+                self.layout().addWidget(widget)
         return self._lines
 
 
@@ -85,12 +93,7 @@ def _lines_in(plot: Any) -> tuple[Any, Any]:
     plot.setLabel("bottom", "step", color=AXIS_COLOUR)
     plot.setYRange(0.0, HIGHEST_SHOWN, padding=0.0)
     plot.setLimits(xMin=0)
-    # Above the plot, where it hides nothing.
-    plot.setTitle(
-        f'<span style="color: {LOSS_COLOUR}">loss</span> &nbsp; '
-        f'<span style="color: {DICE_COLOUR}">● held-out Dice</span>',
-        size="9pt",
-    )
+    plot.getPlotItem().setContentsMargins(0, 8, 0, 6)  # else the outermost words are cut
     dots = {"symbol": "o", "symbolSize": 6, "symbolBrush": DICE_COLOUR, "symbolPen": None}
     loss = plot.plot(pen=mkPen(LOSS_COLOUR, width=2))
     return loss, plot.plot(pen=mkPen(DICE_COLOUR, width=1), **dots)

@@ -144,7 +144,9 @@ def about_labels(labels: Labels, n_classes: int) -> list[str]:
     if smallest < 0:
         said.append(
             f"{labels.name!r} holds labels below 0, such as {smallest}. They are kept, but are no "
-            "object: slices that hold them are learned from once you have erased these labels."
+            "object: slices that hold them are learned from once you have erased these labels. "
+            "The bucket with label 0 does so, at once with the highest n edit dim and without "
+            "contiguous."
         )
     if n_classes > 1 or not 1 < largest < MOST_LABELS:
         return said
