@@ -105,7 +105,8 @@ class Trainer:
         """End the process that a run has left: none follows."""
         left, self._left = self._left, None
         if left is not None:
-            left.close()
+            # Until the system has taken back its memory, the window would stand still (0.15 s).
+            threading.Thread(target=left.close, daemon=True).start()
 
     def stop(self) -> None:
         """Ask the run to end soon and keep its best state."""

@@ -50,7 +50,7 @@ def test_retraining_makes_a_version_that_predicts_better_and_leaves_no_process(c
     after = dice(person.labels.data[6] > 0, polyps.masks[6] > 0)
     assert after > before + 0.1
     assert person.dock.retrain_panel.button.text() == "Retrain"
-    assert process_is_gone(pid)
+    corrected.wait(lambda: process_is_gone(pid))
 
 
 def test_the_window_predicts_and_stays_live_while_training_runs(corrected):
@@ -205,7 +205,8 @@ def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkey
     wait_for_versions(corrected, 3)
     assert gears_of(corrected) == ["quick", "late", "full"]
     (pid,) = pids - {None}
-    assert process_is_gone(pid), "one process took all gears, and none waits for more"
+    # One process took all gears, and none waits for more.
+    corrected.wait(lambda: process_is_gone(pid))
     assert sum("late goes on from it until you press Stop" in sentence for sentence in said) == 1
     assert sum("full goes on from it until you press Stop" in sentence for sentence in said) == 1
     versions = {v.number: v for v in corrected.controller.session.store.versions()}
