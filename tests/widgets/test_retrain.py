@@ -50,7 +50,7 @@ def test_retraining_makes_a_version_that_predicts_better_and_leaves_no_process(c
     after = dice(person.labels.data[6] > 0, polyps.masks[6] > 0)
     assert after > before + 0.1
     assert person.dock.retrain_panel.button.text() == "Retrain"
-    corrected.wait(lambda: process_is_gone(pid))
+    person.wait(lambda: process_is_gone(pid))
 
 
 def test_the_window_predicts_and_stays_live_while_training_runs(corrected):
