@@ -264,7 +264,7 @@ def test_no_process_survives_a_parent_that_is_killed(tmp_path):
     script = textwrap.dedent("""
         import numpy as np, sys, time
         from pathlib import Path
-        from napari_sam_adapter.engine.trainer import Trainer, TrainingProcess
+        from napari_sam_adapter.engine.trainer import TrainingProcess
         from napari_sam_adapter.training.config import TrainingConfig
         from napari_sam_adapter.training.job import TrainingJob
         from napari_sam_adapter.training.samples import TrainingSample

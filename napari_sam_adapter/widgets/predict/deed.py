@@ -22,8 +22,8 @@ class Deed:
         of `SlicePredicted` and `SliceSkipped`.
     n_wanted : int
         How many of them.
-    description : str
-        What runs, for napari's question before it closes.
+    doing : str
+        What is done to them: ``predicting``.
     summary : callable
         Makes the sentence at the end from how many slices are done.
     n_ahead : int
@@ -37,8 +37,13 @@ class Deed:
 
     events: Callable[[Callable[[], bool]], Iterable[SlicePredicted | SliceSkipped]]
     n_wanted: int
-    description: str
+    doing: str
     summary: Callable[[int], str]
     n_ahead: int = 0
     made_with: Callable[[SliceIndex], dict[str, Any]] = lambda index: {}
     corrected_too: bool = False
+
+    @property
+    def description(self) -> str:
+        """What runs, for sentences and for napari's question before it closes."""
+        return f"{self.doing} {'a slice' if self.n_wanted == 1 else f'{self.n_wanted} slices'}"

@@ -78,7 +78,7 @@ class Filling(QObject):
             deed = Deed(
                 events,
                 len(wanted),
-                f"filling {'a slice' if len(wanted) == 1 else f'{len(wanted)} slices'}",
+                "filling",
                 summary,
                 made_with=lambda index: by_filling(known, index, axis, spacing_yx, as_of),
             )

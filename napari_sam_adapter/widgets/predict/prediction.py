@@ -177,7 +177,7 @@ class Prediction(SliceWriter):
         deed = Deed(
             events,
             wanted,
-            f"predicting {'a slice' if wanted == 1 else f'{wanted} slices'}",
+            "predicting",
             lambda done: summary(
                 done,
                 wanted,
