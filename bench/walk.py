@@ -4,8 +4,11 @@
 
 Sixteen polyp images are open in a real window and corrected; Retrain is pressed with its own
 settings. Printed is when each version of the walk was in use, counted from the click, and its Dice
-on images nobody has corrected, at their own size. Nothing is known of the images before: no
-features are kept on the disk.
+on images nobody has corrected, at their own size. No features are kept on the disk.
+
+Correcting sixteen images takes a person minutes, in which the window gets ready for Retrain
+(`widgets/retrain/getting_ready.py`). The script corrects in a moment, so it waits until that is
+done; ``--at-once`` presses Retrain without it, when nothing is known of the images yet.
 """
 
 from __future__ import annotations
@@ -45,18 +48,19 @@ def main() -> None:
     """Print what a click brings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=USUAL_MINUTES["late"])
+    parser.add_argument("--at-once", action="store_true", help="Do not wait for getting ready.")
     parser.add_argument("--child", type=Path, help="For the module itself: where adapters go.")
     given = parser.parse_args()
     if given.child:
-        print(json.dumps(walk(given.minutes, given.child)), flush=True)
+        print(json.dumps(walk(given.minutes, given.child, given.at_once)), flush=True)
         os._exit(0)  # without taking napari down politely
-    found = list(versions_of_a_click(given.minutes))
+    found = list(versions_of_a_click(given.minutes, given.at_once))
     say("\n| version in use | s from the click | Dice |\n|---|---|---|")
     for number, version in enumerate(found, start=1):
         say(f"| v{number}, {version.gear} | {version.seconds:.1f} | {version.dice:.3f} |")
 
 
-def versions_of_a_click(minutes: float) -> Iterator[Version]:
+def versions_of_a_click(minutes: float, at_once: bool = False) -> Iterator[Version]:
     """Walk in a window of its own, and score what it made.
 
     Raises
@@ -66,13 +70,13 @@ def versions_of_a_click(minutes: float) -> Iterator[Version]:
     """
     images = polyps()
     with TemporaryDirectory() as folder:
-        asked = ("--minutes", str(minutes), "--child", folder)
+        asked = ("--minutes", str(minutes), "--child", folder, *["--at-once"][: int(at_once)])
         for made in json.loads(in_fresh_process("bench.walk", *asked, window=True)):
             dice = score(images, Path(folder) / made["file"])
             yield Version(made["gear"], made["seconds"], dice)
 
 
-def walk(minutes: float, out: Path) -> list[dict[str, object]]:
+def walk(minutes: float, out: Path, at_once: bool = False) -> list[dict[str, object]]:
     """Press Retrain and wait until the walk ends.
 
     Parameters
@@ -81,6 +85,8 @@ def walk(minutes: float, out: Path) -> list[dict[str, object]]:
         Of training, all gears together.
     out : Path
         Where the adapters are copied to.
+    at_once : bool
+        Do not wait until the window is ready for Retrain.
 
     Returns
     -------
@@ -103,6 +109,11 @@ def walk(minutes: float, out: Path) -> list[dict[str, object]]:
         found.append({"gear": version.card.gear, "seconds": seconds, "file": version.path.name})
 
     controller.retraining.version_made.connect(note)
+    if not at_once:
+        ready = controller.getting_ready
+        begun = time.perf_counter()
+        run_until(lambda: not (ready.is_running or ready.is_waiting), timeout_s=600)
+        say(f"  ready after {time.perf_counter() - begun:.1f} s")
     start = time.perf_counter()
     driver.start_training("auto", minutes)
     run_until(lambda: not controller.retraining.is_running, timeout_s=60 * minutes + 600)

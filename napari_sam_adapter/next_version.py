@@ -14,7 +14,7 @@ from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.training.events import TrainingEvent
-from napari_sam_adapter.training.job import AdapterSaved
+from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
 from napari_sam_adapter.versions import AdapterStore
 
 
@@ -57,10 +57,18 @@ def train(
     SamAdapterError
         With a message for the person; the version in use is unchanged.
     """
+    yield from trainer.run(lambda: _job(start, request))
+
+
+def prepare(trainer: Trainer, start: RunStart, request: RetrainRequest, n_views: int) -> bool:
+    """Encode the slices of a request ahead of the run; see `Trainer.prepare`."""
+    return trainer.prepare(lambda: _job(start, request), n_views)
+
+
+def _job(start: RunStart, request: RetrainRequest) -> TrainingJob:
     model, is_new = start.model.reference, start.model.version is None
     out, refuge = start.store.working_path(), refuge_for(start.project.folder)
-    device = start.model.device
-    yield from trainer.run(lambda: request.job(model, is_new, out, refuge, device))
+    return request.job(model, is_new, out, refuge, start.model.device)
 
 
 def continue_from(session: Session, parent: str, base: str) -> None:

@@ -72,8 +72,8 @@ def _read_requests(
         elif message.kind == "give_way":
             give_way.set()
         else:
-            if message.kind == "encode":
-                give_way.clear()  # what was said before was meant for an earlier slice
+            if message.kind in {"encode", "prepare"}:
+                give_way.clear()  # what was said before was meant for earlier work
             requests.put(message)
     # The window is gone or wants us gone: nothing we still compute has a reader.
     os._exit(0)

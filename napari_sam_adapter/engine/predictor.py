@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from napari_sam_adapter.engine.process import EngineProcess
 from napari_sam_adapter.engine.protocol import Message
+from napari_sam_adapter.engine.turns import Turns
 from napari_sam_adapter.errors import EngineError
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.volume import SliceIndex
@@ -84,12 +84,8 @@ class Predictor:
     def __init__(self) -> None:
         self.disk_bytes = 0
         self._process: EngineProcess | None = None
-        self._lock = threading.Lock()
+        self._turns = Turns()
         self._closed = threading.Event()
-        # How many wait for the lock or an answer, and the process that encodes ahead just now.
-        self._n_asking = 0
-        self._count_lock = threading.Lock()
-        self._encoding: EngineProcess | None = None
 
     def start(self) -> dict[str, str]:
         """Start the process ahead of the first prediction.
@@ -99,7 +95,7 @@ class Predictor:
         dict
             ``device`` and ``precision``.
         """
-        with self._asking():
+        with self._turns.asking():
             process = self._running()
             process.send("hello")
             return dict(process.receive().values)
@@ -155,20 +151,11 @@ class Predictor:
         EngineError
             If it cannot be encoded.
         """
-        if not self._lock.acquire(blocking=False):
-            return False
-        try:
-            if self._is_wanted():
+        with self._turns.ahead() as is_free:
+            if not is_free:
                 return False
-            process = self._running()
-            process.send("encode", self._values_of(model), {"image": image})
-            self._encoding = process
-            if self._is_wanted():  # since the look above; later ones see that it is encoding
-                process.send("give_way")
-            return bool(process.receive().values["done"])
-        finally:
-            self._encoding = None
-            self._lock.release()
+            request = Message("encode", self._values_of(model), {"image": image})
+            return self._turns.work_ahead(self._running(), request)
 
     def close(self) -> None:
         """End the process; safe from any thread, also while a prediction waits."""
@@ -189,7 +176,7 @@ class Predictor:
                 "points": prompts.points,
                 "is_object": prompts.is_object,
             }
-        with self._asking():
+        with self._turns.asking():
             process = self._running()
             process.send("predict", values, arrays)
             return process.receive()
@@ -203,25 +190,6 @@ class Predictor:
             "views": model.views,
             "disk_bytes": self.disk_bytes,
         }
-
-    def _is_wanted(self) -> bool:
-        return self._n_asking > 0
-
-    @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Have the process to oneself; a slice that is encoded ahead is not waited for."""
-        with self._count_lock:
-            self._n_asking += 1
-        try:
-            encoding = self._encoding
-            if encoding is not None:
-                with contextlib.suppress(EngineError):  # it has died, and is restarted below
-                    encoding.send("give_way")
-            with self._lock:
-                yield
-        finally:
-            with self._count_lock:
-                self._n_asking -= 1
 
     def _running(self) -> EngineProcess:
         if self._closed.is_set():

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from napari_sam_adapter.adapter.card import AdapterCard, read_card
-from napari_sam_adapter.adapter.config import AdapterConfig
+from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.confidence import confidence
+from napari_sam_adapter.engine.job_message import job_in
 from napari_sam_adapter.engine.protocol import Message
 from napari_sam_adapter.errors import EngineError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
@@ -23,11 +24,9 @@ from napari_sam_adapter.sam.feature_cache import FeatureCache
 from napari_sam_adapter.sam.feature_files import FeatureFiles, open_feature_files
 from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
-from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.encode_ahead import encode_ahead
 from napari_sam_adapter.training.events import TrainingFinished
-from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
-from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
-from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.job import AdapterSaved, run_job
 
 MODELS_KEPT = 3
 # Enough for the slices at hand; more would make memory grow with the length of a volume.
@@ -44,7 +43,7 @@ class _Loaded(NamedTuple):
 
 
 class _GaveWayError(Exception):
-    """Leave a slice that is encoded ahead: the window waits for something else."""
+    """Leave what is done ahead: the window waits for something else."""
 
 
 class Worker:
@@ -57,7 +56,7 @@ class Worker:
     stop : Event
         Set when the window asks a training run to end.
     give_way : Event, optional
-        Set when the window waits for something else than the slice that is encoded ahead.
+        Set when the window waits for something else than what is done ahead.
     """
 
     def __init__(
@@ -89,6 +88,7 @@ class Worker:
             "predict": self._predict,
             "encode": self._encode,
             "train": self._train,
+            "prepare": self._prepare,
         }
         if message.kind not in handlers:
             raise EngineError(f"unknown request {message.kind!r}")
@@ -128,22 +128,36 @@ class Worker:
     def _encode(self, message: Message) -> None:
         """Encode a slice that may be asked for next, unless something is asked for now."""
         values, image = message.values, message.arrays["image"]
-        try:
+        with self._giving_way():
             self._check_way()
             loaded = self._model(values)
             self._cache.files = self._files(values)
             loaded.encoder.image(image, values["views"], self._check_way)
+
+    def _prepare(self, message: Message) -> None:
+        """Encode what a run may ask for, unless one is asked for now."""
+        with self._giving_way():
+            self._check_way()
+            self._cache.files = self._files(message.values)
+            job = job_in(message)
+            encode_ahead(job, self._cache, message.values["n_views"], self._check_way)
+
+    @contextmanager
+    def _giving_way(self) -> Iterator[None]:
+        """Answer whether work that is done ahead came to its end."""
+        done = True
+        try:
+            yield
         except _GaveWayError:
-            self._send(Message("encoded", {"done": False}))
-        else:
-            self._send(Message("encoded", {"done": True}))
+            done = False
+        self._send(Message("worked_ahead", {"done": done}))
 
     def _check_way(self) -> None:
         if self._give_way.is_set():
             raise _GaveWayError
 
     def _train(self, message: Message) -> None:
-        job = _job_from(message)
+        job = job_in(message)
         self._cache.files = self._files(message.values)
         for event in run_job(job, should_stop=self._stop.is_set, cache=self._cache):
             if isinstance(event, AdapterSaved):
@@ -195,36 +209,3 @@ def _prompts_from(message: Message) -> Prompts:
     arrays = message.arrays
     class_index = int(message.values["class_index"])
     return Prompts(arrays["boxes"], arrays["points"], arrays["is_object"].astype(bool), class_index)
-
-
-def _job_from(message: Message) -> TrainingJob:
-    values, arrays = message.values, message.arrays
-    samples = [
-        TrainingSample(arrays[f"image{i}"], arrays[f"labels{i}"], name, group)
-        for i, (name, group) in enumerate(values["names"])
-    ]
-    init, adapter, names = values["init"], values["adapter"], values["class_names"]
-    if init is not None:
-        read_card(Path(init))  # a clear error before anything is computed
-    return TrainingJob(
-        samples=samples,
-        out=Path(values["out"]),
-        refuge=None if values.get("refuge") is None else Path(values["refuge"]),
-        config=TrainingConfig.from_dict(values["config"]),
-        base=values["base"],
-        init=None if init is None else Path(init),
-        input_size=values["input_size"],
-        adapter=None if adapter is None else AdapterConfig.from_dict(adapter),
-        class_names=None if names is None else tuple(names),
-        class_colors=tuple(values["class_colors"]),
-        device=values["device"],
-        notes=values["notes"],
-        checkpoint=_checkpoint_from(values["checkpoint"]),
-    )
-
-
-def _checkpoint_from(values: dict[str, Any] | None) -> RunCheckpoint | None:
-    if values is None:
-        return None
-    belongs_to = None if values.get("belongs_to") is None else Path(values["belongs_to"])
-    return RunCheckpoint(Path(values["path"]), values["every"], values["resume"], belongs_to)

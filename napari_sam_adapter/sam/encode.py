@@ -7,7 +7,7 @@ slice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -77,6 +77,7 @@ class Encoder:
         self, model: AdaptedSam, cache: FeatureCache | None = None, *, keeps_prefixes: bool = False
     ) -> None:
         self._model, self._cache = model, cache
+        self._usual_threads = torch.get_num_threads()
         self._keeps_prefixes = cache is not None and keeps_prefixes and can_be_cut(model)
         # Once, not for each slice: the digest reads all weights of the adapter.
         self._adapter = "" if cache is None else encoder_key(model)
@@ -97,15 +98,15 @@ class Encoder:
         ValueError
             If the model cannot be cut.
         """
-        key = self._key("prefix", x, self._adapter_before)
-        known = self._find("prefix", key)
+        keys = self._keys("prefix", x, self._adapter_before)
+        known = self._find("prefix", keys)
         if known is not None and "features" in known:
             prefix = Prefix.of(known)
             if prefix.fits(self._model):
                 return prefix
         with torch.no_grad(), autocast(self._model.device):
             prefix = encode_before(self._model, x.contiguous())
-        self._add("prefix", key, prefix.tensors())
+        self._add("prefix", keys, prefix.tensors())
         return prefix
 
     def embedding_after(self, prefix: Prefix) -> Tensor:
@@ -145,18 +146,18 @@ class Encoder:
         if has_zero_effect(self._model.adapter):
             return replace(embedding, base_features=embedding.features[:1])
         x, _ = self.input_of(image)
-        key = self._key("embedding", x, "")
-        features = self._known_embedding(key)
+        keys = self._keys("embedding", x, "")
+        features = self._known_embedding(keys)
         if features is None:
             with torch.no_grad(), autocast(self._model.device):
                 features = self._model.encode_by_base(x.contiguous()).float()
-            self._add("embedding", key, {"features": features})
+            self._add("embedding", keys, {"features": features})
         return replace(embedding, base_features=features)
 
     def _embedding(self, x: Tensor) -> tuple[Tensor, bool]:
         """Return the embedding of an input, and whether it was known."""
-        key = self._key("embedding", x, self._adapter)
-        features = self._known_embedding(key)
+        keys = self._keys("embedding", x, self._adapter)
+        features = self._known_embedding(keys)
         if features is not None:
             return features, True
         if self._keeps_prefixes:
@@ -164,31 +165,40 @@ class Encoder:
         else:
             with torch.no_grad(), autocast(self._model.device):
                 features = self._model.encode(x.contiguous()).float()
-        self._add("embedding", key, {"features": features})
+        self._add("embedding", keys, {"features": features})
         return features, False
 
-    def _known_embedding(self, key: str) -> Tensor | None:
-        known = self._find("embedding", key)
+    def _known_embedding(self, keys: Sequence[str]) -> Tensor | None:
+        known = self._find("embedding", keys)
         features = None if known is None else known.get("features")
         side = self._model.base.prompt_encoder.image_embedding_size
         if features is None or features.shape != (1, EMBEDDING_WIDTH, *side):
             return None
         return features
 
-    def _find(self, kind: Kind, key: str) -> Features | None:
+    def _find(self, kind: Kind, keys: Sequence[str]) -> Features | None:
         if self._cache is None:
             return None
-        known = self._cache.find(kind, key, in_files=self._lasts)
-        if known is None:
-            return None
-        return {name: x.to(self._model.device) for name, x in known.items()}
+        for key in keys:
+            known = self._cache.find(kind, key, in_files=self._lasts)
+            if known is not None:
+                return {name: x.to(self._model.device) for name, x in known.items()}
+        return None
 
-    def _add(self, kind: Kind, key: str, features: Features) -> None:
+    def _add(self, kind: Kind, keys: Sequence[str], features: Features) -> None:
         if self._cache is not None:
-            self._cache.add(kind, key, features, in_files=self._lasts)
+            self._cache.add(kind, keys[0], features, in_files=self._lasts)
 
-    def _key(self, kind: Kind, x: Tensor, adapter: str) -> str:
-        return "" if self._cache is None else feature_key(kind, x, self._base_sha256, adapter)
+    def _keys(self, kind: Kind, x: Tensor, adapter: str) -> list[str]:
+        """Return the key of what is computed now, then others under which it may be known.
+
+        A run that makes do with fewer threads for a while (`training.threads`) takes what the usual
+        number of them has computed, too: how many it has depends on the moment anyway.
+        """
+        if self._cache is None:
+            return []
+        threads = dict.fromkeys((torch.get_num_threads(), self._usual_threads))
+        return [feature_key(kind, x, self._base_sha256, adapter, n) for n in threads]
 
     @cached_property
     def _base_sha256(self) -> str:

@@ -19,7 +19,7 @@ Kind = Literal["embedding", "prefix"]
 Features = dict[str, Tensor]
 
 
-def feature_key(kind: Kind, x: Tensor, base_sha256: str, adapter: str) -> str:
+def feature_key(kind: Kind, x: Tensor, base_sha256: str, adapter: str, threads: int) -> str:
     """Return a digest of everything that decides what an encoder makes of an input.
 
     Parameters
@@ -33,6 +33,8 @@ def feature_key(kind: Kind, x: Tensor, base_sha256: str, adapter: str) -> str:
         Of the base model's weights.
     adapter : str
         `late.encoder_key` or `late.prefix_key`.
+    threads : int
+        In how many it is computed.
 
     Returns
     -------
@@ -43,20 +45,20 @@ def feature_key(kind: Kind, x: Tensor, base_sha256: str, adapter: str) -> str:
         *(kind, base_sha256, adapter, str(x.dtype), tuple(x.shape)),
         "bf16" if uses_bfloat16(x.device) else "fp32",
         # Another processor, number of threads or version sums in another order.
-        *(FORMAT, __version__, torch.__version__, *_machine(x.device)),
+        *(FORMAT, __version__, torch.__version__, *_machine(x.device, threads)),
     )
     digest = hashlib.blake2b(repr(made_by).encode(), digest_size=20)
     digest.update(x.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 
-def _machine(device: torch.device) -> tuple[str, ...]:
+def _machine(device: torch.device, threads: int) -> tuple[str, ...]:
     processor = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else torch.backends.cpu.get_cpu_capability()
     )
-    settings = (torch.get_num_threads(), torch.get_float32_matmul_precision())
+    settings = (threads, torch.get_float32_matmul_precision())
     return platform.node(), device.type, processor, *map(str, settings)
 
 

@@ -1,13 +1,8 @@
-"""Where a training step gets its image embedding from: through the encoder, or from a cache.
-
-What comes at a position of the run depends on the seed and the position alone. So a run continues
-after a crash as if nothing had happened, and several processes share one run by taking turns.
-"""
+"""Where a training step gets its image embedding from: through the encoder, or from a cache."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -21,108 +16,11 @@ from napari_sam_adapter.sam.feature_cache import FeatureCache
 from napari_sam_adapter.sam.input_format import InputGeometry
 from napari_sam_adapter.sam.late import Prefix, encode_after, encode_before
 from napari_sam_adapter.training.augment import View, draw_view, orientations
-from napari_sam_adapter.training.config import Augmentation, TrainingConfig
-from napari_sam_adapter.training.prepared_sample import PreparedSample
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.feed import CACHE_BYTES, Fed, Feed
 from napari_sam_adapter.training.samples import TrainingSample, naming
-from napari_sam_adapter.volume import check_slice
 
-CACHE_BYTES = 1024**3
 LATE_VIEWS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Fed:
-    """What a step trains on.
-
-    Attributes
-    ----------
-    embedding : Tensor, shape (1, 256, h, w)
-    target : Tensor, shape (1, K, S, S)
-    geometry : InputGeometry
-    name : str
-        Of the slice, for messages.
-    rng : Generator
-        For whatever else is drawn at this position.
-    """
-
-    embedding: Tensor
-    target: Tensor
-    geometry: InputGeometry
-    name: str
-    rng: np.random.Generator
-
-    def mask(self, probability: Tensor, index: int) -> np.ndarray:
-        """Cut a class of (1, K, S, S) at 0.5, only where the slice is; bool (h, w)."""
-        height, width = self.geometry.content_hw
-        found: np.ndarray = (probability[0, index, :height, :width] > 0.5).cpu().numpy()
-        return found
-
-
-@dataclass(eq=False)
-class Feed:
-    """Slices in a random order, each once before any comes again.
-
-    Parameters
-    ----------
-    model : AdaptedSam
-    samples : sequence of TrainingSample
-    seed : int
-    augmentation : {"views", "upright", "flip", "none"}
-        See `TrainingConfig`.
-    cache : FeatureCache, optional
-        Where features of earlier runs and of predictions are; what is fed is the same without it.
-
-    Raises
-    ------
-    ImageError
-        Naming the first slice that cannot be used.
-    """
-
-    model: AdaptedSam
-    samples: Sequence[TrainingSample]
-    seed: int
-    augmentation: Augmentation = "views"
-    cache: FeatureCache | None = None
-
-    def __post_init__(self) -> None:
-        self._prepared: dict[int, PreparedSample] = {}
-        self._bytes_left = CACHE_BYTES
-        for sample in self.samples:
-            with naming(sample):
-                check_slice(sample.image)
-
-    def at(self, position: int) -> Fed:
-        """Return what comes at a position, counted over all slices of the run from 0 on.
-
-        Raises
-        ------
-        ConditionError
-            If a condition cannot be computed of it, with the slice's name.
-        """
-        raise NotImplementedError
-
-    def _turn(self, position: int) -> tuple[int, int, np.random.Generator]:
-        """Return which slice comes, how often it came before, and the position's generator."""
-        visit, place = divmod(position, len(self.samples))
-        order = np.random.default_rng([self.seed, 1, visit]).permutation(len(self.samples))
-        return int(order[place]), visit, np.random.default_rng([self.seed, 2, position])
-
-    def _sample(self, index: int) -> PreparedSample:
-        """Prepare a sample, and keep it while there is room: thousands would fill the memory."""
-        if index in self._prepared:
-            return self._prepared[index]
-        settings = self.model.settings
-        prepared = PreparedSample(self.samples[index], settings.n_classes, settings.input_format)
-        if prepared.n_bytes <= self._bytes_left:
-            self._bytes_left -= prepared.n_bytes
-            self._prepared[index] = prepared
-        return prepared
-
-    def _render(self, index: int, view: View) -> tuple[Tensor, Tensor, InputGeometry]:
-        """Return the encoder's input, the target and the geometry of a view, on the device."""
-        image, target, geometry = self._sample(index).render(view)
-        device = self.model.device
-        return image.to(device), target.to(device), geometry
 
 
 class ImageFeed(Feed):
@@ -152,18 +50,33 @@ class EmbeddingFeed(Feed):
         self._n_kept = CACHE_BYTES // _bytes_kept(self.model)
         per_slice = self._n_kept // max(1, len(self.samples))
         self._n_orientations = max(1, min(len(self._orientations), per_slice))
+        self._orders: dict[int, list[int]] = {}
 
     def at(self, position: int) -> Fed:
         """Return what comes at a position."""
         index, visit, rng = self._turn(position)
-        upright, *others = self._orientations
-        turned = np.random.default_rng([self.seed, 3, index]).permutation(others).tolist()
-        offered = [upright, *map(int, turned)][: self._n_orientations]
+        offered = self._offered(index)
         seen = min(visit // 2 + 1, len(offered))
         is_new = visit % 2 == 0 and visit // 2 < len(offered)
         chosen = offered[seen - 1] if is_new else int(rng.choice(offered[:seen]))
         embedding, target, geometry = self._encoded(index, chosen)
         return Fed(embedding, target, geometry, self.samples[index].name, rng)
+
+    def encode_ahead(self, n_views: int) -> Iterator[None]:
+        """Compute the embeddings of the orientations that come first."""
+        for number in range(min(n_views, self._n_orientations)):
+            for index in range(len(self.samples)):
+                self._encoded(index, self._offered(index)[number])
+                yield
+
+    def _offered(self, index: int) -> list[int]:
+        """Return the orientations of a slice as they come, whatever slices there are besides."""
+        if index not in self._orders:
+            upright, *others = self._orientations
+            of_slice = int(self.samples[index].digest[:8], 16)
+            turned = np.random.default_rng([self.seed, 3, of_slice]).permutation(others)
+            self._orders[index] = [upright, *map(int, turned)][: self._n_orientations]
+        return self._orders[index]
 
     def _encoded(self, index: int, orientation: int) -> tuple[Tensor, Tensor, InputGeometry]:
         key = (index, orientation)
@@ -213,6 +126,12 @@ class LateFeed(Feed):
         view = draw_view(drawn, self.augmentation) if number else View()
         self._cache[key] = self._encode(index, view)
         return self._cache[key]
+
+    def encode_ahead(self, n_views: int) -> Iterator[None]:
+        """Compute what enters the late part of each slice as it is: other views are random."""
+        for index in range(len(self.samples)):
+            self._encode(index, View())
+            yield
 
     @cached_property
     def _n_views(self) -> int:

@@ -16,7 +16,7 @@ from napari_sam_adapter.sam.input_format import InputGeometry
 from napari_sam_adapter.sam.prompts import Prompts
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.embedding_noise import blurred_embedding
-from napari_sam_adapter.training.feeds import Fed, Feed
+from napari_sam_adapter.training.feed import Fed, Feed
 from napari_sam_adapter.training.loss import at_size_of, mask_loss
 from napari_sam_adapter.training.simulated_prompts import (
     simulate_boxes,

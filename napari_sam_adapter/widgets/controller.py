@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +9,12 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError
-from napari_sam_adapter.sam.at_a_glance import own_base
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.judge.accepting import Accepting
 from napari_sam_adapter.widgets.judge.comparing import Comparing
 from napari_sam_adapter.widgets.judge.next_slice import NextSliceFinder
+from napari_sam_adapter.widgets.judge.version_choice import VersionChoice
 from napari_sam_adapter.widgets.layers.image_list import ImageList
 from napari_sam_adapter.widgets.layers.in_front import InFront
 from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
@@ -29,9 +28,11 @@ from napari_sam_adapter.widgets.predict.prediction import Prediction
 from napari_sam_adapter.widgets.predict.prompt_layers import PromptLayers
 from napari_sam_adapter.widgets.record.kept_layers import KeptLayers
 from napari_sam_adapter.widgets.record.recording import Recording
+from napari_sam_adapter.widgets.retrain.base_choice import BaseChoice
 from napari_sam_adapter.widgets.retrain.class_choice import ClassChoice
 from napari_sam_adapter.widgets.retrain.elsewhere import ReadyElsewhere
 from napari_sam_adapter.widgets.retrain.fetching import Fetching
+from napari_sam_adapter.widgets.retrain.getting_ready import GettingReady
 from napari_sam_adapter.widgets.retrain.retraining import Retraining
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class DockController(QObject):
     prediction : Prediction
     filling : Filling
     retraining : Retraining
+    versions : VersionChoice
+    base : BaseChoice
     accepting : Accepting
     elsewhere : ReadyElsewhere
     next_slice : NextSliceFinder
@@ -65,6 +68,7 @@ class DockController(QObject):
     opening : Opening
     orientation : Orientation
     ahead : AheadOfSlider
+    getting_ready : GettingReady
     images : ImageList
     said, said_of_image : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong. The second is
@@ -106,6 +110,8 @@ class DockController(QObject):
         self.comparing = Comparing(viewer, session, self.layers, self)
         self.filling = Filling(session, self.layers, self.prediction, self)
         self.retraining = Retraining(session, self.layers, self.recording, self)
+        self.versions = VersionChoice(session, self)
+        self.base = BaseChoice(session, self)
         self.accepting = Accepting(self.layers, self)
         self.elsewhere = ReadyElsewhere(session, self.layers, self.recording, self)
         self.next_slice = NextSliceFinder(session, self.layers, self)
@@ -117,18 +123,26 @@ class DockController(QObject):
         self.ahead = AheadOfSlider(
             session, self.layers, self.next_slice.suggested, self._leaves_time, self
         )
+        self.getting_ready = GettingReady(
+            session,
+            self.layers,
+            self.recording,
+            lambda: self._leaves_time() and not self.ahead.is_running,
+            self,
+        )
+        self.retraining.changed.connect(self.getting_ready.on_training)
         self._engine_job: Job | None = None
-        self._base_job: Job | None = None
         for about_image in (
             *(self.layers, self.unchosen, self.in_place, self.recording, self.kept),
             *(self.prediction, self.accepting, self.filling, self.next_slice, self.comparing),
             *(self.in_front, self.opening, self.orientation),
         ):
             about_image.said.connect(self.said_of_image)
-        self.classes.said.connect(self.said)
+        for about_all in (self.classes, self.versions, self.base, self.retraining, self.fetching):
+            about_all.said.connect(self.said)
         self.classes.refused.connect(self.classes_changed)  # the list shows what was typed
-        self.retraining.said.connect(self.said)
-        self.fetching.said.connect(self.said)
+        for choice in (self.versions, self.base):
+            choice.refused.connect(self.versions_changed)  # the list shows what stays
         self.retraining.version_made.connect(self._on_version_made)
         self.said_of_image.connect(self._say_without_dock)
         session.active_changed.connect(self.versions_changed.emit)
@@ -180,52 +194,9 @@ class DockController(QObject):
         except SamAdapterError as error:
             self.said_of_image.emit(str(error), True)
 
-    def activate(self, number: int | None) -> None:
-        """Let a version, or the base model, predict from now on."""
-        try:
-            self.session.activate(number)
-        except SamAdapterError as error:
-            self.said.emit(str(error), True)
-            self.versions_changed.emit()
-            return
-        name = self.session.in_use.name
-        self.said.emit(f"{name[0].upper()}{name[1:]} predicts from now on.", False)
-
     def set_care(self, careful: bool) -> None:
         """Predict each slice together with its mirror image, or not."""
         self.session.be_careful(careful)
-
-    def choose_base(self, name: str) -> None:
-        """Adapt another base model from now on; a file of the person's own is read first."""
-        if "@" not in name:
-            self._choose_base(name)
-            return
-        self.said.emit(f"Reading {Path(name.partition('@')[2]).name}…", False)
-        job = Job(lambda: [own_base(name)], "reading weights", lambda: None, self)
-        job.event_reported.connect(self._choose_base)
-        job.failed.connect(self._on_base_refused)
-        self._base_job = job
-        job.start()
-
-    def _choose_base(self, name: str) -> None:
-        try:
-            self.session.choose_base(name)
-        except SamAdapterError as error:
-            self._on_base_refused(str(error))
-            return
-        base = base_model(self.session.in_use.base)
-        if base.weights.is_here:
-            self.said.emit(f"{base.short_name} is the base model from now on.", False)
-        else:
-            self.said.emit(f"The weights of {base.name} are not here yet: download them.", False)
-
-    def load_adapter_file(self, path: Path) -> None:
-        """Take an adapter file into the versions and use it."""
-        try:
-            version = self.session.load_adapter_file(path)
-            self.said.emit(f"{path.name} is now v{version.number} and in use.", False)
-        except SamAdapterError as error:
-            self.said.emit(str(error), True)
 
     def open_project(self, folder: Path) -> None:
         """Keep masks and versions in another project from now on.
@@ -241,25 +212,11 @@ class DockController(QObject):
         self.retraining.bring_home()
         self.opening.open_latest()
 
-    def describe_version(self, number: int, name: str, note: str) -> None:
-        """Keep a name and a note of a version."""
-        self._try(lambda: self.session.describe_version(number, name, note), "")
-
-    def delete_version(self, number: int) -> None:
-        """Delete a version that is not in use."""
-        self._try(
-            lambda: self.session.delete_version(number),
-            f"v{number} is deleted; what it predicted stays.",
-        )
-
-    def export_version(self, number: int, path: Path) -> None:
-        """Copy a version to a file."""
-        self._try(lambda: self.session.store.export(number, path), f"Exported to {path}.")
-
     def rest(self) -> None:
         """Predict nothing more, and say what goes wrong where it is seen without a dock."""
         self._is_resting = True
         self.ahead.close()
+        self.getting_ready.close()
         self.prediction.cancel()
         self.fetching.close()
         self.comparing.close()
@@ -291,16 +248,6 @@ class DockController(QObject):
         jobs = (self.prediction, self.retraining, self.comparing)
         return not any(job.is_running for job in jobs) and not self.prediction.predicts_parts
 
-    def _try(self, act: Callable[[], object], done: str) -> None:
-        """Act, and say that it is done or why not."""
-        try:
-            act()
-        except SamAdapterError as error:
-            self.said.emit(str(error), True)
-            return
-        if done:
-            self.said.emit(done, False)
-
     def _on_version_made(self) -> None:
         if not self._is_resting:
             self.prediction.predict_slice_again()
@@ -311,10 +258,6 @@ class DockController(QObject):
 
     def _on_engine_ready(self, ready: dict[str, str]) -> None:
         self.engine_ready.emit(f"Ready on {ready['device']} ({ready['precision']}).")
-
-    def _on_base_refused(self, message: str) -> None:
-        self.said.emit(message, True)
-        self.versions_changed.emit()  # the list shows the base model that stays
 
     def _on_failed(self, message: str) -> None:
         self.said.emit(message, True)

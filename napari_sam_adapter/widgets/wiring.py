@@ -26,20 +26,20 @@ def _requests(dock: SamAdapterDock) -> list[tuple[Any, Callable[..., Any]]]:
     """List what panels may ask for, and who does it."""
     controller = dock.controller
     prediction, retraining = controller.prediction, controller.retraining
-    comparing, classes = controller.comparing, controller.classes
+    comparing, classes, versions = controller.comparing, controller.classes, controller.versions
     return [
         (dock.layers_panel.layers_chosen, controller.layers.choose),
         (dock.layers_panel.image_chosen, controller.in_front.bring),
         (dock.layers_panel.image_waits, controller.in_front.say_that_it_waits),
         (dock.layers_panel.orientation_requested, controller.orientation.work_in_view),
-        (dock.models_panel.base_requested, controller.choose_base),
+        (dock.models_panel.base_requested, controller.base.choose),
         (dock.models_panel.fetch_requested, controller.fetching.start),
         (dock.models_panel.cancel_requested, controller.fetching.cancel),
-        (dock.versions_panel.version_requested, controller.activate),
-        (dock.versions_panel.load_requested, controller.load_adapter_file),
-        (dock.versions_panel.export_requested, controller.export_version),
-        (dock.versions_panel.description_requested, controller.describe_version),
-        (dock.versions_panel.delete_requested, controller.delete_version),
+        (dock.versions_panel.version_requested, versions.activate),
+        (dock.versions_panel.load_requested, versions.load_file),
+        (dock.versions_panel.export_requested, versions.export),
+        (dock.versions_panel.description_requested, versions.describe),
+        (dock.versions_panel.delete_requested, versions.delete),
         (dock.compare_panel.other_requested, comparing.compare_with),
         (dock.compare_panel.blink_requested, comparing.blink),
         (dock.compare_panel.map_requested, comparing.show_map),
@@ -84,6 +84,7 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     layers, retraining = controller.layers, controller.retraining
     dock.layers_panel.labels_of = layers.labels_of
     dock.layers_panel.is_held = controller.in_front.is_held
+    controller.getting_ready.settings = dock.retrain_panel.settings
     controller.images.listed.connect(dock.project_panel.images_menu.show_images)
     controller.images.looked.connect(dock.project_panel.images_menu.show_image)
     controller.opening.opened.connect(dock.layers_panel.choose_image)

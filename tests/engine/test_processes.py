@@ -17,7 +17,8 @@ from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predict_slices import predict_slices
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
-from napari_sam_adapter.engine.trainer import Trainer, TrainingProcess
+from napari_sam_adapter.engine.trainer import Trainer
+from napari_sam_adapter.engine.training_process import TrainingProcess
 from napari_sam_adapter.errors import EngineError, ImageError
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
@@ -101,7 +102,7 @@ def test_a_slice_encoded_ahead_gives_way_to_a_prediction(predictor, stack):
     large = np.tile(stack.frames[1], (3, 3, 1))
     with ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(predictor.encode_ahead, large, replace(BASE, views=4))
-        while predictor._encoding is None and not ahead.done():
+        while not predictor._turns.is_working_ahead and not ahead.done():
             time.sleep(0.001)
         found = predictor.predict((2,), stack.frames[2], BASE)
         assert ahead.result() is False
@@ -113,7 +114,7 @@ def test_a_slice_encoded_ahead_gives_way_to_a_prediction(predictor, stack):
 
 def test_nothing_is_encoded_ahead_while_a_prediction_is_waited_for(predictor, stack):
     predictor.start()
-    with predictor._lock:
+    with predictor._turns.asking():
         assert predictor.encode_ahead(stack.frames[3], BASE) is False
 
 
@@ -170,9 +171,9 @@ def test_the_next_gear_finds_the_process_of_the_one_before_and_learns_as_in_a_ne
             quick, config=config, init=quick.out, out=tmp_path / f"{gear}.safetensors"
         )
         alone = replace(follows, out=tmp_path / f"{gear}-alone.safetensors")
-        left = trainer._left.pid
+        left = trainer._waiting.pid
         saved = saved_by(trainer, follows)
-        assert trainer._left.pid == left
+        assert trainer._waiting.pid == left
         other = Trainer()
         expected = saved_by(other, alone)
         other.close()
@@ -186,10 +187,22 @@ def test_the_next_gear_finds_the_process_of_the_one_before_and_learns_as_in_a_ne
 @pytest.mark.parametrize("end", [Trainer.release, Trainer.stop, Trainer.kill, Trainer.close])
 def test_no_process_waits_for_a_run_that_will_not_come(trainer, job, end):
     saved_by(trainer, replace(job, config=TrainingConfig(gear="quick", max_steps=1)))
-    pid = trainer._left.pid
+    pid = trainer._waiting.pid
     assert trainer.pid is None, "nothing goes on"
     assert not is_gone(pid)
     end(trainer)
+    assert is_gone_soon(pid)
+
+
+@pytest.mark.parametrize("end", [Trainer.release, Trainer.kill, Trainer.close])
+def test_nor_one_that_is_preparing(trainer, job, end):
+    with ThreadPoolExecutor(1) as pool:
+        preparing = pool.submit(trainer.prepare, lambda: job, 8)
+        while not trainer._turns.is_working_ahead:
+            time.sleep(0.005)
+        pid = trainer._waiting.pid
+        end(trainer)
+        assert isinstance(preparing.exception(), EngineError)
     assert is_gone_soon(pid)
 
 
@@ -203,14 +216,49 @@ def test_a_run_that_is_stopped_leaves_no_process_since_none_follows(trainer, job
     saved_by(trainer, replace(job, config=TrainingConfig(gear="quick", max_steps=1)))
 
 
+def test_a_prepared_run_finds_its_process_and_does_not_wait_for_what_is_prepared(trainer, job):
+    job = replace(job, config=TrainingConfig(gear="quick", max_steps=2))
+    assert trainer.prepare(lambda: job, n_views=2)
+    pid = trainer._waiting.pid
+    frames = synthetic_polyps(20, (96, 96), seed=6)
+    many = [
+        TrainingSample(frame, mask > 0, f"other {i}")
+        for i, (frame, mask) in enumerate(zip(frames.frames, frames.masks, strict=True))
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        preparing = pool.submit(trainer.prepare, lambda: replace(job, samples=many), 8)
+        while not trainer._turns.is_working_ahead and not preparing.done():
+            time.sleep(0.005)
+        saved_by(trainer, job)
+        assert preparing.result() is False
+    assert trainer._waiting.pid == pid
+
+
+def test_nothing_is_prepared_while_a_run_goes_on(trainer, job):
+    for event in trainer.run(lambda: replace(job, config=TrainingConfig("quick", max_steps=2))):
+        if isinstance(event, StepReport):
+            assert trainer.prepare(lambda: job, 1) is False
+    assert trainer._waiting is not None
+
+
+def test_what_cannot_be_prepared_is_an_error_and_the_process_stays(trainer, job):
+    damaged = job.out.with_name("damaged.safetensors")
+    damaged.write_bytes(b"no adapter")
+    with pytest.raises(EngineError, match="damaged"):
+        trainer.prepare(lambda: replace(job, init=damaged), 1)
+    pid = trainer._waiting.pid
+    assert trainer.prepare(lambda: job, 1)
+    assert trainer._waiting.pid == pid
+
+
 def test_a_process_that_died_between_two_runs_is_replaced(trainer, job):
     job = replace(job, config=TrainingConfig(gear="quick", max_steps=1))
     saved_by(trainer, job)
-    pid = trainer._left.pid
+    pid = trainer._waiting.pid
     os.kill(pid, signal.SIGKILL)
-    trainer._left._process.wait()
+    trainer._waiting._process.wait()
     saved_by(trainer, job)
-    assert trainer._left.pid != pid
+    assert trainer._waiting.pid != pid
 
 
 def test_the_training_process_reads_what_the_prediction_process_wrote(
@@ -264,7 +312,7 @@ def test_no_process_survives_a_parent_that_is_killed(tmp_path):
     script = textwrap.dedent("""
         import numpy as np, sys, time
         from pathlib import Path
-        from napari_sam_adapter.engine.trainer import TrainingProcess
+        from napari_sam_adapter.engine.training_process import TrainingProcess
         from napari_sam_adapter.training.config import TrainingConfig
         from napari_sam_adapter.training.job import TrainingJob
         from napari_sam_adapter.training.samples import TrainingSample

@@ -135,7 +135,7 @@ def encode(worker: Worker, image, path) -> None:
 def test_a_slice_encoded_ahead_is_predicted_without_encoding_it_again(adapters, image, counted):
     sent, worker = new_worker()
     encode(worker, image, adapters["late"])
-    assert (sent[-1].kind, sent[-1].values) == ("encoded", {"done": True})
+    assert (sent[-1].kind, sent[-1].values) == ("worked_ahead", {"done": True})
     counted.update(dict.fromkeys(counted, 0))
     found = predicted(sent, worker, image, adapters["late"])
     assert sent[-1].values["cached"]
@@ -270,6 +270,53 @@ def test_training_takes_from_the_disk_what_predictions_have_encoded(
     assert n_plain > 3
     assert n_shared == (1 if gear == "late" else 0) * VIEWS
     assert n_again <= n_shared
+
+
+@pytest.mark.parametrize("gear", ["quick", "late"])
+def test_a_run_encodes_nothing_that_was_prepared_and_learns_the_same(
+    adapters, slices, tmp_path, n_encoded, gear
+):
+    frames, masks = slices
+
+    def trained(name: str, *prepared: Message) -> tuple[dict, int]:
+        sent, worker = new_worker()
+        for message in prepared:
+            worker.handle(message)
+            assert (sent[-1].kind, sent[-1].values) == ("worked_ahead", {"done": True})
+        n_encoded[0] = 0
+        out = tmp_path / f"{name}.safetensors"
+        worker.handle(train_message(frames, masks, out, adapters["parent"], gear, 0))
+        return load_file(out), n_encoded[0]
+
+    def prepare(which: slice) -> Message:
+        """Some of the slices, as the person corrects them, with the masks of that moment."""
+        other_masks = [mask[::-1].copy() for mask in masks[which]]
+        message = train_message(
+            frames[which], other_masks, tmp_path / "no.safetensors", adapters["parent"], gear, 0
+        )
+        return Message("prepare", {**message.values, "n_views": 8}, message.arrays)
+
+    plain, n_plain = trained("plain")
+    ahead, n_ahead = trained("ahead", prepare(slice(2, 7)), prepare(slice(2)))
+    for name, tensor in plain.items():
+        assert torch.equal(tensor, ahead[name]), name
+    assert n_plain > 3
+    # After the late gear, the held-out slice is encoded by the new version.
+    assert n_ahead == (VIEWS if gear == "late" else 0)
+    assert not (tmp_path / "no.safetensors").exists()
+
+
+def test_preparing_ends_before_the_next_block_when_a_run_is_asked_for(
+    adapters, slices, tmp_path, n_encoded
+):
+    sent: list[Message] = []
+    asked = threading.Event()
+    worker = Worker(sent.append, threading.Event(), asked)
+    message = train_message(*slices, tmp_path / "no", adapters["parent"], "quick", 0)
+    asked.set()
+    worker.handle(Message("prepare", {**message.values, "n_views": 8}, message.arrays))
+    assert (sent[-1].kind, sent[-1].values) == ("worked_ahead", {"done": False})
+    assert n_encoded[0] == 0
 
 
 def test_a_version_that_was_trained_since_gets_no_features_of_its_parent(

@@ -127,12 +127,12 @@ def key_of(model: AdaptedSam, image: np.ndarray, **changes) -> str:
     encoder = Encoder(model, FeatureCache())
     if changes:
         model.settings = model.settings.with_changes(**changes)
-    return encoder._key("embedding", encoder.input_of(image)[0], encoder_key(model))
+    return encoder._keys("embedding", encoder.input_of(image)[0], encoder_key(model))[0]
 
 
 def test_whatever_changes_the_result_changes_the_key(tuned_sam, frame, x, monkeypatch):
     def usual() -> str:
-        return feature_key("embedding", x, "base", "adapter")
+        return feature_key("embedding", x, "base", "adapter", 1)
 
     other_image = frame.copy()
     other_image[3, 4, 0] ^= 1
@@ -143,17 +143,17 @@ def test_whatever_changes_the_result_changes_the_key(tuned_sam, frame, x, monkey
         "padding": key_of(tuned_sam, frame, fit="squash"),
         "size": key_of(tuned_sam, frame, input_size=112),
         "by hand": usual(),
-        "kind": feature_key("prefix", x, "base", "adapter"),
-        "base": feature_key("embedding", x, "other base", "adapter"),
-        "adapter": feature_key("embedding", x, "base", "other adapter"),
-        "mirrored": feature_key("embedding", x.flip(-1), "base", "adapter"),
+        "kind": feature_key("prefix", x, "base", "adapter", 1),
+        "base": feature_key("embedding", x, "other base", "adapter", 1),
+        "adapter": feature_key("embedding", x, "base", "other adapter", 1),
+        "mirrored": feature_key("embedding", x.flip(-1), "base", "adapter", 1),
     }
     assert usual() == keys["by hand"]
     for name, value in {
         "uses_bfloat16": lambda device: True,
         "__version__": __version__ + ".1",
         "FORMAT": "0",
-        "_machine": lambda device: ("another",),
+        "_machine": lambda device, threads: ("another",),
     }.items():
         with monkeypatch.context() as patch:
             patch.setattr(feature_cache, name, value)
@@ -161,10 +161,23 @@ def test_whatever_changes_the_result_changes_the_key(tuned_sam, frame, x, monkey
     with monkeypatch.context() as patch:
         patch.setattr(torch, "__version__", "1.0")
         keys["torch"] = usual()
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "get_num_threads", lambda: 99)
-        keys["threads"] = usual()
+    keys["threads"] = feature_key("embedding", x, "base", "adapter", 99)
     assert len(set(keys.values())) == len(keys), keys
+
+
+def test_a_run_with_fewer_threads_for_a_while_takes_what_the_usual_number_has_computed(
+    tuned_sam, frame, monkeypatch
+):
+    """And what it computes itself is not taken for that of the usual number."""
+    cache = FeatureCache({"embedding": 10**9})
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    encoder = Encoder(tuned_sam, cache)
+    encoder.image(frame)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert encoder.image(frame).is_known
+    assert not encoder.image(frame[::-1].copy()).is_known
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert not Encoder(tuned_sam, cache).image(frame[::-1].copy()).is_known
 
 
 def test_every_weight_of_the_adapter_changes_what_is_looked_for(tuned_sam):

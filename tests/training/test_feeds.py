@@ -14,7 +14,7 @@ from napari_sam_adapter.sam.feature_cache import FeatureCache
 from napari_sam_adapter.sam.feature_files import FeatureFiles
 from napari_sam_adapter.sam.input_format import InputFormat
 from napari_sam_adapter.sam.preprocess import encoder_input, mirrored
-from napari_sam_adapter.training import feeds
+from napari_sam_adapter.training import feed, feeds
 from napari_sam_adapter.training.augment import N_ORIENTATIONS, View, apply_view
 from napari_sam_adapter.training.feeds import EmbeddingFeed, ImageFeed, LateFeed
 from napari_sam_adapter.training.prepared_sample import PreparedSample
@@ -93,7 +93,7 @@ def test_slices_beyond_the_memory_set_aside_are_prepared_when_they_come(
     plenty = ImageFeed(small_sam, samples[:3], 0)
     with torch.no_grad():
         expected = [plenty.at(i).embedding for i in range(6)]
-        monkeypatch.setattr(feeds, "CACHE_BYTES", 0)
+        monkeypatch.setattr(feed, "CACHE_BYTES", 0)
         short = ImageFeed(small_sam, samples[:3], 0)
         for position, embedding in enumerate(expected):
             torch.testing.assert_close(short.at(position).embedding, embedding)

@@ -17,6 +17,7 @@ from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets.dock import SamAdapterDock
+from napari_sam_adapter.widgets.retrain import getting_ready
 from napari_sam_adapter.widgets.trouble import TroubleDialog
 
 # A window's process imports no torch, but these tests train in theirs, too. torch's optimizers load
@@ -80,6 +81,12 @@ def _no_error_of_the_program(request, monkeypatch):
 def _a_moment_of_training_may_forget(monkeypatch):
     """Runs of a second do: without this, chance would decide which versions are held back."""
     monkeypatch.setattr(promotion, "FORGETTING", 2.0)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_rests(monkeypatch):
+    """Where a test rests, no training process is to be started that it does not ask for."""
+    monkeypatch.setattr(getting_ready, "REST_MS", 3_600_000)
 
 
 @pytest.fixture(autouse=True)
@@ -194,6 +201,7 @@ def _is_busy(controller):
             or controller.recording.is_busy
             or controller.recording.pixels.is_busy
             or controller.ahead.is_running
+            or controller.getting_ready.is_running
         )
     return False
 

@@ -32,7 +32,7 @@ class WatchedPredictor(Predictor):
 
     @property
     def is_encoding(self):
-        return self._encoding is not None
+        return self._turns.is_working_ahead
 
     def encode_ahead(self, image, model):
         done = super().encode_ahead(image, model)

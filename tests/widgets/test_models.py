@@ -156,7 +156,7 @@ def test_choosing_another_model_puts_the_adapter_aside(open_person, polyps, serv
     assert person.controller.session.in_use.version is not None
     choose(person, "mobile_sam")
     assert person.controller.session.in_use.version is None
-    person.controller.activate(1)
+    person.controller.versions.activate(1)
     assert person.dock.models_panel.base_box.currentData() == "lite_medsam"
 
 

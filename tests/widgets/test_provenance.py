@@ -137,7 +137,7 @@ def test_views_are_told_where_an_adapter_looks_twice(
     open_polyps, turned_adapter_file, folder, capsys
 ):
     person = open_polyps()
-    person.controller.load_adapter_file(turned_adapter_file)
+    person.controller.versions.load_file(turned_adapter_file)
     person.predict()
     person.wait_for_record()
     person.dock.shutdown()

@@ -11,7 +11,7 @@ import pytest
 
 from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.engine import trainer
-from napari_sam_adapter.engine.trainer import TrainingProcess
+from napari_sam_adapter.engine.training_process import TrainingProcess
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.training.job import run_job

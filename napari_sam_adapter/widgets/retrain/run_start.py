@@ -19,11 +19,14 @@ from napari_sam_adapter.training.samples import check_mask
 from napari_sam_adapter.widgets.readers import PATIENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import numpy as np
 
     from napari_sam_adapter.engine.trainer import Trainer
     from napari_sam_adapter.session import Session
+    from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.panels.retrain_panel import RetrainSettings
     from napari_sam_adapter.widgets.record.recording import Recording
@@ -107,6 +110,24 @@ def request_for(
     for index, mask in masks.items():
         described = f"{name}, {binding.source.describe(index)}"
         check_mask(described, mask, session.classes.names)
+    return request_on(masks, binding, recording, session, settings)
+
+
+def request_on(
+    masks: Mapping[SliceIndex, np.ndarray],
+    binding: LayerBinding,
+    recording: Recording,
+    session: Session,
+    settings: RetrainSettings,
+) -> RetrainRequest:
+    """Ask for a run on some masks.
+
+    Raises
+    ------
+    TrainingError
+        If the conditions cannot be used.
+    """
+    name = binding.image.name
     weights = settings.conditions
     conditions = None
     try:

@@ -1,0 +1,189 @@
+"""Get the training process ready while the person corrects, so that Retrain begins at once.
+
+Starting it takes seconds, and so does encoding what a first short run learns from. Both are done
+when a slice has been corrected or accepted, nothing else is computed, and a moment has passed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_sam_adapter.next_version import RunStart, prepare
+from napari_sam_adapter.widgets.jobs import QuietJob
+from napari_sam_adapter.widgets.preferences import preference
+from napari_sam_adapter.widgets.retrain.run_start import request_on
+from napari_sam_adapter.widgets.trouble import guarded
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.widgets.layers.binding import LayerBinding
+    from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
+    from napari_sam_adapter.widgets.panels.retrain_panel import RetrainSettings
+    from napari_sam_adapter.widgets.record.recording import Recording
+
+REST_MS = 1500
+# A short run uses no more orientations of slices than about so many, however many slices there are.
+MOST_VIEWS = 128
+AT_ONCE = 8  # slices; the process gives way between two lots, too
+KEPT_MS = 10 * 60_000  # without another correction: the process takes some 500 MB
+
+
+class GettingReady(QObject):
+    """Prepares for the next run (`Trainer.prepare`), and gives way to it.
+
+    Parameters
+    ----------
+    session : Session
+    layers : LayerChoice
+    recording : Recording
+    leaves_time : callable
+        Tells whether nothing else is computed.
+
+    Attributes
+    ----------
+    settings : callable or None
+        Returns what a run would be asked to do now; nothing is prepared without it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        layers: LayerChoice,
+        recording: Recording,
+        leaves_time: Callable[[], bool],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._layers, self._recording = session, layers, recording
+        self._leaves_time = leaves_time
+        self.settings: Callable[[], RetrainSettings] | None = None
+        self._job: QuietJob | None = None
+        self._learned: frozenset[SliceIndex] = frozenset()
+        self._is_due = False
+        self._prepared_for: tuple[Any, ...] = ()
+        self._prepared: set[SliceIndex] = set()
+        self._is_closed = False
+        self._rest = self._timer(REST_MS, self._on_rested)
+        self._kept = self._timer(KEPT_MS, self.release)
+        layers.edited.connect(self._on_edited)
+        layers.slices_changed.connect(self._on_slices_changed)
+        session.active_changed.connect(self._wait)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether something is being prepared."""
+        return self._job is not None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is to be prepared in a moment."""
+        return bool(self._rest.isActive())
+
+    def on_training(self, running: bool) -> None:
+        """Begin anew with what is corrected after a run began: its process ends with it."""
+        self._kept.stop()
+        self._forget()
+        if running:
+            binding = self._layers.binding
+            self._learned = frozenset(() if binding is None else binding.tracker.ready())
+            self._is_due = False
+            self._rest.stop()
+        else:
+            self._wait()
+
+    def release(self) -> None:
+        """End the process that waits, where nobody came back to use it."""
+        self._forget()
+        self._session.trainer.release()
+
+    def close(self) -> None:
+        """Begin nothing any more. It also runs after Qt has destroyed the dock."""
+        self._is_closed = True
+        with contextlib.suppress(RuntimeError):
+            self._layers.edited.disconnect(self._on_edited)
+            self._layers.slices_changed.disconnect(self._on_slices_changed)
+            self._rest.stop()
+            self._kept.stop()
+        self.release()
+
+    def _timer(self, milliseconds: int, act: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(guarded(self, act, once=True))
+        return timer
+
+    def _forget(self) -> None:
+        self._prepared_for, self._prepared = (), set()
+
+    def _on_edited(self, _: str) -> None:
+        self._is_due = True
+        self._wait()
+
+    def _on_slices_changed(self) -> None:
+        binding = self._layers.binding
+        if binding is None:
+            return
+        self._is_due = self._is_due or frozenset(binding.tracker.ready()) != self._learned
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._is_due and not self._is_closed:
+            self._rest.start()
+
+    def _on_rested(self) -> None:
+        if self._job is not None or not self._leaves_time():
+            self._wait()
+            return
+        binding, settings = self._layers.binding, self.settings
+        if binding is None or settings is None or not self._may_prepare(binding):
+            return
+        asked = settings()
+        described = (asked.config, asked.input_size, asked.conditions, self._session.classes.names)
+        what_for = (id(binding), self._session.in_use.reference, *described)
+        if what_for != self._prepared_for:
+            self._prepared_for, self._prepared = what_for, set()
+        ready = binding.tracker.ready()
+        missing = [index for index in ready if index not in self._prepared][:AT_ONCE]
+        if missing:
+            self._prepare(binding, asked, missing, max(1, MOST_VIEWS // len(ready)))
+
+    def _may_prepare(self, binding: LayerBinding) -> bool:
+        return (
+            not self._is_closed
+            and preference("computing", "encode_ahead") is not False
+            and binding.is_alive
+        )
+
+    def _prepare(
+        self,
+        binding: LayerBinding,
+        settings: RetrainSettings,
+        indices: Iterable[SliceIndex],
+        n_views: int,
+    ) -> None:
+        masks = {index: binding.labels_of(index).copy() for index in indices}
+        request = request_on(masks, binding, self._recording, self._session, settings)
+        start, trainer = RunStart.of(self._session), self._session.trainer
+        # What fails is not tried again before something else is asked for: a run says why.
+        self._prepared.update(masks)
+        job = QuietJob(lambda: prepare(trainer, start, request, n_views), self)
+        job.finished.connect(lambda done: self._on_finished(masks, done))
+        self._job = job
+        self._kept.start()
+        job.start()
+
+    def _on_finished(self, masks: Iterable[SliceIndex], done: bool | None) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            job.deleteLater()
+        if done is False:  # it gave way to the person
+            self._prepared.difference_update(masks)
+        elif done is None:
+            return
+        self._wait()
