@@ -13,6 +13,9 @@ DISPLAY_PACKAGES := xvfb libegl1 libgl1 libopengl0 libxkbcommon-x11-0 libdbus-1-
 # A display of its own for the tests, so that no window pops up on the person's.
 VIRTUAL_DISPLAY = $(shell command -v xvfb-run >/dev/null && echo 'xvfb-run -a -s "-screen 0 1600x1000x24"')
 
+# The tests start hundreds of processes: none is to compile the package anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test bench lint screenshots display-libraries clean
 
 demo: display-libraries .venv/installed

@@ -172,7 +172,13 @@ def in_fresh_process(
                 text=True,
                 timeout=timeout,
                 cwd=root,
-                env={**os.environ, "PYTHONPATH": path, "NAPARI_SAM_ADAPTER_HOME": home},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": path,
+                    "NAPARI_SAM_ADAPTER_HOME": home,
+                    # As installed, where pip has compiled the package: "" lets Python keep that.
+                    "PYTHONDONTWRITEBYTECODE": "",
+                },
             )
         except subprocess.TimeoutExpired:
             raise FailedError(f"{module} took longer than {timeout:.0f} s") from None
