@@ -60,9 +60,11 @@ def train(
     yield from trainer.run(lambda: _job(start, request))
 
 
-def prepare(trainer: Trainer, start: RunStart, request: RetrainRequest, n_views: int) -> bool:
+def prepare(
+    trainer: Trainer, start: RunStart, request: RetrainRequest, n_views: int, begins_anew: bool
+) -> bool:
     """Encode the slices of a request ahead of the run; see `Trainer.prepare`."""
-    return trainer.prepare(lambda: _job(start, request), n_views)
+    return trainer.prepare(lambda: _job(start, request), n_views, begins_anew)
 
 
 def _job(start: RunStart, request: RetrainRequest) -> TrainingJob:

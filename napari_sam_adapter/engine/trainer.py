@@ -91,7 +91,9 @@ class Trainer:
             if self._stop_requested.is_set():
                 self.release()
 
-    def prepare(self, make_job: Callable[[], TrainingJob], n_views: int) -> bool:
+    def prepare(
+        self, make_job: Callable[[], TrainingJob], n_views: int, begins_anew: bool = True
+    ) -> bool:
         """Start the process of the next run, and encode slices in it; call it in a worker thread.
 
         It gives way to a run, which finds what was encoded by then.
@@ -101,7 +103,9 @@ class Trainer:
         make_job : callable
             Returns the run that may be asked for, with the slices to encode. It may read them.
         n_views : int
-            How many orientations of each slice to encode.
+            How many orientations of each slice to encode, where there is room.
+        begins_anew : bool
+            Whether what was prepared before is of no use any more.
 
         Returns
         -------
@@ -123,7 +127,7 @@ class Trainer:
                 process = self._waiting = EngineProcess("training", low_priority=True)
             if self._closed.is_set():  # while it was being started
                 process.kill()
-            values = {**request.values, "n_views": n_views}
+            values = {**request.values, "n_views": n_views, "begins_anew": begins_anew}
             return self._turns.work_ahead(process, Message(request.kind, values, request.arrays))
 
     def release(self) -> None:

@@ -32,6 +32,8 @@ MODELS_KEPT = 3
 # Enough for the slices at hand; more would make memory grow with the length of a volume.
 EMBEDDING_BYTES_KEPT = 64 * 1024 * 1024
 PREFIX_BYTES_KEPT = 128 * 1024 * 1024
+# What is prepared is used by the run that follows, and gone with its process.
+PREPARED_BYTES_KEPT = 256 * 1024 * 1024
 
 
 class _Loaded(NamedTuple):
@@ -139,6 +141,9 @@ class Worker:
         with self._giving_way():
             self._check_way()
             self._cache.files = self._files(message.values)
+            if message.values["begins_anew"]:
+                for kind in ("embedding", "prefix"):
+                    self._cache.begin_anew(kind, PREPARED_BYTES_KEPT)
             job = job_in(message)
             encode_ahead(job, self._cache, message.values["n_views"], self._check_way)
 

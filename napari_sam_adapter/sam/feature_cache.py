@@ -99,6 +99,15 @@ class FeatureCache:
         if in_files and self.files is not None:
             self.files.write(key, features)
 
+    def begin_anew(self, kind: Kind, n_bytes: int) -> None:
+        """Forget what is in memory, and keep that many bytes from now on."""
+        self._memory_bytes[kind], self.memory[kind] = n_bytes, OrderedDict()
+
+    def is_full(self, kind: Kind) -> bool:
+        """Whether another entry as large as the latest one would push one out."""
+        sizes = [_n_bytes(features) for features in self.memory.get(kind, {}).values()]
+        return bool(sizes) and sum(sizes) + sizes[-1] > self._memory_bytes[kind]
+
     def _remember(self, kind: Kind, key: str, features: Features) -> None:
         memory = self.memory.get(kind)
         if memory is None:

@@ -272,6 +272,12 @@ def test_training_takes_from_the_disk_what_predictions_have_encoded(
     assert n_again <= n_shared
 
 
+def prepared(message: Message, begins_anew: bool) -> Message:
+    """Turn the request of a run into one to prepare for it."""
+    values = {**message.values, "n_views": 8, "begins_anew": begins_anew}
+    return Message("prepare", values, message.arrays)
+
+
 @pytest.mark.parametrize("gear", ["quick", "late"])
 def test_a_run_encodes_nothing_that_was_prepared_and_learns_the_same(
     adapters, slices, tmp_path, n_encoded, gear
@@ -288,22 +294,42 @@ def test_a_run_encodes_nothing_that_was_prepared_and_learns_the_same(
         worker.handle(train_message(frames, masks, out, adapters["parent"], gear, 0))
         return load_file(out), n_encoded[0]
 
-    def prepare(which: slice) -> Message:
+    def prepare(which: slice, begins_anew: bool) -> Message:
         """Some of the slices, as the person corrects them, with the masks of that moment."""
         other_masks = [mask[::-1].copy() for mask in masks[which]]
         message = train_message(
             frames[which], other_masks, tmp_path / "no.safetensors", adapters["parent"], gear, 0
         )
-        return Message("prepare", {**message.values, "n_views": 8}, message.arrays)
+        return prepared(message, begins_anew)
 
     plain, n_plain = trained("plain")
-    ahead, n_ahead = trained("ahead", prepare(slice(2, 7)), prepare(slice(2)))
+    ahead, n_ahead = trained("ahead", prepare(slice(2, 7), True), prepare(slice(2), False))
     for name, tensor in plain.items():
         assert torch.equal(tensor, ahead[name]), name
     assert n_plain > 3
     # After the late gear, the held-out slice is encoded by the new version.
     assert n_ahead == (VIEWS if gear == "late" else 0)
     assert not (tmp_path / "no.safetensors").exists()
+
+
+def test_what_comes_first_is_prepared_where_there_is_no_room_for_all(
+    adapters, slices, tmp_path, n_encoded, monkeypatch
+):
+    """And what was prepared for an older version leaves its room."""
+    message = train_message(*slices, tmp_path / "a", adapters["parent"], "quick", 0)
+    sent, worker = new_worker()
+    worker.handle(prepared(message, True))
+    embeddings = worker._cache.memory["embedding"]
+    assert n_encoded[0] == len(embeddings) == 7 * 8
+    size = sum(x.numel() * x.element_size() for x in next(iter(embeddings.values())).values())
+    monkeypatch.setattr(worker_module, "PREPARED_BYTES_KEPT", 9 * size)
+    for begins_anew, n_more in ((True, 9), (False, 0)):
+        n_encoded[0] = 0
+        worker.handle(prepared(message, begins_anew))
+        assert sent[-1].values == {"done": True}
+        assert n_encoded[0] == n_more
+    worker.handle(message)
+    assert n_encoded[0] == 1, "the half turn of the slice that is held out"
 
 
 def test_preparing_ends_before_the_next_block_when_a_run_is_asked_for(
@@ -314,7 +340,7 @@ def test_preparing_ends_before_the_next_block_when_a_run_is_asked_for(
     worker = Worker(sent.append, threading.Event(), asked)
     message = train_message(*slices, tmp_path / "no", adapters["parent"], "quick", 0)
     asked.set()
-    worker.handle(Message("prepare", {**message.values, "n_views": 8}, message.arrays))
+    worker.handle(prepared(message, True))
     assert (sent[-1].kind, sent[-1].values) == ("worked_ahead", {"done": False})
     assert n_encoded[0] == 0
 

@@ -22,9 +22,9 @@ def asked(person, monkeypatch):
     trainer, found = person.controller.session.trainer, []
     prepare = trainer.prepare
 
-    def noted(make_job, n_views):
+    def noted(make_job, n_views, begins_anew):
         job = make_job()
-        done = prepare(lambda: job, n_views)
+        done = prepare(lambda: job, n_views, begins_anew)
         found.append(([sample.name for sample in job.samples], n_views, done))
         return done
 
@@ -136,7 +136,7 @@ def test_the_process_ends_with_the_dock(person):
 def test_what_cannot_be_prepared_is_not_said_and_not_tried_again(person, monkeypatch):
     tries = []
 
-    def fail(make_job, n_views):
+    def fail(make_job, n_views, begins_anew):
         tries.append(n_views)
         raise OSError("the disk is gone")
 

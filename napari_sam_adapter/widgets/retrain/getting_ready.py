@@ -170,9 +170,10 @@ class GettingReady(QObject):
         masks = {index: binding.labels_of(index).copy() for index in indices}
         request = request_on(masks, binding, self._recording, self._session, settings)
         start, trainer = RunStart.of(self._session), self._session.trainer
+        is_first = not self._prepared
         # What fails is not tried again before something else is asked for: a run says why.
         self._prepared.update(masks)
-        job = QuietJob(lambda: prepare(trainer, start, request, n_views), self)
+        job = QuietJob(lambda: prepare(trainer, start, request, n_views, is_first), self)
         job.finished.connect(lambda done: self._on_finished(masks, done))
         self._job = job
         self._kept.start()
