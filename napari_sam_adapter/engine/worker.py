@@ -140,6 +140,9 @@ class Worker:
         """Encode what a run may ask for, unless one is asked for now."""
         with self._giving_way():
             self._check_way()
+            # torch's optimizers load it when the first one is made, which takes a second.
+            import torch._dynamo  # noqa: F401
+
             self._cache.files = self._files(message.values)
             if message.values["begins_anew"]:
                 for kind in ("embedding", "prefix"):

@@ -34,9 +34,9 @@ USUAL_MINUTES: dict[str, float] = {"quick": 1.5, "late": 2.0, "full": 3.0}
 # the usual learning rates: at those, full forgot slices that late had just learned
 # (docs/performance.md).
 WALK: tuple[tuple[Gear, float, float], ...] = (
-    ("quick", 0.08, 1.0),
-    ("late", 0.16, 1.0),
-    ("full", 0.76, 0.25),
+    ("quick", 0.065, 1.0),
+    ("late", 0.13, 1.0),
+    ("full", 0.805, 0.25),
 )
 # A gear that gains less than this is the last one, where held-out slices are enough to tell
 # (`promotion.ENOUGH`).
