@@ -1,7 +1,7 @@
 """Rows of the time from a click on Retrain to a Dice on images nobody has corrected.
 
 A version counts from when it is in use, and one that is held back never does. Scoring is not
-counted.
+counted, nor is what the window does before the click, while a person corrects (`bench.walk`).
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ REST_MS = 1500
 # A short run uses no more orientations of slices than about so many, however many slices there are.
 MOST_VIEWS = 128
 AT_ONCE = 8  # slices; the process gives way between two lots, too
-KEPT_MS = 10 * 60_000  # without another correction: the process takes some 500 MB
+KEPT_MS = 10 * 60_000  # without another correction: the process takes some 800 MB
 
 
 class GettingReady(QObject):
