@@ -108,7 +108,7 @@ def _marked(
     image = image_of(record, identity, moved_to)
     # The file tells also where the record is of before patients were told apart.
     patient = identity.patient or image.patient
-    source = SliceSource(image.data, is_colour=image.is_colour)
+    source = SliceSource(image.data, is_colour=image.is_colour, axes=image.geometry.axes)
     return MarkedImage(source, masks, identity.name, record.name, patient, identity.source)
 
 

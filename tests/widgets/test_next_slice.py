@@ -125,7 +125,7 @@ def test_in_a_series_of_volumes_the_next_slice_is_in_another_volume(open_person,
     person.settle()
     person.dock.correct_panel.next_button.click()
     assert person.viewer.dims.current_step[:2] == (1, 1)
-    assert person.message.startswith("Slice 1, 1: ")
+    assert person.message.startswith("Slice (1, 1): ")
 
 
 def test_the_cells_of_the_ruler_name_slice_state_and_confidence(sure_person):

@@ -18,6 +18,7 @@ from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layers.placement import placement_of
+from napari_sam_adapter.widgets.panels.slice_words import at_start
 
 if TYPE_CHECKING:
     import napari
@@ -223,7 +224,7 @@ class Comparing(QObject):
                 truth = None if truth is None else truth != 0
             found = change_map(before, after, truth)
             name = f"from {pair.names[0]} to {pair.names[1]}"
-            sentence = f"{name[0].upper()}{name[1:]}: {found.sentence}."
+            sentence = f"{at_start(name)}: {found.sentence}."
             return name, found.labels, f"{sentence} Once more shows your masks."
         labels, name = (before, pair.names[0]) if what == BEFORE else (after, pair.names[1])
         score = ""
@@ -231,7 +232,7 @@ class Comparing(QObject):
             dice = mean_class_dice(labels, truth, len(self._session.classes))
             score = f", Dice {dice:.2f} with your mask"
         once_more = "your masks" if what == AFTER else f"after ({pair.names[1]})"
-        sentence = f"{what.capitalize()}: {name}{score}. Once more shows {once_more}."
+        sentence = f"{at_start(what)}: {name}{score}. Once more shows {once_more}."
         return f"{what}: {name}", labels, sentence
 
     def _new_layer(self, pair: _Pair, labels: np.ndarray) -> Labels:

@@ -12,6 +12,7 @@ from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QWidget
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.widgets.panels.slice_words import at_start
 from napari_sam_adapter.widgets.panels.walkable_strip import WalkableStrip
 
 # Blue, orange and green of Okabe & Ito's palette, which colour-blind people can tell apart.
@@ -120,8 +121,8 @@ class SliceRuler(WalkableStrip):
 
     def tooltip_at(self, position: int) -> str:
         """Name a slice, its state and its confidence."""
-        name = self.describe(position)
-        text = f"{name[:1].upper()}{name[1:]}: {self._states[position].value}"
+        name = at_start(self.describe(position))
+        text = f"{name}: {self._states[position].value}"
         unsure = self._uncertainty[position]
         return text if unsure is None else f"{text}, confidence {1 - unsure:.0%}"
 
