@@ -105,7 +105,9 @@ class Showing(QObject):
             list(unsure.values()),
         )
         self._dock.retrain_panel.show_ready(
-            len(binding.tracker.ready()), self._controller.elsewhere.count
+            len(binding.tracker.ready()),
+            self._controller.elsewhere.count,
+            len(binding.tracker.left_out()),
         )
         record = self._controller.recording.record_of(binding)
         rounds = () if record is None else record.ledger.worked_rounds
