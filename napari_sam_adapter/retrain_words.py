@@ -41,7 +41,7 @@ def summary(version: AdapterVersion) -> str:
 
 def goes_on(version: AdapterVersion, gear: str) -> str:
     """Say that a run is followed by one in the next gear."""
-    how = f"{_how(version)}; {gear} goes on from it until you press Stop"
+    how = f"{_how(version)}; {gear} goes on from it, and Stop ends that"
     return _told(how, _score(version), _caveat(version))
 
 
