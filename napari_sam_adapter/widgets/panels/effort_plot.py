@@ -149,4 +149,4 @@ def _line(number: int, one: Round) -> str:
 
 def _cost(effort: Effort) -> str:
     strokes = "1 stroke" if effort.strokes == 1 else f"{effort.strokes} strokes"
-    return f"{effort.seconds:.0f} s, {strokes}, {effort.pixels} px"
+    return f"{effort.seconds:.0f} s, {strokes}, {effort.pixels:,} px"
