@@ -146,9 +146,10 @@ class SliceRuler(WalkableStrip):
         cells = QRectF(0, _MARGIN, width, _STATES_HEIGHT)
         bars = QRectF(0, top, width, max(floor - top, 1))
         paint_cells(painter, self._states, self._uncertainty, cells, bars, text)
-        left = self._current * width / count
+        across = max(width / count, 3.0)
+        left = min(self._current * width / count, width - 1 - across)  # else its edge is cut off
         painter.setPen(text)
-        painter.drawRect(QRectF(left, 0.5, max(width / count, 3.0), height - 1.5))
+        painter.drawRect(QRectF(left, 0.5, across, height - 1.5))
         if self.hasFocus():
             painter.setPen(Qt.PenStyle.DotLine)
             painter.drawRect(QRectF(0.5, 0.5, width - 1.5, height - 1.5))
