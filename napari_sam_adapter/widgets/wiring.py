@@ -119,3 +119,4 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.session.project_changed.connect(dock.showing.unfinished)
     controller.session.project_changed.connect(dock.predict_panel.reset)
     controller.session.project_changed.connect(dock.help_panel.reset)
+    controller.session.project_changed.connect(dock.retrain_panel.reset)

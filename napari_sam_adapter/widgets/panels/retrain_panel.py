@@ -237,6 +237,10 @@ class RetrainPanel(QWidget):
             self.curve.clear()
             self.curve.show()
 
+    def reset(self) -> None:
+        """Put away the curve of another project's run, unless that still goes on."""
+        self.curve.setVisible(self._is_training)
+
     def show_event(self, event: object) -> None:
         """Show an event of the training run."""
         match event:
