@@ -23,7 +23,6 @@ from napari_sam_adapter.widgets.layers.masks_in_place import MasksInPlace
 from napari_sam_adapter.widgets.layers.opening import Opening
 from napari_sam_adapter.widgets.layers.orientation import Orientation
 from napari_sam_adapter.widgets.layers.unchosen_masks import UnchosenMasks
-from napari_sam_adapter.widgets.panels.slice_words import at_start
 from napari_sam_adapter.widgets.predict.ahead_of_slider import AheadOfSlider
 from napari_sam_adapter.widgets.predict.filling import Filling
 from napari_sam_adapter.widgets.predict.prediction import Prediction
@@ -189,8 +188,7 @@ class DockController(QObject):
             self.said.emit(str(error), True)
             self.versions_changed.emit()
             return
-        name = self.session.in_use.name
-        self.said.emit(f"{at_start(name)} predicts from now on.", False)
+        self.said.emit(f"From now on, {self.session.in_use.name} predicts.", False)
 
     def set_care(self, careful: bool) -> None:
         """Predict each slice together with its mirror image, or not."""
