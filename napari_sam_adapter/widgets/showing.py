@@ -16,6 +16,8 @@ from napari_sam_adapter.widgets.panels.slice_words import describe_slice
 if TYPE_CHECKING:
     from napari_sam_adapter.widgets.dock import SamAdapterDock
 
+NOT_RECORDED = "Not all that is done here is recorded: see Project, at the top."
+
 
 class Showing(QObject):
     """Brings what the controller knows into the panels of a dock."""
@@ -30,6 +32,13 @@ class Showing(QObject):
         self.classes()
         self.slices()
         self.unfinished()
+
+    def problem(self) -> None:
+        """Show why something is not recorded, and, however the dock is scrolled, that it is so."""
+        problem = self._controller.recording.problem
+        self._dock.project_panel.show_problem(problem)
+        self._dock.not_recorded.say(NOT_RECORDED, True)
+        self._dock.not_recorded.setVisible(bool(problem))
 
     def layers(self) -> None:
         """Show which masks layer is worked on."""
