@@ -1,8 +1,13 @@
 """What the dock says is read well under every theme; what went wrong is red."""
 
+from itertools import pairwise
+
 import pytest
 from pyqtgraph import PlotWidget
+from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import QLabel
+
+from napari_sam_adapter.widgets.panels.training_curve import TrainingCurve
 
 
 def luminance(colour):
@@ -73,3 +78,21 @@ def test_the_numbers_beside_the_curve_are_read_well_also_after_the_theme_changes
             for colour in (axis.textPen().color(), axis.pen().color()):
                 assert contrast_of(ground, colour) >= 4.5
             assert axis.labelStyle["color"] == axis.textPen().color().name()
+
+
+@pytest.mark.parametrize("n_steps", [3, 9, 11, 12, 13, 14, 19, 25, 140, 12000])
+def test_the_numbers_below_the_curve_do_not_touch_each_other(qtbot, n_steps):
+    curve = TrainingCurve()
+    qtbot.addWidget(curve)
+    curve.setFixedWidth(266)  # of a dock of 300 pixels
+    for step in (1, n_steps):
+        curve.add_loss(step, 0.5)
+    curve.show()
+    qtbot.waitExposed(curve)
+    page = curve.grab()
+    painter = QPainter(page)
+    *_, texts = curve.findChild(PlotWidget).getAxis("bottom").generateDrawSpecs(painter)
+    painter.end()
+    assert len(texts) >= 2
+    for (left, *_), (right, *_) in pairwise(sorted(texts, key=lambda one: one[0].left())):
+        assert right.left() - left.right() > 6

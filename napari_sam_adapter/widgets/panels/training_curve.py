@@ -100,7 +100,9 @@ def _empty_plot(height: int) -> Any:
 def _lines_in(plot: Any) -> tuple[Any, Any]:
     from pyqtgraph import mkPen
 
-    plot.getAxis("bottom").enableAutoSIPrefix(False)
+    steps = plot.getAxis("bottom")
+    steps.enableAutoSIPrefix(False)
+    steps.setStyle(textFillLimits=[(0, 0.4)])  # else numbers of two digits touch each other
     plot.setLabel("bottom", "step")
     plot.setYRange(0.0, HIGHEST_SHOWN, padding=0.0)
     plot.setLimits(xMin=0)
