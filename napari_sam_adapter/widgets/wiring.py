@@ -93,7 +93,8 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.said_of_image.connect(dock.message.say_of_image)
     controller.engine_ready.connect(dock.message.say_ready)
     layers.image_changed.connect(lambda: dock.message.on_image(layers.image is not None))
-    retraining.refused.connect(dock.message.refuse)
+    for needs_masks in (retraining, controller.filling):
+        needs_masks.refused.connect(dock.message.refuse)
     layers.edited.connect(dock.message.on_edit)
     layers.states_changed.connect(dock.message.on_masks)
     controller.classes_changed.connect(dock.message.on_masks)
