@@ -46,8 +46,9 @@ class AdapterVersion:
         """Short description, e.g. ``v3 · full · 12 slices · held-out Dice 0.81``."""
         training = self.card.training
         parts = [self.title, self.card.gear]
-        if "n_slices" in training:
-            parts.append(f"{training['n_slices']} slices")
+        n_slices = training.get("n_slices")
+        if n_slices is not None:
+            parts.append("1 slice" if n_slices == 1 else f"{n_slices} slices")
         if training.get("held_out_dice_after") is not None:
             parts.append(f"held-out Dice {training['held_out_dice_after']:.2f}")
         if training.get("imported_from"):

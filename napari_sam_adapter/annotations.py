@@ -98,12 +98,13 @@ class SliceTracker:
         Returns
         -------
         bool
-            Whether the slice's state changed.
+            Whether the slice's state changed, or whether it is trained on, see `ready`.
         """
         if index not in self._slices and not labels.any():
             return False
-        before = self.state(index)
+        state = self.state(index)
         known = self._slice(index, labels)
+        before = state, known.holds_below_0
         seen_before, was = known.seen, known.seen.unpacked()
         if np.array_equal(labels, was):
             if painted:
@@ -121,7 +122,7 @@ class SliceTracker:
             self._tell(index, "painted", change, stroke=stroke)
         else:
             self._tell(index, "undone", change)
-        return self.state(index) is not before
+        return (self.state(index), known.holds_below_0) != before
 
     def plan_prediction(
         self, index: SliceIndex, labels: np.ndarray, predicted: np.ndarray
@@ -237,12 +238,19 @@ class SliceTracker:
         return self._slices.get(index)
 
     def ready(self) -> list[SliceIndex]:
-        """List the corrected and accepted slices: those to train on."""
-        return [index for index in self.known() if self.state(index) in READY]
+        """List the corrected and accepted slices to train on: those without a label below 0."""
+        return [index for index in self._judged() if not self._slices[index].holds_below_0]
+
+    def left_out(self) -> list[SliceIndex]:
+        """List the corrected and accepted slices that hold a label below 0."""
+        return [index for index in self._judged() if self._slices[index].holds_below_0]
 
     def count(self, state: SliceState) -> int:
         """Count the known slices in a state."""
         return sum(self.state(index) is state for index in self._slices)
+
+    def _judged(self) -> Iterator[SliceIndex]:
+        yield from (index for index in self.known() if self.state(index) in READY)
 
     def _tell(
         self,

@@ -28,6 +28,12 @@ def counted(here: int, elsewhere: Elsewhere) -> str:
     return f"{slices} here and {elsewhere.n_slices} of {what} of the project"
 
 
+def left_out(n_slices: int) -> str:
+    """Say that slices are not learned from, and why, without a full stop."""
+    which = "1 slice holds" if n_slices == 1 else f"{n_slices} slices hold"
+    return f"{which} labels below 0 and {'is' if n_slices == 1 else 'are'} left out"
+
+
 def summary(version: AdapterVersion) -> str:
     """Sum up the run that made a version which is in use now."""
     return _told(_how(version), _score(version), _caveat(version))
@@ -35,7 +41,7 @@ def summary(version: AdapterVersion) -> str:
 
 def goes_on(version: AdapterVersion, gear: str) -> str:
     """Say that a run is followed by one in the next gear."""
-    how = f"{_how(version)}; {gear} goes on from it until you press Stop"
+    how = f"{_how(version)}; {gear} goes on from it, and Stop ends that"
     return _told(how, _score(version), _caveat(version))
 
 

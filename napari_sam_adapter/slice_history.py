@@ -168,6 +168,11 @@ class SliceHistory:
     def _holds_pixels(self) -> bool:
         return bool(self.human(self.seen.unpacked()).any())
 
+    @property
+    def holds_below_0(self) -> bool:
+        """Whether a label is below 0: neither background nor object, so nothing learns from it."""
+        return int(self.seen.values.min(initial=0)) < 0
+
     def look(self) -> None:
         """Find out whether the labels that were seen last are corrected."""
         is_written = self.now.adapter is not None and self.seen == self.now.written

@@ -57,10 +57,11 @@ class SliceSource:
             raise ImageError(f"The image has shape {shape}: it holds no pixel.")
         _check_size_and_type(self.slice_shape, np.dtype(data.dtype))
         names = axes if len(axes) == len(self.shape) else ("",) * len(self.shape)
-        self.depth = Depth.of(names[:-2], self.slider_shape)
+        self._slider_names = tuple(names[:-2])
+        self.depth = Depth.of(self._slider_names, self.slider_shape)
         # Space, time, and what nobody knows: along any of them shapes go over into each other.
         self.axes_of_neighbours = [
-            axis for axis, name in enumerate(names[:-2]) if not is_channel(name)
+            axis for axis, name in enumerate(self._slider_names) if not is_channel(name)
         ]
 
     @property
@@ -109,8 +110,11 @@ class SliceSource:
         return tuple(int(i) for i in np.unravel_index(flat, self.slider_shape))
 
     def describe(self, index: SliceIndex) -> str:
-        """Name a slice for people, as napari's slider does: ``slice 7`` or ``slice 2, 7``."""
-        return "the image" if not index else f"slice {', '.join(map(str, index))}"
+        """Name a slice for people, see `slice_name`; sliders that cannot move are left out."""
+        moves = [axis for axis, size in enumerate(self.slider_shape) if size > 1]
+        return slice_name(
+            [index[axis] for axis in moves], [self._slider_names[axis] for axis in moves]
+        )
 
     def read(self, index: SliceIndex) -> np.ndarray:
         """Read one slice, whatever the array is made of.
@@ -143,6 +147,30 @@ class SliceSource:
             raise
         except Exception as error:
             raise ImageError(f"{self.describe(index)} could not be read: {error}") from error
+
+
+def slice_name(index: Sequence[int], axes: Sequence[str] = ()) -> str:
+    """Name a slice for people: ``slice 7``, and of several sliders ``slice t 2, z 7``.
+
+    Parameters
+    ----------
+    index : sequence of int
+        Where the sliders are; none of them for a picture, which is ``the image``.
+    axes : sequence of str, optional
+        What the sliders are called. Where one has no name (but a number, as napari calls those),
+        it is ``slice (2, 7)``.
+    """
+    if not index:
+        return "the image"
+    if len(index) == 1:
+        return f"slice {index[0]}"
+    if len(axes) == len(index) and all(map(_names_axis, axes)):
+        return f"slice {', '.join(f'{name} {at}' for name, at in zip(axes, index, strict=True))}"
+    return f"slice ({', '.join(map(str, index))})"
+
+
+def _names_axis(name: str) -> bool:
+    return any(letter.isalpha() for letter in name)
 
 
 def check_slice(image: np.ndarray) -> tuple[float, float]:

@@ -52,6 +52,12 @@ def test_a_score_of_a_volume_that_was_learned_from_is_said_to_be_too_kind(versio
     assert "too kind" in goes_on(version(1, leaks=True), "late")
 
 
+def test_a_run_that_ends_by_itself_is_not_said_to_go_on_until_it_is_stopped(version):
+    assert goes_on(version(8), "late").startswith(
+        "v2 is trained and in use; late goes on from it, and Stop ends that. Dice on 8 "
+    )
+
+
 def test_one_held_out_slice_is_said_to_say_little(version):
     assert summary(version(1)).endswith("0.70 after. One slice says little.")
     assert "says little" in summary(version(1, leaks=True))

@@ -256,6 +256,11 @@ def test_the_label_tells_number_gear_slices_and_score(store):
     assert store.get(4).label == "v4 · full · 12 slices · held-out Dice 0.81"
 
 
+def test_the_label_of_a_version_that_learned_one_slice_says_so_in_the_singular(store):
+    adapter_file(store.path_of(1), "id", n_slices=1)
+    assert store.get(1).label == "v1 · full · 1 slice"
+
+
 def test_the_label_leaves_out_a_score_that_was_not_taken(store):
     adapter_file(store.path_of(1), "id", n_slices=3, held_out_dice_after=None)
     assert "Dice" not in store.get(1).label

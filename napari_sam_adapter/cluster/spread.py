@@ -174,8 +174,9 @@ class _Spread:
     def _result(self, sent: _Sent) -> PredictedSlice | PixelsNeeded:
         from distributed import KilledWorker
 
-        where = f"{sent.image.name}, slice {', '.join(map(str, sent.task.index))}"
-        where = where if sent.task.index else sent.image.name
+        where = sent.image.name
+        if sent.task.index:
+            where += f", {source_of(sent.image).describe(sent.task.index)}"
         try:
             return self._waited_for(sent.future, where)
         except ImageError as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.errors import ImageError, SamAdapterError
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volume import SliceIndex, slice_name
 
 INSTALL = 'pip install "napari-sam-adapter[volumes]"'
 
@@ -149,7 +149,7 @@ def stack_of(
         except SamAdapterError:
             raise
         except Exception as error:
-            where = f", slice {', '.join(map(str, index))}," if index else ""
+            where = f", {slice_name(index)}," if index else ""
             raise ImageError(f"{name}{where} could not be read: {error}") from error
 
     return LazyStack(shape, dtype, read_or_tell, is_colour=is_colour)

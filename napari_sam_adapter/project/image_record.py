@@ -221,7 +221,7 @@ def _locked(folder: Path) -> FileLock:
         who = owner.read_text(encoding="utf-8") if owner.exists() else "another program"
         raise StorageError(
             f"The masks of this image are open in another window ({who}). What is painted here is "
-            "not recorded: close it there, then choose the image again."
+            "not recorded while they are: close them there."
         ) from error
     except OSError as error:
         raise StorageError(

@@ -63,8 +63,7 @@ def ready_elsewhere(project: Project, own: ImageIdentity, known: Mapping[Path, i
     counts = []
     for record, identity in other_images(project, own):
         overview = ImageOverview.of(record, identity)
-        done = overview.done
-        on_disk = 0 if done is None else done.n_corrected + done.n_accepted
+        on_disk = 0 if overview.done is None else overview.done.n_ready
         counts.append(known.get(record, 0 if overview.is_missing else on_disk))
     return Elsewhere(sum(counts), sum(count > 0 for count in counts))
 

@@ -31,12 +31,15 @@ class WorkDone:
         Of the last line; None where there is none.
     trouble : str
         Why there are no numbers, in a few words; "" where nothing is wrong.
+    n_ready : int
+        Those of the slices that a training learns from: all but those with labels below 0.
     """
 
     n_corrected: int = 0
     n_accepted: int = 0
     last: datetime | None = None
     trouble: str = ""
+    n_ready: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +119,10 @@ def _work_done(record: Path, identity: ImageIdentity, size: int, changed_ns: int
     except StorageError:
         return WorkDone(trouble="journal damaged")
     accepted = sum(one.accepted for one in slices)
-    corrected = sum(one.corrected and not one.accepted for one in slices)
-    return WorkDone(corrected, accepted, journal.events[-1].time if journal.events else None)
+    judged = [one for one in slices if one.accepted or one.corrected]
+    ready = sum(not one.holds_below_0 for one in judged)
+    last = journal.events[-1].time if journal.events else None
+    return WorkDone(len(judged) - accepted, accepted, last, n_ready=ready)
 
 
 def _day(day: date, today: date) -> str:

@@ -18,6 +18,7 @@ from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
 from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
+from napari_sam_adapter.retrain_words import left_out
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.volume import SliceIndex, SliceSource
 
@@ -84,7 +85,9 @@ def with_other_images(
     for record, identity in other_images(project, own):
         try:
             contents = read_record(record, identity)
-            part, masks = _ready_part(contents)
+            part, masks, n_left_out = _ready_part(contents)
+            if n_left_out:
+                missed.append(f"{identity.name}: {left_out(n_left_out)}.")
             if masks:
                 images.append(_marked(record, identity, masks))
                 parts.append(part)
@@ -108,16 +111,20 @@ def _marked(
     image = image_of(record, identity, moved_to)
     # The file tells also where the record is of before patients were told apart.
     patient = identity.patient or image.patient
-    source = SliceSource(image.data, is_colour=image.is_colour)
+    source = SliceSource(image.data, is_colour=image.is_colour, axes=image.geometry.axes)
     return MarkedImage(source, masks, identity.name, record.name, patient, identity.source)
 
 
-def _ready_part(contents: RecordContents) -> tuple[RunPart, dict[SliceIndex, np.ndarray]]:
-    """Return the corrected and accepted slices of a record, and their masks."""
-    masks = {
-        index: known.seen.unpacked()
+def _ready_part(contents: RecordContents) -> tuple[RunPart, dict[SliceIndex, np.ndarray], int]:
+    """Return the slices of a record to train on, their masks, and how many others are left out."""
+    judged = {
+        index: known
         for index, known in contents.slices().items()
         if known.accepted or known.corrected
     }
+    masks = {
+        index: known.seen.unpacked() for index, known in judged.items() if not known.holds_below_0
+    }
     line = max([contents.journal.last, *contents.file_lines.values()]) + 1
-    return RunPart(contents.folder.name, line, tuple(masks), contents.dtype.str), masks
+    part = RunPart(contents.folder.name, line, tuple(masks), contents.dtype.str)
+    return part, masks, len(judged) - len(masks)

@@ -134,7 +134,7 @@ class DockController(QObject):
         self._engine_job: Job | None = None
         for about_image in (
             *(self.layers, self.unchosen, self.in_place, self.recording, self.kept),
-            *(self.prediction, self.accepting, self.filling, self.next_slice, self.comparing),
+            *(self.prediction, self.accepting, self.next_slice, self.comparing),
             *(self.in_front, self.opening, self.orientation),
         ):
             about_image.said.connect(self.said_of_image)

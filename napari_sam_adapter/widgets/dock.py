@@ -43,6 +43,7 @@ from napari_sam_adapter.widgets.panels.prompts_panel import PromptsPanel
 from napari_sam_adapter.widgets.panels.retrain_panel import RetrainPanel
 from napari_sam_adapter.widgets.panels.section import SPACING, Section
 from napari_sam_adapter.widgets.panels.slider_strips import SliderStrips
+from napari_sam_adapter.widgets.panels.small import Said
 from napari_sam_adapter.widgets.panels.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.showing import Showing
@@ -107,6 +108,8 @@ class SamAdapterDock(QWidget):
         self.keys_line = QLabel()
         self.keys_line.setWordWrap(True)
         self.keys_line.setToolTip("Keys work in the viewer; Preferences, SAM Adapter changes them")
+        self.not_recorded = Said()
+        self.not_recorded.hide()
         self.message = MessageLine()
         self.showing = Showing(self)
         self._build_layout()
@@ -222,6 +225,8 @@ class SamAdapterDock(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area, 1)
         # What was said last stays in view, however far the panels are scrolled.
+        self.not_recorded.setContentsMargins(9, 0, 9, 0)
+        outer.addWidget(self.not_recorded)
         self.message.setContentsMargins(9, 0, 9, 9)
         outer.addWidget(self.message)
         self.setMinimumWidth(300)

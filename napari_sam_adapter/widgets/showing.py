@@ -16,6 +16,8 @@ from napari_sam_adapter.widgets.panels.slice_words import describe_slice
 if TYPE_CHECKING:
     from napari_sam_adapter.widgets.dock import SamAdapterDock
 
+NOT_RECORDED = "Not all that is done here is recorded: see Project, at the top."
+
 
 class Showing(QObject):
     """Brings what the controller knows into the panels of a dock."""
@@ -30,6 +32,14 @@ class Showing(QObject):
         self.classes()
         self.slices()
         self.unfinished()
+
+    def problem(self) -> None:
+        """Show why something is not recorded, and, however the dock is scrolled, that it is so."""
+        recording = self._controller.recording
+        problem, is_tried_again = recording.problem, recording.is_tried_again
+        self._dock.project_panel.show_problem(problem, is_tried_again=is_tried_again)
+        self._dock.not_recorded.say(NOT_RECORDED, True)
+        self._dock.not_recorded.setVisible(bool(problem))
 
     def layers(self) -> None:
         """Show which masks layer is worked on."""
@@ -105,7 +115,9 @@ class Showing(QObject):
             list(unsure.values()),
         )
         self._dock.retrain_panel.show_ready(
-            len(binding.tracker.ready()), self._controller.elsewhere.count
+            len(binding.tracker.ready()),
+            self._controller.elsewhere.count,
+            len(binding.tracker.left_out()),
         )
         record = self._controller.recording.record_of(binding)
         rounds = () if record is None else record.ledger.worked_rounds

@@ -94,15 +94,15 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.said_of_image.connect(dock.message.say_of_image)
     controller.engine_ready.connect(dock.message.say_ready)
     layers.image_changed.connect(lambda: dock.message.on_image(layers.image is not None))
-    retraining.refused.connect(dock.message.refuse)
+    for needs_masks in (retraining, controller.filling):
+        needs_masks.refused.connect(dock.message.refuse)
     layers.edited.connect(dock.message.on_edit)
     layers.states_changed.connect(dock.message.on_masks)
     controller.classes_changed.connect(dock.message.on_masks)
     controller.versions_changed.connect(dock.showing.versions)
     controller.classes_changed.connect(dock.showing.classes)
     controller.classes.selected.connect(dock.classes_panel.show_selected)
-    recording = controller.recording
-    recording.problem_changed.connect(lambda: dock.project_panel.show_problem(recording.problem))
+    controller.recording.problem_changed.connect(dock.showing.problem)
     controller.prompts.kind_changed.connect(dock.prompts_panel.show_kind)
     controller.fetching.progressed.connect(dock.models_panel.show_progress)
     controller.prediction.progressed.connect(dock.predict_panel.show_progress)
@@ -120,3 +120,4 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.session.project_changed.connect(dock.showing.unfinished)
     controller.session.project_changed.connect(dock.predict_panel.reset)
     controller.session.project_changed.connect(dock.help_panel.reset)
+    controller.session.project_changed.connect(dock.retrain_panel.reset)

@@ -96,7 +96,7 @@ def test_a_slice_that_cannot_be_read_is_named():
         raise OSError("the disk is gone")
 
     with pytest.raises(
-        ImageError, match=r"ct\.nii, slice 2, 1, could not be read: the disk is gone"
+        ImageError, match=r"ct\.nii, slice \(2, 1\), could not be read: the disk is gone"
     ):
         stack_of("ct.nii", VOLUME.shape, VOLUME.dtype, read)[2, 1]
 

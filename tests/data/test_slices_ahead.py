@@ -67,7 +67,9 @@ def test_only_the_slices_that_have_a_turn_are_read_ahead():
 def test_a_slice_that_cannot_be_read_is_named_at_its_turn_and_the_next_ones_follow():
     with opened(Disk(broken=[(0, 1)])) as source:
         source.read((0, 0))
-        with pytest.raises(ImageError, match=r"ct\.nii, slice 0, 1, could not be read: the disk"):
+        with pytest.raises(
+            ImageError, match=r"ct\.nii, slice \(0, 1\), could not be read: the disk"
+        ):
             source.read((0, 1))
         np.testing.assert_array_equal(source.read((0, 2)), VOLUME[0, 2])
 

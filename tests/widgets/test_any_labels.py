@@ -93,3 +93,29 @@ def test_labels_below_0_are_no_object_which_is_said_at_once_and_where_it_would_c
     person.dock.correct_panel.fill_button.click()
     person.wait(lambda: not person.controller.prediction.is_running)
     assert "Filled 2 slices" in person.message
+
+
+def test_slices_with_labels_below_0_are_not_called_ready_and_are_left_out(open_masks):
+    masks = np.zeros(IMAGE.shape, np.int32)
+    masks[[0, 3, 4], 20:30] = 1
+    masks[3, :9] = -1
+    person = open_masks(masks)
+    ready = person.dock.retrain_panel.ready
+    assert ready.text() == (
+        "<b>2 slices</b> are ready to train on; 1 slice holds labels below 0 and is left out"
+    )
+    person.retrain()
+    assert "Retraining on 2 slices." in person.message
+    person.wait_for_training()
+    assert person.controller.session.in_use.version.card.training["slices"] == [
+        "image, slice 0",
+        "image, slice 4",
+    ]
+    person.paint(4, label=-2)
+    assert ready.text().endswith("2 slices hold labels below 0 and are left out")
+    person.undo()
+    assert ready.text().endswith("1 slice holds labels below 0 and is left out")
+    person.viewer.dims.set_current_step(0, 3)
+    person.labels.fill((3, 5, 5), 0)
+    person.settle()
+    assert ready.text() == "<b>3 slices</b> are ready to train on"

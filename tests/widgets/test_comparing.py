@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
@@ -124,6 +125,38 @@ def test_moving_the_slider_or_choosing_a_version_ends_it(compared):
     assert shown(person) is None
     blink(person)
     assert shown(person).name == "before: v1"
+
+
+def test_a_comparison_that_is_being_made_ends_when_another_project_is_opened(compared, tmp_path):
+    person = compared
+    person.dock.compare_panel.blink_button.click()
+    person.dock.project_panel.folder_requested.emit(tmp_path / "other")
+    person.wait(lambda: not person.controller.comparing.is_running)
+    assert shown(person) is None
+    assert person.message == "Another project was opened, so comparing two versions has ended."
+    person.wait_for_record()
+
+
+def test_another_version_to_compare_with_is_shown_from_then_on(compared, adapter_file):
+    person = compared
+
+    def compare_with(name):
+        box = person.dock.compare_panel.other_box
+        box.setCurrentIndex(box.findText(name, Qt.MatchFlag.MatchStartsWith))
+        box.activated.emit(box.currentIndex())
+
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    blink(person)
+    assert shown(person).name == "before: the base model"
+    compare_with("v1")
+    assert shown(person) is None
+    blink(person)
+    assert shown(person).name == "before: v1"
+    person.go_to(3)
+    person.dock.compare_panel.blink_button.click()
+    compare_with("the base model")
+    person.wait(lambda: not person.controller.comparing.is_running)
+    assert shown(person) is None
 
 
 def test_a_comparison_layer_that_is_deleted_brings_the_masks_back(compared):

@@ -57,7 +57,7 @@ def test_keys_and_clicks_bring_a_round_into_focus_whose_slices_are_listed(plot, 
     assert "Slice 1: 5 s" in plot.slices.text()
     plot.bars.setFocus()
     qtbot.keyClick(plot.bars, Qt.Key.Key_Left)
-    assert plot.slices.text().startswith("Round 1, 2 slices: 50 s, 8 strokes, 1000 px")
+    assert plot.slices.text().startswith("Round 1, 2 slices: 50 s, 8 strokes, 1,000 px")
     assert plot.slices.text().index("Slice 0: 40 s") < plot.slices.text().index("Slice 3: 10 s")
     assert plot.bars.accessibleDescription().startswith("Round 1")
     qtbot.keyClick(plot.bars, Qt.Key.Key_Left)  # there is none before

@@ -49,6 +49,7 @@ def test_the_dock_says_that_they_are_not_recorded_and_what_brings_that_back(pain
     painter.wait(lambda: "image masks is not recorded any more" in painter.message)
     assert "its image was removed: add or open image again" in painter.message
     assert mark.isVisibleTo(painter.dock)
+    assert "tried again" not in mark.text(), "it is the person who adds the image"
     painter.viewer.layers.remove("image masks")
     painter.settle()
     assert not mark.isVisibleTo(painter.dock)

@@ -87,6 +87,14 @@ def test_a_refusal_goes_when_a_slice_is_accepted(person):
     assert "No slice" not in person.message
 
 
+def test_what_filling_lacks_is_said_until_a_slice_is_corrected(person):
+    person.predict()
+    person.dock.correct_panel.fill_button.click()
+    assert "Correct a slice before and one after" in person.message
+    person.paint(3)
+    assert person.message == ""
+
+
 def test_adding_naming_and_removing_a_class_is_said_in_place_of_an_older_problem(person):
     panel = person.dock.classes_panel
     panel.rename_requested.emit(1, "")

@@ -125,7 +125,7 @@ def test_in_a_series_of_volumes_the_next_slice_is_in_another_volume(open_person,
     person.settle()
     person.dock.correct_panel.next_button.click()
     assert person.viewer.dims.current_step[:2] == (1, 1)
-    assert person.message.startswith("Slice 1, 1: ")
+    assert person.message.startswith("Slice (1, 1): ")
 
 
 def test_the_cells_of_the_ruler_name_slice_state_and_confidence(sure_person):
@@ -159,6 +159,19 @@ def test_the_less_sure_slice_has_the_taller_bar_in_a_dark_and_a_light_theme(qtbo
     below = range(25, ruler.height() - 6)
     tall = [sum(picture.pixelColor(x, y).name() == text for y in below) for x in columns]
     assert tall[0] > tall[1] > tall[2] == 0
+
+
+@pytest.mark.parametrize("count", [7, 30, 5000])
+def test_the_mark_of_the_last_slice_is_whole(qtbot, count):
+    ruler = SliceRuler()
+    qtbot.addWidget(ruler)
+    ruler.setStyleSheet("background: #262930; color: #ff00ff;")
+    ruler.resize(200, ruler.sizeHint().height())
+    ruler.set_states([SliceState.UNTOUCHED] * count, count - 1)
+    picture = ruler.grab().toImage()
+    edges = [x for x in range(200) if picture.pixelColor(x, 12).name() == "#ff00ff"]
+    assert len(edges) == 2
+    assert edges[1] == 199
 
 
 def test_thousands_of_slices_still_show_the_least_sure_one(qtbot):

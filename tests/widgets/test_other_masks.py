@@ -191,6 +191,7 @@ def test_masks_that_could_not_be_recorded_are_marked_and_tried_again(
     mark = person.dock.project_panel.not_recorded
     assert mark.isVisibleTo(person.dock)
     assert "No space left" in mark.text()
+    assert mark.text().endswith("It is tried again by itself.")
     person.paint(0, 60, 60)
     person.controller.recording.try_again()
     person.wait_for_record()
@@ -199,6 +200,7 @@ def test_masks_that_could_not_be_recorded_are_marked_and_tried_again(
     person.controller.recording.try_again()
     person.wait_for_record()
     assert not mark.isVisibleTo(person.dock)
+    assert not person.dock.not_recorded.isVisibleTo(person.dock)
     assert "recorded again" in person.message
     person.close()
     assert open_polyps().labels.data[0, 60, 60] == 2

@@ -60,6 +60,7 @@ def test_masks_of_a_read_only_project_come_back_to_be_looked_at_and_nothing_is_w
     assert person.tracker.state((1,)) is SliceState.CORRECTED
     assert "cannot be written to" in person.message
     assert "choose another project folder" in person.message
+    assert "tried again" not in person.dock.project_panel.not_recorded.text()
     assert not person.controller.recording.is_at_risk
     person.paint(0, 40, 40, 3)
     assert person.controller.recording.is_at_risk

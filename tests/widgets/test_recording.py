@@ -75,9 +75,13 @@ def test_a_second_window_is_told_who_has_the_masks_and_harms_nothing(open_polyps
     one = open_polyps()
     one.predict()
     one.wait_for_record()
-    two = open_polyps()
+    two = open_polyps(show=True)
     assert "open in another window (process" in two.message
+    two.dock.sections[0].heading.click()  # what it says at length is out of sight
     two.predict()
+    assert two.dock.not_recorded.isVisible()
+    assert two.dock.not_recorded.text().startswith("Not all that is done here is recorded")
+    assert not one.dock.not_recorded.isVisibleTo(one.dock)
     two.paint(0, 60, 60)
     one.paint(0, 30, 30)
     wanted = one.labels.data.copy()

@@ -207,8 +207,8 @@ def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkey
     (pid,) = pids - {None}
     # One process took all gears, and none waits for more.
     corrected.wait(lambda: process_is_gone(pid))
-    assert sum("late goes on from it until you press Stop" in sentence for sentence in said) == 1
-    assert sum("full goes on from it until you press Stop" in sentence for sentence in said) == 1
+    assert sum("late goes on from it, and Stop ends that" in sentence for sentence in said) == 1
+    assert sum("full goes on from it, and Stop ends that" in sentence for sentence in said) == 1
     versions = {v.number: v for v in corrected.controller.session.store.versions()}
     assert versions[3].card.parent_id == versions[2].card.adapter_id
     rates = [versions[n].card.training["config"]["adapter_learning_rate"] for n in (1, 2, 3)]

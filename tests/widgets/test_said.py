@@ -1,7 +1,13 @@
-"""What went wrong is red, and read well under every theme."""
+"""What the dock says is read well under every theme; what went wrong is red."""
+
+from itertools import pairwise
 
 import pytest
+from pyqtgraph import PlotWidget
+from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import QLabel
+
+from napari_sam_adapter.widgets.panels.training_curve import TrainingCurve
 
 
 def luminance(colour):
@@ -12,12 +18,16 @@ def luminance(colour):
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
 
 
-def contrast(label):
-    """As WCAG defines it, of the text to what is painted under it."""
-    ground = label.grab().toImage().pixelColor(label.width() - 2, 2)
-    text = label.palette().windowText().color()
-    dark, light = sorted((luminance(ground), luminance(text)))
+def contrast_of(one, other):
+    """As WCAG defines it."""
+    dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
+
+
+def contrast(label):
+    """Of the text to what is painted under it."""
+    ground = label.grab().toImage().pixelColor(label.width() - 2, 2)
+    return contrast_of(ground, label.palette().windowText().color())
 
 
 @pytest.mark.parametrize("themes", [("dark", "light"), ("light", "dark")], ids="-".join)
@@ -49,3 +59,40 @@ def test_the_legend_of_the_curve_is_read_well(open_person, theme):
     legend = person.dock.retrain_panel.curve.findChild(QLabel)
     assert "loss" in legend.text()
     assert contrast(legend) >= 4.5
+
+
+@pytest.mark.parametrize("themes", [("dark", "light"), ("light", "dark")], ids="-".join)
+def test_the_numbers_beside_the_curve_are_read_well_also_after_the_theme_changes(
+    open_person, themes
+):
+    person = open_person(show=True)
+    person.viewer.theme = themes[0]
+    curve = person.dock.retrain_panel.curve
+    curve.add_loss(1, 0.5)
+    for theme in themes:
+        person.viewer.theme = theme
+        person.settle()
+        ground = curve.grab().toImage().pixelColor(1, 1)
+        for name in ("left", "bottom"):
+            axis = curve.findChild(PlotWidget).getAxis(name)
+            for colour in (axis.textPen().color(), axis.pen().color()):
+                assert contrast_of(ground, colour) >= 4.5
+            assert axis.labelStyle["color"] == axis.textPen().color().name()
+
+
+@pytest.mark.parametrize("n_steps", [3, 9, 11, 12, 13, 14, 19, 25, 140, 12000])
+def test_the_numbers_below_the_curve_do_not_touch_each_other(qtbot, n_steps):
+    curve = TrainingCurve()
+    qtbot.addWidget(curve)
+    curve.setFixedWidth(266)  # of a dock of 300 pixels
+    for step in (1, n_steps):
+        curve.add_loss(step, 0.5)
+    curve.show()
+    qtbot.waitExposed(curve)
+    page = curve.grab()
+    painter = QPainter(page)
+    *_, texts = curve.findChild(PlotWidget).getAxis("bottom").generateDrawSpecs(painter)
+    painter.end()
+    assert len(texts) >= 2
+    for (left, *_), (right, *_) in pairwise(sorted(texts, key=lambda one: one[0].left())):
+        assert right.left() - left.right() > 6

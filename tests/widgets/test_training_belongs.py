@@ -83,6 +83,17 @@ def test_a_run_goes_on_while_another_project_is_open_and_its_version_is_there_af
     assert trainings(folder) == ["training", "trained"]
 
 
+def test_the_curve_of_a_run_is_no_part_of_another_project(corrected, folder):
+    person, curve = corrected, corrected.dock.retrain_panel.curve
+    person.begin_training()
+    person.dock.project_panel.folder_requested.emit(folder.with_name("second"))
+    assert not curve.isHidden(), "the run goes on, and can be stopped"
+    person.stop_training()
+    person.dock.project_panel.folder_requested.emit(folder.with_name("third"))
+    assert curve.isHidden()
+    person.wait_for_record()
+
+
 def test_what_was_learned_for_a_project_that_was_moved_becomes_a_version_where_it_is_chosen(
     corrected, folder
 ):

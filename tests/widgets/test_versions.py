@@ -46,7 +46,7 @@ def test_the_base_model_can_be_chosen_again_and_stays_chosen(open_person, polyps
     person.dock.versions_panel.load_requested.emit(adapter_file)
     person.dock.versions_panel.choose(None)
     assert person.controller.session.in_use.version is None
-    assert "The base model predicts" in person.message
+    assert person.message == "From now on, the base model predicts."
     tomorrow = open_person(polyps.frames, rgb=True)
     assert tomorrow.controller.session.in_use.version is None
 

@@ -18,11 +18,13 @@ from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layers.placement import placement_of
+from napari_sam_adapter.widgets.panels.slice_words import at_start
 
 if TYPE_CHECKING:
     import napari
 
     from napari_sam_adapter.adapter_version import AdapterVersion
+    from napari_sam_adapter.project.project import Project
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
@@ -75,6 +77,7 @@ class Comparing(QObject):
         self._shown = ""
         self._layer: Labels | None = None
         self._job: Job | None = None
+        self._is_left = False
         layers.slices_changed.connect(self._follow_slider)
         layers.image_changed.connect(self.stop)
         layers.changed.connect(self.stop)
@@ -89,7 +92,7 @@ class Comparing(QObject):
     def compare_with(self, number: int | None) -> None:
         """Choose what to compare with from now on; None is the base model."""
         self._other, self._is_chosen = number, True
-        self.stop()
+        self._forget()
 
     def other(self, versions: Sequence[AdapterVersion]) -> AdapterVersion | None:
         """Return what the version in use is compared with: as chosen, or what it was trained from.
@@ -163,7 +166,7 @@ class Comparing(QObject):
                 "There is one model only: choose another version, or retrain, to compare two."
             )
         compared = active.with_version(other), active
-        predictor, source = session.predictor, binding.source
+        predictor, source, project = session.predictor, binding.source, session.project
 
         def predict() -> Iterator[Any]:
             image = source.read(index)
@@ -175,18 +178,24 @@ class Comparing(QObject):
         job = Job(predict, "comparing two versions", lambda: None, self)
         job.event_reported.connect(lambda pair: self._on_predicted(pair, what))
         job.failed.connect(lambda message: self.said.emit(message, True))
-        job.finished.connect(self._on_finished)
-        self._job = job
+        job.finished.connect(lambda: self._on_finished(project))
+        self._job, self._is_left = job, False
         job.start()
 
     def _on_predicted(self, pair: _Pair, what: str) -> None:
         binding = pair.binding
+        if self._is_left:
+            return
         if binding is self._layers.binding and binding.index_in_view() == pair.index:
             self._pair = pair
             self._show(what)
 
-    def _on_finished(self) -> None:
+    def _on_finished(self, project: Project) -> None:
         self._job = None
+        if project is not self._session.project:
+            self.said.emit(
+                "Another project was opened, so comparing two versions has ended.", False
+            )
 
     def _show(self, what: str) -> None:
         pair = self._pair
@@ -223,7 +232,7 @@ class Comparing(QObject):
                 truth = None if truth is None else truth != 0
             found = change_map(before, after, truth)
             name = f"from {pair.names[0]} to {pair.names[1]}"
-            sentence = f"{name[0].upper()}{name[1:]}: {found.sentence}."
+            sentence = f"{at_start(name)}: {found.sentence}."
             return name, found.labels, f"{sentence} Once more shows your masks."
         labels, name = (before, pair.names[0]) if what == BEFORE else (after, pair.names[1])
         score = ""
@@ -231,7 +240,7 @@ class Comparing(QObject):
             dice = mean_class_dice(labels, truth, len(self._session.classes))
             score = f", Dice {dice:.2f} with your mask"
         once_more = "your masks" if what == AFTER else f"after ({pair.names[1]})"
-        sentence = f"{what.capitalize()}: {name}{score}. Once more shows {once_more}."
+        sentence = f"{at_start(what)}: {name}{score}. Once more shows {once_more}."
         return f"{what}: {name}", labels, sentence
 
     def _new_layer(self, pair: _Pair, labels: np.ndarray) -> Labels:
@@ -260,8 +269,13 @@ class Comparing(QObject):
             self._pair = None
 
     def _on_active_changed(self) -> None:
+        self._forget()
+        self._is_chosen = False
+
+    def _forget(self) -> None:
+        """Take the comparison away, and do not show what is still being predicted for it."""
         self.stop()
-        self._pair, self._is_chosen = None, False
+        self._pair, self._is_left = None, True
 
     def _on_layer_removed(self, event: Any) -> None:
         if event.value is self._layer:

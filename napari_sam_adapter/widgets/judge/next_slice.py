@@ -14,6 +14,7 @@ from napari_sam_adapter.next_slice import (
     uncertainty_of,
     why,
 )
+from napari_sam_adapter.widgets.panels.slice_words import at_start
 
 if TYPE_CHECKING:
     from napari_sam_adapter.session import Session
@@ -64,8 +65,8 @@ class NextSliceFinder(QObject):
             return
         self._shown.add(found.index)
         binding.show(found.index)
-        name = binding.source.describe(found.index)
-        self.said.emit(f"{name[0].upper()}{name[1:]}: {why(found)}.", False)
+        name = at_start(binding.source.describe(found.index))
+        self.said.emit(f"{name}: {why(found)}.", False)
 
     def suggested(self) -> SliceIndex | None:
         """Return where `go` would go now; None where it is not known at a glance."""

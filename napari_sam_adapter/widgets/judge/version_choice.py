@@ -40,8 +40,7 @@ class VersionChoice(QObject):
             self.said.emit(str(error), True)
             self.refused.emit()
             return
-        name = self._session.in_use.name
-        self.said.emit(f"{name[0].upper()}{name[1:]} predicts from now on.", False)
+        self.said.emit(f"From now on, {self._session.in_use.name} predicts.", False)
 
     def load_file(self, path: Path) -> None:
         """Take an adapter file into the versions and use it."""

@@ -150,7 +150,7 @@ class LayerBinding(LayerSlices):
         self.slices_changed.emit()
 
     def masks_to_train_on(self) -> dict[SliceIndex, np.ndarray]:
-        """Copy the labels of all corrected and accepted slices."""
+        """Copy the labels of all slices to train on, see `SliceTracker.ready`."""
         self.check_known()
         return {index: self.labels_of(index).copy() for index in self.tracker.ready()}
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 from napari_sam_adapter.project.effort import Effort, Round
 from napari_sam_adapter.volume import SliceIndex
 from napari_sam_adapter.widgets.panels.effort_bars import Bar, EffortBars
+from napari_sam_adapter.widgets.panels.slice_words import at_start
 from napari_sam_adapter.widgets.panels.small import let_shrink
 
 SLICES_NAMED = 5
@@ -125,8 +126,8 @@ class EffortPlot(QWidget):
         dearest = sorted(one.slices, key=lambda index: (-of(one.slices[index]), index))
         lines = [_line(position + 1, one)]
         for index in dearest[:SLICES_NAMED]:
-            name = self._describe(index)
-            lines.append(f"{name[:1].upper()}{name[1:]}: {_cost(one.slices[index])}")
+            name = at_start(self._describe(index))
+            lines.append(f"{name}: {_cost(one.slices[index])}")
         more = len(dearest) - SLICES_NAMED
         return "<br>".join([*lines, f"and {more} that cost less"] if more > 0 else lines)
 
@@ -148,4 +149,4 @@ def _line(number: int, one: Round) -> str:
 
 def _cost(effort: Effort) -> str:
     strokes = "1 stroke" if effort.strokes == 1 else f"{effort.strokes} strokes"
-    return f"{effort.seconds:.0f} s, {strokes}, {effort.pixels} px"
+    return f"{effort.seconds:.0f} s, {strokes}, {effort.pixels:,} px"

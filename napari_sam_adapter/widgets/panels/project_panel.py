@@ -75,9 +75,9 @@ class ProjectPanel(QWidget):
         self.setToolTip(where)
         self.name.setAccessibleDescription(where)
 
-    def show_problem(self, problem: str) -> None:
+    def show_problem(self, problem: str, *, is_tried_again: bool = False) -> None:
         """Show why something that was done is not on the disk; nothing where all is."""
-        said = f"{problem} It is tried again by itself." if problem else ""
+        said = f"{problem} It is tried again by itself." if is_tried_again else problem
         self.not_recorded.say(said, bool(problem))
         self.not_recorded.setVisible(bool(problem))
 

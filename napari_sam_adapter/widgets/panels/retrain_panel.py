@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_adapter.project.other_images import Elsewhere
-from napari_sam_adapter.retrain_words import counted
+from napari_sam_adapter.retrain_words import counted, left_out
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
     StepReport,
@@ -202,13 +202,17 @@ class RetrainPanel(QWidget):
         self.size_box.choices = [*offered, *((f"{size} px", size) for size in sorted(known))]
         self.size_box.value = current
 
-    def show_ready(self, here: int, elsewhere: Elsewhere = NOTHING) -> None:
-        """Show how many slices there are to train on, in the open image and in others."""
-        self._ready = here, elsewhere
+    def show_ready(self, here: int, elsewhere: Elsewhere = NOTHING, n_left_out: int = 0) -> None:
+        """Show how many slices there are to train on, in the open image and in others.
+
+        And how many of the open image are left out, for their labels below 0.
+        """
+        self._ready = here, elsewhere, n_left_out
         if not self.advanced.others_box.isChecked():
             elsewhere = NOTHING
         are = "is" if here + elsewhere.n_slices == 1 else "are"
-        self.ready.setText(f"<b>{counted(here, elsewhere)}</b> {are} ready to train on")
+        but = f"; {left_out(n_left_out)}" if n_left_out else ""
+        self.ready.setText(f"<b>{counted(here, elsewhere)}</b> {are} ready to train on{but}")
 
     def show_unfinished(self, n_slices: int) -> None:
         """Offer to go on with a run that learns from so many slices; 0 is none."""
@@ -232,6 +236,10 @@ class RetrainPanel(QWidget):
             self.time_left.setText("starting…")
             self.curve.clear()
             self.curve.show()
+
+    def reset(self) -> None:
+        """Put away the curve of another project's run, unless that still goes on."""
+        self.curve.setVisible(self._is_training)
 
     def show_event(self, event: object) -> None:
         """Show an event of the training run."""

@@ -12,6 +12,7 @@ from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QWidget
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.widgets.panels.slice_words import at_start
 from napari_sam_adapter.widgets.panels.walkable_strip import WalkableStrip
 
 # Blue, orange and green of Okabe & Ito's palette, which colour-blind people can tell apart.
@@ -120,8 +121,8 @@ class SliceRuler(WalkableStrip):
 
     def tooltip_at(self, position: int) -> str:
         """Name a slice, its state and its confidence."""
-        name = self.describe(position)
-        text = f"{name[:1].upper()}{name[1:]}: {self._states[position].value}"
+        name = at_start(self.describe(position))
+        text = f"{name}: {self._states[position].value}"
         unsure = self._uncertainty[position]
         return text if unsure is None else f"{text}, confidence {1 - unsure:.0%}"
 
@@ -145,9 +146,10 @@ class SliceRuler(WalkableStrip):
         cells = QRectF(0, _MARGIN, width, _STATES_HEIGHT)
         bars = QRectF(0, top, width, max(floor - top, 1))
         paint_cells(painter, self._states, self._uncertainty, cells, bars, text)
-        left = self._current * width / count
+        across = max(width / count, 3.0)
+        left = min(self._current * width / count, width - 1 - across)  # else its edge is cut off
         painter.setPen(text)
-        painter.drawRect(QRectF(left, 0.5, max(width / count, 3.0), height - 1.5))
+        painter.drawRect(QRectF(left, 0.5, across, height - 1.5))
         if self.hasFocus():
             painter.setPen(Qt.PenStyle.DotLine)
             painter.drawRect(QRectF(0.5, 0.5, width - 1.5, height - 1.5))

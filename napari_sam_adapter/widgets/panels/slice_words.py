@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
 
 
+def at_start(words: str) -> str:
+    """Begin a sentence with these words. Names in them, like that of axis Z, stay as they are."""
+    return f"{words[:1].upper()}{words[1:]}"
+
+
 def describe_slice(binding: LayerBinding, position: int, name_of: Callable[[str], str]) -> str:
     """Describe a slice: ``Slice 3: corrected (predicted by v2, confidence 81%)``.
 
@@ -26,7 +31,7 @@ def describe_slice(binding: LayerBinding, position: int, name_of: Callable[[str]
     """
     index = binding.source.index_of(position)
     state = binding.tracker.state(index)
-    where = binding.source.describe(index).capitalize()
+    where = at_start(binding.source.describe(index))
     text = f"{where}: {state.value}"
     adapter = binding.tracker.adapter_of(index)
     if adapter is not None and state is not SliceState.UNTOUCHED:
@@ -45,13 +50,13 @@ def accepted_or_open(binding: LayerBinding, index: SliceIndex) -> str:
     """Say that a slice was accepted, and as what, or that it is open again."""
     if binding.tracker.state(index) is SliceState.ACCEPTED:
         return f"{accepted(binding, index)}: it is trained on, and stays so."
-    return f"{binding.source.describe(index).capitalize()} is open again."
+    return f"{at_start(binding.source.describe(index))} is open again."
 
 
 def accepted(binding: LayerBinding, index: SliceIndex) -> str:
     """Say that a slice is accepted, and as what, without a full stop."""
     shown = "" if binding.labels_of(index).any() else " as showing no object"
-    return f"{binding.source.describe(index).capitalize()} is accepted{shown}"
+    return f"{at_start(binding.source.describe(index))} is accepted{shown}"
 
 
 def changed_elsewhere(key: str, slices: Sequence[str]) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 LOSS_COLOUR = "#56b4e9"
 DICE_COLOUR = "#e69f00"
-AXIS_COLOUR = "#8a919b"
 LEGEND = (
     f'<small><span style="color: {LOSS_COLOUR}">▬</span> loss &nbsp; '
     f'<span style="color: {DICE_COLOUR}">●</span> held-out Dice</small>'
@@ -28,6 +27,7 @@ class TrainingCurve(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._plot: Any = None
         self._lines: tuple[Any, Any] | None = None
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -56,11 +56,27 @@ class TrainingCurve(QWidget):
         self.dices.append((step, dice))
         self._drawn()[1].setData(*zip(*self.dices, strict=True))
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._colour_axes()
+
+    def _colour_axes(self) -> None:
+        if self._plot is None:
+            return
+        colour = self.palette().text().color()
+        for name in ("left", "bottom"):
+            axis = self._plot.getAxis(name)
+            axis.setPen(colour)
+            axis.setTextPen(colour)
+
     def _drawn(self) -> tuple[Any, Any]:
         """Return the lines of loss and Dice, in the plot that they are made with."""
         if self._lines is None:
-            plot = empty_plot(HEIGHT)
+            self._plot = plot = _empty_plot(HEIGHT)
             self._lines = _lines_in(plot)
+            self._colour_axes()
             # A label of its own: its words have the theme's colour, and are read on any ground.
             legend = QLabel(LEGEND, alignment=Qt.AlignmentFlag.AlignHCenter)
             for widget in (legend, plot):
@@ -68,8 +84,8 @@ class TrainingCurve(QWidget):
         return self._lines
 
 
-def empty_plot(height: int) -> Any:
-    """Return a plot without menu and mouse, in colours that fit the light and the dark theme."""
+def _empty_plot(height: int) -> Any:
+    """Return a plot without menu and mouse, on the ground of whatever theme there is."""
     import pyqtgraph
 
     plot = pyqtgraph.PlotWidget(background=None)
@@ -77,20 +93,17 @@ def empty_plot(height: int) -> Any:
     plot.setMenuEnabled(False)
     plot.setMouseEnabled(False, False)
     plot.hideButtons()
-    for name in ("left", "bottom"):
-        axis = plot.getAxis(name)
-        axis.setPen(AXIS_COLOUR)
-        axis.setTextPen(AXIS_COLOUR)
+    plot.setStyleSheet("background: transparent; border: none;")
     return plot
 
 
 def _lines_in(plot: Any) -> tuple[Any, Any]:
     from pyqtgraph import mkPen
 
-    # Neither black nor white: transparent, so that it fits the light and the dark theme.
-    plot.setStyleSheet("background: transparent; border: none;")
-    plot.getAxis("bottom").enableAutoSIPrefix(False)
-    plot.setLabel("bottom", "step", color=AXIS_COLOUR)
+    steps = plot.getAxis("bottom")
+    steps.enableAutoSIPrefix(False)
+    steps.setStyle(textFillLimits=[(0, 0.4)])  # else numbers of two digits touch each other
+    plot.setLabel("bottom", "step")
     plot.setYRange(0.0, HIGHEST_SHOWN, padding=0.0)
     plot.setLimits(xMin=0)
     plot.getPlotItem().setContentsMargins(0, 8, 0, 6)  # else the outermost words are cut

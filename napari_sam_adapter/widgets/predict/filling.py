@@ -37,11 +37,11 @@ class Filling(QObject):
 
     Attributes
     ----------
-    said : Signal(str, bool)
-        A sentence for the person, and whether it is about something that went wrong.
+    refused : Signal(str)
+        A sentence on why nothing is filled, true as long as the masks are as they are.
     """
 
-    said = Signal(str, bool)
+    refused = Signal(str)
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Filling(QObject):
             )
             self._prediction.start(binding, deed)
         except SamAdapterError as error:
-            self.said.emit(str(error), True)
+            self.refused.emit(str(error))
 
     def _sort(self, binding: LayerBinding, axis: int) -> tuple[dict[int, np.ndarray], list[int]]:
         """Return the person's slices along an axis, and the positions that lie open between them.

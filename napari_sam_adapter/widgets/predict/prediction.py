@@ -19,6 +19,7 @@ from napari_sam_adapter.project.events import now
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.slice_history import FILLED
 from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.widgets.panels.slice_words import at_start
 from napari_sam_adapter.widgets.predict.deed import Deed
 from napari_sam_adapter.widgets.predict.help_choice import (
     HelpChoice,
@@ -81,7 +82,7 @@ class Prediction(SliceWriter):
             index = binding.index_in_view()
             if binding.tracker.state(index) is SliceState.ACCEPTED:
                 raise ImageError(
-                    f"{binding.source.describe(index).capitalize()} is accepted, so it stays as "
+                    f"{at_start(binding.source.describe(index))} is accepted, so it stays as "
                     "it is. Take the acceptance back to predict it again."
                 )
             prompts = self._prompts_in(binding, index)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_sam_adapter.sam.prompts import Prompts
+from napari_sam_adapter.widgets.panels.slice_words import at_start
 
 
 def stays_first(slice_: str) -> str:
     """Say that a corrected mask was left as it is, and how it is predicted all the same."""
     return (
-        f"{slice_.capitalize()} is corrected, so its mask stays. Press Predict slice again to "
+        f"{at_start(slice_)} is corrected, so its mask stays. Press Predict slice again to "
         "predict what you left untouched: your own pixels stay, and Ctrl+Z takes it back."
     )
 

@@ -59,6 +59,13 @@ class NotRecorded(QObject):
         return self._of_disk or self.left.problem
 
     @property
+    def is_tried_again(self) -> bool:
+        """Whether the problem passes by itself, once its reason has; else it is the person's."""
+        for binding in self._refused:
+            return binding not in self._shown
+        return bool(self._of_disk)
+
+    @property
     def is_at_risk(self) -> bool:
         """Whether something that was done would be lost if the window were closed now."""
         for binding in self._refused:

@@ -110,6 +110,11 @@ class Recording(QObject):
         return self._lacking.problem
 
     @property
+    def is_tried_again(self) -> bool:
+        """Whether that passes by itself, once its reason has."""
+        return self._lacking.is_tried_again
+
+    @property
     def is_at_risk(self) -> bool:
         """Whether something that was done would be lost if the window were closed now."""
         return self._lacking.is_at_risk

@@ -92,7 +92,7 @@ def request_for(
 
     Raises
     ------
-    TrainingError
+    ImageError, TrainingError
         If there is nothing to learn from, or the conditions cannot be used.
     """
     if binding is None or not binding.is_alive:
@@ -102,6 +102,8 @@ def request_for(
         )
     masks = binding.masks_to_train_on()
     if not masks:
+        for index in binding.tracker.left_out():
+            binding.class_labels(index, one_class=True)  # says why it cannot be learned from
         raise TrainingError(
             "No slice of this image is corrected or accepted yet. Paint on a mask, or accept a "
             "slice that needs no change, then retrain."

@@ -1,0 +1,47 @@
+"""Slices of images with several sliders are called by what the sliders are called."""
+
+import numpy as np
+import pytest
+import tifffile
+
+
+@pytest.fixture
+def scans():
+    return np.random.default_rng(0).integers(0, 255, (3, 5, 64, 64)).astype(np.uint8)
+
+
+def accept_at(person, *place):
+    person.viewer.dims.current_step = (*place, 0, 0)
+    person.dock.correct_panel.accept_button.click()
+    person.settle()
+
+
+@pytest.mark.parametrize(
+    ("axes", "name"),
+    [
+        (("t", "z", "y", "x"), "Slice t 2, z 4"),
+        (("Time", "Z", "y", "x"), "Slice Time 2, Z 4"),
+        (None, "Slice (2, 4)"),
+    ],
+)
+def test_a_slice_is_called_by_its_sliders(open_person, scans, axes, name):
+    person = open_person(scans, axis_labels=axes)
+    accept_at(person, 2, 4)
+    assert person.message.startswith(f"{name} is accepted")
+    panel = person.dock.correct_panel
+    assert panel.in_view.text().startswith(f"{name}: ")
+    assert panel.ruler.tooltip_at(14).startswith(f"{name}: ")
+
+
+def test_sliders_that_cannot_move_are_not_named(open_person, scans):
+    person = open_person(scans[:1], axis_labels=("t", "z", "y", "x"))
+    accept_at(person, 0, 4)
+    assert person.message.startswith("Slice 4 is accepted")
+
+
+def test_an_ome_tiff_that_napari_reads_tells_the_names(open_person, scans, tmp_path):
+    tifffile.imwrite(tmp_path / "scan.ome.tif", scans, metadata={"axes": "TZYX"})
+    person = open_person()
+    person.viewer.open(tmp_path / "scan.ome.tif", plugin="napari")
+    accept_at(person, 2, 4)
+    assert person.message.startswith("Slice t 2, z 4 is accepted")
