@@ -20,12 +20,17 @@ def started(images: Sequence[MarkedImage]) -> str:
 
 def counted(here: int, elsewhere: Elsewhere) -> str:
     """Say how many slices there are to learn from, in the open image and in others."""
-    slices = "1 slice" if here == 1 else f"{here} slices"
     if not elsewhere.n_images:
-        return slices
+        return _slices(here)
     n = elsewhere.n_images
-    what = "another image" if n == 1 else f"{n} other images"
-    return f"{slices} here and {elsewhere.n_slices} of {what} of the project"
+    whose = f"of {'another image' if n == 1 else f'{n} other images'} of the project"
+    if not here:
+        return f"{_slices(elsewhere.n_slices)} {whose}"
+    return f"{_slices(here)} here and {elsewhere.n_slices} {whose}"
+
+
+def _slices(count: int) -> str:
+    return "1 slice" if count == 1 else f"{count} slices"
 
 
 def left_out(n_slices: int) -> str:

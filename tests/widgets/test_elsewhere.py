@@ -24,7 +24,7 @@ def ready(person):
 
 
 def test_slices_of_other_images_are_counted_where_they_are_learned_from(two):
-    two.wait(lambda: "0 slices here and 1 of another image of the project" in ready(two))
+    two.wait(lambda: "<b>1 slice of another image of the project</b> is ready" in ready(two))
     two.predict()
     two.dock.correct_panel.accept_button.click()
     assert "<b>1 slice here and 1 of another image of the project</b> are ready" in ready(two)

@@ -3,11 +3,16 @@
 from itertools import pairwise
 
 import pytest
+from napari.utils.theme import get_theme
 from pyqtgraph import PlotWidget
-from qtpy.QtGui import QPainter
+from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QLabel
 
-from napari_sam_adapter.widgets.panels.training_curve import TrainingCurve
+from napari_sam_adapter.widgets.panels.training_curve import (
+    DICE_COLOUR,
+    LOSS_COLOUR,
+    TrainingCurve,
+)
 
 
 def luminance(colour):
@@ -28,6 +33,14 @@ def contrast(label):
     """Of the text to what is painted under it."""
     ground = label.grab().toImage().pixelColor(label.width() - 2, 2)
     return contrast_of(ground, label.palette().windowText().color())
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("colour", [LOSS_COLOUR, DICE_COLOUR])
+def test_lines_of_the_training_curve_stand_out_from_either_ground(theme, colour):
+    """WCAG asks graphics for 3 to 1."""
+    ground = QColor(get_theme(theme).background.as_hex())
+    assert contrast_of(ground, QColor(colour)) >= 3
 
 
 @pytest.mark.parametrize("themes", [("dark", "light"), ("light", "dark")], ids="-".join)

@@ -7,8 +7,9 @@ from typing import Any
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-LOSS_COLOUR = "#56b4e9"
-DICE_COLOUR = "#e69f00"
+# The blue and orange of the colour-blind, darkened until they stand out from a light ground, too.
+LOSS_COLOUR = "#2a85c4"
+DICE_COLOUR = "#b86f00"
 LEGEND = (
     f'<small><span style="color: {LOSS_COLOUR}">▬</span> loss &nbsp; '
     f'<span style="color: {DICE_COLOUR}">●</span> held-out Dice</small>'
