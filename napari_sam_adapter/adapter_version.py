@@ -12,7 +12,7 @@ from napari_sam_adapter.promotion import Verdict, verdict_of
 
 _JUDGED_BY = {
     "held_out_scores": "Held-out slices",
-    "earlier_scores": "Slices of earlier rounds",
+    "earlier_scores": "Slices known before",
 }
 
 

@@ -83,7 +83,7 @@ class Verdict:
         """Say in half a sentence by how much it is better or worse, and where it is worst."""
         if self.has_forgotten and not self.promoted:
             fall = f"It has forgotten: {_change(self.earlier, 3)} on {_slices(self.n_earlier)}"
-            fall += " of earlier rounds"
+            fall += " that it knew"
         else:
             fall = f"{_change(self.difference)} on {_slices(self.n, 'held-out ')}"
         return f"{fall}, most on {_named(*self.worse[0])}" if self.worse else fall
@@ -111,7 +111,7 @@ class Verdict:
             held_out = f", {_signed(self.difference)} on what is held out" if self.n else ""
             return (
                 f"It has forgotten: Dice {_signed(self.earlier, 3)} on {_slices(self.n_earlier)} "
-                f"of earlier rounds{held_out}."
+                f"that it knew{held_out}."
             )
         if self.n == 0:
             return "No slice was held out to compare by, so it is taken on trust."

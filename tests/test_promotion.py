@@ -77,8 +77,7 @@ def test_a_version_with_new_classes_that_has_forgotten_what_both_know_is_held_ba
     verdict = verdict_of(training)
     assert not verdict.promoted
     assert verdict.in_short == (
-        'It has forgotten: Dice fell by 0.300 on 1 slice of earlier rounds, most on "slice 0" '
-        "(−0.30)"
+        'It has forgotten: Dice fell by 0.300 on 1 slice that it knew, most on "slice 0" (−0.30)'
     )
 
 
@@ -99,7 +98,7 @@ def test_a_version_that_has_forgotten_earlier_slices_is_held_back_though_held_ou
     assert verdict.n_earlier == 3
     assert verdict.earlier == pytest.approx(-0.04 / 3)
     assert verdict.reason == (
-        "It has forgotten: Dice −0.013 on 3 slices of earlier rounds, +0.20 on what is held out. "
+        "It has forgotten: Dice −0.013 on 3 slices that it knew, +0.20 on what is held out. "
         'Worse on "slice 0" (−0.05).'
     )
 

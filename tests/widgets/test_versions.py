@@ -232,7 +232,7 @@ def test_a_version_that_has_forgotten_earlier_slices_is_held_back_and_says_so(
     person.wait_for_training()
     assert person.controller.session.in_use.version.number == 1
     assert "v2 is held back, and v1 stays in use. It has forgotten: Dice " in person.message
-    assert "on 2 slices of earlier rounds" in person.message
+    assert "on 2 slices that it knew" in person.message
 
 
 def menu_of(person, number, monkeypatch, **answers):
