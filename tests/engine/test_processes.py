@@ -1,5 +1,6 @@
 """Real child processes: what they answer, how they end, and that none is left behind."""
 
+import math
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport, TrainingFinished, TrainingStarted
-from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
+from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
 from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.volume import SliceSource
 
@@ -163,20 +164,19 @@ def test_the_next_gear_finds_the_process_of_the_one_before_and_learns_as_in_a_ne
     trainer, job, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    quick = replace(job, input_size=112, config=TrainingConfig(gear="quick", max_steps=4))
+    # By steps alone: else what is learned would follow the clock.
+    steps = TrainingConfig(max_seconds=math.inf, max_steps=4)
+    quick = replace(job, input_size=112, config=replace(steps, gear="quick"))
     saved_by(trainer, quick)
     for gear in ("late", "full"):
-        config = TrainingConfig(gear=gear, max_steps=4)
-        follows = replace(
-            quick, config=config, init=quick.out, out=tmp_path / f"{gear}.safetensors"
-        )
+        out = tmp_path / f"{gear}.safetensors"
+        follows = replace(quick, config=replace(steps, gear=gear), init=quick.out, out=out)
         alone = replace(follows, out=tmp_path / f"{gear}-alone.safetensors")
         left = trainer._waiting.pid
         saved = saved_by(trainer, follows)
         assert trainer._waiting.pid == left
-        other = Trainer()
-        expected = saved_by(other, alone)
-        other.close()
+        # In a process that has trained nothing else: this one.
+        *_, expected = run_job(alone)
         assert saved.card.training["earlier_scores"] == expected.card.training["earlier_scores"]
         found, wanted = load_file(saved.path), load_file(expected.path)
         assert found.keys() == wanted.keys()

@@ -70,13 +70,30 @@ def small_file(variant: str, **changes) -> dict[str, torch.Tensor]:
     return {key: value for key, value in {**state, **changes}.items() if value is not None}
 
 
-def write_random(variant: str, folder: Path) -> tuple[Path, dict[str, torch.Tensor]]:
-    """Write a checkpoint at 64 pixels: real widths and depth, a grid of 4 x 4."""
+def random_state(table: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(4)
-    state = {
-        key: torch.randn(shape, generator=generator).mul_(0.05)
-        for key, shape in shapes(variant, grid=4).items()
+    return {key: torch.randn(shape, generator=generator).mul_(0.05) for key, shape in table.items()}
+
+
+def overlapping_state(table: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """Return tensors that differ, and share their numbers: each begins a little further on.
+
+    Their file takes as much as the largest of them.
+    """
+    sizes = [math.prod(shape) for shape in table.values()]
+    numbers = torch.randn(max(sizes) + 7 * len(sizes), generator=torch.Generator().manual_seed(4))
+    numbers *= 0.05
+    return {
+        key: numbers[7 * index :][:size].view(shape)
+        for index, ((key, shape), size) in enumerate(zip(table.items(), sizes, strict=True))
     }
+
+
+def write_checkpoint(
+    variant: str, folder: Path, make_state=random_state
+) -> tuple[Path, dict[str, torch.Tensor]]:
+    """Write a checkpoint at 64 pixels: real widths and depth, a grid of 4 x 4."""
+    state = make_state(shapes(variant, grid=4))
     path = folder / "model_epoch_best.pth"
     torch.save({"model": {f"module.{key}": value for key, value in state.items()}}, path)
     return path, state
@@ -84,7 +101,7 @@ def write_random(variant: str, folder: Path) -> tuple[Path, dict[str, torch.Tens
 
 @pytest.fixture(scope="module")
 def random_checkpoint(tmp_path_factory):
-    return write_random("b", tmp_path_factory.mktemp("original"))
+    return write_checkpoint("b", tmp_path_factory.mktemp("original"))
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +186,10 @@ def test_an_imported_checkpoint_computes_what_the_formula_says(random_checkpoint
 
 
 def test_so_does_one_of_vit_l(tmp_path):
-    # ViT-H takes the same way; its file of 2.6 GB would be too much for small machines.
-    path, state = write_random("l", tmp_path)
+    # ViT-H takes the same way; its 2.6 GB would be too much for the memory of small machines.
+    path, state = write_checkpoint("l", tmp_path, overlapping_state)
     out, base = tmp_path / "adapter.safetensors", tmp_path / "base.pth"
     import_original(path, out, base_out=base)
-    path.unlink()
     check_by_formula("l", state, out, base)
 
 

@@ -16,7 +16,7 @@ from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.errors import SamAdapterError, TrainingError
 from napari_sam_adapter.sam.devices import decide_bfloat16, uses_bfloat16
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
-from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.config import GEARS, TrainingConfig
 from napari_sam_adapter.training.launch import check_launch
 from napari_sam_adapter.training.workers import (
     PRECISION_VARIABLE,
@@ -27,7 +27,8 @@ from napari_sam_adapter.training.workers import (
 # As `accelerate launch --gradient_accumulation_steps` says it.
 ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 
-# Each rank trains the same way as the command does, and writes down its own weights.
+# Each rank trains the same way as the command does, one gear after the other, and writes down its
+# own weights: a start of the processes takes longer than the steps of a gear.
 SCRIPT = """
 import math, sys, torch
 from pathlib import Path
@@ -44,21 +45,26 @@ from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.training.workers import start_workers
 
 root, out, batch = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+resumes = sys.argv[4] == "resume"
 torch.set_num_threads(1)
 workers, device = start_workers("cpu")
 pairs = pair_by_stem(root / "images", root / "masks")
 samples = [TrainingSample(*one) for one in read_slices(pairs)]
-model = build_adapted_sam(ModelSettings.default("lite_medsam", 112))
-# By steps alone: else the learning rate would follow the clock.
-limits = {"max_seconds": math.inf, "max_steps": 3}
-config = TrainingConfig(gear=sys.argv[4], batch_size=batch, **limits)
-# A disk of its own for each process: only the first one's holds the checkpoint.
-checkpoint = RunCheckpoint(out / f"rank{workers.rank}.checkpoint", 2, sys.argv[5] == "resume")
-options = RunOptions(workers=workers, checkpoint=checkpoint)
-steps = [event.step for event in train_adapter(model, samples, config, options)
-         if isinstance(event, StepReport)]
-assert steps == ([3] if sys.argv[5] == "resume" else [1, 2, 3]), steps
-save_file(model.state_dict(), out / f"rank{workers.rank}-of-{workers.count}.safetensors")
+for gear in sys.argv[5:]:
+    model = build_adapted_sam(ModelSettings.default("lite_medsam", 112))
+    # By steps alone: else the learning rate would follow the clock.
+    limits = {"max_seconds": math.inf, "max_steps": 3}
+    config = TrainingConfig(gear=gear, batch_size=batch, **limits)
+    # A disk of its own for each process: only the first one's holds the checkpoint.
+    checkpoint = RunCheckpoint(out / f"{gear}-rank{workers.rank}.checkpoint", 2, resumes)
+    options = RunOptions(workers=workers, checkpoint=checkpoint)
+    steps = [event.step for event in train_adapter(model, samples, config, options)
+             if isinstance(event, StepReport)]
+    assert steps == ([3] if resumes else [1, 2, 3]), steps
+    end = "-resumed" if resumes else ""
+    save_file(
+        model.state_dict(), out / f"{gear}-rank{workers.rank}-of-{workers.count}{end}.safetensors"
+    )
 """
 
 # The command, with a loss that breaks in the second process alone; each one notes how it ended.
@@ -113,26 +119,48 @@ def environment() -> dict[str, str]:
     return {**os.environ, "NAPARI_SAM_ADAPTER_BF16": "0", "OMP_NUM_THREADS": "1"}
 
 
+def alone(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
 def torchrun(*arguments: str) -> list[str]:
     launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone")
     return [*launcher, "--nproc-per-node", "2", *arguments]
 
 
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    """Train every gear alone and with two processes; return where the weights are.
+
+    By how many batches each process adds up before a step; with one, also stopped and resumed.
+    """
+    script, places = str(folder / "train.py"), {}
+    for accumulation, gears in ((1, GEARS), (2, ("quick",))):
+        places[accumulation] = out = tmp_path_factory.mktemp(f"accumulation{accumulation}")
+
+        def run(launch, batch, begin, out=out, gears=gears, accumulation=accumulation):
+            asked = {ACCUMULATION_VARIABLE: str(accumulation)}
+            call = launch(script, str(folder), str(out), str(batch), begin, *gears)
+            subprocess.run(call, check=True, capture_output=True, env=environment() | asked)
+
+        run(alone, 4, "new")
+        run(torchrun, 2 // accumulation, "new")
+        if accumulation == 1:
+            run(torchrun, 2, "resume")
+    return places
+
+
+def weights(place, gear: str, rank: int, count: int, end: str = "") -> dict[str, np.ndarray]:
+    return load_file(place / f"{gear}-rank{rank}-of-{count}{end}.safetensors")
+
+
 @pytest.mark.parametrize(
     ("gear", "accumulation"), [("quick", 1), ("quick", 2), ("late", 1), ("full", 1)]
 )
-def test_two_processes_take_the_steps_of_one_with_the_whole_batch(
-    folder, tmp_path, gear, accumulation
-):
-    script, asked = str(folder / "train.py"), {ACCUMULATION_VARIABLE: str(accumulation)}
-    where = (script, str(folder), str(tmp_path))
-    alone = [sys.executable, *where, "4", gear, "new"]
-    shared = torchrun(*where, str(2 // accumulation), gear, "new")
-    subprocess.run(alone, check=True, capture_output=True, env=environment())
-    subprocess.run(shared, check=True, capture_output=True, env=environment() | asked)
+def test_two_processes_take_the_steps_of_one_with_the_whole_batch(trained, gear, accumulation):
+    place = trained[accumulation]
     one, first, second = (
-        load_file(tmp_path / f"rank{rank}-of-{count}.safetensors")
-        for rank, count in ((0, 1), (0, 2), (1, 2))
+        weights(place, gear, rank, count) for rank, count in ((0, 1), (0, 2), (1, 2))
     )
     for key, expected in one.items():
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
@@ -142,15 +170,16 @@ def test_two_processes_take_the_steps_of_one_with_the_whole_batch(
     assert any(np.abs(value).max() > 0 for key, value in one.items() if "mlp_up" in key) == (
         gear != "quick"
     )
-    if accumulation > 1:
-        return
-    # The weights of three steps at once: of two, a kill, and the third.
-    again = torchrun(*where, str(2 // accumulation), gear, "resume")
-    subprocess.run(again, check=True, capture_output=True, env=environment() | asked)
+
+
+@pytest.mark.parametrize("gear", GEARS)
+def test_two_processes_that_resume_end_with_the_weights_of_three_steps_at_once(trained, gear):
+    """Of two, a kill, and the third."""
+    expected = weights(trained[1], gear, 0, 2)
     for rank in range(2):
-        resumed = load_file(tmp_path / f"rank{rank}-of-2.safetensors")
-        for key, expected in first.items():
-            np.testing.assert_allclose(resumed[key], expected, rtol=1e-5, atol=1e-6)
+        resumed = weights(trained[1], gear, rank, 2, "-resumed")
+        for key, value in expected.items():
+            np.testing.assert_allclose(resumed[key], value, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["loss", "gradient"])

@@ -3,20 +3,27 @@
 import contextlib
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch._dynamo  # noqa: F401 - see below
+from napari.settings import get_settings
+from npe2 import PluginManifest
 
 from napari_sam_adapter import promotion
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predictor import Predictor
+from napari_sam_adapter.engine.process import EngineProcess
+from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.session import Session
 from napari_sam_adapter.widgets.dock import SamAdapterDock
+from napari_sam_adapter.widgets.panels.advanced_settings import AdvancedSettings
 from napari_sam_adapter.widgets.retrain import getting_ready
 from napari_sam_adapter.widgets.trouble import TroubleDialog
 
@@ -47,9 +54,67 @@ def predictor():
     shared.really_close()
 
 
+class SharedTrainer(Trainer):
+    """Goes on in the process that another test's run has left, as the next gear does.
+
+    Starting one takes seconds. Like the next gear, it leaves alone what was told to stop.
+    """
+
+    spare: ClassVar[list[EngineProcess]] = []
+
+    def run(self, make_job):
+        if self._waiting is None and self.spare:
+            self._waiting = self.spare.pop()
+        yield from super().run(make_job)
+
+    def release(self):
+        is_idle = not (self._stop_requested.is_set() or self._turns.is_working_ahead)
+        if self._waiting is not None and is_idle:
+            self.spare.append(self._waiting)
+            self._waiting = None
+        super().release()
+
+
+@pytest.fixture
+def trainer_type() -> type[Trainer]:
+    """What owns the training process; tests of the process itself take a `Trainer`."""
+    return SharedTrainer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_stays():
+    yield
+    for process in SharedTrainer.spare:
+        process.close()
+
+
 @pytest.fixture(scope="session")
 def polyps():
     return synthetic_polyps(8, (96, 96), seed=3)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _viewers_open_faster():
+    """Spare each viewer what a quarter of its time goes to, and no test looks at.
+
+    It reads the manifests of all plugins, and writes its welcome screen, which is not shown, anew
+    for each of its keys.
+    """
+    found = list(PluginManifest.discover())
+
+    def refresh(self, event=None):
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        patch.setattr("napari._qt.widgets.qt_welcome.QtWelcomeWidget.refresh", refresh)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _settings_are_not_saved():
+    """Keep out of napari's settings of whoever runs the tests, and spare the time to write them."""
+    get_settings()._save_on_change = False
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -207,7 +272,7 @@ def _is_busy(controller):
 
 
 @pytest.fixture
-def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
+def open_person(make_napari_viewer, qtbot, tmp_path, predictor, trainer_type):
     """Return a function that opens a viewer with the dock."""
     docks = []
 
@@ -222,6 +287,7 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
             device="cpu",
             predictor=own_predictor or predictor,
         )
+        session.trainer = trainer_type()
         dock = SamAdapterDock(viewer, session)
         viewer.window.add_dock_widget(dock, name="SAM Adapter")
         docks.append(dock)
@@ -232,6 +298,18 @@ def open_person(make_napari_viewer, qtbot, tmp_path, predictor):
         dock.shutdown()
         # The worker threads must be gone before the viewer is: they report to its dock.
         qtbot.waitUntil(lambda dock=dock: not _is_busy(dock.controller), timeout=TIMEOUT_MS)
+
+
+@pytest.fixture
+def end_after(monkeypatch):
+    """Return a function that lets runs end after some steps, however fast the machine is."""
+    recipe = AdvancedSettings.recipe.fget
+
+    def limit(steps):
+        limited = property(lambda settings: replace(recipe(settings), max_steps=steps))
+        monkeypatch.setattr(AdvancedSettings, "recipe", limited)
+
+    return limit
 
 
 @pytest.fixture

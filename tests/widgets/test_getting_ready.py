@@ -6,9 +6,15 @@ import pytest
 from napari.settings import get_plugin_settings
 from npe2 import PluginManager, PluginManifest
 
+from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.widgets.retrain import getting_ready
 
 NAME = "napari-sam-adapter"
+
+
+@pytest.fixture
+def trainer_type():
+    return Trainer
 
 
 @pytest.fixture(autouse=True)

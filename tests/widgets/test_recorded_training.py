@@ -1,16 +1,26 @@
 """A training run is written down, goes on after an interruption, and learns from all images."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.project import run_folder
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.provenance import provenance_of
 from napari_sam_adapter.project.run_request import marked_image, with_other_images
+from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.widgets.retrain.run_start import plan_for, request_for
+
+
+@pytest.fixture(autouse=True)
+def _checkpoints_come_soon(monkeypatch):
+    """After ten steps, not a hundred: an interrupted run waits for the first one."""
+    monkeypatch.setattr(run_folder, "RunCheckpoint", partial(RunCheckpoint, every=10))
 
 
 def test_a_retraining_is_written_down_with_its_slices_and_its_adapter(open_polyps, polyps, folder):

@@ -8,6 +8,7 @@ import pytest
 from qtpy.QtCore import QTimer
 
 from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.metrics import dice
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.versions import AdapterStore
@@ -24,6 +25,13 @@ def corrected(person, polyps):
     return person
 
 
+@pytest.fixture
+def with_own_process(corrected):
+    """The same person, whose training process no other test has and none takes over."""
+    corrected.controller.session.trainer = Trainer()
+    return corrected
+
+
 def process_is_gone(pid):
     try:
         os.kill(pid, 0)
@@ -32,11 +40,14 @@ def process_is_gone(pid):
     return False
 
 
-def test_retraining_makes_a_version_that_predicts_better_and_leaves_no_process(corrected, polyps):
-    person = corrected
+def test_retraining_makes_a_version_that_predicts_better_and_leaves_no_process(
+    with_own_process, polyps, end_after
+):
+    end_after(60)
+    person = with_own_process
     person.go_to(6)
     before = dice(person.labels.data[6] > 0, polyps.masks[6] > 0)
-    person.retrain(gear="quick", minutes=0.5)
+    person.retrain(gear="quick", minutes=30)
     person.wait(lambda: person.controller.session.trainer.pid is not None)
     pid = person.controller.session.trainer.pid
     assert person.dock.retrain_panel.button.text() == "Stop"
@@ -195,7 +206,8 @@ def wait_for_versions(person, count: int):
     person.wait_for_training()
 
 
-def test_the_gears_follow_each_other_while_they_gain_something(corrected, monkeypatch):
+def test_the_gears_follow_each_other_while_they_gain_something(with_own_process, monkeypatch):
+    corrected = with_own_process
     monkeypatch.setattr(adoption, "LEAST_GAIN", -2.0)
     said = []
     controller, pids = corrected.controller, set()

@@ -181,13 +181,14 @@ def test_in_a_wide_dock_slices_and_times_are_shown_beside_the_names(open_person)
 
 
 def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
-    open_person, polyps
+    open_person, polyps, end_after
 ):
+    end_after(60)
     person = open_person(polyps.frames, rgb=True)
     person.predict()
     for position in range(7):
         person.correct(position, polyps.masks[position].astype(np.uint8))
-    person.retrain(gear="quick", minutes=0.4)
+    person.retrain(gear="quick", minutes=30)
     person.wait_for_training()
     first = person.controller.session.in_use.version
     assert first is not None
@@ -196,7 +197,7 @@ def test_a_version_that_makes_held_out_slices_worse_is_held_back_and_says_where(
     for position in range(7):
         if not held_out.endswith(f"slice {position}"):
             person.correct(position, 1 - polyps.masks[position].astype(np.uint8))
-    person.retrain(gear="quick", minutes=0.4)
+    person.retrain(gear="quick", minutes=30)
     person.wait_for_training()
     assert person.controller.session.in_use.version.number == first.number
     assert "v2 is held back, and v1 stays in use. Dice fell by 0." in person.message
