@@ -48,6 +48,9 @@ class TrainingConfig:
     ema_decay : float
         The state that is kept is a running average of the weights with this decay per step; 0
         keeps the weights themselves.
+    start_share : float
+        Share of the weights that the run starts from in that state; the rest are the average's.
+        Only where it starts from an adapter that has learned from the same slices.
     augmentation : {"views", "upright", "flip", "none"}
         ``views``: orientations, crops, brightness, contrast, see `training.augment`; ``upright``:
         the same without orientations, where left and right or up and down tell classes apart;
@@ -74,6 +77,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     gradient_clip: float | None = 1.0
     ema_decay: float = 0.99
+    start_share: float = 0.0
     augmentation: Augmentation = "views"
     prompted_share: float = 0.1
     loss: Loss = "bce_iou"
@@ -96,8 +100,12 @@ class TrainingConfig:
         ):
             if limit is not None and limit < 1:
                 raise ValueError(f"{name} must be at least 1, got {limit}")
-        if not 0.0 <= self.prompted_share <= 1.0:
-            raise ValueError(f"prompted_share must lie in 0 to 1, got {self.prompted_share}")
+        for name, share in (
+            ("prompted_share", self.prompted_share),
+            ("start_share", self.start_share),
+        ):
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"{name} must lie in 0 to 1, got {share}")
         if not 0 <= self.seed < 2**64:  # what torch's generators take
             raise ValueError(f"seed must lie in 0 to 2**64 - 1, got {self.seed}")
 

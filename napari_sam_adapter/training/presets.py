@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from napari_sam_adapter.training.config import Gear, Loss, TrainingConfig
 
@@ -30,13 +31,34 @@ class Preset:
 # How long our own recipe is trained where nothing else is said; measured in docs/results.md.
 USUAL_MINUTES: dict[str, float] = {"quick": 1.5, "late": 2.0, "full": 3.0}
 
-# The gears that Retrain walks up by itself, the share of the time that each gets, and the share of
-# the usual learning rates: at those, full forgot slices that late had just learned
+
+class Stretch(NamedTuple):
+    """A part of a walk through the gears.
+
+    Attributes
+    ----------
+    gear : {"quick", "late", "full"}
+    time : float
+        Its share of the time.
+    rate : float
+        Share of the usual learning rates.
+    start_share : float
+        See `TrainingConfig`.
+    """
+
+    gear: Gear
+    time: float = 1.0
+    rate: float = 1.0
+    start_share: float = 0.0
+
+
+# The gears that Retrain walks up by itself. At the usual rates full forgot slices that late had
+# just learned, and half way from late's weights to full's is better than either
 # (docs/performance.md).
-WALK: tuple[tuple[Gear, float, float], ...] = (
-    ("quick", 0.065, 1.0),
-    ("late", 0.13, 1.0),
-    ("full", 0.805, 0.25),
+WALK = (
+    Stretch("quick", 0.065),
+    Stretch("late", 0.13),
+    Stretch("full", 0.805, rate=0.25, start_share=0.5),
 )
 # A gear that gains less than this is the last one, where held-out slices are enough to tell
 # (`promotion.ENOUGH`).
@@ -57,6 +79,7 @@ _PUBLISHED_SOURCES = {
     "weight_decay": f"{CODE}, train.py: none is set, so AdamW's default",
     "gradient_clip": f"{CODE}, train.py: none",
     "ema_decay": f"{CODE}, train.py: the weights themselves are saved",
+    "start_share": f"{CODE}, train.py: the weights themselves are saved",
     "augmentation": f"{CODE}, datasets: mirrored half of the time, nothing else",
     "prompted_share": f"{PAPER}: without prompts",
     "batch_size": f"{CODE}, configs: 2 per process; {PAPER}: four processes",
@@ -71,6 +94,7 @@ _OUR_SOURCES = {
     "weight_decay": f"{CODE}, train.py: AdamW's default",
     "gradient_clip": "1.0 is usual where a slice is a batch; not measured",
     "ema_decay": f"{OURS}: 0.98, 0.99 and 0.998 are alike",
+    "start_share": "0; only the last gear of a walk starts from what knows its slices (WALK)",
     "augmentation": f"{OURS}: views; more colours and smaller crops did not help",
     "prompted_share": "docs/results.md, 'Boxes and clicks after training'",
     "batch_size": "steps count for more than smooth ones in minutes on a CPU; not measured",

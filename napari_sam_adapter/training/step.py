@@ -52,7 +52,7 @@ class Stepper:
         self._model, self._feed, self._config, self._workers = model, feed, config, workers
         self.optimizer = _optimizer(model, config)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.average = WeightsAverage(self.parameters, config.ema_decay)
+        self.average = WeightsAverage(self.parameters, config.ema_decay, config.start_share)
         takes_prompts = not model.settings.own_prompt_embedding
         self._prompted_share = config.prompted_share if takes_prompts else 0.0
         self.step = 0

@@ -10,7 +10,7 @@ from torch import nn
 
 
 class WeightsAverage:
-    """Exponential moving average of parameters.
+    """Exponential moving average of parameters, and the way from where they started to it.
 
     Parameters
     ----------
@@ -18,15 +18,22 @@ class WeightsAverage:
     decay : float
         Weight of the past per step. It rises to this value during the first steps, so that the
         average does not remember the start for ever.
+    start_share : float
+        What is put in stands on the straight line between the average (0) and the parameters as
+        they are now (1).
 
     References
     ----------
-    Tarvainen & Valpola, Mean teachers are better role models, NeurIPS 2017.
+    Tarvainen & Valpola, Mean teachers are better role models, NeurIPS 2017; Wortsman et al., Robust
+    fine-tuning of zero-shot models, CVPR 2022.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], decay: float, start_share: float = 0.0
+    ) -> None:
         self.parameters = list(parameters)
-        self._decay = decay
+        self._decay, self._start_share = decay, start_share
+        self._start = [p.detach().clone() for p in self.parameters] if start_share else []
         self._average = [parameter.detach().clone() for parameter in self.parameters]
 
     @torch.no_grad()
@@ -46,9 +53,13 @@ class WeightsAverage:
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """Put the average into the model for the duration of a ``with`` block."""
+        """Put what was averaged into the model for the duration of a ``with`` block."""
         current = [parameter.detach().clone() for parameter in self.parameters]
         self._assign(self._average)
+        if self._start:
+            torch._foreach_lerp_(
+                [p.detach() for p in self.parameters], self._start, self._start_share
+            )
         try:
             yield
         finally:

@@ -110,6 +110,20 @@ def test_a_run_goes_on_at_its_last_checkpoint(samples, tmp_path):
     assert steps == [3, 4]
 
 
+def test_a_run_that_goes_on_still_knows_where_it_started(samples, tmp_path):
+    """What is kept lies between the start and the average: the start is not the checkpoint."""
+    ends = []
+    for name, stops in (("whole", False), ("stopped", True)):
+        folder = tmp_path / name
+        folder.mkdir()
+        if stops:
+            stopped_in_the_middle(job(samples[:3], folder, resume=False, start_share=0.5))
+        *_, saved = run_job(job(samples[:3], folder, resume=stops, start_share=0.5))
+        ends.append(load_file(saved.path))
+    for name, values in ends[0].items():
+        np.testing.assert_allclose(ends[1][name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def test_without_a_checkpoint_to_resume_the_run_begins(samples, tmp_path):
     assert isinstance(list(run_job(job(samples[:3], tmp_path, resume=True)))[-1], AdapterSaved)
 

@@ -20,6 +20,23 @@ def test_the_average_follows_its_recursion():
         torch.testing.assert_close(parameter.detach(), expected)
 
 
+def test_what_is_put_in_lies_between_the_start_and_the_average():
+    start = torch.tensor([1.0, -2.0])
+    parameters = [nn.Parameter(start.clone()) for _ in range(2)]
+    plain = WeightsAverage(parameters[:1], decay=0.5)
+    between = WeightsAverage(parameters[1:], decay=0.5, start_share=0.25)
+    for step in range(1, 10):
+        for parameter, average in zip(parameters, (plain, between), strict=True):
+            with torch.no_grad():
+                parameter += step
+            average.update(step)
+    own = parameters[1].detach().clone()
+    with plain.swapped_in(), between.swapped_in():
+        expected = 0.25 * start + 0.75 * parameters[0].detach()
+        torch.testing.assert_close(parameters[1].detach(), expected)
+    assert torch.equal(parameters[1].detach(), own)
+
+
 def test_the_models_own_weights_come_back_even_after_an_error():
     parameter = nn.Parameter(torch.zeros(2))
     average = WeightsAverage([parameter], decay=0.9)

@@ -18,7 +18,7 @@ from napari_sam_adapter.training.events import (
     TrainingStarted,
     ValidationReport,
 )
-from napari_sam_adapter.training.presets import USUAL_MINUTES, WALK
+from napari_sam_adapter.training.presets import USUAL_MINUTES, WALK, Stretch
 from napari_sam_adapter.widgets.panels.advanced_settings import AdvancedSettings
 from napari_sam_adapter.widgets.panels.small import let_shrink
 from napari_sam_adapter.widgets.panels.training_curve import TrainingCurve
@@ -166,15 +166,16 @@ class RetrainPanel(QWidget):
         """Return the settings as they stand."""
         gear, seconds = self.gear_box.value, 60.0 * float(self.minutes_box.value)
         others = self.advanced.others_box.isChecked()
-        walk = WALK if gear == AUTO else ((gear, 1.0, 1.0),)
+        walk = WALK if gear == AUTO else (Stretch(gear),)
         recipe, settings = self.advanced.recipe, None
-        for one, share, rate in reversed(walk):
+        for stretch in reversed(walk):
             config = replace(
                 recipe,
-                gear=one,
-                max_seconds=share * seconds,
-                decoder_learning_rate=rate * recipe.decoder_learning_rate,
-                adapter_learning_rate=rate * recipe.adapter_learning_rate,
+                gear=stretch.gear,
+                max_seconds=stretch.time * seconds,
+                decoder_learning_rate=stretch.rate * recipe.decoder_learning_rate,
+                adapter_learning_rate=stretch.rate * recipe.adapter_learning_rate,
+                start_share=stretch.start_share,
             )
             settings = RetrainSettings(
                 config, self.size_box.value, self.advanced.conditions, others, settings
