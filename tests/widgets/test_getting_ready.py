@@ -7,6 +7,8 @@ from napari.settings import get_plugin_settings
 from npe2 import PluginManager, PluginManifest
 
 from napari_sam_adapter.engine.trainer import Trainer
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.widgets.panels.retrain_panel import RetrainSettings
 from napari_sam_adapter.widgets.retrain import getting_ready
 
 NAME = "napari-sam-adapter"
@@ -155,6 +157,19 @@ def test_what_cannot_be_prepared_is_not_said_and_not_tried_again(person, monkeyp
     rest(person)
     assert len(tries) == 1
     assert "disk" not in person.message, said
+
+
+def test_a_run_that_would_be_refused_is_not_prepared_and_nothing_is_said(person, asked):
+    """The dialog that a test must not overlook would say so, too."""
+    person.predict()
+    said = person.message
+    person.controller.getting_ready.settings = lambda: RetrainSettings(
+        TrainingConfig(), None, {"texture": 0.0}
+    )
+    person.paint(0)
+    rest(person)
+    assert asked == []
+    assert person.message in (said, "")
 
 
 def test_nothing_is_prepared_where_the_preference_says_so(plugin_settings, person, asked):

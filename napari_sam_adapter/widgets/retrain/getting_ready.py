@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
+from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.next_version import RunStart, prepare
 from napari_sam_adapter.widgets.jobs import QuietJob
 from napari_sam_adapter.widgets.preferences import preference
@@ -151,7 +152,9 @@ class GettingReady(QObject):
         ready = binding.tracker.ready()
         missing = [index for index in ready if index not in self._prepared][:AT_ONCE]
         if missing:
-            self._prepare(binding, asked, missing, max(1, MOST_VIEWS // len(ready)))
+            # Nobody has asked for it: what cannot be learned from is said when they do.
+            with contextlib.suppress(SamAdapterError):
+                self._prepare(binding, asked, missing, max(1, MOST_VIEWS // len(ready)))
 
     def _may_prepare(self, binding: LayerBinding) -> bool:
         return (
