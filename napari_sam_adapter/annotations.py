@@ -53,11 +53,15 @@ class SliceTracker:
     ----------
     listener : callable or None
         Called with a `SliceChange` for everything that happens to a slice.
+    n_human : int
+        How often the person has painted in a slice, undone something, or judged one, since the
+        layers were bound; what was restored does not count.
     """
 
     def __init__(self, slice_shape: tuple[int, int]) -> None:
         self.slice_shape = slice_shape
         self.listener: Callable[[SliceChange], None] | None = None
+        self.n_human = 0
         self._slices: dict[SliceIndex, SliceHistory] = {}
         self._written: deque[SliceHistory] = deque()
         self._n_predictions = 0
@@ -260,6 +264,7 @@ class SliceTracker:
         details: Mapping[str, Any] | None = None,
         stroke: int = 0,
     ) -> None:
+        self.n_human += action in _HUMAN
         if self.listener is not None:
             known = self._slices[index]
             now = known.now
@@ -293,4 +298,5 @@ class SliceTracker:
         return self._slices[index]
 
 
+_HUMAN = frozenset[Action]({"painted", "undone", "accepted", "reopened"})
 _NO_CHANGE = LabelChange(*(np.zeros(0, np.int32) for _ in range(3)))

@@ -94,6 +94,23 @@ def test_an_accepted_slice_is_prepared_and_many_slices_in_fewer_views(person, as
     assert asked[1:] == [(["image, slice 3", "image, slice 4"], 1, True)]
 
 
+def test_who_only_looks_at_what_was_corrected_another_day_starts_nothing(open_polyps):
+    person = open_polyps()
+    person.predict()
+    person.paint(0)
+    person.wait_for_record()
+    person.close()
+    again = open_polyps()
+    again.wait(lambda: again.tracker.ready() == [(0,)])
+    again.go_to(3)
+    again.predict()
+    rest(again)
+    assert waiting(again) is None
+    again.paint(1)
+    rest(again)
+    assert waiting(again) is not None
+
+
 def test_what_is_corrected_while_a_run_goes_on_is_prepared_after_it_for_its_version(person, asked):
     person.predict()
     person.paint(0)

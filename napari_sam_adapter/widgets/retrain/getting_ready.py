@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer
 
@@ -20,6 +21,7 @@ from napari_sam_adapter.widgets.retrain.run_start import request_on
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
+    from napari_sam_adapter.annotations import SliceTracker
     from napari_sam_adapter.session import Session
     from napari_sam_adapter.volume import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
@@ -64,15 +66,15 @@ class GettingReady(QObject):
         self._leaves_time = leaves_time
         self.settings: Callable[[], RetrainSettings] | None = None
         self._job: QuietJob | None = None
-        self._learned: frozenset[SliceIndex] = frozenset()
-        self._is_due = False
+        # How much of what the person has done in an image a run knows.
+        self._learned: WeakKeyDictionary[SliceTracker, int] = WeakKeyDictionary()
         self._prepared_for: tuple[Any, ...] = ()
         self._prepared: set[SliceIndex] = set()
         self._is_closed = False
         self._rest = self._timer(REST_MS, self._on_rested)
         self._kept = self._timer(KEPT_MS, self.release)
-        layers.edited.connect(self._on_edited)
-        layers.slices_changed.connect(self._on_slices_changed)
+        layers.edited.connect(self._wait)
+        layers.slices_changed.connect(self._wait)
         session.active_changed.connect(self._wait)
 
     @property
@@ -89,13 +91,10 @@ class GettingReady(QObject):
         """Begin anew with what is corrected after a run began: its process ends with it."""
         self._kept.stop()
         self._forget()
-        if running:
-            binding = self._layers.binding
-            self._learned = frozenset(() if binding is None else binding.tracker.ready())
-            self._is_due = False
-            self._rest.stop()
-        else:
-            self._wait()
+        binding = self._layers.binding
+        if running and binding is not None:
+            self._learned[binding.tracker] = binding.tracker.n_human
+        self._wait()
 
     def release(self) -> None:
         """End the process that waits, where nobody came back to use it."""
@@ -106,8 +105,8 @@ class GettingReady(QObject):
         """Begin nothing any more. It also runs after Qt has destroyed the dock."""
         self._is_closed = True
         with contextlib.suppress(RuntimeError):
-            self._layers.edited.disconnect(self._on_edited)
-            self._layers.slices_changed.disconnect(self._on_slices_changed)
+            self._layers.edited.disconnect(self._wait)
+            self._layers.slices_changed.disconnect(self._wait)
             self._rest.stop()
             self._kept.stop()
         self.release()
@@ -122,20 +121,17 @@ class GettingReady(QObject):
     def _forget(self) -> None:
         self._prepared_for, self._prepared = (), set()
 
-    def _on_edited(self, _: str) -> None:
-        self._is_due = True
-        self._wait()
+    def _wait(self, *_: object) -> None:
+        if not self._is_closed and self._is_due:
+            self._rest.start()
 
-    def _on_slices_changed(self) -> None:
+    @property
+    def _is_due(self) -> bool:
+        """Whether the person has done something in the image that no run has learned from."""
         binding = self._layers.binding
         if binding is None:
-            return
-        self._is_due = self._is_due or frozenset(binding.tracker.ready()) != self._learned
-        self._wait()
-
-    def _wait(self) -> None:
-        if self._is_due and not self._is_closed:
-            self._rest.start()
+            return False
+        return binding.tracker.n_human > self._learned.get(binding.tracker, 0)
 
     def _on_rested(self) -> None:
         if self._job is not None or not self._leaves_time():
@@ -159,6 +155,7 @@ class GettingReady(QObject):
     def _may_prepare(self, binding: LayerBinding) -> bool:
         return (
             not self._is_closed
+            and self._is_due
             and preference("computing", "encode_ahead") is not False
             and binding.is_alive
         )
