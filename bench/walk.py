@@ -70,7 +70,9 @@ def versions_of_a_click(minutes: float, at_once: bool = False) -> Iterator[Versi
     """
     images = polyps()
     with TemporaryDirectory() as folder:
-        asked = ("--minutes", str(minutes), "--child", folder, *["--at-once"][: int(at_once)])
+        asked = ["--minutes", str(minutes), "--child", folder]
+        if at_once:
+            asked.append("--at-once")
         for made in json.loads(in_fresh_process("bench.walk", *asked, window=True)):
             dice = score(images, Path(folder) / made["file"])
             yield Version(made["gear"], made["seconds"], dice)

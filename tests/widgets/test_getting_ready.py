@@ -133,6 +133,17 @@ def test_another_version_is_prepared_for_anew(person, asked, adapter_file):
     assert [names for names, _, _ in asked] == [["image, slice 0"]] * 2
 
 
+def test_other_minutes_and_names_of_classes_need_nothing_anew(person, asked):
+    person.predict()
+    person.paint(0)
+    rest(person)
+    person.dock.retrain_panel.minutes_box.value = 7
+    person.controller.classes.rename(1, "polyp")
+    person.paint(1)
+    rest(person)
+    assert [names for names, _, _ in asked] == [["image, slice 0"], ["image, slice 1"]]
+
+
 def test_nobody_comes_back_and_the_process_ends(person, monkeypatch):
     person.predict()
     person.paint(0)

@@ -141,8 +141,11 @@ class GettingReady(QObject):
         if binding is None or settings is None or not self._may_prepare(binding):
             return
         asked = settings()
-        described = (asked.config, asked.input_size, asked.conditions, self._session.classes.names)
-        what_for = (id(binding), self._session.in_use.reference, *described)
+        # What decides which features a run asks for; its minutes, rates and classes do not.
+        config = asked.config
+        views = (config.gear, config.augmentation, config.seed)
+        shape = (asked.input_size, asked.conditions)
+        what_for = (id(binding), self._session.in_use.reference, *views, *shape)
         if what_for != self._prepared_for:
             self._prepared_for, self._prepared = what_for, set()
         ready = binding.tracker.ready()
