@@ -37,8 +37,8 @@ from napari_sam_adapter.file_prediction import predict_files
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.devices import decide_bfloat16, uses_bfloat16
 from napari_sam_adapter.sam.preprocess import encoder_input, logits_at_original_size
-from napari_sam_adapter.volume import SliceSource
-from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.volumes.slice_source import SliceSource
+from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
 N_SLICES, SIDE, INPUT_SIZE = 6, 512, 256
 # Five would not fit into the ten minutes of a part with the long volume, beside other work.

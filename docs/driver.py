@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QApplication, QScrollArea
 from napari_sam_adapter.demo import DemoData, synthetic_demo_data
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
-from napari_sam_adapter.session import Session
+from napari_sam_adapter.session.session import Session
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.launch import add_demo_layers
 from napari_sam_adapter.widgets.panels.message_line import STARTING

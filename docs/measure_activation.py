@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from driver import Driver
 
 from napari_sam_adapter.adapter.card import AdapterCard
-from napari_sam_adapter.adapter_version import AdapterVersion
+from napari_sam_adapter.versions.adapter_version import AdapterVersion
 
 GEARS = ("quick", "full")
 MINUTES = 0.15

@@ -110,7 +110,7 @@ def through_the_engine(volume: Path) -> None:
     from napari_sam_adapter.data.opening import open_image
     from napari_sam_adapter.engine.predict_slices import predict_slices
     from napari_sam_adapter.engine.predictor import ModelReference, Predictor
-    from napari_sam_adapter.volume import SliceSource
+    from napari_sam_adapter.volumes.slice_source import SliceSource
 
     source = SliceSource(open_image(volume).data, is_colour=False)
     masks = np.zeros(source.shape, np.uint8)

@@ -20,9 +20,9 @@ from measure_data import Fold, Item, Task
 from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition
-from napari_sam_adapter.evaluation import Evaluation, evaluate_image, evaluate_stack
-from napari_sam_adapter.metrics import mean_class_dice
-from napari_sam_adapter.metrics.scores import (
+from napari_sam_adapter.evaluation.evaluate import Evaluation, evaluate_image, evaluate_stack
+from napari_sam_adapter.evaluation.prompted import PromptProtocol, click_through, decode_prompted
+from napari_sam_adapter.evaluation.scores import (
     ImageScores,
     Scoring,
     Summary,
@@ -30,7 +30,7 @@ from napari_sam_adapter.metrics.scores import (
     score_volume,
     summarise,
 )
-from napari_sam_adapter.prompted import PromptProtocol, click_through, decode_prompted
+from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.encode import VIEWS, encode_image

@@ -26,12 +26,12 @@ from measure_next_slice_data import SETTINGS, Setting, Stack
 from napari_sam_adapter.confidence import confidence
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.next_slice import next_slice
-from napari_sam_adapter.promotion import verdict_of
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.versions.promotion import verdict_of
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 N_FIRST = N_PER_ROUND = 2
 N_ROUNDS = 5

@@ -11,7 +11,7 @@ from measure_data import TASKS, Item, _pictures
 
 from napari_sam_adapter.training.config import Augmentation
 from napari_sam_adapter.training.samples import TrainingSample
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,6 @@ from measure_data import Item, Task
 from measure_methods import BASE
 from scipy import ndimage
 
-from napari_sam_adapter import carry as carry_module
-from napari_sam_adapter import fill_between as fill_between_module
-from napari_sam_adapter.across_slices import smooth_across
-from napari_sam_adapter.carry import carried_prior, prior_from_neighbours
-from napari_sam_adapter.fill_between import fill_between
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam
 from napari_sam_adapter.sam.checkpoint import load_adapter
@@ -27,13 +22,18 @@ from napari_sam_adapter.sam.encode import encode_image, for_prompts
 from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.sam.preprocess import logits_at_original_size
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
-from napari_sam_adapter.three_axes import predict_three_axes
-from napari_sam_adapter.tiling import EMPTY_LOGIT, PredictLogits, predict_tiles
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import TrainingJob, run_job
 from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.training.simulated_prompts import object_boxes
-from napari_sam_adapter.volume import value_range
+from napari_sam_adapter.volumes import carry as carry_module
+from napari_sam_adapter.volumes import fill_between as fill_between_module
+from napari_sam_adapter.volumes.across_slices import smooth_across
+from napari_sam_adapter.volumes.carry import carried_prior, prior_from_neighbours
+from napari_sam_adapter.volumes.fill_between import fill_between
+from napari_sam_adapter.volumes.slice_source import value_range
+from napari_sam_adapter.volumes.three_axes import predict_three_axes
+from napari_sam_adapter.volumes.tiling import EMPTY_LOGIT, PredictLogits, predict_tiles
 
 SMOOTHING = (0.5, 0.75, 1.0, 1.5, 2.0)  # slices
 STEPS = (2, 4, 8)

@@ -20,8 +20,8 @@ from napari_sam_adapter.data.opening import open_image
 from napari_sam_adapter.data.slices_ahead import SlicesAhead
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL
-from napari_sam_adapter.volume import SliceIndex, SliceSource, value_range
-from napari_sam_adapter.volume_help import VolumeHelp, predict_helped
+from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource, value_range
+from napari_sam_adapter.volumes.volume_help import VolumeHelp, predict_helped
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_sam_adapter.annotations import SliceState, SliceTracker
-from napari_sam_adapter.depth import Depth
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.annotations.slice_tracker import SliceState, SliceTracker
+from napari_sam_adapter.volumes.depth import Depth
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 # Width of the discount, in distances between slices if those taught were spread evenly. Measured
 # by docs/measure_next_slice.py; see docs/results.md.

@@ -1,5 +1,7 @@
 """What may import what, and what the built package contains."""
 
+import ast
+import graphlib
 import importlib.util
 import inspect
 import json
@@ -64,13 +66,32 @@ def test_the_check_above_looks_at_the_whole_core(loaded_by_core):
     assert "torch" in loaded_by_core["napari_sam_adapter.training.loop"]
 
 
+def imported_by_parts() -> dict[str, set[str]]:
+    """Which folders and files of the package the others import, also inside of functions."""
+    package = ROOT / "napari_sam_adapter"
+    found: dict[str, set[str]] = {}
+    for file in package.rglob("*.py"):
+        part = file.relative_to(package).with_suffix("").parts[0]
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                top, _, rest = node.module.partition(".")
+                if top == "napari_sam_adapter" and rest:
+                    found.setdefault(part, set()).add(rest.partition(".")[0])
+    return {part: others - {part} for part, others in found.items()}
+
+
+def test_the_parts_of_the_package_do_not_import_each_other_in_a_circle():
+    order = list(graphlib.TopologicalSorter(imported_by_parts()).static_order())
+    assert order.index("volumes") < order.index("sam") < order.index("widgets")
+
+
 def test_importing_the_package_loads_neither_torch_nor_numpy():
     loaded = loaded_after_imports(["napari_sam_adapter"])["napari_sam_adapter"]
     assert not {"torch", "numpy"} & set(loaded)
 
 
 def test_catalogues_and_help_load_no_torch():
-    names = ("sam.registry", "adapter.card", "versions", "data.files", "cli.app")
+    names = ("sam.registry", "adapter.card", "versions.adapter_store", "data.files", "cli.app")
     loaded = loaded_after_imports([f"napari_sam_adapter.{name}" for name in names])
     assert [name for name, found in loaded.items() if "torch" in found] == []
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from napari_sam_adapter.annotations import SliceTracker
-from napari_sam_adapter.depth import Depth
+from napari_sam_adapter.annotations.slice_tracker import SliceTracker
 from napari_sam_adapter.next_slice import next_slice, slices_learned_from, uncertainty_of, why
+from napari_sam_adapter.volumes.depth import Depth
 
 
 def stack(*values):

@@ -18,13 +18,13 @@ from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.errors import EvaluationError
-from napari_sam_adapter.evaluation import Evaluation, ImageScore, evaluate_pairs
+from napari_sam_adapter.evaluation.evaluate import Evaluation, ImageScore, evaluate_pairs
+from napari_sam_adapter.evaluation.prompted import PromptProtocol
+from napari_sam_adapter.evaluation.scores import MEASURES, Scores, Scoring
 from napari_sam_adapter.file_prediction import load_model
 from napari_sam_adapter.metrics import saliency, surface
 from napari_sam_adapter.metrics.bootstrap import MeanInterval
 from napari_sam_adapter.metrics.protocol import protocol_named
-from napari_sam_adapter.metrics.scores import MEASURES, Scores, Scoring
-from napari_sam_adapter.prompted import PromptProtocol
 
 INSTALL = "pip install 'napari-sam-adapter[metrics]'"
 

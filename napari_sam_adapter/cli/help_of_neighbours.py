@@ -12,10 +12,10 @@ import numpy as np
 from napari_sam_adapter.data.files import read_labels
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.mask_values import MergedValues
-from napari_sam_adapter.depth import NO_DEPTH
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.file_prediction import source_of
-from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.volumes.depth import NO_DEPTH
+from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
 _log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from napari_sam_adapter.data.files import list_images
 from napari_sam_adapter.data.opening import file_stem
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import write_atomically
-from napari_sam_adapter.volume import MINIMUM_SIDE
-from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.volumes.slice_source import MINIMUM_SIDE
+from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
 Inputs = Annotated[
     list[Path],

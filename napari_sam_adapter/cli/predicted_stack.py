@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_sam_adapter.data.lazy import LazyStack
 from napari_sam_adapter.file_prediction import OpenedFile, PredictedSlice, source_of
-from napari_sam_adapter.volume import SliceIndex, connected_objects
+from napari_sam_adapter.volumes.slice_source import SliceIndex, connected_objects
 
 
 class PredictedStack:

@@ -135,7 +135,7 @@ def _dice(value: float | None) -> str:
 
 
 def _slices(image: dict[str, Any]) -> Table:
-    from napari_sam_adapter.made_with import in_words
+    from napari_sam_adapter.annotations.made_with import in_words
 
     title = f"{image['name']} ({image['source'] or 'no file'})"
     columns = ("slice", "predicted by", "confidence", "strokes", "pixels", "seconds", "accepted")

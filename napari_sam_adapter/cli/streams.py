@@ -17,7 +17,7 @@ from napari_sam_adapter.errors import ClusterError
 from napari_sam_adapter.file_prediction import OpenedFile, PredictedSlice, load_model, predict_files
 from napari_sam_adapter.sam.adapter_base import check_adapter_base
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
-from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
 OnProgress = Callable[[float], None]
 ShouldStop = Callable[[], bool]

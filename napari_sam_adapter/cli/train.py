@@ -25,10 +25,10 @@ from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.errors import TrainingError
-from napari_sam_adapter.promotion import LEAKS, verdict_of
 from napari_sam_adapter.training.launch import check_launch
 from napari_sam_adapter.training.presets import PRESETS
 from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.versions.promotion import LEAKS, verdict_of
 
 if TYPE_CHECKING:
     from napari_sam_adapter.training.job import AdapterSaved, TrainingJob

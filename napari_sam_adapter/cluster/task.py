@@ -18,7 +18,7 @@ from napari_sam_adapter.data.opening import open_image
 from napari_sam_adapter.errors import ClusterError, ImageError, SamAdapterError, WeightsError
 from napari_sam_adapter.file_prediction import PredictedSlice, load_model, predict_one, source_of
 from napari_sam_adapter.sam.registry import base_model
-from napari_sam_adapter.volume import SliceIndex, SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam

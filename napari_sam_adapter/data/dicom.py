@@ -25,7 +25,7 @@ from napari_sam_adapter.data.geometry import Geometry, shown_order
 from napari_sam_adapter.data.lazy import PlacedImage, stack_of
 from napari_sam_adapter.data.patient import patient_group
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Gaps between slices may differ by this share of the usual one: positions are rounded in files.

@@ -17,7 +17,7 @@ from napari_sam_adapter.data.ome_zarr import is_ome_zarr
 from napari_sam_adapter.data.pictures import PICTURE_SUFFIXES
 from napari_sam_adapter.data.tiff import OME_SUFFIXES, TIFF_SUFFIXES, write_tiff
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 COCO_SUFFIX = ".json"
 MASK_SUFFIXES = (*NIFTI_SUFFIXES, *OME_SUFFIXES, *TIFF_SUFFIXES, COCO_SUFFIX)

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.errors import ImageError, SamAdapterError
-from napari_sam_adapter.volume import SliceIndex, slice_name
+from napari_sam_adapter.volumes.slice_source import SliceIndex, slice_name
 
 INSTALL = 'pip install "napari-sam-adapter[volumes]"'
 

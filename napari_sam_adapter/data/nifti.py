@@ -23,7 +23,7 @@ import numpy as np
 from napari_sam_adapter.data.geometry import Geometry, shown_order, slider_axis, unit_named
 from napari_sam_adapter.data.lazy import INSTALL, PlacedImage, stack_of
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 LABELS = "label"  # NIfTI's intent of a file whose values are labels

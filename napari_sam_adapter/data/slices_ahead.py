@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam_adapter.ahead import ahead
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.volume import SliceIndex, SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource
 
 _Read = np.ndarray | ImageError
 

@@ -11,7 +11,7 @@ import numpy as np
 from napari_sam_adapter.data.files import Note, say_nothing
 from napari_sam_adapter.data.pairs import read_pair
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.volume import value_range
+from napari_sam_adapter.volumes.slice_source import value_range
 
 
 def read_slices(

@@ -17,7 +17,7 @@ from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, stack_of, trans
 from napari_sam_adapter.data.tiff_metadata import ome_metadata, origin_in, sizes_in
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import replaced_when_done
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 OME_SUFFIXES = (".ome.tif", ".ome.tiff")

@@ -10,8 +10,8 @@ import numpy as np
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor, SlicePredicted
 from napari_sam_adapter.errors import EngineError, ImageError, SamAdapterError
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
-from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice
-from napari_sam_adapter.volume_help import VolumeHelp, predict_helped
+from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource, check_slice
+from napari_sam_adapter.volumes.volume_help import VolumeHelp, predict_helped
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from napari_sam_adapter.engine.protocol import Message
 from napari_sam_adapter.engine.turns import Turns
 from napari_sam_adapter.errors import EngineError
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 
 @dataclass(frozen=True, slots=True)

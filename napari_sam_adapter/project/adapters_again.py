@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.errors import StorageError, TrainingError
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.mending import RecordContents
@@ -20,6 +19,7 @@ from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
 from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.versions.adapter_version import AdapterVersion
 
 
 @dataclass(frozen=True, slots=True)

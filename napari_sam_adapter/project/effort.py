@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.round_ends import RoundsAsked, parts_of
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 # Whoever does nothing for longer is not working on the slice.
 IDLE_SECONDS = 30.0

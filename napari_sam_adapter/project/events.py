@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+from napari_sam_adapter.annotations.slice_history import Action, SliceChange, SliceHistory
 from napari_sam_adapter.project.runs import runs_of, runs_of_labels
-from napari_sam_adapter.slice_history import Action, SliceChange, SliceHistory
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 _DEEDS = {*get_args(Action), "stated", "training", "trained"}
 _STATED = ("written", "human", "since")  # what ``stated`` says beside what ``predicted`` does

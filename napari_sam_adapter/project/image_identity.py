@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.schema import read_described, write_described
-from napari_sam_adapter.volume import SliceIndex, SliceSource, value_range
+from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource, value_range
 
 if TYPE_CHECKING:
     from hashlib import _Hash

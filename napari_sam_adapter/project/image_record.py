@@ -15,6 +15,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import DTypeLike
 
+from napari_sam_adapter.annotations.slice_history import SliceChange, SliceHistory
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.events import Event, now
@@ -23,8 +24,7 @@ from napari_sam_adapter.project.journal import JOURNAL, JournalWriter, read_jour
 from napari_sam_adapter.project.mask_files import MASKS, MaskFiles, mask_lines
 from napari_sam_adapter.project.mending import RecordContents, mended
 from napari_sam_adapter.project.replay import masks_dtype
-from napari_sam_adapter.slice_history import SliceChange, SliceHistory
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 # How the journals ended that this program has closed: by that a record is known after it was moved.
 _ENDS: dict[Path, bytes] = {}

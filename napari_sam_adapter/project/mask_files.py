@@ -19,7 +19,7 @@ import tifffile
 
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.storage import forget_unfinished, write_atomically
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 MASKS = "masks"
 SECONDS_TO_SETTLE = 1.0  # while a slice is painted on, its file is not written at every stroke

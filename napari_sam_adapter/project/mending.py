@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam_adapter.annotations.slice_history import LabelChange, SliceHistory
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.journal import JOURNAL, JournalContents, read_journal
 from napari_sam_adapter.project.mask_files import MASKS, mask_lines, mask_name, read_mask_file
 from napari_sam_adapter.project.replay import by_slice, masks_dtype, replayed
 from napari_sam_adapter.project.runs import runs_of
-from napari_sam_adapter.slice_history import LabelChange, SliceHistory
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 if TYPE_CHECKING:
     from napari_sam_adapter.project.image_identity import ImageIdentity

@@ -17,7 +17,7 @@ from napari_sam_adapter.errors import ImageError, SamAdapterError, StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.storage import replaced_when_done
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceSource
 
 COPY = "image.tif"
 LARGEST_COPY = 2**30  # bytes; its owner knows where what is larger came from

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam_adapter.annotations.slice_history import FILLED, Snapshot
 from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.file_prediction import source_of
 from napari_sam_adapter.metrics.overlap import dice, mean_class_dice
@@ -24,10 +25,14 @@ from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.devices import choose_device
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.sam.prompts import Prompts
-from napari_sam_adapter.slice_history import FILLED, Snapshot
-from napari_sam_adapter.versions import maker_names
-from napari_sam_adapter.volume import SliceIndex, SliceSource, check_slice, connected_objects
-from napari_sam_adapter.volume_help import VolumeHelp, predict_helped
+from napari_sam_adapter.versions.adapter_store import maker_names
+from napari_sam_adapter.volumes.slice_source import (
+    SliceIndex,
+    SliceSource,
+    check_slice,
+    connected_objects,
+)
+from napari_sam_adapter.volumes.volume_help import VolumeHelp, predict_helped
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam

@@ -28,7 +28,7 @@ from napari_sam_adapter.project.pixels import identity_of
 from napari_sam_adapter.project.round_ends import round_ends
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held, is_read_only
-from napari_sam_adapter.versions import AdapterStore
+from napari_sam_adapter.versions.adapter_store import AdapterStore
 
 PROJECT_FILE, LAYERS = "project.json", "layers"
 _KIND = "napari-sam-adapter project"

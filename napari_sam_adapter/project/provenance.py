@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.project.effort import Ledger
 from napari_sam_adapter.project.journal import JOURNAL, read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.round_ends import round_ends
-from napari_sam_adapter.versions import maker_names
+from napari_sam_adapter.versions.adapter_store import maker_names
+from napari_sam_adapter.versions.adapter_version import AdapterVersion
 
 
 def provenance_of(project: Project) -> dict[str, Any]:

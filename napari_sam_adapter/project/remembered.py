@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from napari_sam_adapter.adapter.classes import Classes
-from napari_sam_adapter.adapter_version import AdapterVersion
 from napari_sam_adapter.errors import WeightsError
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
-from napari_sam_adapter.versions import AdapterStore
+from napari_sam_adapter.versions.adapter_store import AdapterStore
+from napari_sam_adapter.versions.adapter_version import AdapterVersion
 
 
 def remembered_classes(project: Project, version: AdapterVersion | None) -> Classes:

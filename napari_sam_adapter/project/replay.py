@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import DTypeLike
 
-from napari_sam_adapter.packed_labels import PackedLabels
+from napari_sam_adapter.annotations.packed_labels import PackedLabels
+from napari_sam_adapter.annotations.slice_history import SliceHistory, Snapshot
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.runs import written
-from napari_sam_adapter.slice_history import SliceHistory, Snapshot
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 
 def by_slice(events: Iterable[Event]) -> dict[SliceIndex, list[Event]]:

@@ -21,7 +21,7 @@ from napari_sam_adapter.project.mask_files import mask_name
 from napari_sam_adapter.project.mending import read_record
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 _KIND = "napari-sam-adapter run"
 RUN_FILE, CHECKPOINT = "run.json", "state.checkpoint"

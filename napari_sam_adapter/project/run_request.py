@@ -16,11 +16,11 @@ from napari_sam_adapter.project.mending import RecordContents, in_short, read_re
 from napari_sam_adapter.project.other_images import other_images
 from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.retrain_request import MarkedImage, RetrainRequest
+from napari_sam_adapter.project.retrain_words import left_out
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
-from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
-from napari_sam_adapter.retrain_words import left_out
 from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.volume import SliceIndex, SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource
 
 
 def request_of(project: Project, run: RunFolder) -> RetrainRequest:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from napari_sam_adapter.slice_history import LabelChange
+from napari_sam_adapter.annotations.slice_history import LabelChange
 
 MAX_LABEL = int(np.iinfo(np.int64).max)
 

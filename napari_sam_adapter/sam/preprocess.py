@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry, Normalisation
-from napari_sam_adapter.volume import check_slice
+from napari_sam_adapter.volumes.slice_source import check_slice
 
 # Of ImageNet's training images, for values in 0..1; SAM's pixel_mean and pixel_std are 255 times.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

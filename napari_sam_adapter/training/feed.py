@@ -19,7 +19,7 @@ from napari_sam_adapter.training.augment import View
 from napari_sam_adapter.training.config import Augmentation
 from napari_sam_adapter.training.prepared_sample import PreparedSample
 from napari_sam_adapter.training.samples import TrainingSample, naming
-from napari_sam_adapter.volume import check_slice
+from napari_sam_adapter.volumes.slice_source import check_slice
 
 CACHE_BYTES = 1024**3
 

@@ -38,7 +38,7 @@ from napari_sam_adapter.widgets.retrain.retraining import Retraining
 if TYPE_CHECKING:
     import napari
 
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
 
 

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import run_log
 from napari_sam_adapter.project.home import folded_sections, remember_folded
-from napari_sam_adapter.session import Session, open_last
+from napari_sam_adapter.session.session import Session, open_last
 from napari_sam_adapter.widgets.close_guard import CloseGuard
 from napari_sam_adapter.widgets.controller import DockController
 from napari_sam_adapter.widgets.features_on_disk import FeaturesOnDisk

@@ -8,7 +8,7 @@ from napari_sam_adapter.sam.feature_files import GIGABYTE, delete_feature_files
 from napari_sam_adapter.widgets.preferences import on_preferences_changed, preference
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
 
 
 class FeaturesOnDisk:

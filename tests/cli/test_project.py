@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from napari_sam_adapter.adapter.classes import Classes
-from napari_sam_adapter.annotations import SliceTracker
+from napari_sam_adapter.annotations.slice_tracker import SliceTracker
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.cli.version_story import version_story
 from napari_sam_adapter.data.synthetic import synthetic_polyps
@@ -28,8 +28,8 @@ from napari_sam_adapter.project.run_folder import RunPart, RunPlan
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob, run_job
 from napari_sam_adapter.training.samples import TrainingSample
-from napari_sam_adapter.versions import maker_names
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.versions.adapter_store import maker_names
+from napari_sam_adapter.volumes.slice_source import SliceSource
 
 
 @pytest.fixture(scope="module")

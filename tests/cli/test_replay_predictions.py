@@ -8,12 +8,13 @@ import pytest
 import tifffile
 import torch
 
-from napari_sam_adapter.annotations import SliceTracker
+from napari_sam_adapter.annotations.made_with import by_filling, by_help, by_model
+from napari_sam_adapter.annotations.slice_history import FILLED
+from napari_sam_adapter.annotations.slice_tracker import SliceTracker
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predict_slices import predict_slices, predict_slices_helped
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor, SlicePredicted
-from napari_sam_adapter.made_with import by_filling, by_help, by_model
 from napari_sam_adapter.project.events import now
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.journal import read_journal
@@ -22,9 +23,8 @@ from napari_sam_adapter.project.rerun import rerun
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
-from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.volume import SliceSource
-from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.volumes.slice_source import SliceSource
+from napari_sam_adapter.volumes.volume_help import VolumeHelp
 from napari_sam_adapter.widgets.predict.numbering import numbered
 
 SIZE, N, SIDE = 112, 9, 64

@@ -11,10 +11,10 @@ from PIL import Image
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
-from napari_sam_adapter.promotion import LEAKS
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE
 from napari_sam_adapter.training.presets import PRESETS
+from napari_sam_adapter.versions.promotion import LEAKS
 
 
 def run(*arguments: object) -> int:

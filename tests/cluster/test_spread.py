@@ -23,7 +23,7 @@ from napari_sam_adapter.file_prediction import (
     predict_files,
 )
 from napari_sam_adapter.sam.checkpoint import save_adapter
-from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport, TrainingFinished, TrainingStarted
 from napari_sam_adapter.training.job import AdapterSaved, TrainingJob
 from napari_sam_adapter.training.samples import TrainingSample
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceSource
 
 BASE = ModelReference("lite_medsam", device="cpu")
 

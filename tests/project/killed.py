@@ -26,9 +26,9 @@ from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.mask_files import mask_name, read_mask_file
-from napari_sam_adapter.versions import AdapterStore
+from napari_sam_adapter.versions.adapter_store import AdapterStore
 from tests.project.work import SHAPE, Work, brought_back
-from tests.test_versions import adapter_file
+from tests.versions.adapter_files import adapter_file
 
 IDENTITY = ImageIdentity("frames", SHAPE, False, "|u1", "0123456789abcdef")
 

@@ -14,25 +14,25 @@ from safetensors import safe_open
 import napari_sam_adapter
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.adapter.config import Condition
-from napari_sam_adapter.annotations import SliceTracker
+from napari_sam_adapter.annotations.made_with import by_filling, by_help, by_model
+from napari_sam_adapter.annotations.slice_history import LabelChange
+from napari_sam_adapter.annotations.slice_tracker import SliceTracker
 from napari_sam_adapter.data.synthetic import synthetic_polyps
-from napari_sam_adapter.depth import Depth
 from napari_sam_adapter.engine.predictor import ModelReference
-from napari_sam_adapter.made_with import by_filling, by_help, by_model
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_layers import ImageLayers
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.retrain_request import MarkedImage, RetrainRequest
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
-from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.prompts import Prompts
 from napari_sam_adapter.sam.weights import read_plain
-from napari_sam_adapter.slice_history import LabelChange
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.job import AdapterSaved, run_job
 from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
-from napari_sam_adapter.volume import SliceSource
-from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.volumes.depth import Depth
+from napari_sam_adapter.volumes.slice_source import SliceSource
+from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
 PACKAGE = Path(napari_sam_adapter.__file__).parent
 DOCUMENT = (PACKAGE.parent / "docs" / "project-format.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_layers import ImageLayers
 from napari_sam_adapter.project.pixels import COPY, keep_copy
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceSource
 
 
 def identified(data, name="scan"):

@@ -10,7 +10,7 @@ from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.project.mask_files import read_mask_file
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceSource
 from tests.project.work import Work, brought_back, known_of
 
 

@@ -9,12 +9,12 @@ import zlib
 import numpy as np
 import pytest
 
+from napari_sam_adapter.annotations.slice_history import LabelChange
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JournalWriter, read_journal
 from napari_sam_adapter.project.runs import runs_of, written
-from napari_sam_adapter.slice_history import LabelChange
 
 
 def event(number):

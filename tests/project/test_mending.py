@@ -14,11 +14,11 @@ from napari_sam_adapter.project.mending import read_record
 from napari_sam_adapter.project.pixels import keep_copy
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.rerun import rerun
+from napari_sam_adapter.project.retrain_request import RetrainRequest
 from napari_sam_adapter.project.run_folder import RunPart, RunPlan
 from napari_sam_adapter.project.run_request import with_other_images
-from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceSource
 from tests.project.work import SHAPE, Work, brought_back
 
 UINT8 = np.dtype(np.uint8)

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pytest
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.project.events import Event
 from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.project.journal import JOURNAL

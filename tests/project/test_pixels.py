@@ -13,7 +13,7 @@ from napari_sam_adapter.project import pixels
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.pixels import COPY, image_of, keep_pixels
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceSource
 
 NOISE = np.random.default_rng(0).integers(0, 255, (5, 16, 16)).astype(np.uint8)
 

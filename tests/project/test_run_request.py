@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from napari_sam_adapter.annotations import SliceTracker
+from napari_sam_adapter.annotations.slice_tracker import SliceTracker
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.overview import ImageOverview
 from napari_sam_adapter.project.pixels import keep_copy
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.retrain_request import RetrainRequest
 from napari_sam_adapter.project.run_folder import RunPart, RunPlan
 from napari_sam_adapter.project.run_request import with_other_images
-from napari_sam_adapter.retrain_request import RetrainRequest
 from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceSource
 from tests.project.work import SHAPE
 
 

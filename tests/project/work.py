@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from napari_sam_adapter.annotations import SliceTracker
+from napari_sam_adapter.annotations.slice_tracker import SliceTracker
 
 SHAPE = (5, 24, 30)
 

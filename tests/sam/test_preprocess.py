@@ -10,7 +10,7 @@ from napari_sam_adapter.sam.preprocess import (
     encoder_input,
     logits_at_original_size,
 )
-from napari_sam_adapter.volume import check_slice
+from napari_sam_adapter.volumes.slice_source import check_slice
 
 RAMP = np.arange(16 * 16).reshape(16, 16) / 255
 

@@ -13,7 +13,6 @@ import torch._dynamo  # noqa: F401 - see below
 from napari.settings import get_settings
 from npe2 import PluginManifest
 
-from napari_sam_adapter import promotion
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predictor import Predictor
 from napari_sam_adapter.engine.process import EngineProcess
@@ -21,7 +20,8 @@ from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
-from napari_sam_adapter.session import Session
+from napari_sam_adapter.session.session import Session
+from napari_sam_adapter.versions import promotion
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 from napari_sam_adapter.widgets.panels.advanced_settings import AdvancedSettings
 from napari_sam_adapter.widgets.retrain import getting_ready

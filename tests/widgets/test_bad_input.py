@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_sam_adapter.annotations import SliceState
-from napari_sam_adapter.versions import AdapterStore
+from napari_sam_adapter.annotations.slice_tracker import SliceState
+from napari_sam_adapter.versions.adapter_store import AdapterStore
 
 
 def test_no_image_layer(open_person):

@@ -3,7 +3,7 @@
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 
 
 def test_a_stroke_makes_a_slice_corrected(person):

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_history import FILLED
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.provenance import provenance_of
-from napari_sam_adapter.slice_history import FILLED
 
 N, SIDE = 9, 64
 

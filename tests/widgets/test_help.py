@@ -10,9 +10,9 @@ import psutil
 import pytest
 import tifffile
 
-from napari_sam_adapter import volume_help
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.engine.predictor import Predictor
+from napari_sam_adapter.volumes import volume_help
 from napari_sam_adapter.widgets.predict.help_choice import HelpChoice
 
 

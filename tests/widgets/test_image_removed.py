@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QMessageBox
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import image_identity
 from napari_sam_adapter.project.journal import read_journal

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
 
 from napari_sam_adapter.engine.predictor import Predictor
-from napari_sam_adapter.session import Session
+from napari_sam_adapter.session.session import Session
 from napari_sam_adapter.widgets import commands
 from napari_sam_adapter.widgets.dock import SamAdapterDock
 

@@ -6,7 +6,7 @@ from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QToolTip
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.next_slice import uncertainty_of
 from napari_sam_adapter.widgets import commands

@@ -4,9 +4,9 @@ import dask.array
 import numpy as np
 import pytest
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.project import pixels
-from napari_sam_adapter.volume import connected_objects
+from napari_sam_adapter.volumes.slice_source import connected_objects
 
 
 def test_predicting_the_slice_in_view_fills_only_that_slice(person):

@@ -9,9 +9,9 @@ from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QScrollArea
 
-from napari_sam_adapter.model_in_use import ModelInUse
 from napari_sam_adapter.project.journal import JournalWriter
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
+from napari_sam_adapter.session.model_in_use import ModelInUse
 from napari_sam_adapter.widgets import commands
 from napari_sam_adapter.widgets.commands import delete_encoded
 from napari_sam_adapter.widgets.dock import SamAdapterDock

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.metrics import dice
 from napari_sam_adapter.sam import registry
 from napari_sam_adapter.widgets.dock import SamAdapterDock

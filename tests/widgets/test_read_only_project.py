@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.project import project
 from napari_sam_adapter.storage import is_read_only
 

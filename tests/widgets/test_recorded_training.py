@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.project import run_folder
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.project.project import Project
@@ -223,7 +223,7 @@ def test_the_project_says_what_it_is(open_polyps, polyps, folder):
 
 
 def _session(person):
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
 
     old = person.controller.session
     return Session(old.project, device="cpu", predictor=old.predictor)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.metrics import dice
 from napari_sam_adapter.sam.checkpoint import load_adapter
-from napari_sam_adapter.versions import AdapterStore
+from napari_sam_adapter.versions.adapter_store import AdapterStore
 from napari_sam_adapter.widgets.retrain import adoption
 
 

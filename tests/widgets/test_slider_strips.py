@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QStyle, QStyleOptionSlider, QWidget
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.widgets.panels.slice_ruler import STATE_COLOURS
 from napari_sam_adapter.widgets.panels.slider_strips import sliders_in
 

@@ -9,8 +9,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QContextMenuEvent, QKeySequence
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_sam_adapter import promotion
 from napari_sam_adapter.adapter.card import read_card
+from napari_sam_adapter.versions import promotion
 
 
 def test_an_adapter_file_is_taken_in_used_and_found_again_tomorrow(

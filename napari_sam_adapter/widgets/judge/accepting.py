@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.errors import SamAdapterError
-from napari_sam_adapter.volume import moved_to
+from napari_sam_adapter.volumes.slice_source import moved_to
 from napari_sam_adapter.widgets.panels.slice_words import accepted, accepted_or_open
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 

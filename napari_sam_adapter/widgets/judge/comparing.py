@@ -13,9 +13,9 @@ from napari.layers import Labels, Layer
 from napari.utils import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.comparison import COLOURS, change_map
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.metrics import mean_class_dice
+from napari_sam_adapter.versions.comparison import COLOURS, change_map
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layers.placement import placement_of
 from napari_sam_adapter.widgets.panels.slice_words import at_start
@@ -23,10 +23,10 @@ from napari_sam_adapter.widgets.panels.slice_words import at_start
 if TYPE_CHECKING:
     import napari
 
-    from napari_sam_adapter.adapter_version import AdapterVersion
     from napari_sam_adapter.project.project import Project
-    from napari_sam_adapter.session import Session
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.session.session import Session
+    from napari_sam_adapter.versions.adapter_version import AdapterVersion
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 

@@ -17,8 +17,8 @@ from napari_sam_adapter.next_slice import (
 from napari_sam_adapter.widgets.panels.slice_words import at_start
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.session import Session
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.session.session import Session
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam_adapter.errors import SamAdapterError
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
 
 
 class VersionChoice(QObject):

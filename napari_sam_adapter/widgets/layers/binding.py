@@ -11,10 +11,10 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_sam_adapter.annotations import READY, SliceState, SliceTracker
+from napari_sam_adapter.annotations.slice_tracker import READY, SliceState, SliceTracker
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.volume import SliceIndex, SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.layers.edits import StepsTakenBack, Strokes, edited_slices
 from napari_sam_adapter.widgets.layers.layer_axes import axes_of
 from napari_sam_adapter.widgets.layers.layer_slices import LayerSlices

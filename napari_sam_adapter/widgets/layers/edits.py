@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 
 def edited_slices(labels: Labels, n_sliders: int) -> set[SliceIndex]:

@@ -12,7 +12,7 @@ from napari_sam_adapter.project.overview import ImageOverview
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.record.recording import Recording
 

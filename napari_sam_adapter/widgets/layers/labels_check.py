@@ -7,7 +7,7 @@ from napari.layers import Labels
 
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.project.runs import MAX_LABEL
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceSource
 
 
 def check_labels(labels: Labels, source: SliceSource) -> None:

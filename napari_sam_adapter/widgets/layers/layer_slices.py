@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
 
-    from napari_sam_adapter.volume import SliceIndex, SliceSource
+    from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource
 
 
 class LayerSlices(QObject):

@@ -22,7 +22,7 @@ from napari_sam_adapter.widgets.readers import layer_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.in_front import InFront
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice

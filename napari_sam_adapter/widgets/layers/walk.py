@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_sam_adapter.volume import SliceIndex, SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource
 from napari_sam_adapter.widgets.trouble import guarded
 
 INTERVAL_MS = 700

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_sam_adapter.adapter_version import AdapterVersion
+from napari_sam_adapter.versions.adapter_version import AdapterVersion
 from napari_sam_adapter.widgets.panels.small import let_shrink
 from napari_sam_adapter.widgets.panels.versions_panel import BASE_MODEL
 

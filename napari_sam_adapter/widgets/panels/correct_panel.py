@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.widgets.panels.section import SPACING
 from napari_sam_adapter.widgets.panels.slice_ruler import STATE_COLOURS, SliceRuler
 

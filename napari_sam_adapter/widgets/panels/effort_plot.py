@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_sam_adapter.project.effort import Effort, Round
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 from napari_sam_adapter.widgets.panels.effort_bars import Bar, EffortBars
 from napari_sam_adapter.widgets.panels.slice_words import at_start
 from napari_sam_adapter.widgets.panels.small import let_shrink

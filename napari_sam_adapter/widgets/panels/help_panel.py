@@ -12,8 +12,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam_adapter.depth import NO_DEPTH, ONLY_TIME
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.volumes.depth import NO_DEPTH, ONLY_TIME
+from napari_sam_adapter.volumes.slice_source import SliceSource
 from napari_sam_adapter.widgets.predict.help_choice import HelpChoice
 
 SMOOTH = (

@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_adapter.project.other_images import Elsewhere
-from napari_sam_adapter.retrain_words import counted, left_out
+from napari_sam_adapter.project.retrain_words import counted, left_out
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
     StepReport,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from napari_sam_adapter.annotations import SliceState
-from napari_sam_adapter.slice_history import FILLED
+from napari_sam_adapter.annotations.slice_history import FILLED
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
 
 

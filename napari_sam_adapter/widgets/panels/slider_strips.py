@@ -14,9 +14,9 @@ from qtpy.QtCore import QEvent, QObject, QRectF, Qt, QTimer
 from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import QScrollBar, QWidget
 
-from napari_sam_adapter.annotations import SliceState
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.next_slice import uncertainty_of
-from napari_sam_adapter.volume import moved_to
+from napari_sam_adapter.volumes.slice_source import moved_to
 from napari_sam_adapter.widgets.panels.slice_ruler import paint_cells
 from napari_sam_adapter.widgets.trouble import guarded
 

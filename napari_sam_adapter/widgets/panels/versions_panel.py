@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam_adapter.adapter_version import AdapterVersion
+from napari_sam_adapter.versions.adapter_version import AdapterVersion
 from napari_sam_adapter.widgets.panels.small import asked_about, menu_button
 from napari_sam_adapter.widgets.panels.version_details import VersionDetails
 

@@ -14,8 +14,8 @@ from weakref import WeakSet
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_sam_adapter.annotations import SliceState
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.annotations.slice_tracker import SliceState
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 from napari_sam_adapter.widgets.jobs import QuietJob
 from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.trouble import guarded
@@ -23,7 +23,7 @@ from napari_sam_adapter.widgets.trouble import guarded
 if TYPE_CHECKING:
     import numpy as np
 
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 

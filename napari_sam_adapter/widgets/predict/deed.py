@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_sam_adapter.engine.predict_slices import SliceSkipped
 from napari_sam_adapter.engine.predictor import SlicePredicted
-from napari_sam_adapter.volume import SliceIndex
+from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam_adapter.annotations import READY, SliceState
-from napari_sam_adapter.depth import NO_DEPTH
+from napari_sam_adapter.annotations.made_with import by_filling
+from napari_sam_adapter.annotations.slice_history import FILLED
+from napari_sam_adapter.annotations.slice_tracker import READY, SliceState
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError, SamAdapterError
-from napari_sam_adapter.fill_between import fill_between
-from napari_sam_adapter.made_with import by_filling
 from napari_sam_adapter.project.events import now
-from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.volume import moved_to
+from napari_sam_adapter.volumes.depth import NO_DEPTH
+from napari_sam_adapter.volumes.fill_between import fill_between
+from napari_sam_adapter.volumes.slice_source import moved_to
 from napari_sam_adapter.widgets.predict.deed import Deed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.predict.prediction import Prediction

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import psutil
 
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.three_axes import bytes_needed
-from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.volumes.three_axes import bytes_needed
+from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam_adapter.volume import SliceIndex, SliceSource
+    from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
 
 

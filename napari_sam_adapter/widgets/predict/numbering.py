@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.volume import connected_objects
+from napari_sam_adapter.volumes.slice_source import connected_objects
 
 
 def numbered(labels: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from napari_sam_adapter.annotations import READY, SliceState
+from napari_sam_adapter.annotations.made_with import by_help, by_model
+from napari_sam_adapter.annotations.slice_history import FILLED
+from napari_sam_adapter.annotations.slice_tracker import READY, SliceState
 from napari_sam_adapter.engine.predict_slices import (
     SliceSkipped,
     predict_slices,
@@ -14,11 +16,9 @@ from napari_sam_adapter.engine.predict_slices import (
 )
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError, SamAdapterError
-from napari_sam_adapter.made_with import by_help, by_model
 from napari_sam_adapter.project.events import now
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
-from napari_sam_adapter.slice_history import FILLED
-from napari_sam_adapter.volume_help import VolumeHelp
+from napari_sam_adapter.volumes.volume_help import VolumeHelp
 from napari_sam_adapter.widgets.panels.slice_words import at_start
 from napari_sam_adapter.widgets.predict.deed import Deed
 from napari_sam_adapter.widgets.predict.help_choice import (
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     from qtpy.QtCore import QObject
 
-    from napari_sam_adapter.packed_labels import PackedLabels
-    from napari_sam_adapter.session import Session
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.annotations.packed_labels import PackedLabels
+    from napari_sam_adapter.session.session import Session
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 

@@ -26,7 +26,7 @@ from napari_sam_adapter.widgets.record.drawn import (
 if TYPE_CHECKING:
     import napari
 
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 

@@ -14,7 +14,7 @@ from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.predict.numbering import numbered
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.predict.deed import Deed

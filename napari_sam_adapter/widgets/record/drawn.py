@@ -13,7 +13,7 @@ from napari_sam_adapter.widgets.layers.placement import placement_of
 
 if TYPE_CHECKING:
     from napari_sam_adapter.project.image_layers import Position
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 BOX_COLOR = "#f0e442"
 POINT_COLORS = {"object": "#56b4e9", "background": "#d55e00"}

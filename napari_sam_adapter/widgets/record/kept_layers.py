@@ -27,7 +27,7 @@ from napari_sam_adapter.widgets.trouble import guarded
 if TYPE_CHECKING:
     import napari
 
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.widgets.predict.prompt_layers import PromptLayers
     from napari_sam_adapter.widgets.record.recording import Recording
 

@@ -12,7 +12,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_sam_adapter.annotations import SliceTracker
+from napari_sam_adapter.annotations.slice_tracker import SliceTracker
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.widgets.record.restoring import FOLDERS
 from napari_sam_adapter.widgets.trouble import guarded

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_sam_adapter.project.image_identity import ImageIdentity
     from napari_sam_adapter.project.image_record import ImageRecord
-    from napari_sam_adapter.volume import SliceSource
+    from napari_sam_adapter.volumes.slice_source import SliceSource
 
 
 class PixelKeeping(QObject):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_sam_adapter.project.project import Project
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 
 REST_MS = 300  # an image that is replaced again and again is not identified each time

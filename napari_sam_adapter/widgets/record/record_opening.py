@@ -15,7 +15,7 @@ from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord, Restored
 from napari_sam_adapter.project.mending import read_record
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.volume import SliceSource
+from napari_sam_adapter.volumes.slice_source import SliceSource
 
 READ_ONLY = (
     "The project cannot be written to, so it is open for looking alone, and nothing done here is "

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from napari_sam_adapter.project.image_identity import ImageIdentity
     from napari_sam_adapter.project.image_record import ImageRecord
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 
 

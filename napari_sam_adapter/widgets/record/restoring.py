@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.layers import Image, Labels
 
+from napari_sam_adapter.annotations.slice_history import SliceHistory
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.slice_history import SliceHistory
 from napari_sam_adapter.widgets.layers.placement import new_labels_layer
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_sam_adapter.project.image_record import ImageRecord, Restored
     from napari_sam_adapter.project.project import Project
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.record.record_opening import LookedAt, Opened

@@ -7,15 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_sam_adapter.errors import SamAdapterError, StorageError
-from napari_sam_adapter.next_version import (
-    RunStart,
-    adopt_saved,
-    is_homeless,
-    is_of_open_project,
-)
-from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
-from napari_sam_adapter.promotion import ENOUGH
-from napari_sam_adapter.retrain_words import (
+from napari_sam_adapter.project.retrain_words import (
     gains_no_more,
     goes_on,
     held_back,
@@ -24,16 +16,24 @@ from napari_sam_adapter.retrain_words import (
     kept_outside,
     summary,
 )
+from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
+from napari_sam_adapter.session.next_version import (
+    RunStart,
+    adopt_saved,
+    is_homeless,
+    is_of_open_project,
+)
 from napari_sam_adapter.storage import reason_of
 from napari_sam_adapter.training.presets import LEAST_GAIN
+from napari_sam_adapter.versions.promotion import ENOUGH
 from napari_sam_adapter.widgets.retrain.run_start import end_rounds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_sam_adapter.adapter_version import AdapterVersion
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.training.job import AdapterSaved
+    from napari_sam_adapter.versions.adapter_version import AdapterVersion
     from napari_sam_adapter.widgets.record.recording import Recording
 
 

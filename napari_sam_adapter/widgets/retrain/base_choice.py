@@ -13,7 +13,7 @@ from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.widgets.jobs import Job
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
 
 
 class BaseChoice(QObject):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 
 NO_CLASS_COLOR = "#b4b4b4"

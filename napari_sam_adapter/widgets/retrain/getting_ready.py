@@ -14,16 +14,16 @@ from weakref import WeakKeyDictionary
 from qtpy.QtCore import QObject, QTimer
 
 from napari_sam_adapter.errors import SamAdapterError
-from napari_sam_adapter.next_version import RunStart, prepare
+from napari_sam_adapter.session.next_version import RunStart, prepare
 from napari_sam_adapter.widgets.jobs import QuietJob
 from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.retrain.run_start import request_on
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
-    from napari_sam_adapter.annotations import SliceTracker
-    from napari_sam_adapter.session import Session
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.annotations.slice_tracker import SliceTracker
+    from napari_sam_adapter.session.session import Session
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.panels.retrain_panel import RetrainSettings

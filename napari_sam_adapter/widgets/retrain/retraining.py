@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
-from napari_sam_adapter.next_version import RunStart, continue_from, train
+from napari_sam_adapter.project.retrain_words import started
 from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of
-from napari_sam_adapter.retrain_words import started
+from napari_sam_adapter.session.next_version import RunStart, continue_from, train
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.gear_clock import GearClock
 from napari_sam_adapter.training.job import AdapterSaved
@@ -31,7 +31,7 @@ from napari_sam_adapter.widgets.retrain.run_start import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from napari_sam_adapter.session import Session
+    from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
     from napari_sam_adapter.widgets.panels.retrain_panel import RetrainSettings

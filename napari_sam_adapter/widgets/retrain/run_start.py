@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from napari_sam_adapter.adapter.config import Condition
 from napari_sam_adapter.errors import StorageError, TrainingError
-from napari_sam_adapter.next_version import RunStart, train
 from napari_sam_adapter.project.other_images import other_images
+from napari_sam_adapter.project.retrain_request import MarkedImage, RetrainRequest
+from napari_sam_adapter.project.retrain_words import started
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
 from napari_sam_adapter.project.run_request import with_other_images
-from napari_sam_adapter.retrain_request import MarkedImage, RetrainRequest
-from napari_sam_adapter.retrain_words import started
+from napari_sam_adapter.session.next_version import RunStart, train
 from napari_sam_adapter.training.samples import check_mask
 from napari_sam_adapter.widgets.readers import PATIENT
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_sam_adapter.engine.trainer import Trainer
-    from napari_sam_adapter.session import Session
-    from napari_sam_adapter.volume import SliceIndex
+    from napari_sam_adapter.session.session import Session
+    from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.panels.retrain_panel import RetrainSettings
     from napari_sam_adapter.widgets.record.recording import Recording

@@ -1,0 +1,1 @@
+"""Whose pixels are whose in a labels image: the person's, or a prediction's, and of which kind."""

@@ -1,0 +1,1 @@
+"""Models scored on images whose masks are known."""

@@ -1,0 +1,1 @@
+"""The state of one dock, one per viewer."""
