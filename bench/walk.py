@@ -114,7 +114,7 @@ def walk(minutes: float, out: Path, at_once: bool = False) -> list[dict[str, obj
     if not at_once:
         ready = controller.getting_ready
         begun = time.perf_counter()
-        run_until(lambda: not (ready.is_running or ready.is_waiting), timeout_s=600)
+        run_until(lambda: not (ready.work.is_running or ready.work.is_waiting), timeout_s=600)
         say(f"  ready after {time.perf_counter() - begun:.1f} s")
     start = time.perf_counter()
     driver.start_training("auto", minutes)

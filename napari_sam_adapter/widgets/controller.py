@@ -127,7 +127,7 @@ class DockController(QObject):
             session,
             self.layers,
             self.recording,
-            lambda: self._leaves_time() and not self.ahead.is_running,
+            lambda: self._leaves_time() and not self.ahead.work.is_running,
             self,
         )
         self.retraining.changed.connect(self.getting_ready.on_training)

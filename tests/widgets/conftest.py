@@ -265,8 +265,8 @@ def _is_busy(controller):
             or controller.retraining.is_running
             or controller.recording.is_busy
             or controller.recording.pixels.is_busy
-            or controller.ahead.is_running
-            or controller.getting_ready.is_running
+            or controller.ahead.work.is_running
+            or controller.getting_ready.work.is_running
         )
     return False
 

@@ -73,7 +73,7 @@ def open_watched(open_person, watcher):
 
 def rest(person):
     ahead = person.controller.ahead
-    person.wait(lambda: not ahead.is_waiting and not ahead.is_running)
+    person.wait(lambda: not ahead.work.is_waiting and not ahead.work.is_running)
 
 
 def test_after_resting_on_a_slice_its_neighbours_are_not_encoded_anew(
@@ -111,7 +111,7 @@ def test_moving_quickly_through_the_stack_sends_nothing(open_watched, frames, wa
     person.predict()
     rest(person)
     watcher.ahead.clear()
-    timer, starts = person.controller.ahead._rest, []
+    timer, starts = person.controller.ahead.work.timer, []
     timer.setInterval(600_000)  # a slow machine moves slowly
     start = timer.start
     monkeypatch.setattr(timer, "start", lambda: starts.append(1) or start())
@@ -219,7 +219,7 @@ def test_closing_while_a_slice_is_encoded_leaves_no_process(open_watched, frames
     person.go_to(4)
     person.wait(lambda: watcher.is_encoding)
     person.dock.shutdown()
-    person.wait(lambda: not person.controller.ahead.is_running)
+    person.wait(lambda: not person.controller.ahead.work.is_running)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert not any(one.name == "quiet job" for one in threading.enumerate())

@@ -42,8 +42,8 @@ def asked(person, monkeypatch):
 
 def rest(person):
     ahead, ready = person.controller.ahead, person.controller.getting_ready
-    person.wait(lambda: not (ahead.is_waiting or ahead.is_running))
-    person.wait(lambda: not (ready.is_waiting or ready.is_running))
+    person.wait(lambda: not (ahead.work.is_waiting or ahead.work.is_running))
+    person.wait(lambda: not (ready.work.is_waiting or ready.work.is_running))
 
 
 def waiting(person):

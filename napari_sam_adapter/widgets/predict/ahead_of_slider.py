@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.volumes.slice_source import SliceIndex
-from napari_sam_adapter.widgets.jobs import QuietJob
 from napari_sam_adapter.widgets.preferences import preference
-from napari_sam_adapter.widgets.trouble import guarded
+from napari_sam_adapter.widgets.rested_work import RestedWork
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,62 +58,41 @@ class AheadOfSlider(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._layers = session, layers
-        self._suggested, self._leaves_time = suggested, leaves_time
-        self._job: QuietJob | None = None
+        self._suggested = suggested
         self._seen: SliceIndex = ()
         self._step: SliceIndex = ()
         self._encoded: set[SliceIndex] = set()
         self._slow: WeakSet[LayerBinding] = WeakSet()
-        self._is_closed = False
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(guarded(self, self._on_rested, once=True))
+        self.work = RestedWork(REST_MS, self._begin, leaves_time, self)
         layers.slices_changed.connect(self.wait)
         session.active_changed.connect(self.wait)
 
-    @property
-    def is_running(self) -> bool:
-        """Whether a slice is being encoded."""
-        return self._job is not None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the slider has moved, or something else has happened, a moment ago."""
-        return bool(self._rest.isActive())
-
     def wait(self) -> None:
         """Begin anew when nothing has happened for a while."""
-        if not self._is_closed:
-            self._rest.start()
+        self.work.wait()
 
     def close(self) -> None:
         """Begin nothing any more. It also runs after Qt has destroyed the dock."""
-        self._is_closed = True
         with contextlib.suppress(RuntimeError):
+            self.work.close()
             self._layers.slices_changed.disconnect(self.wait)
-            self._rest.stop()
 
-    def _on_rested(self) -> None:
-        if not self._leaves_time():
-            self.wait()
-            return
+    def _begin(self) -> None:
         self._encoded.clear()  # the process forgets, and it costs little to ask
         self._encode_next()
 
     def _encode_next(self) -> None:
         binding = self._layers.binding
-        if self._job is not None or binding is None or not self._may_encode(binding):
+        if binding is None or not self._may_encode(binding):
             return
         index = next(self._wanted(binding), None)
         if index is None:
             return
         predictor, model = self._session.predictor, self._session.in_use.reference
-        job = QuietJob(lambda: predictor.encode_ahead(self._read(binding, index), model), self)
-        job.finished.connect(self._on_finished)
-        self._job = job
         self._encoded.add(index)
-        job.start()
+        self.work.start(
+            lambda: predictor.encode_ahead(self._read(binding, index), model), self._on_encoded
+        )
 
     def _read(self, binding: LayerBinding, index: SliceIndex) -> np.ndarray:
         """Read a slice, in the job's thread."""
@@ -126,9 +104,9 @@ class AheadOfSlider(QObject):
 
     def _may_encode(self, binding: LayerBinding) -> bool:
         return (
-            not self._is_closed
+            not self.work.is_closed
             and preference("computing", "encode_ahead") is not False
-            and self._leaves_time()
+            and self.work.leaves_time()
             and binding.is_alive
             and binding not in self._slow
             and binding.slices_are_in_view()
@@ -167,11 +145,8 @@ class AheadOfSlider(QObject):
             self._seen = here
         return self._step
 
-    def _on_finished(self, done: bool | None) -> None:
-        job, self._job = self._job, None
-        if job is not None:
-            job.deleteLater()
+    def _on_encoded(self, done: bool | None) -> None:
         if done is False:  # it gave way to the person
             self.wait()
-        elif done and not self.is_waiting:
+        elif done and not self.work.is_waiting:
             self._encode_next()

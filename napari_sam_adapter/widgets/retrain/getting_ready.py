@@ -15,8 +15,8 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.session.next_version import RunStart, prepare
-from napari_sam_adapter.widgets.jobs import QuietJob
 from napari_sam_adapter.widgets.preferences import preference
+from napari_sam_adapter.widgets.rested_work import RestedWork
 from napari_sam_adapter.widgets.retrain.run_start import request_on
 from napari_sam_adapter.widgets.trouble import guarded
 
@@ -63,29 +63,19 @@ class GettingReady(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._layers, self._recording = session, layers, recording
-        self._leaves_time = leaves_time
         self.settings: Callable[[], RetrainSettings] | None = None
-        self._job: QuietJob | None = None
         # How much of what the person has done in an image a run knows.
         self._learned: WeakKeyDictionary[SliceTracker, int] = WeakKeyDictionary()
         self._prepared_for: tuple[Any, ...] = ()
         self._prepared: set[SliceIndex] = set()
-        self._is_closed = False
-        self._rest = self._timer(REST_MS, self._on_rested)
-        self._kept = self._timer(KEPT_MS, self.release)
+        self.work = RestedWork(REST_MS, self._begin, leaves_time, self)
+        self._kept = QTimer(self)
+        self._kept.setSingleShot(True)
+        self._kept.setInterval(KEPT_MS)
+        self._kept.timeout.connect(guarded(self, self.release, once=True))
         layers.edited.connect(self._wait)
         layers.slices_changed.connect(self._wait)
         session.active_changed.connect(self._wait)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether something is being prepared."""
-        return self._job is not None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether something is to be prepared in a moment."""
-        return bool(self._rest.isActive())
 
     def on_training(self, running: bool) -> None:
         """Begin anew with what is corrected after a run began: its process ends with it."""
@@ -103,27 +93,19 @@ class GettingReady(QObject):
 
     def close(self) -> None:
         """Begin nothing any more. It also runs after Qt has destroyed the dock."""
-        self._is_closed = True
         with contextlib.suppress(RuntimeError):
+            self.work.close()
+            self._kept.stop()
             self._layers.edited.disconnect(self._wait)
             self._layers.slices_changed.disconnect(self._wait)
-            self._rest.stop()
-            self._kept.stop()
         self.release()
-
-    def _timer(self, milliseconds: int, act: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(milliseconds)
-        timer.timeout.connect(guarded(self, act, once=True))
-        return timer
 
     def _forget(self) -> None:
         self._prepared_for, self._prepared = (), set()
 
     def _wait(self, *_: object) -> None:
-        if not self._is_closed and self._is_due:
-            self._rest.start()
+        if self._is_due:
+            self.work.wait()
 
     @property
     def _is_due(self) -> bool:
@@ -133,10 +115,7 @@ class GettingReady(QObject):
             return False
         return binding.tracker.n_human > self._learned.get(binding.tracker, 0)
 
-    def _on_rested(self) -> None:
-        if self._job is not None or not self._leaves_time():
-            self._wait()
-            return
+    def _begin(self) -> None:
         binding, settings = self._layers.binding, self.settings
         if binding is None or settings is None or not self._may_prepare(binding):
             return
@@ -157,8 +136,7 @@ class GettingReady(QObject):
 
     def _may_prepare(self, binding: LayerBinding) -> bool:
         return (
-            not self._is_closed
-            and self._is_due
+            self._is_due
             and preference("computing", "encode_ahead") is not False
             and binding.is_alive
         )
@@ -176,16 +154,13 @@ class GettingReady(QObject):
         is_first = not self._prepared
         # What fails is not tried again before something else is asked for: a run says why.
         self._prepared.update(masks)
-        job = QuietJob(lambda: prepare(trainer, start, request, n_views, is_first), self)
-        job.finished.connect(lambda done: self._on_finished(masks, done))
-        self._job = job
         self._kept.start()
-        job.start()
+        self.work.start(
+            lambda: prepare(trainer, start, request, n_views, is_first),
+            lambda done: self._on_prepared(masks, done),
+        )
 
-    def _on_finished(self, masks: Iterable[SliceIndex], done: bool | None) -> None:
-        job, self._job = self._job, None
-        if job is not None:
-            job.deleteLater()
+    def _on_prepared(self, masks: Iterable[SliceIndex], done: bool | None) -> None:
         if done is False:  # it gave way to the person
             self._prepared.difference_update(masks)
         elif done is None:
