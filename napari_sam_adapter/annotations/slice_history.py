@@ -1,6 +1,6 @@
 """What is known of one slice of a labels image: predictions, the person's pixels, undo and redo.
 
-`annotations.SliceTracker` keeps one `SliceHistory` per slice. Numpy only.
+`slice_tracker.SliceTracker` keeps one `SliceHistory` per slice. Numpy only.
 """
 
 from __future__ import annotations

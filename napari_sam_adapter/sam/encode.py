@@ -222,7 +222,7 @@ def encode_image(
     Raises
     ------
     ImageError
-        If the slice cannot be used; see `preprocess.check_slice`.
+        If the slice cannot be used; see `slice_source.check_slice`.
     """
     return Encoder(model).image(image, views, before_block)
 

@@ -37,7 +37,7 @@ def pixel_values(image: np.ndarray, normalisation: Normalisation) -> Tensor:
     Raises
     ------
     ImageError
-        If the slice is refused by `volume.check_slice`.
+        If the slice is refused by `slice_source.check_slice`.
     """
     low, high = check_slice(image)
     if normalisation == "imagenet" and image.dtype == np.uint8:
@@ -80,7 +80,7 @@ def encoder_input(image: np.ndarray, input_format: InputFormat) -> tuple[Tensor,
     Raises
     ------
     ImageError
-        If the slice is refused by `volume.check_slice`.
+        If the slice is refused by `slice_source.check_slice`.
     """
     x = pixel_values(image, input_format.normalisation)
     geometry = input_format.geometry((image.shape[0], image.shape[1]))
