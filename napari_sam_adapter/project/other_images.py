@@ -11,7 +11,8 @@ import numpy as np
 
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.overview import ImageOverview
-from napari_sam_adapter.project.project import Project, last_change
+from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.record_folders import last_change
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ it, see `LayersFile`. docs/project-format.md describes it to the last key.
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -19,12 +17,13 @@ from filelock import FileLock
 
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.bare_adapters import move_bare_adapters
 from napari_sam_adapter.project.events import now
-from napari_sam_adapter.project.image_identity import IMAGE_FILE, ImageIdentity
+from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_layers import LayersFile, layers_path, rename_layers
 from napari_sam_adapter.project.image_record import ImageRecord
-from napari_sam_adapter.project.journal import JOURNAL
 from napari_sam_adapter.project.pixels import identity_of
+from napari_sam_adapter.project.record_folders import folders_of, new_folder, read_identities
 from napari_sam_adapter.project.round_ends import round_ends
 from napari_sam_adapter.schema import read_described, write_described
 from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held, is_read_only
@@ -32,7 +31,6 @@ from napari_sam_adapter.versions.adapter_store import AdapterStore
 
 PROJECT_FILE, LAYERS = "project.json", "layers"
 _KIND = "napari-sam-adapter project"
-_BARE = re.compile(r"adapter-\d{4,}\.safetensors|active\.json")
 
 
 class Project:
@@ -63,8 +61,8 @@ class Project:
             raise StorageError(f"{folder} could not be read: {error.strerror or error}.") from error
         if self._is_made:
             read_described(folder / PROJECT_FILE, _KIND)
-        else:
-            self._take_over_bare_adapters()
+        elif move_bare_adapters(folder):
+            self.create()
         self.adapters = AdapterStore(folder / "adapters")
 
     @property
@@ -151,42 +149,12 @@ class Project:
         return self.records_and_troubles()[1]
 
     def records_and_troubles(self) -> tuple[list[tuple[Path, ImageIdentity]], list[str]]:
-        """Read the descriptions of all records.
-
-        Returns
-        -------
-        records : list of (folder, identity)
-            The images that were worked on, by name.
-        troubles : list of str
-            A sentence about each record whose description is damaged, gone, or newer.
-        """
-        found, troubles = [], []
-        for folder in self._record_folders():
-            try:
-                found.append((folder, ImageIdentity.read(folder)))
-            except StorageError as error:
-                troubles.append(str(error))
-        return found, troubles
+        """Read the descriptions of all records, see `record_folders.read_identities`."""
+        return read_identities(self.folder / "images")
 
     def folders_of(self, identity: ImageIdentity) -> list[Path]:
-        """List the records of an image, one for each masks layer it had, the latest first.
-
-        Those of which only the coarse digest is known come last: they may be another image's.
-
-        Raises
-        ------
-        StorageError
-            If one of them is damaged or a newer program's: another one must not take its place.
-        """
-        for digest in dict.fromkeys((identity.known_by, identity.digest)):
-            for folder in self._record_folders(f"*-{digest[:10]}*"):
-                ImageIdentity.read(folder)
-        own = {folder: known for folder, known in self.records() if known.is_same(identity)}
-        return sorted(
-            own,
-            key=lambda folder: (own[folder].known_by == identity.known_by, last_change(folder)),
-            reverse=True,
-        )
+        """List the records of an image, the latest first, see `record_folders.folders_of`."""
+        return folders_of(self.folder / "images", identity)
 
     def tell_apart(self, identity: ImageIdentity) -> None:
         """Learn what records of earlier versions are about that may be of an image, or of another.
@@ -226,7 +194,7 @@ class Project:
         """
         self.create()
         free = [folder for folder in self.folders_of(identity) if folder not in besides]
-        folder = free[0] if free else self._new_folder(identity)
+        folder = free[0] if free else new_folder(self.folder / "images", identity)
         record = ImageRecord(folder, identity, told)
         for line in round_ends(folder.parent).get(folder.name, ()):
             record.ledger.end_round(line)
@@ -267,46 +235,6 @@ class Project:
         is_ours = not alike or any(known.is_same(identity) for known in alike)
         return identity.digest if is_ours else None
 
-    def _record_folders(self, pattern: str = "*") -> list[Path]:
-        """List the folders in which something was written down, by name."""
-        folders = sorted((self.folder / "images").glob(pattern))
-        return [one for one in folders if (one / IMAGE_FILE).exists() or (one / JOURNAL).exists()]
-
-    def _new_folder(self, identity: ImageIdentity) -> Path:
-        slug = re.sub(r"[^A-Za-z0-9]+", "-", identity.name).strip("-").lower()[:40] or "image"
-        folder = self.folder / "images" / f"{slug}-{identity.known_by[:10]}"
-        count = 1
-        candidate = folder
-        while candidate.exists():
-            count += 1
-            candidate = folder.with_name(f"{folder.name}-masks{count}")
-        return candidate
-
-    def _take_over_bare_adapters(self) -> None:
-        """Turn a folder of adapter files into a project. Interrupted, it goes on next time."""
-        try:
-            bare = [path for path in self.folder.iterdir() if _BARE.fullmatch(path.name)]
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StorageError(
-                f"{self.folder} could not be read: {error.strerror or error}."
-            ) from error
-        if not bare:
-            return
-        try:
-            (self.folder / "adapters").mkdir(exist_ok=True)
-            # What says which version is in use goes last: until then it is read here again.
-            for path in sorted(bare, key=lambda one: one.suffix == ".json"):
-                os.replace(path, self.folder / "adapters" / path.name)
-        except OSError as error:
-            raise StorageError(
-                f"{self.folder} holds adapters of an earlier version, and they could not be moved "
-                f"into its folder 'adapters': {error.strerror or error}. None is lost; make the "
-                "folder writable, or choose another."
-            ) from error
-        self.create()
-
 
 def open_existing(folder: Path) -> Project:
     """Open a project that must be there.
@@ -322,11 +250,3 @@ def open_existing(folder: Path) -> Project:
             "⋯ beside the project's name copies the folder of the one that is open."
         )
     return Project(folder)
-
-
-def last_change(record: Path) -> float:
-    """Tell when a record was written to last, in seconds; 0 for one without a journal."""
-    try:
-        return (record / JOURNAL).stat().st_mtime
-    except OSError:
-        return 0.0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_sam_adapter.sam.frozen_linear import FrozenLinear
 from napari_sam_adapter.sam.strips import add_in_strips, rows_of_strip
 from napari_sam_adapter.sam.window_attention import WindowAttention
 
@@ -78,8 +79,8 @@ class Mlp(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = FrozenLinear(width, hidden)
+        self.fc2 = FrozenLinear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., C) to (..., C)."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_sam_adapter.sam.attention import attention
+from napari_sam_adapter.sam.frozen_linear import FrozenLinear
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,8 @@ class WindowAttention(nn.Module):
         super().__init__()
         self.heads, self.window = heads, window
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = FrozenLinear(width, 3 * width)
+        self.proj = FrozenLinear(width, width)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
         self._known: dict[tuple[object, ...], Tensor] = {}
 

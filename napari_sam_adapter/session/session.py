@@ -15,15 +15,16 @@ from pathlib import Path
 from psygnal import Signal
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
-from napari_sam_adapter.adapter.classes import Classes, differences
+from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.engine.predictor import Predictor
 from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.project.home import open_home, remember_folder
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.project.remembered import remembered_base, remembered_classes
+from napari_sam_adapter.project.remembered import remembered_base
 from napari_sam_adapter.sam.adapter_base import check_adapter_base
 from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.session.classes_in_use import ClassesInUse
 from napari_sam_adapter.session.model_in_use import ModelInUse
 from napari_sam_adapter.storage import check_writable
 from napari_sam_adapter.versions.adapter_store import maker_names
@@ -79,15 +80,13 @@ class Session:
         self.predictor = predictor or Predictor()
         self.trainer = Trainer()
         self._names: dict[str, str] = {}
-        # As the project's file had them when it was read or written here last.
-        self._kept_classes = project.classes
-        self._classes = remembered_classes(project, version)
+        self._classes = ClassesInUse(project, version)
         self._mark_use()
 
     @property
     def classes(self) -> Classes:
         """What the labels stand for; the next training run learns these."""
-        return self._classes
+        return self._classes.classes
 
     def activate(self, number: int | None, classes: Classes | None = None) -> None:
         """Let a version (None: the base model) predict from now on, and remember it on disk.
@@ -130,7 +129,7 @@ class Session:
         """
         self.check_classes()
         try:
-            classes = change(self._classes)
+            classes = change(self.classes)
         except ValueError as error:
             raise TrainingError(f"The classes stay as they are: {error}.") from error
         card = None if self.in_use.version is None else self.in_use.version.card
@@ -164,31 +163,16 @@ class Session:
         str
             Which labels have another name now, in a sentence; "" where none has.
         """
-        there, before = self.project.classes, self._classes
-        if there is None or there == self._kept_classes:
-            return ""
-        self._kept_classes = there
-        self._take_classes(there.with_further(before))
-        changes = differences(before.names, self._classes.names)
-        if not changes:
-            return ""
-        return (
-            f"Another window has changed the classes of this project: {changes}. They are so here "
-            "now, too; see whether your masks mean the same."
-        )
+        before = self.classes
+        said = self._classes.take_over()
+        if self.classes != before:
+            self.classes_changed.emit()
+        return said
 
     def _set_classes(self, classes: Classes) -> None:
-        if classes != self._classes:
-            with self.project.changing():
-                # What another window has written is not overwritten before it was seen here.
-                if self.project.classes in (None, self._kept_classes):
-                    self.project.keep_classes(classes)
-                    self._kept_classes = classes
-        self._take_classes(classes)
-
-    def _take_classes(self, classes: Classes) -> None:
-        if classes != self._classes:
-            self._classes = classes
+        before = self.classes
+        self._classes.keep(classes)
+        if classes != before:
             self.classes_changed.emit()
 
     def choose_base(self, base: str) -> None:
@@ -234,8 +218,9 @@ class Session:
         self.project, self.store, self._names = project, project.adapters, {}
         self.in_use = replace(self.in_use, base=base, version=version)
         self._mark_use()
-        self._kept_classes = project.classes
-        self._take_classes(remembered_classes(project, version))
+        before, self._classes = self.classes, ClassesInUse(project, version)
+        if self.classes != before:
+            self.classes_changed.emit()
         self.project_changed.emit()
         self.active_changed.emit()
 

@@ -94,6 +94,17 @@ def test_an_accepted_slice_is_prepared_and_many_slices_in_fewer_views(person, as
     assert asked[1:] == [(["image, slice 3", "image, slice 4"], 1, True)]
 
 
+def test_where_memory_is_scarce_no_process_waits_and_retrain_starts_one(person, monkeypatch):
+    monkeypatch.setattr(getting_ready, "FREE_BYTES", 1 << 60)
+    person.predict()
+    person.paint(0)
+    rest(person)
+    assert waiting(person) is None
+    person.begin_training()
+    assert person.controller.session.trainer.pid is not None
+    person.stop_training()
+
+
 def test_who_only_looks_at_what_was_corrected_another_day_starts_nothing(open_polyps):
     person = open_polyps()
     person.predict()

@@ -15,7 +15,7 @@ from napari_sam_adapter.data.opening import file_stem, open_image
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.pixels import COPY, image_of
-from napari_sam_adapter.project.project import last_change
+from napari_sam_adapter.project.record_folders import last_change
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.readers import layer_of
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import psutil
 from qtpy.QtCore import QObject, QTimer
 
 from napari_sam_adapter.errors import SamAdapterError
@@ -34,6 +35,7 @@ REST_MS = 1500
 MOST_VIEWS = 128
 AT_ONCE = 8  # slices; the process gives way between two lots, too
 KEPT_MS = 10 * 60_000  # without another correction: the process takes some 800 MB
+FREE_BYTES = 2 << 30  # on a small machine memory is worth more than the seconds
 
 
 class GettingReady(QObject):
@@ -139,6 +141,7 @@ class GettingReady(QObject):
             self._is_due
             and preference("computing", "encode_ahead") is not False
             and binding.is_alive
+            and psutil.virtual_memory().available >= FREE_BYTES
         )
 
     def _prepare(
