@@ -79,6 +79,7 @@ def _throughput(line: Line) -> Row:
                 "ours, bf16": as_in_the_product(partial(run, ours, volume, fast, "bf16")),
             },
             ROUNDS,
+            twice=False,
         )
     decide_bfloat16(None)
     base, fp32, bf16 = took.values()

@@ -3,14 +3,22 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
-from bench import learning, steps, walk
+from bench import learning, measuring, steps, walk
 from bench.__main__ import main, measure, run_part, table
-from bench.measuring import CannotRunError, FailedError, Timing, check_equal
+from bench.measuring import (
+    CannotRunError,
+    FailedError,
+    Timing,
+    Variant,
+    check_equal,
+    interleaved,
+)
 from bench.table import LINES, PARTS, in_order, line, lines_of
 
 KEYS = ["name", "value", "pass", "goal", "ok"]
@@ -154,6 +162,23 @@ def test_images_that_are_not_here_leave_learning_unmeasured_and_say_what_to_name
     assert not failure
     assert {row.value for row in rows} == {None}
     assert all(walk.DATA in row.note for row in rows)
+
+
+def test_a_variant_is_prepared_and_finds_its_own_memory_before_it_is_timed(monkeypatch):
+    done, clock = [], iter(range(1000))
+    monkeypatch.setattr(measuring, "cpu_seconds", lambda: done.append("clock") or next(clock))
+    variants = {
+        name: Variant(partial(done.append, f"run {name}"), partial(done.append, f"prepare {name}"))
+        for name in "ab"
+    }
+    took = interleaved(variants, 2)
+    turn = "prepare x, run x, clock, run x, clock"
+    turns = [word for name in "ab" for word in turn.replace("x", name).split(", ")]
+    assert done == turns * 3
+    assert set(took) == {"a", "b"}
+    done.clear()
+    interleaved(variants, 1, twice=False)
+    assert done.count("run a") == 2
 
 
 @pytest.mark.parametrize(("pays", "precision"), [(False, "fp32"), (True, "bf16")])
