@@ -8,6 +8,9 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 from traceback import format_exception
 
@@ -54,7 +57,7 @@ def measure(parts: Sequence[str], out: Path | None = None) -> tuple[list[Row], l
     for part in parts:
         start = time.monotonic()
         say(f"\n== {part} ==")
-        found, failure = run_part(part)
+        found, failure = run_apart(part)
         rows = in_order(rows + found)
         if failure:
             failures.append(failure)
@@ -63,6 +66,16 @@ def measure(parts: Sequence[str], out: Path | None = None) -> tuple[list[Row], l
         if out is not None:
             out.write_text(json.dumps([row.described() for row in rows], indent=2) + "\n")
     return rows, failures
+
+
+def run_apart(part: str) -> tuple[list[Row], str]:
+    """Return what `run_part` does, in a process of its own: no part finds memory of another."""
+    try:
+        with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+            return apart.submit(run_part, part).result()
+    except BrokenProcessPool:
+        rows = [one.row(None, "not measured: its process ended") for one in lines_of(part)]
+        return rows, f"The part {part} failed: its process ended, perhaps for lack of memory."
 
 
 def run_part(part: str) -> tuple[list[Row], str]:

@@ -23,6 +23,13 @@ def rows() -> Iterator[Row]:
     p50, p95 = np.percentile(seconds, (50, 95))
     yield line(CLICK).row(float(p95), f"{len(seconds)} clicks, median {p50:.3f} s")
     say("Pauses of the window during a minute of full training")
+    alone = np.asarray(
+        json.loads(in_fresh_process("bench.window_gaps", "alone", window=True))["gaps_ms"]
+    )
+    say(
+        f"  napari alone, the same strokes: p99 {np.percentile(alone, 99):.1f} ms, "
+        f"worst {alone.max():.1f} ms"
+    )
     found = json.loads(in_fresh_process("bench.window_gaps", window=True))
     gaps = np.asarray(found["gaps_ms"])
     p50, p99 = np.percentile(gaps, (50, 99))

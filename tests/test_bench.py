@@ -1,6 +1,7 @@
 """What ``make bench`` prints and writes, without measuring anything."""
 
 import json
+import os
 import subprocess
 import sys
 from functools import partial
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from bench import learning, measuring, steps, walk
-from bench.__main__ import main, measure, run_part, table
+from bench.__main__ import main, measure, run_apart, run_part, table
 from bench.measuring import (
     CannotRunError,
     FailedError,
@@ -34,6 +35,12 @@ def part(monkeypatch):
         monkeypatch.setitem(sys.modules, PARTS[name], module)
 
     return put
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    # Another one would not see the rows of `part`.
+    monkeypatch.setattr("bench.__main__.run_apart", run_part)
 
 
 @pytest.fixture(autouse=True)
@@ -179,6 +186,21 @@ def test_a_variant_is_prepared_and_finds_its_own_memory_before_it_is_timed(monke
     done.clear()
     interleaved(variants, 1, twice=False)
     assert done.count("run a") == 2
+
+
+def end_at_once(part):
+    os._exit(1)
+
+
+def test_a_part_is_measured_in_a_process_of_its_own_which_may_end(monkeypatch):
+    monkeypatch.delenv(walk.DATA, raising=False)
+    rows, failure = run_apart("learning")
+    assert not failure
+    assert all(walk.DATA in row.note for row in rows)
+    monkeypatch.setattr("bench.__main__.run_part", end_at_once)
+    rows, failure = run_apart("learning")
+    assert "its process ended" in failure
+    assert len(rows) == len(lines_of("learning"))
 
 
 @pytest.mark.parametrize(("pays", "precision"), [(False, "fp32"), (True, "bf16")])

@@ -74,7 +74,7 @@ def test_the_window_predicts_and_stays_live_while_training_runs(corrected):
     person.go_to(7)
     person.predict()
     assert person.tracker.state((7,)) is SliceState.PREDICTED
-    # How long the gaps are is measured by docs/measure_window.py; here: ticks keep coming.
+    # How long the gaps are is measured by bench/window_gaps.py; here: ticks keep coming.
     n_steps = len(person.dock.retrain_panel.curve.losses)
     person.wait(lambda: len(ticks) > 50)
     person.wait(lambda: len(person.dock.retrain_panel.curve.losses) > n_steps)
