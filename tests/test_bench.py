@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench import learning, measuring, steps, walk
-from bench.__main__ import main, measure, run_apart, run_part, table
+from bench.__main__ import main, measure, table
 from bench.measuring import (
     CannotRunError,
     FailedError,
@@ -20,6 +20,7 @@ from bench.measuring import (
     check_equal,
     interleaved,
 )
+from bench.parts import run_apart, run_part
 from bench.table import LINES, PARTS, in_order, line, lines_of
 
 KEYS = ["name", "value", "pass", "goal", "ok"]
@@ -197,7 +198,7 @@ def test_a_part_is_measured_in_a_process_of_its_own_which_may_end(monkeypatch):
     rows, failure = run_apart("learning")
     assert not failure
     assert all(walk.DATA in row.note for row in rows)
-    monkeypatch.setattr("bench.__main__.run_part", end_at_once)
+    monkeypatch.setattr("bench.parts.run_part", end_at_once)
     rows, failure = run_apart("learning")
     assert "its process ended" in failure
     assert len(rows) == len(lines_of("learning"))
