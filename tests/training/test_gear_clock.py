@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_sam_adapter.training.gear_clock import GearClock
+from napari_sam_adapter.training.gear_clock import MARGIN_S, GearClock
 
 QUICK, LATE, FULL = 15.0, 25.0, 80.0
 
@@ -22,10 +22,10 @@ class Walk:
 
 
 @pytest.mark.parametrize("around", [0.0, 5.0, 12.0])
-def test_the_last_gear_makes_up_for_what_all_three_take_besides(around):
+def test_the_last_gear_makes_up_for_what_all_three_take_besides_and_a_little_more(around):
     walk = Walk()
     full = walk.up_to_full(around)
-    assert walk.time + full + around == pytest.approx(1000.0 + 120.0)
+    assert walk.time + full + around == pytest.approx(1000.0 + 120.0 - MARGIN_S)
 
 
 def test_the_gears_before_have_all_their_time():
