@@ -165,14 +165,16 @@ class Session:
         """
         before = self.classes
         said = self._classes.take_over()
-        if self.classes != before:
-            self.classes_changed.emit()
+        self._tell_other_classes(before)
         return said
 
     def _set_classes(self, classes: Classes) -> None:
         before = self.classes
         self._classes.keep(classes)
-        if classes != before:
+        self._tell_other_classes(before)
+
+    def _tell_other_classes(self, before: Classes) -> None:
+        if self.classes != before:
             self.classes_changed.emit()
 
     def choose_base(self, base: str) -> None:
@@ -219,8 +221,7 @@ class Session:
         self.in_use = replace(self.in_use, base=base, version=version)
         self._mark_use()
         before, self._classes = self.classes, ClassesInUse(project, version)
-        if self.classes != before:
-            self.classes_changed.emit()
+        self._tell_other_classes(before)
         self.project_changed.emit()
         self.active_changed.emit()
 
