@@ -91,8 +91,12 @@ class CorrectPanel(QWidget):
         current: int,
         description: str,
         uncertainty: Sequence[float | None] = (),
+        n_filled: int = 0,
     ) -> None:
-        """Show all states, how unsure the predictions are, and describe the slice in view."""
+        """Show all states, how unsure the predictions are, and describe the slice in view.
+
+        Of the slices whose state is predicted, `n_filled` were so by interpolation.
+        """
         self.ruler.setVisible(len(states) > 1)
         self.go_on_button.setVisible(len(states) > 1)
         self.next_button.setVisible(len(states) > 1)
@@ -101,17 +105,20 @@ class CorrectPanel(QWidget):
         self.in_view.setText(description)
         accepted = states[current] is SliceState.ACCEPTED
         self.accept_button.setText("Take back" if accepted else "Accept")
-        self._show_counts(Counter(states))
+        self._show_counts(Counter(states), n_filled)
 
     def show_running(self, done: int, total: int) -> None:
         """Let nothing be filled while slices are being written; see `Prediction.progressed`."""
         self.fill_button.setEnabled(total == 0)
 
-    def _show_counts(self, counts: Counter[SliceState]) -> None:
+    def _show_counts(self, counts: Counter[SliceState], n_filled: int = 0) -> None:
+        words = {state: f"{counts[state]}&nbsp;{state.value}" for state in _SHOWN}
+        if n_filled:
+            n_predicted = counts[SliceState.PREDICTED] - n_filled
+            words[SliceState.PREDICTED] = f"{n_predicted}&nbsp;predicted, {n_filled}&nbsp;filled"
         parts = (
-            f'<span style="color:{STATE_COLOURS[state]}">■</span>'
-            f"&nbsp;{counts[state]}&nbsp;{state.value}"
-            for state in _SHOWN
+            f'<span style="color:{STATE_COLOURS[state]}">■</span>&nbsp;{said}'
+            for state, said in words.items()
         )
         # Small, so that one line is enough in a dock of the usual width.
         self.legend.setText(f"<small>{'&nbsp; '.join(parts)}</small>")

@@ -12,7 +12,6 @@ from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QWidget
 
 from napari_sam_adapter.annotations.slice_tracker import SliceState
-from napari_sam_adapter.widgets.panels.slice_words import at_start
 from napari_sam_adapter.widgets.panels.walkable_strip import WalkableStrip
 
 # Blue, orange and green of Okabe & Ito's palette, which colour-blind people can tell apart.
@@ -86,7 +85,7 @@ class SliceRuler(WalkableStrip):
         super().__init__("Slice states and uncertainty", HINT, parent)
         self._states: list[SliceState] = []
         self._uncertainty: list[float | None] = []
-        self.describe: Callable[[int], str] = lambda position: f"slice {position}"
+        self.describe: Callable[[int], str] = lambda position: f"Slice {position}"
         self.setToolTip(HINT)
 
     @property
@@ -120,11 +119,8 @@ class SliceRuler(WalkableStrip):
         self.update()
 
     def tooltip_at(self, position: int) -> str:
-        """Name a slice, its state and its confidence."""
-        name = at_start(self.describe(position))
-        text = f"{name}: {self._states[position].value}"
-        unsure = self._uncertainty[position]
-        return text if unsure is None else f"{text}, confidence {1 - unsure:.0%}"
+        """Describe a slice."""
+        return self.describe(position)
 
     def position_at(self, x: float) -> int:
         """Return the slice at a place (in pixels) along the strip."""
