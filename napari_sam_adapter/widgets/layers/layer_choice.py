@@ -111,6 +111,8 @@ class LayerChoice(QObject):
             self._wanted = labels
         binding = None
         try:
+            if image is not None:
+                source_of(image)  # it says why an image cannot be used, also before it has masks
             if image is not None and labels is not None:
                 binding = self._bind(image, labels)
         except ImageError as error:
