@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QRectF, QSize, Qt
+from qtpy.QtCore import QRectF, QSize
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QWidget
 
@@ -146,6 +146,3 @@ class SliceRuler(WalkableStrip):
         left = min(self._current * width / count, width - 1 - across)  # else its edge is cut off
         painter.setPen(text)
         painter.drawRect(QRectF(left, 0.5, across, height - 1.5))
-        if self.hasFocus():
-            painter.setPen(Qt.PenStyle.DotLine)
-            painter.drawRect(QRectF(0.5, 0.5, width - 1.5, height - 1.5))
