@@ -32,6 +32,8 @@ class CorrectPanel(QWidget):
         self.ruler = SliceRuler()
         self.legend = QLabel()
         self.legend.setWordWrap(True)
+        self.in_view.setToolTip("What has become of the slice in view")
+        self.legend.setToolTip("Colours of the strip, and how many slices have each")
         self.accept_button = QPushButton("Accept")
         self.accept_button.setToolTip(
             "This mask needs no change: train on it and keep it. Again to take it back."

@@ -86,7 +86,6 @@ class SliceRuler(WalkableStrip):
         self._states: list[SliceState] = []
         self._uncertainty: list[float | None] = []
         self.describe: Callable[[int], str] = lambda position: f"Slice {position}"
-        self.setToolTip(HINT)
 
     @property
     def n_places(self) -> int:
