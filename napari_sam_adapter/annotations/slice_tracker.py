@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_sam_adapter.annotations.packed_labels import PackedLabels
 from napari_sam_adapter.annotations.slice_history import (
+    FILLED,
     Action,
     LabelChange,
     SliceChange,
@@ -211,6 +212,10 @@ class SliceTracker:
         """Return who predicted a slice, see `slice_history.Snapshot`; None for nobody."""
         known = self._slices.get(index)
         return None if known is None else known.now.adapter
+
+    def is_filled(self, index: SliceIndex) -> bool:
+        """Whether a slice shows what lies between corrected ones, and nobody has judged that."""
+        return self.state(index) is SliceState.PREDICTED and self.adapter_of(index) == FILLED
 
     def confidence_of(self, index: SliceIndex) -> float | None:
         """Return the confidence of the prediction that a slice shows; None where there is none."""

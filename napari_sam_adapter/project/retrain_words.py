@@ -10,6 +10,8 @@ from napari_sam_adapter.project.retrain_request import MarkedImage
 from napari_sam_adapter.versions.adapter_version import AdapterVersion
 from napari_sam_adapter.versions.promotion import ENOUGH
 
+_NEXT = "Predict all uses it on the other slices"
+
 
 def started(images: Sequence[MarkedImage]) -> str:
     """Say on what a run has started."""
@@ -40,8 +42,8 @@ def left_out(n_slices: int) -> str:
 
 
 def summary(version: AdapterVersion) -> str:
-    """Sum up the run that made a version which is in use now."""
-    return _told(_how(version), _score(version), _caveat(version))
+    """Sum up the run that made a version which is in use now, and name the next step."""
+    return _told(f"{_how(version)}; {_NEXT}", _score(version), _caveat(version))
 
 
 def goes_on(version: AdapterVersion, gear: str) -> str:
@@ -53,7 +55,7 @@ def goes_on(version: AdapterVersion, gear: str) -> str:
 def gains_no_more(version: AdapterVersion) -> str:
     """Say that no further gear follows, as the last one gained nothing."""
     score = f"{_score(version)}: no gain, so training ends here"
-    return _told(_how(version), score, _caveat(version))
+    return _told(f"{_how(version)}; {_NEXT}", score, _caveat(version))
 
 
 def held_back(version: AdapterVersion, in_use: str) -> str:

@@ -57,7 +57,7 @@ class SliceSource:
             raise ImageError(f"The image has shape {shape}: it holds no pixel.")
         _check_size_and_type(self.slice_shape, np.dtype(data.dtype))
         names = axes if len(axes) == len(self.shape) else ("",) * len(self.shape)
-        self._slider_names = tuple(names[:-2])
+        self._slider_names = self._called = tuple(names[:-2])
         self.depth = Depth.of(self._slider_names, self.slider_shape)
         # Space, time, and what nobody knows: along any of them shapes go over into each other.
         self.axes_of_neighbours = [
@@ -109,12 +109,22 @@ class SliceSource:
             return ()
         return tuple(int(i) for i in np.unravel_index(flat, self.slider_shape))
 
+    def call_sliders(self, names: Sequence[str]) -> None:
+        """Describe slices by other names of the sliders; which axis is the depth stays.
+
+        Parameters
+        ----------
+        names : sequence of str
+            One for each slider; where one is but a number, as napari calls those without a name,
+            the name that the image came with stays.
+        """
+        named = zip(names, self._slider_names, strict=True)
+        self._called = tuple(new if _names_axis(new) else own for new, own in named)
+
     def describe(self, index: SliceIndex) -> str:
         """Name a slice for people, see `slice_name`; sliders that cannot move are left out."""
         moves = [axis for axis, size in enumerate(self.slider_shape) if size > 1]
-        return slice_name(
-            [index[axis] for axis in moves], [self._slider_names[axis] for axis in moves]
-        )
+        return slice_name([index[axis] for axis in moves], [self._called[axis] for axis in moves])
 
     def read(self, index: SliceIndex) -> np.ndarray:
         """Read one slice, whatever the array is made of.

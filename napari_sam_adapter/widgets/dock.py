@@ -32,6 +32,7 @@ from napari_sam_adapter.widgets.panels.classes_panel import ClassesPanel
 from napari_sam_adapter.widgets.panels.compare_panel import ComparePanel
 from napari_sam_adapter.widgets.panels.correct_panel import CorrectPanel
 from napari_sam_adapter.widgets.panels.effort_plot import EffortPlot
+from napari_sam_adapter.widgets.panels.focus_ring import FocusRing
 from napari_sam_adapter.widgets.panels.help_panel import HelpPanel
 from napari_sam_adapter.widgets.panels.layers_panel import LayersPanel
 from napari_sam_adapter.widgets.panels.log_dialog import LogDialog
@@ -230,6 +231,7 @@ class SamAdapterDock(QWidget):
         self.message.setContentsMargins(9, 0, 9, 9)
         outer.addWidget(self.message)
         self.setMinimumWidth(300)
+        self.focus_ring = FocusRing(self)
 
     def _remember_folded(self) -> None:
         # A folder that cannot be written is told of where something could be lost.

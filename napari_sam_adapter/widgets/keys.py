@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -151,6 +152,9 @@ def _chosen() -> tuple[dict[str, str], str]:
 
 
 def _key_of(wanted: str) -> str:
-    """Return a key as napari writes it, with hyphens; "" where it is none."""
-    key = str(coerce_keybinding(wanted.replace("+", "-"))).replace("+", "-")
+    """Return a key as napari writes it, with hyphens; "" where it is none.
+
+    ``Shift P`` is Shift+P; to napari it would be two keys, one after the other.
+    """
+    key = str(coerce_keybinding("-".join(re.split(r"[\s+-]+", wanted)))).replace("+", "-")
     return "" if key.endswith("-") else key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
@@ -107,12 +108,15 @@ class Showing(QObject):
         index = binding.index_in_view()
         position = binding.source.flat(index)
         unsure = uncertainty_of(binding.tracker, source.indices())
-        self._dock.correct_panel.ruler.describe = lambda at: source.describe(source.index_of(at))
+        name_of = self._controller.session.adapter_name
+        describe = partial(describe_slice, binding, name_of=name_of)
+        self._dock.correct_panel.ruler.describe = describe
         self._dock.correct_panel.show_states(
             states,
             position,
-            describe_slice(binding, position, self._controller.session.adapter_name),
+            describe(position),
             list(unsure.values()),
+            sum(map(binding.tracker.is_filled, source.indices())),
         )
         self._dock.retrain_panel.show_ready(
             len(binding.tracker.ready()),

@@ -39,9 +39,10 @@ def version():
     return make
 
 
-def test_a_plain_score_is_said_in_two_sentences(version):
+def test_a_plain_score_is_said_in_two_sentences_with_the_next_step(version):
     assert summary(version(8)) == (
-        "v2 is trained and in use. Dice on 8 held-out slices: 0.50 before, 0.70 after."
+        "v2 is trained and in use; Predict all uses it on the other slices. Dice on 8 held-out "
+        "slices: 0.50 before, 0.70 after."
     )
 
 

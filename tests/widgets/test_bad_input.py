@@ -33,6 +33,18 @@ def test_an_image_that_cannot_be_predicted_is_refused_in_words(open_person, imag
     assert person.dock.predict_panel.slice_button.isEnabled()
 
 
+def test_an_image_too_small_is_refused_in_words_as_soon_as_it_is_chosen(open_person, polyps):
+    person = open_person(np.zeros((4, 4), np.uint8))
+    person.wait(lambda: "Starting" not in person.message)
+    assert "The image is 4 x 4 pixels; at least 8 x 8 are needed" in person.message
+    small = person.controller.layers.image
+    person.viewer.add_image(polyps.frames, rgb=True)
+    assert "4 x 4" not in person.message
+    person.dock.layers_panel.image_box.value = small
+    assert "4 x 4" in person.message
+    assert not person.dock.message.isHidden()
+
+
 def test_some_nan_pixels_do_no_harm(open_person, polyps):
     image = polyps.frames[0, ..., 0].astype(np.float32)
     image[:10, :10] = np.nan

@@ -2,7 +2,7 @@
 
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLineEdit
 
 from napari_sam_adapter.annotations.slice_tracker import SliceState
 
@@ -70,6 +70,47 @@ def test_a_click_on_a_class_leaves_the_keyboard_to_the_canvas_and_two_rename_it(
     person.qtbot.mouseDClick(names.viewport(), LEFT, pos=centre)
     person.settle()
     assert isinstance(QApplication.focusWidget(), QLineEdit)
+
+
+def walk_by_tab(person):
+    """Yield what has the keyboard, from the first heading until Tab leads out of the dock."""
+    dock = person.dock
+    dock.sections[0].heading.setFocus(Qt.FocusReason.TabFocusReason)
+    while dock.isAncestorOf(QApplication.focusWidget()):
+        yield QApplication.focusWidget()
+        person.qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+        person.settle()
+
+
+def is_in_sight(widget):
+    return not widget.visibleRegion().isEmpty()
+
+
+def test_tab_goes_through_what_is_in_sight_and_shows_where_it_is(person):
+    person.predict()
+    dock = person.dock
+    walked = []
+    for widget in walk_by_tab(person):
+        assert is_in_sight(widget), f"{widget} has the keyboard, and nobody sees it"
+        ring = dock.focus_ring.ring
+        assert ring.isVisible()
+        assert (ring.parent(), ring.geometry()) == (widget, widget.rect())
+        edge = widget.grab().toImage().pixelColor(widget.width() // 2, 0)
+        assert edge == widget.palette().text().color()
+        walked.append(widget)
+    buttons = [one for one in dock.findChildren(QAbstractButton) if one.isVisibleTo(dock)]
+    assert [one.text() for one in buttons if one.isEnabled() and one not in walked] == []
+    assert dock.focus_ring.ring is None, "outside of the dock there is none"
+
+
+def test_tab_goes_into_advanced_settings_where_they_are_unfolded(person):
+    advanced = person.dock.retrain_panel.advanced
+    assert advanced.recipe_box not in [*walk_by_tab(person)]
+    advanced.toggleButton().click()
+    person.wait(lambda: not advanced._is_animating)
+    assert advanced.recipe_box in [*walk_by_tab(person)]
+    advanced.toggleButton().click()
+    assert not advanced.recipe_box.isVisible()
 
 
 def test_tab_and_space_still_reach_and_press_the_buttons(person):

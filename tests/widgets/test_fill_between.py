@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from qtpy.QtGui import QTextDocumentFragment
 
 from napari_sam_adapter.annotations.slice_history import FILLED
 from napari_sam_adapter.annotations.slice_tracker import SliceState
@@ -60,6 +61,23 @@ def test_shapes_are_interpolated_between_two_corrected_slices(person):
     assert "Up to 7 lie between two of yours" in person.message
     person.go_to(3)
     assert person.dock.correct_panel.in_view.text() == "Slice 3: filled by interpolation"
+
+
+def test_filled_slices_are_counted_and_named_as_filled_not_as_predicted(person):
+    person.correct(0, disk(8))
+    person.correct(4, disk(16))
+    fill(person)
+    person.go_to(8)
+    person.predict()
+    panel = person.dock.correct_panel
+    legend = QTextDocumentFragment.fromHtml(panel.legend.text()).toPlainText()
+    assert " ".join(legend.split()) == "■ 1 predicted, 3 filled ■ 2 corrected ■ 0 accepted"
+    assert panel.ruler.tooltip_at(3) == "Slice 3: filled by interpolation"
+    assert panel.ruler.tooltip_at(8) == "Slice 8: predicted by the base model"
+    person.go_to(3)
+    panel.accept_button.click()
+    legend = QTextDocumentFragment.fromHtml(panel.legend.text()).toPlainText()
+    assert " ".join(legend.split()) == "■ 1 predicted, 2 filled ■ 2 corrected ■ 1 accepted"
 
 
 def test_the_persons_slices_and_pixels_stay_as_they_are(person):

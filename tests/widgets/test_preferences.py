@@ -56,7 +56,13 @@ def test_keys_are_listed_and_those_of_preferences_take_effect_at_once(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"), [("Foo", "'Foo' is no key"), ("Shift-P", "has another meaning already")]
+    ("wanted", "said"),
+    [
+        ("Foo", "'Foo' is no key"),
+        ("no key", "'no key' is no key"),
+        ("Shift-P", "has another meaning already"),
+        ("Shift P", "has another meaning already"),
+    ],
 )
 def test_a_key_that_cannot_be_is_refused_and_the_usual_one_stays(
     preferences, open_person, polyps, wanted, said

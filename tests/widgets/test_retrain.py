@@ -150,7 +150,7 @@ def test_retraining_says_what_it_made_and_never_changes_what_was_corrected(corre
     person.wait_for_training()
     person.settle()
     # What training has said stays readable.
-    assert person.message.startswith("v1 is trained and in use.")
+    assert person.message.startswith("v1 is trained and in use; Predict all ")
     person.predict_all()
     for z, mask in human.items():
         np.testing.assert_array_equal(person.labels.data[z][mask], polyps.masks[z][mask])

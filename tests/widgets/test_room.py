@@ -1,7 +1,8 @@
 """The dock on a small screen: what is folded, what moves, what is too long."""
 
 import pytest
-from qtpy.QtWidgets import QAbstractButton, QScrollArea
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QLineEdit, QProgressBar, QScrollArea, QWidget
 
 from napari_sam_adapter.widgets.panels.small import elided_text
 
@@ -96,3 +97,22 @@ def test_every_button_has_a_tooltip(person):
     buttons = person.dock.findChildren(QAbstractButton)
     assert len(buttons) > 20
     assert [one.text() for one in buttons if one.text() and not one.toolTip()] == []
+
+
+def test_whatever_takes_the_keyboard_or_shows_progress_has_a_tooltip(person):
+    person.predict()
+    dock = person.dock
+
+    def says_nothing(widget) -> bool:
+        while widget is not dock and not widget.toolTip():  # Qt, too, asks the one around it
+            widget = widget.parentWidget()
+        return widget is dock
+
+    asked = [
+        one
+        for one in dock.findChildren(QWidget)
+        if isinstance(one, QProgressBar) or one.focusPolicy() & Qt.FocusPolicy.TabFocus
+    ]
+    assert len(asked) > 30
+    inner = (QScrollArea, QLineEdit)  # of the dock; and of what has a tooltip
+    assert [one for one in asked if not isinstance(one, inner) and says_nothing(one)] == []

@@ -189,7 +189,7 @@ def test_what_did_not_fit_becomes_a_version_if_there_is_room_when_the_run_has_en
     monkeypatch.setattr(adoption.Adoption, "take", take_with_room)
     person.retrain()
     person.wait_for_training()
-    assert person.message.startswith("v1 is trained and in use.")
+    assert person.message.startswith("v1 is trained and in use; Predict all ")
     assert trainings(folder) == ["training", "trained"]
     assert not list(folder.with_name("home").glob("rescued/*"))
 

@@ -35,6 +35,23 @@ def axes_of(image: Image) -> tuple[str, ...]:
     return _IN_FILE[image]
 
 
+def renamed_axes(viewer: napari.Viewer, ndim: int) -> list[str]:
+    """Return what the person has called the last axes on napari's sliders.
+
+    Returns
+    -------
+    list of str
+        "" where the slider is called what a layer calls its axis: with several images in the
+        viewer, that need not be the one in question.
+    """
+    names = []
+    for back in range(ndim, 0, -1):
+        name = viewer.dims.axis_labels[-back]
+        of_layers = {layer.axis_labels[-back] for layer in viewer.layers if layer.ndim >= back}
+        names.append("" if name in of_layers else name)
+    return names
+
+
 def _shape_of(image: Image) -> tuple[int, ...]:
     data = image.data[0] if image.multiscale else image.data
     return tuple(data.shape[: image.ndim])

@@ -47,7 +47,7 @@ class LayerChoice(QObject):
     changed : Signal()
         Other layers are worked on now, or none.
     slices_changed : Signal()
-        The state of a slice, or the slice in view, changed.
+        The state of a slice, the slice in view, or what sliders are called, changed.
     image_replaced : Signal(object)
         Other pixels were put into an image layer; its masks are bound to them next.
     states_changed : Signal()
@@ -86,6 +86,7 @@ class LayerChoice(QObject):
         self._into_memory.arrived.connect(self._on_in_memory)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.point.connect(self._on_slider_moved)
+        viewer.dims.events.axis_labels.connect(self._on_sliders_called)
 
     @property
     def image(self) -> Image | None:
@@ -110,6 +111,8 @@ class LayerChoice(QObject):
             self._wanted = labels
         binding = None
         try:
+            if image is not None:
+                source_of(image)  # it says why an image cannot be used, also before it has masks
             if image is not None and labels is not None:
                 binding = self._bind(image, labels)
         except ImageError as error:
@@ -181,6 +184,7 @@ class LayerChoice(QObject):
         self._into_memory.cancel()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.point.disconnect(self._on_slider_moved)
+        self.viewer.dims.events.axis_labels.disconnect(self._on_sliders_called)
         for image in self._heard:
             image.events.data.disconnect(self._on_image_replaced)
         for binding in self._bindings.values():
@@ -254,6 +258,11 @@ class LayerChoice(QObject):
         del self._bindings[id(binding.labels)]
 
     def _on_slider_moved(self, event: Any) -> None:
+        self.slices_changed.emit()
+
+    def _on_sliders_called(self, event: Any) -> None:
+        for binding in self.bindings():
+            binding.call_sliders()
         self.slices_changed.emit()
 
 

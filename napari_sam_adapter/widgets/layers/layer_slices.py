@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.training.samples import check_none_below_0
 from napari_sam_adapter.widgets.layers.labels_check import check_labels, check_size
-from napari_sam_adapter.widgets.layers.layer_axes import shows_last_axes
+from napari_sam_adapter.widgets.layers.layer_axes import renamed_axes, shows_last_axes
 
 if TYPE_CHECKING:
     import napari
@@ -43,6 +43,12 @@ class LayerSlices(QObject):
         super().__init__()
         self.viewer, self.image, self.source, self.labels = viewer, image, source, labels
         check_labels(labels, source)
+        self.call_sliders()
+
+    def call_sliders(self) -> None:
+        """Call the sliders in sentences what the person calls them."""
+        names = renamed_axes(self.viewer, self.image.ndim)
+        self.source.call_sliders(names[: len(self.source.slider_shape)])
 
     def index_in_view(self) -> SliceIndex:
         """Return the slice the slider shows."""

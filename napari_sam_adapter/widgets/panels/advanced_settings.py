@@ -134,6 +134,7 @@ class AdvancedSettings(QCollapsible):
 
     def _show_arrow(self) -> None:
         self.setText(f"{'▾' if self.isExpanded() else '▸'} Advanced")
+        self.content().setVisible(self.isExpanded())  # superqt only makes it flat: Tab would go in
 
     def _enable(self) -> None:
         for name, check in self.checks.items():

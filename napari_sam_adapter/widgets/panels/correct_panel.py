@@ -32,6 +32,8 @@ class CorrectPanel(QWidget):
         self.ruler = SliceRuler()
         self.legend = QLabel()
         self.legend.setWordWrap(True)
+        self.in_view.setToolTip("What has become of the slice in view")
+        self.legend.setToolTip("Colours of the strip, and how many slices have each")
         self.accept_button = QPushButton("Accept")
         self.accept_button.setToolTip(
             "This mask needs no change: train on it and keep it. Again to take it back."
@@ -91,8 +93,12 @@ class CorrectPanel(QWidget):
         current: int,
         description: str,
         uncertainty: Sequence[float | None] = (),
+        n_filled: int = 0,
     ) -> None:
-        """Show all states, how unsure the predictions are, and describe the slice in view."""
+        """Show all states, how unsure the predictions are, and describe the slice in view.
+
+        Of the slices whose state is predicted, `n_filled` were so by interpolation.
+        """
         self.ruler.setVisible(len(states) > 1)
         self.go_on_button.setVisible(len(states) > 1)
         self.next_button.setVisible(len(states) > 1)
@@ -101,17 +107,20 @@ class CorrectPanel(QWidget):
         self.in_view.setText(description)
         accepted = states[current] is SliceState.ACCEPTED
         self.accept_button.setText("Take back" if accepted else "Accept")
-        self._show_counts(Counter(states))
+        self._show_counts(Counter(states), n_filled)
 
     def show_running(self, done: int, total: int) -> None:
         """Let nothing be filled while slices are being written; see `Prediction.progressed`."""
         self.fill_button.setEnabled(total == 0)
 
-    def _show_counts(self, counts: Counter[SliceState]) -> None:
+    def _show_counts(self, counts: Counter[SliceState], n_filled: int = 0) -> None:
+        words = {state: f"{counts[state]}&nbsp;{state.value}" for state in _SHOWN}
+        if n_filled:
+            n_predicted = counts[SliceState.PREDICTED] - n_filled
+            words[SliceState.PREDICTED] = f"{n_predicted}&nbsp;predicted, {n_filled}&nbsp;filled"
         parts = (
-            f'<span style="color:{STATE_COLOURS[state]}">■</span>'
-            f"&nbsp;{counts[state]}&nbsp;{state.value}"
-            for state in _SHOWN
+            f'<span style="color:{STATE_COLOURS[state]}">■</span>&nbsp;{said}'
+            for state, said in words.items()
         )
         # Small, so that one line is enough in a dock of the usual width.
         self.legend.setText(f"<small>{'&nbsp; '.join(parts)}</small>")

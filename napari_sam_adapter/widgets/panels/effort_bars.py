@@ -91,10 +91,6 @@ class EffortBars(WalkableStrip):
         for position, bar in enumerate(self._bars):
             self._paint_bar(painter, position, bar, plot, highest)
         painter.fillRect(QRectF(0, floor, self.width(), 1), self._text_colour(_FAINT))
-        if self.hasFocus():
-            painter.setPen(Qt.PenStyle.DotLine)
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRect(QRectF(0.5, 0.5, self.width() - 1, self.height() - 1))
 
     def _paint_bar(
         self, painter: QPainter, position: int, bar: Bar, plot: QRectF, highest: float

@@ -58,6 +58,7 @@ class EffortPlot(QWidget):
         self.rounds: tuple[Round, ...] = ()
         self._describe: Callable[[SliceIndex], str] = str
         self._chosen = 0
+        self.setToolTip("What slices have cost you, from one retraining to the next")
         self.summary = QLabel()
         self.quantity_box = QComboBox()
         self.quantity_box.addItems([quantity.title for quantity in QUANTITIES])

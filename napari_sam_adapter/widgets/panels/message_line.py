@@ -38,6 +38,7 @@ class MessageLine(Said):
         )
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("What happened last")
+        self.setToolTip("What happened last, and what may come next")
 
     def say(self, sentence: str, is_problem: bool = False) -> None:
         """Say something that is true whatever image is chosen."""

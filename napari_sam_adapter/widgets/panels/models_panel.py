@@ -52,6 +52,7 @@ class ModelsPanel(QWidget):
         self.fetch_button.clicked.connect(lambda: self.fetch_requested.emit(self._shown))
         self.progress = QProgressBar()
         self.progress.setMaximum(1000)
+        self.progress.setToolTip("How much of the weights has arrived")
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop the download; what has arrived is kept")
         self.cancel_button.clicked.connect(self.cancel_requested)

@@ -47,6 +47,7 @@ class PredictPanel(QWidget):
         self.number_box = QCheckBox("Number objects")
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m slices")
+        self.progress.setToolTip("Slices that are done; they stay, also after Cancel")
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop after this slice; what is done stays")
         self._running = QWidget()

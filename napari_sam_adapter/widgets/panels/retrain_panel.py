@@ -118,13 +118,13 @@ class RetrainPanel(QWidget):
         self.button.clicked.connect(self._on_clicked)
         self.progress = QProgressBar()
         self.progress.setMaximum(1000)
+        self.progress.setToolTip("How much of the time, or of the recipe, is over")
         self.time_left = QLabel()
         self._running = QWidget()
         running = QHBoxLayout(self._running)
         running.setContentsMargins(0, 0, 0, 0)
         running.addWidget(self.progress, 1)
         running.addWidget(self.time_left)
-        self._running.hide()
         self.unfinished = UnfinishedRow()
         self.unfinished.resume_button.clicked.connect(self.resume_requested)
         self.unfinished.discard_button.clicked.connect(self.discard_requested)
@@ -132,7 +132,7 @@ class RetrainPanel(QWidget):
         self.log_button = QPushButton("Log…")
         self.log_button.setToolTip("What the last training run reported")
         self.log_button.clicked.connect(self.log_requested)
-        for shown_later in (self.curve, self.log_button):
+        for shown_later in (self._running, self.curve, self.log_button):
             shown_later.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

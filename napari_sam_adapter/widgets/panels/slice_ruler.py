@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QRectF, QSize, Qt
+from qtpy.QtCore import QRectF, QSize
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QWidget
 
 from napari_sam_adapter.annotations.slice_tracker import SliceState
-from napari_sam_adapter.widgets.panels.slice_words import at_start
 from napari_sam_adapter.widgets.panels.walkable_strip import WalkableStrip
 
 # Blue, orange and green of Okabe & Ito's palette, which colour-blind people can tell apart.
@@ -86,8 +85,7 @@ class SliceRuler(WalkableStrip):
         super().__init__("Slice states and uncertainty", HINT, parent)
         self._states: list[SliceState] = []
         self._uncertainty: list[float | None] = []
-        self.describe: Callable[[int], str] = lambda position: f"slice {position}"
-        self.setToolTip(HINT)
+        self.describe: Callable[[int], str] = lambda position: f"Slice {position}"
 
     @property
     def n_places(self) -> int:
@@ -120,11 +118,8 @@ class SliceRuler(WalkableStrip):
         self.update()
 
     def tooltip_at(self, position: int) -> str:
-        """Name a slice, its state and its confidence."""
-        name = at_start(self.describe(position))
-        text = f"{name}: {self._states[position].value}"
-        unsure = self._uncertainty[position]
-        return text if unsure is None else f"{text}, confidence {1 - unsure:.0%}"
+        """Describe a slice."""
+        return self.describe(position)
 
     def position_at(self, x: float) -> int:
         """Return the slice at a place (in pixels) along the strip."""
@@ -150,6 +145,3 @@ class SliceRuler(WalkableStrip):
         left = min(self._current * width / count, width - 1 - across)  # else its edge is cut off
         painter.setPen(text)
         painter.drawRect(QRectF(left, 0.5, across, height - 1.5))
-        if self.hasFocus():
-            painter.setPen(Qt.PenStyle.DotLine)
-            painter.drawRect(QRectF(0.5, 0.5, width - 1.5, height - 1.5))

@@ -22,6 +22,7 @@ class VersionDetails(QPlainTextEdit):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setTabChangesFocus(True)
         self.setAccessibleName("About the version")
+        self.setToolTip("About the row you are on in the list: what it learned from, how it scored")
         # Lines are broken anywhere if need be; before Qt breaks them anew it would show a bar.
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

@@ -31,6 +31,7 @@ class WalkableStrip(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(name)
+        self.setToolTip(hint)
 
     @property
     def n_places(self) -> int:

@@ -7,7 +7,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from napari_sam_adapter.annotations.made_with import by_help, by_model
-from napari_sam_adapter.annotations.slice_history import FILLED
 from napari_sam_adapter.annotations.slice_tracker import READY, SliceState
 from napari_sam_adapter.engine.predict_slices import (
     SliceSkipped,
@@ -125,7 +124,7 @@ class Prediction(SliceWriter):
             return
         binding.check_slice_in_view()
         index, tracker = binding.index_in_view(), binding.tracker
-        if tracker.state(index) is SliceState.PREDICTED and tracker.adapter_of(index) != FILLED:
+        if tracker.state(index) is SliceState.PREDICTED and not tracker.is_filled(index):
             # What training has said must stay readable.
             self._start(binding, [index], quietly=True)
 
