@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -151,16 +151,32 @@ def check_masks(name: str, found: np.ndarray, expected: np.ndarray, precision: s
 
 def _peaks() -> tuple[float, float]:
     short, long = predicted(SHORT, LONG)
+    check_all_predicted(short, long)
     return short["mib"], long["mib"]
 
 
-def predicted(*counts: int) -> list[dict[str, float]]:
+def check_all_predicted(short: Mapping[str, Any], long: Mapping[str, Any]) -> None:
+    """Check that volumes have a mask for each slice; the long one begins as the short one does.
+
+    Raises
+    ------
+    NotEqualError
+    """
+    for one in (short, long):
+        if len(one["marked"]) != one["slices"]:
+            raise NotEqualError(f"{len(one['marked'])} of {one['slices']} slices were predicted")
+    same = long["marked"][: short["slices"]] == short["marked"]
+    if not same or not all(long["marked"]):
+        raise NotEqualError("a long volume's slices are predicted otherwise than a short one's")
+
+
+def predicted(*counts: int) -> list[dict[str, Any]]:
     """Ask docs/measure_memory.py, which predicts volumes of so many slices in fresh processes.
 
     Returns
     -------
     list of dict
-        ``slices``, ``mib`` and ``cpu_s`` of each.
+        ``slices``, ``mib``, ``cpu_s`` and ``marked`` of each.
 
     Raises
     ------
@@ -172,5 +188,5 @@ def predicted(*counts: int) -> list[dict[str, float]]:
     done = subprocess.run([sys.executable, str(script), *asked], capture_output=True, text=True)
     if done.returncode:
         raise FailedError(f"docs/measure_memory.py failed:\n{done.stderr[-2000:]}")
-    found: list[dict[str, float]] = json.loads(done.stdout)[WAY]
+    found: list[dict[str, Any]] = json.loads(done.stdout)[WAY]
     return found

@@ -172,7 +172,11 @@ def score(data: Path, adapter: Path) -> float:
     if done.returncode:
         said = f"{done.stdout}\n{done.stderr}"[-2000:]
         raise FailedError(f"evaluate failed ({done.returncode}):\n{said}")
-    return float(json.loads(done.stdout)["dice"])
+    found = json.loads(done.stdout)
+    n_images = sum(1 for path in (data / "val/images").iterdir() if path.is_file())
+    if found["n"] != n_images:
+        raise FailedError(f"evaluate scored {found['n']} of {n_images} images")
+    return float(found["dice"])
 
 
 if __name__ == "__main__":

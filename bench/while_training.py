@@ -14,7 +14,9 @@ import threading
 import time
 from pathlib import Path
 
-from bench.measuring import CannotRunError, say
+import psutil
+
+from bench.measuring import CannotRunError, FailedError, say
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
 from napari_sam_adapter.engine.trainer import Trainer
@@ -25,10 +27,14 @@ from napari_sam_adapter.training.samples import TrainingSample
 
 ROUNDS, N_TRAINED, SIDE = 24, 6, 256
 SETTLE_S = 0.25
+MOST_WHEN_PAUSED, LEAST_SHARE = 0.05, 0.1
 
 
 def main() -> dict[str, list[float]]:
-    """Return the seconds of each slice, alone and meanwhile."""
+    """Return the seconds of each slice, ``alone`` and ``meanwhile``.
+
+    And ``cores``: how many the training took meanwhile, one unless other programs are in its way.
+    """
     if not hasattr(signal, "SIGSTOP"):
         raise CannotRunError("this system cannot pause a process")
     stack = synthetic_polyps(N_TRAINED + 2 * ROUNDS + 2, (SIDE, SIDE), seed=7)
@@ -55,19 +61,43 @@ def main() -> dict[str, list[float]]:
         steps.wait_for(3)
         pid = trainer.pid
         assert pid is not None
+        training = psutil.Process(pid)
+        trained = dict.fromkeys(found, 0.0)
         for _ in range(ROUNDS):
             for what, order in (("alone", signal.SIGSTOP), ("meanwhile", signal.SIGCONT)):
                 os.kill(pid, order)
                 time.sleep(SETTLE_S)
-                start = time.perf_counter()
+                start, before = time.perf_counter(), computed(training)
                 predictor.predict((0,), next(new), model)
                 found[what].append(time.perf_counter() - start)
-        trained = steps.count
+                trained[what] += computed(training) - before
+        say(f"  {steps.count} training steps")
         trainer.kill()
         thread.join(timeout=20)
     predictor.close()
-    say(f"  {trained} training steps meanwhile")
-    return found
+    cores = {what: trained[what] / sum(seconds) for what, seconds in found.items()}
+    check_trained(**cores)
+    return {**found, "cores": [cores["meanwhile"]]}
+
+
+def computed(process: psutil.Process) -> float:
+    """Return the computing time of a process so far, in seconds."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def check_trained(alone: float, meanwhile: float) -> None:
+    """Check how many cores a training took beside predictions: none, and a part of one.
+
+    Raises
+    ------
+    FailedError
+    """
+    if alone > MOST_WHEN_PAUSED or meanwhile < LEAST_SHARE:
+        raise FailedError(
+            f"the training took {alone:.2f} cores while it was to rest, and {meanwhile:.2f} while "
+            f"it was to go on; expected at most {MOST_WHEN_PAUSED} and at least {LEAST_SHARE}"
+        )
 
 
 class Steps:

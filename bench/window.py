@@ -40,7 +40,10 @@ def rows() -> Iterator[Row]:
     say("Prediction of new slices, alone and while training")
     found = json.loads(in_fresh_process("bench.while_training"))
     alone, meanwhile = np.median(found["alone"]), np.median(found["meanwhile"])
-    note = f"{alone:.3f} s alone, {meanwhile:.3f} s meanwhile, {len(found['alone'])} slices each"
+    note = (
+        f"{alone:.3f} s alone, {meanwhile:.3f} s meanwhile, {len(found['alone'])} slices each; the "
+        f"training took {found['cores'][0]:.2f} cores"
+    )
     yield line(SLOW_DOWN).row(float(meanwhile / alone), note)
     say("Import, and opening the dock")
     yield from window_opening.rows()

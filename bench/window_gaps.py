@@ -11,9 +11,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import napari
 import numpy as np
+
+from bench.measuring import FailedError
 
 TICK_MS, STROKE_MS = 5, 500
 MINUTES, N_CORRECTED, N_FRAMES = 1.0, 6, 24
@@ -43,10 +46,22 @@ def _while_training() -> dict[str, object]:
     found = gaps_while(driver.viewer, labels, train)
     steps = len(driver.dock.retrain_panel.curve.losses)
     driver.finish_training()
+    check_whole(found, steps, driver.dock.message.text())
     driver.close()
-    if not steps:
-        raise RuntimeError(f"nothing was trained: {driver.dock.message.text()}")
     return {**found, "steps": steps}
+
+
+def check_whole(found: dict[str, Any], steps: int, said: str) -> None:
+    """Check that a run lasted as long as asked: one that breaks off leaves the window alone.
+
+    Raises
+    ------
+    FailedError
+        With what the dock has said.
+    """
+    seconds = sum(found["gaps_ms"]) / 1000
+    if not steps or seconds < 0.9 * 60 * MINUTES:
+        raise FailedError(f"{steps} steps in {seconds:.0f} of {60 * MINUTES:.0f} s: {said}")
 
 
 def _alone() -> dict[str, object]:
@@ -68,7 +83,7 @@ def _alone() -> dict[str, object]:
 
 def gaps_while(
     viewer: napari.Viewer, labels: napari.layers.Labels, wait: Callable[[], None]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Paint a dab twice a second while something is waited for, and note when the loop turns."""
     from bench.driving import timer
 

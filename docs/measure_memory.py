@@ -14,7 +14,9 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,22 +54,21 @@ def main() -> None:
         print(f"| {way} |", *(f"{one['mib']:.0f} MiB |" for one in measured), flush=True)
 
 
-def in_fresh_process(way: str, count: int, side: int) -> dict[str, float]:
+def in_fresh_process(way: str, count: int, side: int) -> dict[str, Any]:
     """Write a volume, and predict it in a process that tells what it took.
 
     Returns
     -------
     dict
         ``slices``, ``mib`` (peak memory), ``cpu_s`` (user and system, all threads, the start
-        included).
+        included), ``marked`` (how many pixels the mask of each slice has).
     """
     with tempfile.TemporaryDirectory() as folder:
         volume = Path(folder) / "volume.nii"
         write_volume(volume, count, side)
         command = [sys.executable, __file__, "--child", way, str(volume)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-    mib, cpu_s = map(float, done.stdout.splitlines()[-1].split())
-    return {"slices": count, "mib": mib, "cpu_s": cpu_s}
+    return {"slices": count, **json.loads(done.stdout.splitlines()[-1])}
 
 
 def write_volume(path: Path, count: int, side: int) -> None:
@@ -88,9 +89,9 @@ def write_volume(path: Path, count: int, side: int) -> None:
 
 
 def predict(way: str, volume: Path) -> None:
-    """Predict all slices in this process (or its child); print peak MiB and CPU seconds."""
+    """Predict all slices in this process (or its child); print what it took, and what it made."""
     if way == "the dock's process":
-        through_the_engine(volume)
+        masks: Any = through_the_engine(volume)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
     else:
         from napari_sam_adapter.cli import main as command_line
@@ -102,10 +103,23 @@ def predict(way: str, volume: Path) -> None:
             if ended.code:
                 raise
         used = resource.getrusage(resource.RUSAGE_SELF)
-    print(used.ru_maxrss / 1024, used.ru_utime + used.ru_stime)
+        masks = written_masks(volume.parent / "out")
+    marked = [int(np.count_nonzero(mask)) for mask in masks]
+    cpu_s = used.ru_utime + used.ru_stime
+    print(json.dumps({"mib": used.ru_maxrss / 1024, "cpu_s": cpu_s, "marked": marked}))
 
 
-def through_the_engine(volume: Path) -> None:
+def written_masks(folder: Path) -> Iterator[np.ndarray]:
+    """Read the only file of a folder, slice by slice."""
+    import nibabel
+
+    (path,) = folder.iterdir()
+    masks = nibabel.load(path).dataobj
+    for number in range(masks.shape[2]):
+        yield np.asarray(masks[:, :, number])
+
+
+def through_the_engine(volume: Path) -> np.ndarray:
     """Predict as the dock does: slices to another process, masks into one array."""
     from napari_sam_adapter.data.opening import open_image
     from napari_sam_adapter.engine.predict_slices import predict_slices
@@ -119,6 +133,7 @@ def through_the_engine(volume: Path) -> None:
     for found in predict_slices(predictor, source, list(source.indices()), model, lambda: False):
         masks[found.index] = found.labels
     predictor.close()
+    return masks
 
 
 if __name__ == "__main__":

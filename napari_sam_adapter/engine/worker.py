@@ -22,6 +22,7 @@ from napari_sam_adapter.sam.devices import choose_device, uses_bfloat16
 from napari_sam_adapter.sam.encode import Encoder
 from napari_sam_adapter.sam.feature_cache import FeatureCache
 from napari_sam_adapter.sam.feature_files import FeatureFiles, open_feature_files
+from napari_sam_adapter.sam.late import prepare_late
 from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
 from napari_sam_adapter.training.encode_ahead import encode_ahead
@@ -187,6 +188,7 @@ class Worker:
                 model, card = build_adapted_sam(settings), None
             else:
                 model, card = load_adapter(Path(path), base=base)
+            prepare_late(model)  # so that what enters the late part is there when it is trained
             model.to_device(device).eval()
             encoder = Encoder(model, self._cache, keeps_prefixes=True)
             self._models[key] = _Loaded(model, card, encoder)

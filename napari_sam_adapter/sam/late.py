@@ -109,14 +109,21 @@ def can_be_cut(model: AdaptedSam) -> bool:
 
 def prepare_late(model: AdaptedSam) -> None:
     """Make a model one that can be cut, in place; it computes the same as before."""
-    if can_be_cut(model):
-        return
+    model.adapter = _that_can_be_cut(model)
+    model.settings = model.settings.with_changes(adapter=model.adapter.config)
+
+
+def _that_can_be_cut(model: AdaptedSam) -> Adapter:
+    """Return a model's adapter, or one that computes the same and is forked at the cut."""
     encoder, own = model.base.encoder, model.adapter
+    if can_be_cut(model) or own.late is not None:
+        return own
     config = replace(own.config, forked_at=encoder.late_cut.block)
-    forked = Adapter(encoder.layout, config).to(model.device)
+    # Its random start is overwritten, and is not to change what is drawn after it.
+    with torch.random.fork_rng(devices=[]):
+        forked = Adapter(encoder.layout, config).to(model.device)
     own.fork(forked)
-    model.adapter = forked
-    model.settings = model.settings.with_changes(adapter=config)
+    return forked
 
 
 def is_base_before(adapter: Adapter, cut: Cut) -> bool:
@@ -127,10 +134,14 @@ def is_base_before(adapter: Adapter, cut: Cut) -> bool:
 
 
 def encoder_key(model: AdaptedSam) -> str:
-    """Return a digest of what the adapter does to the encoder; empty where it does nothing."""
+    """Return a digest of what the adapter does to the encoder; empty where it does nothing.
+
+    A fork alone changes nothing, so it is the same before and after `prepare_late`.
+    """
     if has_zero_effect(model.adapter):
         return ""
-    return _digest(model.adapter.config, model.adapter.state_dict().items())
+    adapter = _that_can_be_cut(model)
+    return _digest(adapter.config, adapter.state_dict().items())
 
 
 def prefix_key(model: AdaptedSam) -> str:

@@ -17,3 +17,5 @@ def test_ten_times_the_slices_take_the_same_memory():
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     short, long = json.loads(done.stdout)["predict"]
     assert long["mib"] < 1.05 * short["mib"]
+    assert len(long["marked"]) == 40
+    assert long["marked"][:4] == short["marked"]

@@ -1,5 +1,6 @@
 """What the computing process keeps between predictions: equal results, for less work."""
 
+import copy
 import math
 import threading
 
@@ -15,9 +16,12 @@ from napari_sam_adapter.engine.worker import Worker
 from napari_sam_adapter.sam import encode as encode_module
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
+from napari_sam_adapter.sam.encode import Encoder
 from napari_sam_adapter.sam.feature_files import FOLDER_VARIABLE
+from napari_sam_adapter.sam.late import prepare_late
 from napari_sam_adapter.sam.tiny_vit import MBConv
 from napari_sam_adapter.training.config import TrainingConfig
+from tests.sam.test_late import small_vit
 
 SIZE, VIEWS = 112, 2
 
@@ -103,6 +107,34 @@ def test_a_slice_seen_before_is_encoded_as_far_as_the_new_version_differs(
     assert counted == {"encode_before": VIEWS * before, "encode_after": VIEWS * after}
     assert not np.allclose(found, old, atol=1e-3)
     np.testing.assert_array_equal(found, predicted(*new_worker(), image, adapters[gear]))
+
+
+def test_so_it_is_after_the_first_late_run_of_a_plain_vit_which_forks_its_adapter(
+    tmp_path, image, counted, monkeypatch
+):
+    models = {}
+
+    def load(path, base):
+        return copy.deepcopy(models[path.name]), None
+
+    monkeypatch.setattr(worker_module, "load_adapter", load)
+    models["quick"] = small_vit()
+    models["late"] = copy.deepcopy(models["quick"])
+    prepare_late(models["late"])
+    with torch.no_grad():
+        for parameter in models["late"].adapter.late.parameters():
+            parameter.add_(0.1)
+    sent, worker = new_worker()
+    old = predicted(sent, worker, image, tmp_path / "quick")
+    expected = Encoder(models["quick"]).image(image).features
+    torch.testing.assert_close(
+        Encoder(models["quick"], worker._cache).image(image).features, expected, rtol=0, atol=0
+    )
+    counted.update(dict.fromkeys(counted, 0))
+    found = predicted(sent, worker, image, tmp_path / "late")
+    assert counted == {"encode_before": 0, "encode_after": VIEWS}
+    assert not np.allclose(found, old, atol=1e-3)
+    np.testing.assert_array_equal(found, predicted(*new_worker(), image, tmp_path / "late"))
 
 
 def test_another_image_of_the_same_size_is_not_taken_for_the_first(adapters, image, counted):

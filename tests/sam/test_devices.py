@@ -67,6 +67,30 @@ def test_the_environment_overrules_the_precision_probe(monkeypatch, value, expec
     assert (product.dtype == torch.bfloat16) is expected
 
 
+@pytest.mark.usefixtures("fresh_probe")
+@pytest.mark.parametrize(
+    ("seconds_in_bf16", "pays"),
+    [(0.3, True), (0.7, True), (0.8, False), (1.0, False), (3.0, False)],
+)
+def test_bf16_is_used_where_a_matrix_product_is_found_to_take_less_time(
+    monkeypatch, seconds_in_bf16, pays
+):
+    monkeypatch.delenv("NAPARI_SAM_ADAPTER_BF16")
+    now = 0.0
+
+    def product(self, other):
+        nonlocal now
+        now += seconds_in_bf16 if self.dtype == torch.bfloat16 else 1.0
+        return self
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", product)
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: now)
+    assert uses_bfloat16(torch.device("cpu")) is pays
+    passed = now
+    assert uses_bfloat16(torch.device("cpu")) is pays
+    assert now == passed, "it is looked at once"
+
+
 @pytest.mark.parametrize("really", [True, False])
 def test_a_gpu_that_only_emulates_bf16_computes_in_fp32(monkeypatch, really):
     def supported(including_emulation: bool = True) -> bool:

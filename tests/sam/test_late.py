@@ -8,8 +8,9 @@ from torch import Tensor
 
 from napari_sam_adapter.adapter.config import AdapterConfig, Condition, Cut
 from napari_sam_adapter.adapter.module import Adapter
-from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
-from napari_sam_adapter.sam.late import encoder_key, prefix_key
+from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
+from napari_sam_adapter.sam.base import BaseSam, build_mask_decoder, build_prompt_encoder
+from napari_sam_adapter.sam.late import encoder_key, prefix_key, prepare_late
 from napari_sam_adapter.sam.plain_vit import PlainViT, PlainViTConfig
 from napari_sam_adapter.sam.tiny_vit import TinyViT, TinyViTConfig
 
@@ -37,6 +38,15 @@ def make(kind: str, forked_at: int | None = None):
     adapter = Adapter(encoder.layout, config)
     randomised(adapter, 1)
     return encoder, adapter
+
+
+def small_vit() -> AdaptedSam:
+    """Return a plain ViT for inputs of 64 pixels, with an adapter that is not forked."""
+    encoder, adapter = make("plain")
+    base = BaseSam(encoder, build_prompt_encoder(64, 16), build_mask_decoder())
+    model = AdaptedSam(base, ModelSettings("sam_vit_b", 64, "none", adapter.config))
+    randomised(model.adapter, 1)
+    return model.eval()
 
 
 def images(kind: str) -> Tensor:
@@ -107,6 +117,22 @@ def test_late_gradients_are_those_of_the_whole(kind, fork):
     expected = torch.autograd.grad((encoder(x, adapter.begin(x)) * direction).sum(), late)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_a_fork_is_known_by_the_same_keys_and_draws_nothing():
+    """Else a version that is trained late would find nothing of what its parent has computed."""
+    model = small_vit()
+    drawn = torch.random.get_rng_state()
+    whole = encoder_key(model)
+    prepare_late(model)
+    assert model.settings.adapter.forked_at == model.base.encoder.late_cut.block
+    assert encoder_key(model) == whole
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+    before = prefix_key(model)
+    with torch.no_grad():
+        model.adapter.late.mlp_up.bias.add_(0.1)
+    assert encoder_key(model) != whole
+    assert prefix_key(model) == before
 
 
 def test_an_adapter_that_is_not_forked_cannot_be_cut_within_a_stage():
