@@ -85,11 +85,18 @@ def has_window() -> bool:
     )
 
 
-def show_trouble(asker: QObject | None, sentence: str, details: str) -> TroubleDialog:
+def show_trouble(
+    asker: QObject | None, sentence: str, details: str, kept: str = ""
+) -> TroubleDialog:
     """Open the dialog over the widget that an object belongs to; a dock knows what is kept."""
     while asker is not None and not isinstance(asker, QWidget):
         asker = asker.parent()
-    return _show(TroubleDialog(sentence, details, _kept_by(asker), asker))
+    return _show(TroubleDialog(sentence, details, kept or _kept_by(asker), asker))
+
+
+def is_shown(sentence: str) -> bool:
+    """Whether a dialog says a sentence already: what fails again and again opens no second one."""
+    return any(dialog.text() == sentence for dialog in _SHOWN)
 
 
 def tell_of_file(error: Exception, kept: str = OF_FILE) -> None:

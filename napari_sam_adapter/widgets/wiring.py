@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam_adapter.project.mending import in_short
 from napari_sam_adapter.widgets.trouble import guarded
+from napari_sam_adapter.widgets.uncaught import catch_uncaught
 
 if TYPE_CHECKING:
     from napari_sam_adapter.widgets.dock import SamAdapterDock
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 def connect(dock: SamAdapterDock) -> None:
     """Connect panels and controller of a dock.
 
-    What a person asks for never ends in a traceback (`trouble.guarded`).
+    What a person asks for never ends in a traceback (`trouble.guarded`), nor does what callbacks of
+    napari and Qt do by themselves (`uncaught`).
     """
+    catch_uncaught()
     for signal, act in _requests(dock):
         signal.connect(guarded(dock, act))
     _connect_answers(dock)

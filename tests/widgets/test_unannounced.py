@@ -69,6 +69,34 @@ def test_replaced_masks_are_in_the_journal_without_waiting_for_the_slow_walk(
     person.wait(lambda: len(slices_told()) == len(VOLUME))
 
 
+def test_strokes_and_undos_that_a_busy_window_looks_at_late_do_not_wait_for_the_slow_walk(
+    open_volume, folder, monkeypatch
+):
+    monkeypatch.setattr(walk, "INTERVAL_MS", 3_600_000)
+    person = open_volume()
+    person.controller.layers.need()
+    person.wait_for_record()
+    journal = person.controller.recording.record_of(person.controller.binding).journal
+
+    def told():
+        person.settle()
+        journal.flush()
+        return [(event.do, event.slice) for event in read_journal(journal.path).events]
+
+    for z in (3, 90, 150):  # Qt handles the moves and clicks that wait before its timers
+        person.go_to(z)
+        person.labels.paint((z, 10, 10), 2)
+    strokes = told()
+    assert sorted(strokes) == [("painted", (z,)) for z in (3, 90, 150)]
+    person.go_to(5)
+    person.labels.undo()
+    person.labels.undo()
+    assert sorted(told()[3:]) == [("undone", (z,)) for z in (90, 150)]
+    person.labels.redo()
+    person.labels.redo()
+    assert sorted(slice for _, slice in told()[5:]) == [(90,), (150,)]
+
+
 @pytest.mark.parametrize("going", ["masks", "image", "all layers", "project"])
 def test_a_stroke_is_kept_though_its_layers_or_project_go_in_the_same_moment(
     painter, open_volume, tmp_path, folder, going

@@ -15,7 +15,7 @@ from napari_sam_adapter.annotations.slice_tracker import READY, SliceState, Slic
 from napari_sam_adapter.engine.predictor import SlicePredicted
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource
-from napari_sam_adapter.widgets.layers.edits import StepsTakenBack, Strokes, edited_slices
+from napari_sam_adapter.widgets.layers.edits import EditedSlices, StepsTakenBack, Strokes
 from napari_sam_adapter.widgets.layers.layer_axes import axes_of
 from napari_sam_adapter.widgets.layers.layer_slices import LayerSlices
 from napari_sam_adapter.widgets.layers.walk import SliceWalk
@@ -71,6 +71,7 @@ class LayerBinding(LayerSlices):
         super().__init__(viewer, image, source_of(image), labels)
         self.tracker = self._tracker()
         self._strokes, self._taken_back = Strokes(labels), StepsTakenBack(labels)
+        self._edited = EditedSlices(labels)
         self._waiting: list[Callable[[], object]] = []
         self._is_open = True
         self._refusal = ""
@@ -160,10 +161,10 @@ class LayerBinding(LayerSlices):
             self._tell(self._check([*self.tracker.known(), self.index_in_view()]))
 
     def check_slice_in_view(self) -> None:
-        """Look at the slice in view, and at those the last edit or undo reached."""
+        """Look at the slice in view, and at those that edits or undo reached since."""
         if self._fits:
             n_sliders, here = len(self.source.slider_shape), self.index_in_view()
-            changed = self._check({here, *edited_slices(self.labels, n_sliders)})
+            changed = self._check({here, *self._edited.since_last_look(n_sliders)})
             self._strokes.told()
             self._tell(changed)
 
@@ -173,7 +174,7 @@ class LayerBinding(LayerSlices):
         The layers need not be in the viewer any more.
         """
         if self._has_shape:
-            self._check(edited_slices(self.labels, len(self.source.slider_shape)))
+            self._check(self._edited.since_last_look(len(self.source.slider_shape)))
             self._strokes.told()
             self._check(self.source.indices())
 

@@ -1,4 +1,4 @@
-"""Which slices the last edit or undo of a Labels layer reached, and which stroke it belongs to.
+"""Which slices edits and undo of a Labels layer reached, and which stroke they belong to.
 
 All by napari's own history, which is private to it. Where another version keeps it in another
 form, nothing is found here: `binding`'s walk over all slices finds the edit a little later, and all
@@ -17,20 +17,28 @@ from napari.layers import Labels
 from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 
-def edited_slices(labels: Labels, n_sliders: int) -> set[SliceIndex]:
-    """Return the slices that the stroke being drawn, the last edit, or the last undo reached.
+class EditedSlices:
+    """Tells which slices the stroke being drawn, edits, undo and redo reached since the last look.
 
-    Parameters
-    ----------
-    labels : Labels
-    n_sliders : int
-        Axes before the last two.
+    There may be several edits where the window is busy, and the look comes late.
     """
-    atoms = list(getattr(labels, "_staged_history", []))
-    for name in ("_undo_history", "_redo_history"):
-        steps = list(getattr(labels, name, []))
-        atoms += steps[-1] if steps else []
-    return _reached(atoms, n_sliders)
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self._known = self._steps()
+
+    def since_last_look(self, n_sliders: int) -> set[SliceIndex]:
+        """Return the slices; ``n_sliders`` is the number of axes before the last two."""
+        steps, known = self._steps(), self._known
+        self._known = steps
+        drawn = getattr(self._labels, "_staged_history", [])
+        new = (step for key, step in steps.items() if key not in known)
+        return _reached(itertools.chain(drawn, *new), n_sliders)
+
+    def _steps(self) -> dict[int, list[Any]]:
+        # Undo and redo make another list of a step. Held, so that no id is given twice.
+        names = ("_undo_history", "_redo_history")
+        return {id(step): step for name in names for step in getattr(self._labels, name, ())}
 
 
 def _reached(atoms: Iterable[Any], n_sliders: int) -> set[SliceIndex]:
