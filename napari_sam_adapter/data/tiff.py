@@ -81,6 +81,15 @@ def named_axes(path: Path, shape: tuple[int, ...]) -> tuple[str, ...]:
         return ()
 
 
+def tells_sizes(path: Path) -> bool:
+    """Tell whether a TIFF file says how large its pixels or its steps in time are."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            return any(unit != "pixel" for _, unit in sizes_in(file).values())
+    except Exception:  # noqa: BLE001 - whoever opens it hears of what is wrong
+        return False
+
+
 def _axes(series: Any) -> tuple[tuple[int, ...], tuple[str, ...], bool]:
     """Return the shape of a series without colours, its axes if they have names, and if it has."""
     # Colours in planes of their own, before Y and X, look like a stack of three pages.
