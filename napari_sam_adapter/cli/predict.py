@@ -113,8 +113,9 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
     """Predict masks of images and stacks; writes labels at the original size.
 
     0 is the background, k the k-th class of the adapter. Masks of NIfTI and DICOM images are NIfTI
-    files that lie on them, those of OME-Zarr and OME-TIFF are OME-TIFF, all others TIFF. Slices are
-    predicted one by one, and never all in memory, except with --three-axes.
+    files that lie on them, those of OME-Zarr and of TIFF files that say how large their pixels are
+    (OME, ImageJ) OME-TIFF, all others TIFF. Slices are predicted one by one, and never all in
+    memory, except with --three-axes.
 
     Example: [bold]napari-sam-adapter predict frames/ --out masks --adapter polyps.safetensors[/]
     """

@@ -15,7 +15,7 @@ from napari_sam_adapter.data.nifti import NIFTI_SUFFIXES
 from napari_sam_adapter.data.nifti_masks import write_nifti
 from napari_sam_adapter.data.ome_zarr import is_ome_zarr
 from napari_sam_adapter.data.pictures import PICTURE_SUFFIXES
-from napari_sam_adapter.data.tiff import OME_SUFFIXES, TIFF_SUFFIXES, write_tiff
+from napari_sam_adapter.data.tiff import OME_SUFFIXES, TIFF_SUFFIXES, tells_sizes, write_tiff
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volumes.slice_source import SliceIndex
 
@@ -78,9 +78,10 @@ def export_masks(
 def mask_suffix(image: Path) -> str:
     """Return how the file of an image's masks should end, to keep what is known of its place."""
     name = image.name.lower()
-    if is_ome_zarr(image) or name.endswith(OME_SUFFIXES):
+    is_tiff = name.endswith(TIFF_SUFFIXES) and image.is_file()
+    if is_ome_zarr(image) or name.endswith(OME_SUFFIXES) or (is_tiff and tells_sizes(image)):
         return OME_SUFFIXES[0]
-    if name.endswith((*TIFF_SUFFIXES, *PICTURE_SUFFIXES)) and image.is_file():
+    if is_tiff or (name.endswith(PICTURE_SUFFIXES) and image.is_file()):
         return TIFF_SUFFIXES[0]
     return ".nii.gz"
 

@@ -13,6 +13,9 @@ from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.errors import ImageError, SamAdapterError
 from napari_sam_adapter.volumes.slice_source import SliceIndex, slice_name
 
+Window = tuple[slice, slice]
+"""Rows and columns of a slice, each a range without steps."""
+
 INSTALL = 'pip install "napari-sam-adapter[volumes]"'
 
 
@@ -29,6 +32,9 @@ class LazyStack:
     read : callable
         Takes the index of a slice and returns it, (Y, X) or (Y, X, 3).
     is_colour : bool
+    read_part : callable, optional
+        Takes the index of a slice and a `Window` smaller than it, and returns that part of the
+        slice: for large pictures of which less than all can be read.
     """
 
     def __init__(
@@ -38,10 +44,11 @@ class LazyStack:
         read: Callable[[SliceIndex], np.ndarray],
         *,
         is_colour: bool = False,
+        read_part: Callable[[SliceIndex, Window], np.ndarray] | None = None,
     ) -> None:
         self.shape = tuple(int(size) for size in shape)
         self.dtype = np.dtype(dtype)
-        self._read, self._is_colour = read, is_colour
+        self._read, self._read_part, self._is_colour = read, read_part, is_colour
         self._n_sliders = len(self.shape) - (3 if is_colour else 2)
 
     @property
@@ -56,7 +63,9 @@ class LazyStack:
 
     def astype(self, dtype: Any) -> LazyStack:
         """Return the same slices in another type, each converted when it is asked for."""
-        return LazyStack(self.shape, dtype, self._read, is_colour=self._is_colour)
+        return LazyStack(
+            self.shape, dtype, self._read, is_colour=self._is_colour, read_part=self._read_part
+        )
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -68,7 +77,10 @@ class LazyStack:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Read what a key needs; of integers and slices, no slice more than that."""
+        """Read what a key needs; of integers and slices, no slice more than that.
+
+        Nor more of a slice than a window of it, where the source can read less than all.
+        """
         keys = key if isinstance(key, tuple) else (key,)
         if not all(k is Ellipsis or isinstance(k, int | np.integer | slice) for k in keys):
             return np.asarray(self[...][key])
@@ -77,19 +89,26 @@ class LazyStack:
         picked = [np.arange(n)[k] for n, k in zip(self.shape, sliders, strict=False)]
         indices = list(itertools.product(*(np.atleast_1d(one).tolist() for one in picked)))
         if len(indices) == 1:
-            found = self._slice(indices[0])[inside][None]
+            found = self._cut(indices[0], inside)[None]
         else:
             # A view of one number: its shape is what is left of a slice.
             slice_shape = self.shape[self._n_sliders :]
             part = np.broadcast_to(np.empty((), self.dtype), slice_shape)[inside]
             found = np.empty((len(indices), *part.shape), self.dtype)
             for number, index in enumerate(indices):
-                found[number] = self._slice(index)[inside]
+                found[number] = self._cut(index, inside)
         sizes = [one.size for one in picked if one.ndim]
         return found.reshape((*sizes, *found.shape[1:]))
 
-    def _slice(self, index: SliceIndex) -> np.ndarray:
-        return np.asarray(self._read(index), self.dtype)
+    def _cut(self, index: SliceIndex, inside: tuple[Any, ...]) -> np.ndarray:
+        """Read a slice, or a window of it, and return what is asked for in it."""
+        size = self.shape[self._n_sliders : self._n_sliders + 2]
+        window = _window(inside[:2], size)
+        if self._read_part is None or window is None:
+            found, rest = self._read(index), inside
+        else:
+            found, rest = self._read_part(index, window), (..., *inside[2:])
+        return np.asarray(np.asarray(found, self.dtype)[rest])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +159,21 @@ def stack_of(
     read: Callable[[SliceIndex], np.ndarray],
     *,
     is_colour: bool = False,
+    read_part: Callable[[SliceIndex, Window], np.ndarray] | None = None,
 ) -> LazyStack:
     """Make a `LazyStack` of a file: what fails later is an `ImageError` that names it."""
 
-    def read_or_tell(index: SliceIndex) -> np.ndarray:
+    def read_or_tell(index: SliceIndex, *window: Window) -> np.ndarray:
         try:
-            return read(index)
+            return read_part(index, *window) if read_part and window else read(index)
         except SamAdapterError:
             raise
         except Exception as error:
             where = f", {slice_name(index)}," if index else ""
             raise ImageError(f"{name}{where} could not be read: {error}") from error
 
-    return LazyStack(shape, dtype, read_or_tell, is_colour=is_colour)
+    part = None if read_part is None else read_or_tell
+    return LazyStack(shape, dtype, read_or_tell, is_colour=is_colour, read_part=part)
 
 
 def transposed(array: Any, order: Sequence[int]) -> Any:
@@ -177,6 +198,15 @@ def transposed(array: Any, order: Sequence[int]) -> Any:
         return found if y < x else found.T
 
     return LazyStack([array.shape[axis] for axis in order], array.dtype, read)
+
+
+def _window(keys: Sequence[Any], size: Sequence[int]) -> Window | None:
+    """Return rows and columns that keys ask for; None for all, or for others than plain ranges."""
+    if not all(isinstance(key, slice) and key.step in (None, 1) for key in keys):
+        return None
+    rows, columns = (slice(*key.indices(n)[:2]) for key, n in zip(keys, size, strict=True))
+    is_all = (rows, columns) == (slice(0, size[0]), slice(0, size[1]))
+    return None if is_all else (rows, columns)
 
 
 def one_key_per_axis(key: Any, ndim: int) -> tuple[Any, ...]:

@@ -13,8 +13,9 @@ import numpy as np
 import tifffile
 
 from napari_sam_adapter.data.geometry import Geometry
-from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, stack_of, transposed
+from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, Window, stack_of, transposed
 from napari_sam_adapter.data.tiff_metadata import ome_metadata, origin_in, sizes_in
+from napari_sam_adapter.data.tiff_segments import read_window
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import replaced_when_done
 from napari_sam_adapter.volumes.slice_source import SliceIndex
@@ -28,7 +29,8 @@ BIG = 2**32 - 2**25
 def open_tiff(path: Path) -> PlacedImage:
     """Open the first series of a TIFF file; its pages are read when they are looked at.
 
-    Only a series whose pages are no slices is read as a whole, when it is first looked at.
+    Of a part of a page only the tiles or strips that it touches are read. Only a series whose pages
+    are no slices is read as a whole, when it is first looked at.
 
     Parameters
     ----------
@@ -79,6 +81,15 @@ def named_axes(path: Path, shape: tuple[int, ...]) -> tuple[str, ...]:
         return ()
 
 
+def tells_sizes(path: Path) -> bool:
+    """Tell whether a TIFF file says how large its pixels or its steps in time are."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            return any(unit != "pixel" for _, unit in sizes_in(file).values())
+    except Exception:  # noqa: BLE001 - whoever opens it hears of what is wrong
+        return False
+
+
 def _axes(series: Any) -> tuple[tuple[int, ...], tuple[str, ...], bool]:
     """Return the shape of a series without colours, its axes if they have names, and if it has."""
     # Colours in planes of their own, before Y and X, look like a stack of three pages.
@@ -99,7 +110,7 @@ def _stack(path: Path, file: Any, series: Any, is_colour: bool) -> LazyStack:
     shape = series.shape[:-1] if is_colour else series.shape
     in_page = series.shape[len(shape) - 2 :]
     pages = list(series.pages)
-    read: Callable[[SliceIndex], np.ndarray]
+    read: Callable[..., np.ndarray]  # a slice, or a window of it
     if series.dataoffset is not None:
         dtype = np.dtype(file.byteorder + series.dtype.char)
         read = partial(_mapped, path, dtype, series.dataoffset, series.shape)
@@ -110,20 +121,30 @@ def _stack(path: Path, file: Any, series: Any, is_colour: bool) -> LazyStack:
     else:
         read = _Whole(file.filehandle, series).part
     full = (*shape, 3) if is_colour else shape
+
+    def part(*of: Any) -> np.ndarray:
+        return read(*of)[..., :3] if is_colour else read(*of)
+
     return stack_of(
         path.name,
         full,
         series.dtype,
-        (lambda index: read(index)[..., :3]) if is_colour else read,
+        part,
         is_colour=is_colour,
+        read_part=part,
     )
 
 
 def _mapped(
-    path: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...], index: SliceIndex
+    path: Path,
+    dtype: np.dtype[Any],
+    offset: int,
+    shape: tuple[int, ...],
+    index: SliceIndex,
+    window: Window | tuple[()] = (),
 ) -> np.ndarray:
     """Read a slice by a view of the disk of its own: parts that were seen do not add up."""
-    return np.array(np.memmap(path, dtype, "r", offset, shape)[index])
+    return np.array(np.memmap(path, dtype, "r", offset, shape)[(*index, *window)])
 
 
 def _page(
@@ -132,9 +153,12 @@ def _page(
     pages: Sequence[Any],
     sliders: tuple[int, ...],
     index: SliceIndex,
+    window: Window | None = None,
 ) -> np.ndarray:
     number = int(np.ravel_multi_index(index, sliders)) if sliders else 0
     with lock, _opened(handle):
+        if window is not None:
+            return read_window(handle, pages[number], window)
         return np.asarray(pages[number].asarray())
 
 
@@ -146,12 +170,12 @@ class _Whole:
         self._array: np.ndarray | None = None
         self._lock = threading.Lock()
 
-    def part(self, index: SliceIndex) -> np.ndarray:
+    def part(self, index: SliceIndex, window: Window | tuple[()] = ()) -> np.ndarray:
         with self._lock:
             if self._array is None:
                 with _opened(self._handle):
                     self._array = self._series.asarray()
-            return np.asarray(self._array[index])
+            return np.asarray(self._array[(*index, *window)])
 
 
 @contextmanager

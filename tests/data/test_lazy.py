@@ -66,6 +66,35 @@ def test_only_the_slices_that_are_asked_for_are_read():
     assert read.asked == [(1, 2)]
 
 
+@pytest.mark.parametrize(
+    ("key", "is_part"),
+    [
+        ((1, 2, slice(3, 5), slice(4, 6)), True),
+        ((slice(None), -1, slice(-3, None), slice(None)), True),
+        ((1, 2, slice(0, 99), slice(None)), False),
+        ((1, 2, slice(None, None, 2)), False),
+        ((1, 2, 5), False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("is_colour", [False, True])
+def test_a_window_is_read_by_itself_where_that_is_less_than_the_slice(key, is_part, is_colour):
+    volume = np.stack([VOLUME] * 3, -1) if is_colour else VOLUME
+    whole, parts = Recorder(volume), []
+
+    def read_part(index, window):
+        parts.append(index)
+        return volume[index][window]
+
+    stack = LazyStack(
+        volume.shape, volume.dtype, whole, is_colour=is_colour, read_part=read_part
+    ).astype(np.float32)
+    key = (*key, Ellipsis, 1) if is_colour else key
+    np.testing.assert_array_equal(stack[key], volume[key])
+    assert bool(parts) == is_part
+    assert bool(whole.asked) != is_part
+
+
 def test_it_becomes_an_array_and_is_iterated():
     stack = LazyStack(VOLUME.shape, VOLUME.dtype, Recorder(VOLUME))
     np.testing.assert_array_equal(np.asarray(stack), VOLUME)

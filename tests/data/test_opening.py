@@ -35,6 +35,25 @@ def test_a_stem_is_the_name_without_the_format_and_masks_keep_the_place(
 
 
 @pytest.mark.parametrize(
+    ("options", "suffix"),
+    [
+        ({"imagej": True, "metadata": {"axes": "ZYX", "spacing": 3.0, "unit": "um"}}, ".ome.tif"),
+        ({"ome": True, "metadata": {"axes": "ZYX", "PhysicalSizeX": 0.5}}, ".ome.tif"),
+        ({"imagej": True, "metadata": {"axes": "ZYX"}}, ".tif"),
+        ({}, ".tif"),
+    ],
+    ids=["imagej", "ome", "imagej without sizes", "plain"],
+)
+def test_masks_of_a_tiff_file_keep_the_sizes_that_it_tells(tmp_path, options, suffix):
+    tifffile.imwrite(tmp_path / "a.tif", VOLUME, resolution=(2, 2), **options)
+    image = open_image(tmp_path / "a.tif").geometry
+    assert mask_suffix(tmp_path / "a.tif") == suffix
+    export_masks(tmp_path / f"mask{suffix}", VOLUME, image)
+    written = open_image(tmp_path / f"mask{suffix}").geometry
+    assert (written.spacing, written.units) == (image.spacing, image.units)
+
+
+@pytest.mark.parametrize(
     ("name", "stem", "suffix"),
     [("a.ome.zarr", "a", ".ome.tif"), ("a.zarr", "a", ".ome.tif"), ("CT.1", "CT.1", ".nii.gz")],
 )

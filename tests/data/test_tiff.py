@@ -9,6 +9,7 @@ from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.lazy import LazyStack
 from napari_sam_adapter.data.tiff import named_axes, open_tiff
 from napari_sam_adapter.errors import ImageError
+from napari_sam_adapter.volumes.slice_source import SliceSource
 
 RNG = np.random.default_rng(0)
 VOLUME = RNG.integers(0, 1000, (4, 16, 20), dtype=np.uint16)
@@ -26,6 +27,58 @@ def test_only_the_page_that_is_looked_at_is_read(tmp_path, compression, monkeypa
     monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", refuse)
     np.testing.assert_array_equal(data[2], VOLUME[2])
     np.testing.assert_array_equal(data, VOLUME)
+
+
+LAYOUTS = [{"tile": (16, 32)}, {"rowsperstrip": 7}, {}]
+PACKINGS = [
+    {},
+    {"compression": "zlib", "predictor": True},
+    {"compression": "lzw", "byteorder": ">", "bigtiff": True},
+]
+
+
+@pytest.mark.parametrize("n_colours", [0, 3, 4], ids=["grey", "colour", "opacity"])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("packing", PACKINGS, ids=str)
+def test_a_window_of_a_page_is_that_part_of_it(tmp_path, n_colours, layout, packing):
+    pages = RNG.integers(0, 60000, (2, 45, 70, n_colours or 1), dtype=np.uint16)
+    pages = pages if n_colours else pages[..., 0]
+    photometric = "rgb" if n_colours else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric=photometric, **layout, **packing)
+    data, expected = open_tiff(tmp_path / "a.tif").data, pages[..., :3] if n_colours else pages
+    for rows, columns in [((16, 32), (32, 64)), ((3, 44), (1, 69)), ((44, 99), (69, 99))]:
+        key = (1, slice(*rows), slice(*columns))
+        np.testing.assert_array_equal(data[key], expected[key])
+
+
+def test_tiles_in_jpeg_and_tiles_that_the_file_leaves_out_are_part_of_a_window(tmp_path):
+    smooth = np.add.outer(np.arange(96), np.arange(128)).astype(np.uint8)[..., None].repeat(3, -1)
+    options = {"photometric": "rgb", "tile": (32, 32)}
+    tifffile.imwrite(tmp_path / "jpeg.tif", smooth, compression="jpeg", **options)
+    tiles = [smooth[:32, :32], *[None] * 11]
+    tifffile.imwrite(tmp_path / "no.tif", iter(tiles), shape=smooth.shape, dtype="u1", **options)
+    for name in ("jpeg.tif", "no.tif"):
+        data = open_tiff(tmp_path / name).data
+        np.testing.assert_array_equal(data[20:70, 40:99], data[...][20:70, 40:99])
+        assert data[20:70, 40:99].any() == (name == "jpeg.tif")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:2], ids=str)
+def test_of_a_large_picture_only_what_a_window_touches_is_read(tmp_path, layout, monkeypatch):
+    picture = RNG.integers(0, 255, (160, 320), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", picture, compression="zlib", **layout)
+    source = SliceSource(open_tiff(tmp_path / "a.tif").data, is_colour=False)
+    read, segments = [], tifffile.FileHandle.read_segments
+
+    def count(self, offsets, *others):
+        read.extend(offsets)
+        return segments(self, offsets, *others)
+
+    monkeypatch.setattr(tifffile.FileHandle, "read_segments", count)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda *_, **__: pytest.fail("all was read"))
+    window = slice(64, 96), slice(128, 160)
+    np.testing.assert_array_equal(source.read_part((), window), picture[window])
+    assert len(read) == (2 if "tile" in layout else 5)
 
 
 def test_a_tiled_file_of_several_sizes_keeps_them(tmp_path):
