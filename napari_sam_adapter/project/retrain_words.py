@@ -66,6 +66,15 @@ def held_back(version: AdapterVersion, in_use: str) -> str:
     )
 
 
+def not_compared(version: AdapterVersion, in_use: str) -> str:
+    """Say why a version is not in use where the person has chosen another model meanwhile."""
+    return _told(
+        f"v{version.number} is trained, and {in_use} stays in use: you have chosen that meanwhile, "
+        "and the two were not compared",
+        f"Click v{version.number} in the list of versions to use it",
+    )
+
+
 def _how(version: AdapterVersion) -> str:
     how = {
         "completed": "is trained and in use",
