@@ -68,6 +68,15 @@ def held_back(version: AdapterVersion, in_use: str) -> str:
     )
 
 
+def not_compared(version: AdapterVersion, in_use: str) -> str:
+    """Say why a version is not in use where the person has chosen another model meanwhile."""
+    return _told(
+        f"v{version.number} is trained, and {in_use} stays in use: you have chosen that meanwhile, "
+        "and the two were not compared",
+        f"Click v{version.number} in the list of versions to use it",
+    )
+
+
 def _how(version: AdapterVersion) -> str:
     how = {
         "completed": "is trained and in use",
@@ -81,7 +90,7 @@ def _score(version: AdapterVersion) -> str:
     training = version.card.training
     before, after = training["held_out_dice_before"], training["held_out_dice_after"]
     if before is None:
-        return "Too few slices to hold one out, so there is no score yet"
+        return "Too few new slices to hold one out, so there is no score yet"
     slices = (
         "1 held-out slice" if version.verdict.n == 1 else f"{version.verdict.n} held-out slices"
     )

@@ -97,6 +97,10 @@ class RunPlan:
         By name; None are the base model's own, or those of the parent.
     follows : str
         Name of the run whose next gear it is; "" for one that the person asked for.
+    then : tuple of mapping
+        Settings of the gears that are to follow it, as ``config``.
+    learns_from_others : bool
+        Whether these are to learn from the project's other images, too.
     """
 
     run: str
@@ -109,6 +113,8 @@ class RunPlan:
     class_colors: tuple[str, ...] = ()
     conditions: Mapping[str, float] | None = field(default=None)
     follows: str = ""
+    then: tuple[Mapping[str, Any], ...] = ()
+    learns_from_others: bool = True
 
     @property
     def n_slices(self) -> int:
@@ -200,6 +206,7 @@ def _plan_in(path: Path) -> RunPlan:
             parts=tuple(RunPart.from_dict(part) for part in values["parts"]),
             class_names=tuple(plan.class_names),
             class_colors=tuple(plan.class_colors),
+            then=tuple(plan.then),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{path} is damaged: {error}.") from error

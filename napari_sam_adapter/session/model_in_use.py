@@ -61,10 +61,17 @@ class ModelInUse:
 
     def base_of(self, card: AdapterCard) -> str:
         """Return the base model of an adapter, with the file where its weights are one's own."""
+        return base_model(self.base).name if self._has_base_of(card) else base_of_adapter(card)
+
+    def is_parent_of(self, card: AdapterCard) -> bool:
+        """Whether an adapter was trained from this, so that it was compared with it."""
+        if self.version is not None:
+            return self.version.card.adapter_id == card.parent_id
+        return not card.parent_id and self._has_base_of(card)
+
+    def _has_base_of(self, card: AdapterCard) -> bool:
         chosen = base_model(self.base)
-        if (card.base_model, card.base_sha256) == (chosen.short_name, chosen.weights.sha256):
-            return chosen.name
-        return base_of_adapter(card)
+        return (card.base_model, card.base_sha256) == (chosen.short_name, chosen.weights.sha256)
 
     @property
     def n_classes(self) -> int:

@@ -108,8 +108,8 @@ def adopt_saved(session: Session, start: RunStart, saved: AdapterSaved) -> Adapt
     """Make what a training run has saved the next version of the project it was started in.
 
     It predicts from now on, unless its held-out slices hold it back (`promotion`), or the person
-    has chosen another project since: versions of two projects share their numbers, and what is in
-    use belongs to the one that is open.
+    has chosen since: another model, with which it was not compared; or another project, as versions
+    of two projects share their numbers, and what is in use belongs to the one that is open.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def adopt_saved(session: Session, start: RunStart, saved: AdapterSaved) -> Adapt
 def _use_if_better(session: Session, version: AdapterVersion) -> None:
     if not is_of_open_project(session, version):
         return
-    if not version.verdict.promoted:
+    if not (version.verdict.promoted and session.in_use.is_parent_of(version.card)):
         # What was in use by default would not be once there is a newer version.
         used = session.in_use.version
         session.activate(None if used is None else used.number)

@@ -219,9 +219,10 @@ def split_samples(
     """Split samples into training and held-out ones.
 
     One in eight is held out, at least one from six samples on, none below; more than 32 only where
-    earlier runs held them out. Single ones show an object, and no more than half of those that do
-    are held out: of an empty slice the Dice is 0 or 1, so that one alone, once predicted right,
-    would outvote whatever else is learned. One or two are not the ones with the smallest objects.
+    earlier runs held them out. Single ones show an object, and no more than half of the new ones
+    that do are held out, or a single new one where nothing else is: of an empty slice the Dice is 0
+    or 1, so that one alone, once predicted right, would outvote whatever else is learned. One or
+    two are not the ones with the smallest objects.
 
     Of samples whose groups are known, whole groups are held out: of three groups or more, those
     that are no more than a third of all samples and that the model has never met. Where that is
@@ -244,8 +245,13 @@ def split_samples(
         held_out = set()
     unseen = [i for i, d in enumerate(digests) if d not in history.trained_on and i not in held_out]
     candidates = [index for index in unseen if samples[index].shows_object]
-    # Of the new slices, most are to be learned from.
-    missing = max(0, min(wanted - len(held_out), len(candidates) // 2))
+    # Of the new slices, most are to be learned from. But where nothing else tells how well, a
+    # single new one does: for those who retrain after each correction nothing ever would.
+    spared = len(candidates) // 2
+    if not held_out and len(candidates) == 1:
+        shown = [index for index, sample in enumerate(samples) if sample.shows_object]
+        spared = int(_smallest(samples, shown).isdisjoint(candidates))
+    missing = max(0, min(wanted - len(held_out), spared))
     if missing:
         groups = _groups_to_hold_out(samples, set(unseen), missing, rng)
         held_out |= groups or _slices_to_hold_out(samples, candidates, missing, rng)
@@ -267,15 +273,20 @@ def _slices_to_hold_out(
     volume: an object of a few pixels is missed whole, and says nothing of the others.
     """
     small: set[int] = set()
-    if count <= FEW_HELD_OUT:
-        by_size = sorted(candidates, key=lambda i: int(np.count_nonzero(samples[i].labels)))
-        small = set(by_size[: max(1, len(candidates) // 4)])
+    if count <= FEW_HELD_OUT and len(candidates) > count:
+        small = _smallest(samples, candidates)
     if all(samples[index].group for index in candidates):
         places = [candidates[at : at + count] for at in range(len(candidates) - count + 1)]
         typical = [place for place in places if small.isdisjoint(place)] or places
         return set(typical[int(rng.integers(len(typical)))])
     typical_ones = [index for index in candidates if index not in small]
     return set(rng.choice(typical_ones, size=count, replace=False).tolist())
+
+
+def _smallest(samples: Sequence[TrainingSample], indices: Sequence[int]) -> set[int]:
+    """Return the quarter of some samples that shows least of the objects, at least one."""
+    by_size = sorted(indices, key=lambda index: int(np.count_nonzero(samples[index].labels)))
+    return set(by_size[: max(1, len(by_size) // 4)])
 
 
 def _groups_to_hold_out(

@@ -65,8 +65,20 @@ def test_an_empty_slice_is_never_the_one_that_judges(seed):
     slices = [replace(sample, image=rng.random((8, 8))) for sample in samples]
     digests = [sample.digest for sample in slices]
     met = History(frozenset(digests[:2]), frozenset(digests[4:5]))
-    held_out = split_samples(slices, rng, history=met).held_out
-    assert held_out == []  # half of one new slice with an object is none
+    assert names(split_samples(slices, rng, history=met).held_out) == ["2"]
+
+
+def test_who_retrains_after_each_slice_has_one_held_out_from_the_sixth_on_and_learns_the_others():
+    rng = np.random.default_rng(0)
+    full = np.ones((8, 8), bool)
+    samples = [TrainingSample(rng.random((8, 8)), full, str(index)) for index in range(12)]
+    history, held_out = History(), []
+    for count in range(4, 13):
+        split = split_samples(samples[:count], rng, history=history)
+        held_out.append(names(split.held_out))
+        trained_on = history.trained_on | {sample.digest for sample in split.training}
+        history = History(trained_on, frozenset(sample.digest for sample in split.held_out))
+    assert held_out == [[], [], *[["5"]] * 7]
 
 
 @pytest.mark.parametrize("group", ["", "scan"])
@@ -94,6 +106,18 @@ def test_what_was_held_out_before_is_held_out_again_and_new_slices_are_learned_f
     split = split_samples(samples, rng, history=history)
     assert names(split.held_out) == ["5"]
     assert names(split.training) == ["0", "1", "2", "3", "4", "6", "7"]
+
+
+def test_a_single_new_slice_with_the_smallest_object_is_learned_from():
+    sizes = [5, 6, 7, 8, 9, 2, 6]
+    samples = [
+        TrainingSample(np.full((9, 9), n), np.tri(9, 9, size - 9, dtype=bool), str(n))
+        for n, size in enumerate(sizes)
+    ]
+    history = History(frozenset(sample.digest for sample in samples[:5]))
+    rng = np.random.default_rng(0)
+    assert split_samples(samples[:6], rng, history=history).held_out == []
+    assert names(split_samples([*samples[:5], samples[6]], rng, history=history).held_out) == ["6"]
 
 
 def test_a_slice_the_model_has_seen_is_never_held_out():

@@ -43,14 +43,14 @@ def test_a_retraining_is_written_down_with_its_slices_and_its_adapter(open_polyp
     assert end.details["adapter"] == version.card.adapter_id
 
 
-def interrupted(open_polyps, polyps):
+def interrupted(open_polyps, polyps, **settings):
     """A window that dies while it trains, after the first checkpoint."""
     person = open_polyps()
     person.predict()
     person.wait_for_record()
     for z in range(2):
         person.correct(z, polyps.masks[z].astype(np.uint8))
-    person.retrain(minutes=5)
+    person.retrain(**{"minutes": 5} | settings)
     project = person.controller.session.project.folder
     person.wait(lambda: any(project.glob("runs/*/state.checkpoint")))
     (run,) = (path.parent for path in project.glob("runs/*/run.json"))
@@ -93,6 +93,18 @@ def test_an_interrupted_retraining_can_be_resumed(open_polyps, polyps, folder):
     assert len(version.card.training["trained_on"]) == 2
     assert not run.exists()
     assert row.isHidden()
+
+
+def test_after_a_resumed_run_the_gears_follow_that_were_to_follow(open_polyps, polyps, folder):
+    interrupted(open_polyps, polyps, gear="auto", minutes=5)
+    again = open_polyps()
+    again.dock.retrain_panel.unfinished.resume_button.click()
+    again.wait(lambda: len(again.controller.session.store.versions()) == 2)
+    again.stop_training()
+    (own,) = folder.glob("images/*")
+    first, second, *_ = deeds(own, "training")
+    assert [one.details["config"]["gear"] for one in (first, second)] == ["quick", "late"]
+    assert second.details["follows"] == first.details["run"]
 
 
 @pytest.mark.parametrize("its_own_is_open_too", [False, True])
@@ -234,7 +246,7 @@ def test_two_series_of_one_patient_are_one_group_and_nothing_written_says_who_it
     parts = (person.controller.binding, controller.recording, controller.session)
     request = request_for(*parts, settings)
     plan, request, missed = with_other_images(
-        controller.session.project, plan_for(*parts, request, ""), request
+        controller.session.project, plan_for(*parts, request, "", settings), request
     )
     assert (len(plan.parts), missed) == (2, [])
     assert len({sample.group for sample in request.samples()}) == 1

@@ -192,7 +192,32 @@ def test_a_file_taken_in_while_training_runs_keeps_its_number(corrected, adapter
     first, second = person.controller.session.store.versions()
     assert first.path.read_bytes() == adapter_file.read_bytes()
     assert second.card.gear == "quick"
+
+
+def test_what_a_person_chose_while_training_ran_stays_in_use_as_it_was_not_compared(
+    corrected, adapter_file
+):
+    person = corrected
+    person.begin_training(gear="auto")
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    person.stop_training()
+    assert person.controller.session.in_use.version.number == 1
+    assert "v2 is trained, and v1 stays in use: you have chosen that" in person.message
+    person.dock.versions_panel.choose(2)
     assert person.controller.session.in_use.version.number == 2
+
+
+def test_a_version_of_the_base_model_before_is_kept_though_another_one_is_chosen_meanwhile(
+    corrected,
+):
+    person = corrected
+    person.begin_training()
+    person.controller.session.choose_base("mobile_sam")
+    person.stop_training()
+    (version,) = person.controller.session.store.versions()
+    assert person.controller.session.in_use.version is None
+    assert f"v{version.number} is trained, and the base model stays in use" in person.message
+    assert not person.dock.retrain_panel.unfinished.isVisibleTo(person.dock)
 
 
 def gears_of(person) -> list[str]:

@@ -63,9 +63,9 @@ class RetrainSettings:
     next: RetrainSettings | None = None
 
     @property
-    def seconds(self) -> list[float]:
-        """Seconds of training of this run and of those that are to follow."""
-        return [self.config.max_seconds, *([] if self.next is None else self.next.seconds)]
+    def gears(self) -> list[TrainingConfig]:
+        """Settings of training of this run and of those that are to follow."""
+        return [self.config, *([] if self.next is None else self.next.gears)]
 
 
 class RetrainPanel(QWidget):

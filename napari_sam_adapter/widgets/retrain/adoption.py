@@ -14,6 +14,7 @@ from napari_sam_adapter.project.retrain_words import (
     homeless,
     in_other_project,
     kept_outside,
+    not_compared,
     summary,
 )
 from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
@@ -149,6 +150,8 @@ class Adoption:
             return Outcome(in_other_project(version, start.project.folder))
         if not version.verdict.promoted:
             return Outcome(held_back(version, self._session.in_use.name), is_problem=True)
+        if not self._session.in_use.is_version(version):
+            return Outcome(not_compared(version, self._session.in_use.name))
         if not following:
             return Outcome(summary(version), is_in_use=True)
         if _gained_nothing(version):

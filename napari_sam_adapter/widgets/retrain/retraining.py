@@ -26,6 +26,7 @@ from napari_sam_adapter.widgets.retrain.run_start import (
     has_others,
     plan_for,
     request_for,
+    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -115,14 +116,14 @@ class Retraining(QObject):
         except SamAdapterError as error:
             self.refused.emit(str(error))
             return
-        plan = plan_for(binding, self._recording, self._session, request, follows)
+        plan = plan_for(binding, self._recording, self._session, request, follows, settings)
         start, trainer = RunStart.of(self._session), self._session.trainer
         self._binding = binding
         self._noted = None if plan is None else Noted(start.project.folder, plan)
         self._launch(start, lambda: begin(trainer, start, request, plan, others))
         self._next = settings.next
         if not is_next_gear:
-            self._clock = GearClock(settings.seconds)
+            self._clock = _clock_of(settings)
             self.said.emit(started(request.images), False)
 
     def unfinished(self) -> RunPlan | None:
@@ -138,6 +139,7 @@ class Retraining(QObject):
         if plan is None:
             return
         try:
+            settings = settings_of(plan)
             continue_from(self._session, plan.parent, plan.base)
             run = self._run = RunFolder(project.folder, plan)
         except SamAdapterError as error:
@@ -145,11 +147,14 @@ class Retraining(QObject):
             return
         start = RunStart.of(self._session)
         self._noted = Noted(start.project.folder, plan)
+        self._binding = self._recording.records.binding_of(self._noted.record)
 
         def events() -> Iterator[object]:
             yield from train(self._session.trainer, start, request_of(project, run))
 
         self._launch(start, events)
+        self._next = settings.next
+        self._clock = _clock_of(settings)
         self.said.emit("The retraining goes on where it stood. Go on working.", False)
 
     def discard(self) -> None:
@@ -276,3 +281,7 @@ class Retraining(QObject):
             return  # another image is open now
         config = replace(settings.config, max_seconds=self._clock.next_gear())
         self.start(replace(settings, config=config, input_size=None), is_next_gear=True)
+
+
+def _clock_of(settings: RetrainSettings) -> GearClock:
+    return GearClock([config.max_seconds for config in settings.gears])

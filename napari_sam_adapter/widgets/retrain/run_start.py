@@ -15,7 +15,9 @@ from napari_sam_adapter.project.retrain_words import started
 from napari_sam_adapter.project.run_folder import RunFolder, RunPart, RunPlan
 from napari_sam_adapter.project.run_request import with_other_images
 from napari_sam_adapter.session.next_version import RunStart, train
+from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.samples import check_mask
+from napari_sam_adapter.widgets.panels.retrain_panel import RetrainSettings
 from napari_sam_adapter.widgets.readers import PATIENT
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from napari_sam_adapter.session.session import Session
     from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
-    from napari_sam_adapter.widgets.panels.retrain_panel import RetrainSettings
     from napari_sam_adapter.widgets.record.recording import Recording
 
 
@@ -180,6 +181,7 @@ def plan_for(
     session: Session,
     request: RetrainRequest,
     follows: str,
+    settings: RetrainSettings,
 ) -> RunPlan | None:
     """Describe the run, on the masks of this moment; None where nothing is recorded.
 
@@ -202,7 +204,21 @@ def plan_for(
         class_colors=request.classes.colors,
         conditions=None if conditions is None else {c.name: c.weight for c in conditions},
         follows=follows,
+        then=tuple(config.to_dict() for config in settings.gears[1:]),
+        learns_from_others=settings.learns_from_others,
     )
+
+
+def settings_of(plan: RunPlan) -> RetrainSettings:
+    """Return what was set for a run, and for the gears that are to follow it."""
+    settings: RetrainSettings | None = None
+    for values in reversed((plan.config, *plan.then)):
+        config = TrainingConfig.from_dict(values)
+        settings = RetrainSettings(
+            config, plan.input_size, plan.conditions, plan.learns_from_others, settings
+        )
+    assert settings is not None
+    return settings
 
 
 def end_rounds(recording: Recording, project: Path, plan: RunPlan) -> None:
