@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from napari_sam_adapter.adapter.card import AdapterCard, read_card
@@ -146,23 +147,27 @@ def _confidences(
 
 
 def _as_table(result: Evaluation, scoring: Scoring, confidences: Sequence[float | None]) -> Table:
-    """One row per measure; with several classes, a column of means for each."""
+    """One row per measure; with several classes, a row for each below that of all."""
     summary = result.summary()
     several = len(summary.classes) > 1
-    table = Table(
-        "measure", "mean", "95 % interval", "images", *(summary.classes if several else ())
-    )
-    for key, found in summary.overall.items():
-        classes = [_number(key, of[key].mean) if of else "-" for of in summary.classes.values()]
-        table.add_row(
-            MEASURES[key],
-            _number(key, found.mean),
-            _interval(key, found),
-            str(found.n) if found.n == result.n else f"{found.n} of {result.n}",
-            *(classes if several else ()),
-        )
+    table = Table("measure", *(["class"] if several else []), "mean", "95 % interval", "images")
+    for key, overall in summary.overall.items():
+        rows = {"all": overall} | {name: of[key] for name, of in summary.classes.items() if of}
+        for name, found in rows.items() if several else [("", overall)]:
+            is_first = found is overall
+            table.add_row(
+                MEASURES[key] if is_first else "",
+                *([escape(name)] if several else []),
+                _number(key, found.mean),
+                _interval(key, found),
+                str(found.n) if found.n == result.n else f"{found.n} of {result.n}",
+            )
+        if several:
+            table.add_section()
     protocol = scoring.protocol.name
     table.caption = f"protocol {protocol}, {result.seconds_per_image:.3f} seconds per image"
+    if absent := [name for name, of in summary.classes.items() if not of]:
+        table.caption += f", in no image: {escape(', '.join(absent))}"
     pairs = zip(confidences, result.per_image, strict=True)
     misses = [abs(c - score.dice) for c, score in pairs if c is not None]
     if misses:

@@ -26,7 +26,9 @@ class DownloadError(Exception):
     """A file did not arrive; the message says why in a few words, without a full stop."""
 
 
-def receive(url: str, start: int, check: Callable[[], None]) -> Generator[tuple[int, bytes]]:
+def receive(
+    url: str, start: int, n_bytes: int, check: Callable[[], None]
+) -> Generator[tuple[int, bytes]]:
     """Yield the parts of a file as they arrive, each with its place in the file.
 
     A name that is looked up, a connection and an answer may each take long, and cannot be given up
@@ -37,17 +39,21 @@ def receive(url: str, start: int, check: Callable[[], None]) -> Generator[tuple[
     url : str
     start : int
         How many bytes are here already. A server that cannot continue begins at 0 again.
+    n_bytes : int
+        How many the whole file has.
     check : callable
         Called several times a second; what it raises ends the download.
 
     Raises
     ------
     DownloadError
-        If the file cannot be had, or nothing arrives for `SILENCE_SECONDS`.
+        If the file cannot be had, another answer comes, or nothing arrives for `SILENCE_SECONDS`.
     """
     arrived: Queue[tuple[int, bytes] | DownloadError | None] = Queue(CHUNKS_AHEAD)
     unwanted = Event()
-    Thread(target=_fill, args=(arrived, unwanted, url, start), name="download", daemon=True).start()
+    Thread(
+        target=_fill, args=(arrived, unwanted, url, start, n_bytes), name="download", daemon=True
+    ).start()
     try:
         heard = time.monotonic()
         while True:
@@ -75,6 +81,7 @@ def _fill(
     unwanted: Event,
     url: str,
     start: int,
+    n_bytes: int,
 ) -> None:
     """Put what arrives into a queue, then why there is no more of it: None is the end."""
     import requests
@@ -86,32 +93,48 @@ def _fill(
                 return
 
     try:
-        with closing(_parts(url, start)) as parts:
+        with closing(_parts(url, start, n_bytes)) as parts:
             for part in parts:
                 put(part)
                 if unwanted.is_set():
                     return
         put(None)
+    except DownloadError as error:
+        put(error)
     except requests.RequestException as error:
         failure = DownloadError(_reason(error, urlsplit(url).hostname or url))
         failure.__cause__ = error
         put(failure)
 
 
-def _parts(url: str, start: int) -> Generator[tuple[int, bytes]]:
+def _parts(url: str, start: int, n_bytes: int) -> Generator[tuple[int, bytes]]:
     import requests
 
-    headers = {"Range": f"bytes={start}-"} if start else {}
+    headers = {"Accept-Encoding": "identity"}  # so that a length is that of the file
+    if start:
+        headers["Range"] = f"bytes={start}-"
     # Longer than anybody waits: it only lets the thread end.
     with requests.get(url, headers=headers, stream=True, timeout=2 * SILENCE_SECONDS) as response:
         if response.status_code != requests.codes.requested_range_not_satisfiable:
             response.raise_for_status()
             place = start if response.status_code == requests.codes.partial_content else 0
+            _check_is_file(response, n_bytes - place)
             for chunk in response.iter_content(CHUNK):
                 yield place, chunk
                 place += len(chunk)
             return
-    yield from _parts(url, 0)
+    yield from _parts(url, 0, n_bytes)
+
+
+def _check_is_file(response: requests.Response, n_bytes: int) -> None:
+    """Refuse a page in the file's place before it replaces what has arrived, or is continued."""
+    length = response.headers.get("Content-Length", "")
+    is_page = response.headers.get("Content-Type", "").startswith("text/html")
+    if is_page or (length.isdecimal() and int(length) != n_bytes):
+        raise DownloadError(
+            f"{urlsplit(response.url).hostname} sent something else than the file (a page to log "
+            "in, perhaps)"
+        )
 
 
 def _reason(error: requests.RequestException, host: str) -> str:

@@ -153,7 +153,7 @@ class _ResumingDownloader:
         with part.open("ab") as file:
             here = part.stat().st_size
             self._progress(here, total)
-            with contextlib.closing(receive(url, here, self._check_stop)) as parts:
+            with contextlib.closing(receive(url, here, total, self._check_stop)) as parts:
                 for place, chunk in parts:
                     if place != here:  # the server begins again
                         file.truncate(place)

@@ -221,6 +221,28 @@ def test_evaluate_without_json_shows_the_same_means_with_their_intervals(evaluat
         assert f"{found['low']:.4f} to {found['high']:.4f}" in shown
 
 
+def test_evaluate_shows_each_class_with_its_interval_however_many_there_are(
+    folders, tmp_path, capsys, monkeypatch
+):
+    names = [f"structure [{number}]" for number in range(1, 33)]
+    out = tmp_path / "many.safetensors"
+    where = ("--images", folders[0], "--masks", folders[1])
+    for path in folders[1].iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) // 255).save(path)
+    assert run("train", *where, "--out", out, "--steps", 1, "--classes", ",".join(names)) == 0
+    capsys.readouterr()
+    assert run("evaluate", *where, "--adapter", out, "--json") == 0
+    found = json_from(capsys)["classes"]["structure [1]"]["dice"]
+    monkeypatch.setattr("napari_sam_adapter.cli.console._WIDEST", 80)  # as in a usual terminal
+    assert run("evaluate", *where, "--adapter", out) == 0
+    shown = capsys.readouterr().out
+    row = next(line for line in shown.splitlines() if "structure [1]" in line)
+    assert f"{found['mean']:.4f}" in row
+    assert f"{found['low']:.4f} to {found['high']:.4f}" in row
+    assert "in no image: " in shown
+    assert all(name in " ".join(shown.split()) for name in names)
+
+
 def test_evaluate_by_the_papers_protocol_scores_other_pixels(evaluate, capsys):
     found = {}
     for protocol in ("original", "paper"):

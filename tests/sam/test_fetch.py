@@ -26,6 +26,7 @@ class Server(ThreadingHTTPServer):
     content = CONTENT
     knows_ranges = True
     breaks_after: int | None = None
+    describes: dict[str, str] | None = None  # other headers than the length
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -48,7 +49,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = self.server.content[start:]
         self.send_response(206 if "Range" in self.headers and self.server.knows_ranges else 200)
-        self.send_header("Content-Length", str(len(body)))
+        for name, value in (self.server.describes or {"Content-Length": len(body)}).items():
+            self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(body[: self.server.breaks_after])
         self.server.may_end.wait(60)
@@ -202,6 +204,22 @@ def test_an_answer_without_the_file_is_named(weights, server):
     url = f"{server.url}.moved"
     with pytest.raises(WeightsError, match=rf": 127.0.0.1 answered 404 Not Found\. On.*{url} else"):
         fetch(replace(weights, url=url))
+
+
+@pytest.mark.parametrize("describes", [None, {"Content-Type": "text/html; charset=utf-8"}])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_page_in_place_of_the_file_is_named_and_spoils_nothing(weights, server, describes, begun):
+    if begun:
+        stop_after_the_first_part(weights)
+    server.content, server.knows_ranges, server.describes = b"<html>Log in</html>", False, describes
+    with pytest.raises(
+        WeightsError, match=r"127\.0\.0\.1 sent something else than the file \(a pa"
+    ):
+        fetch(weights)
+    server.content, server.knows_ranges, server.describes = CONTENT, True, None
+    fetch(weights)
+    assert server.starts[-1] == (CHUNK if begun else 0)
+    assert weights.locate().read_bytes() == CONTENT
 
 
 def test_progress_ends_with_everything(weights):
