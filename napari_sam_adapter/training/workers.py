@@ -81,7 +81,8 @@ class AcceleratedWorkers(Workers):
     Raises
     ------
     TrainingError
-        If accelerate is set to a precision that is not offered here, or to share parameters out.
+        If accelerate is set to a precision that is not offered here, or to share parameters out, or
+        does not bring together all processes that were started.
     """
 
     def __init__(self, device: str) -> None:
@@ -94,8 +95,11 @@ class AcceleratedWorkers(Workers):
                 f"accelerate is set to the mixed precision {asked!r}; adapters are trained in "
                 "'bf16' or 'no'. Choose one of these with --mixed_precision."
             )
-        self._accelerator: Any = Accelerator(cpu=device == "cpu")
+        # Left to itself on a machine without GPUs, accelerate lets each process train alone.
+        is_cpu = device == "cpu" or choose_device(device).type == "cpu"
+        self._accelerator: Any = Accelerator(cpu=is_cpu)
         self.count = int(self._accelerator.num_processes)
+        _check_count(self.count)
         self.rank = int(self._accelerator.process_index)
         self.accumulation = int(self._accelerator.gradient_accumulation_steps)
         # Without a precision asked for, the first process's look at its machine holds for all.
@@ -174,5 +178,18 @@ def start_workers(device: str) -> tuple[Workers, torch.device]:
 
 def is_launched() -> bool:
     """Whether ``torchrun``, ``accelerate launch`` or an MPI started this process."""
-    several = any(int(os.environ.get(name, "1")) > 1 for name in WORLD_SIZES)
-    return several or PRECISION_VARIABLE in os.environ
+    return _started() > 1 or PRECISION_VARIABLE in os.environ
+
+
+def _started() -> int:
+    """Return how many processes the launcher has started."""
+    return max(int(os.environ.get(name, "1")) for name in WORLD_SIZES)
+
+
+def _check_count(count: int) -> None:
+    """Refuse that each of several processes trains alone: all would write the same file."""
+    if count != _started():
+        raise TrainingError(
+            f"{_started()} processes were started, and only {count} work together on this device. "
+            "Start one process for each GPU, or add --device cpu."
+        )

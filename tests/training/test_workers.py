@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 SCRIPT = """
 import math, sys, torch
 from pathlib import Path
+from types import SimpleNamespace
 from safetensors.torch import save_file
 from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.data.files import pair_by_stem
@@ -271,6 +273,14 @@ def test_a_device_that_is_not_there_is_refused_under_a_launcher_too(monkeypatch)
         start_workers("gpu")
 
 
+def test_processes_that_would_each_train_alone_are_refused(no_process_group, monkeypatch):
+    alone = SimpleNamespace(num_processes=1)
+    monkeypatch.setattr("accelerate.Accelerator", lambda cpu: alone)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match="2 processes were started, and only 1 work together"):
+        AcceleratedWorkers("cpu")
+
+
 def test_an_epoch_is_shared_by_all_processes():
     config = TrainingConfig(max_epochs=3, batch_size=2)
     assert config.total_steps(16) == 24
@@ -289,9 +299,10 @@ def test_train_runs_unchanged_under_a_launcher(folder, tmp_path, launcher):
     call = launcher(
         *("-m", "napari_sam_adapter", "train", "--images", str(folder / "images")),
         *("--masks", str(folder / "masks"), "--out", str(out), "--steps", "2", "--gear", "quick"),
-        *("--device", "cpu", "--json", "--resume"),
+        *("--json", "--resume"),
     )
-    done = subprocess.run(call, check=True, capture_output=True, text=True, env=environment())
+    without_gpus = environment() | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(call, check=True, capture_output=True, text=True, env=without_gpus)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(lines) == 1, "only one process reports"
     assert json.loads(lines[0])["steps"] == 2
