@@ -5,6 +5,8 @@ memory error would leave a button disabled for ever), so torch errors are turned
 `TrainingError` or `EngineError` where they cross a process or thread.
 """
 
+import psygnal
+
 
 class SamAdapterError(Exception):
     """Base of every error whose message is meant for the person at the screen.
@@ -63,7 +65,9 @@ class DamagedFileError(StorageError):
 
 
 def sentence_of(error: Exception) -> str:
-    """Say in a sentence what an error is."""
+    """Say in a sentence what an error is; of one in a signal's callback, what the callback says."""
+    if isinstance(error, psygnal.EmitLoopError) and isinstance(error.__cause__, Exception):
+        return sentence_of(error.__cause__)
     if isinstance(error, SamAdapterError):
         return str(error)
     first_line = (str(error).strip().splitlines() or ["no message"])[0]

@@ -53,7 +53,7 @@ def write_atomically(path: Path, content: bytes, *, makes_folder: bool = True) -
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         if makes_folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
@@ -96,7 +96,7 @@ def replaced_when_done(path: Path, *, makes_folder: bool = True) -> Iterator[Pat
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         if makes_folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         yield temporary
         with temporary.open("r+b") as stream:
             sync(stream.fileno())
@@ -144,7 +144,7 @@ def held(lock: FileLock, *, makes_folder: bool = True) -> Iterator[None]:
     path = Path(lock.lock_file)
     try:
         if makes_folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         elif not path.parent.exists():
             raise _is_gone(path)  # FileLock would make it
         lock.acquire()
@@ -222,6 +222,20 @@ def sync(file_number: int) -> None:
         fcntl.fcntl(file_number, fcntl.F_FULLFSYNC)
     else:
         os.fsync(file_number)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those it lies in, so that a power cut does not take their names away.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,8 +6,13 @@ import stat
 
 import pytest
 
+from napari_sam_adapter import storage
 from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.image_record import ImageRecord
 from napari_sam_adapter.storage import write_atomically
+
+IDENTITY = ImageIdentity("frames", (2, 8, 8), False, "|u1", "0123456789abcdef")
 
 
 def failing(code: int):
@@ -22,6 +27,19 @@ def test_content_is_written_and_missing_folders_are_made(tmp_path):
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_folders_that_are_made_are_on_the_disk_by_name_before_anything_counts_as_written(
+    tmp_path, monkeypatch
+):
+    on_disk = set()
+    monkeypatch.setattr(storage, "sync_folder", lambda folder: on_disk.update(folder.iterdir()))
+    write_atomically(tmp_path / "a" / "b" / "file.bin", b"new")
+    record = ImageRecord(tmp_path / "images" / "frames", IDENTITY)
+    record.close()
+    folders = {path for path in tmp_path.rglob("*") if path.is_dir()}
+    assert len(folders) == 4
+    assert folders <= on_disk
 
 
 def test_old_content_is_replaced(tmp_path):

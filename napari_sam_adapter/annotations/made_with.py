@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
 
-def by_model(model: ModelReference) -> dict[str, Any]:
-    """Describe a model as far as an adapter's id does not."""
+def by_model(model: ModelReference, *, bf16: bool = False) -> dict[str, Any]:
+    """Describe a model, and how it computed, as far as an adapter's id does not."""
     found: dict[str, Any] = {"views": model.views} if model.views > 1 else {}
+    if bf16:
+        found["bf16"] = True
     if model.adapter is None:
         found["base"] = model.base
         if model.input_size is not None:
@@ -119,6 +121,7 @@ _IN_WORDS: dict[str, Callable[[Any], str]] = {
     "three_axes": lambda _: "along three axes",
     "smooth": lambda width: f"smoothed across slices ({width:g})",
     "heeded": lambda slices: f"heeding {_listed(slices)}",
+    "bf16": lambda _: "in bf16",
     "tile": lambda side: f"in tiles of {side} pixels",
     "between": lambda slices: f"between {_listed(slices)}",
     "numbered": lambda _: "objects numbered",

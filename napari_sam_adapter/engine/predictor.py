@@ -79,10 +79,13 @@ class Predictor:
     ----------
     disk_bytes : int
         How much encoded slices may take on the disk (`sam.feature_files`); 0 keeps none there.
+    uses_bfloat16 : bool
+        Whether the last prediction was computed in bf16.
     """
 
     def __init__(self) -> None:
         self.disk_bytes = 0
+        self.uses_bfloat16 = False
         self._process: EngineProcess | None = None
         self._turns = Turns()
         self._closed = threading.Event()
@@ -115,7 +118,8 @@ class Predictor:
             With a message for the person.
         """
         reply = self._ask(image, model, prompts)
-        return SlicePredicted(index, reply.arrays["labels"], **reply.values, prompts=prompts)
+        values = {key: value for key, value in reply.values.items() if key != "bf16"}
+        return SlicePredicted(index, reply.arrays["labels"], **values, prompts=prompts)
 
     def predict_logits(self, image: np.ndarray, model: ModelReference) -> tuple[np.ndarray, str]:
         """Predict a slice, or a part of one, without prompts.
@@ -179,7 +183,9 @@ class Predictor:
         with self._turns.asking():
             process = self._running()
             process.send("predict", values, arrays)
-            return process.receive()
+            reply = process.receive()
+            self.uses_bfloat16 = bool(reply.values["bf16"])
+            return reply
 
     def _values_of(self, model: ModelReference) -> dict[str, Any]:
         return {

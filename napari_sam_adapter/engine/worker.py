@@ -122,6 +122,7 @@ class Worker:
             "confidence": sure,
             "seconds": time.monotonic() - start,
             "cached": embedding.is_known,
+            "bf16": uses_bfloat16(model.device),
         }
         wanted = {"labels": prediction.labels}
         if values.get("logits"):

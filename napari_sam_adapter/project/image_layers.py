@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.journal import SECONDS_BETWEEN_TRIES
 from napari_sam_adapter.schema import read_described, write_described
-from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.storage import make_folder, write_atomically
 
 KINDS = ("object", "background")
 SHAPES = ("rectangle", "ellipse", "polygon", "path", "line")
@@ -244,7 +244,7 @@ def _read(path: Path) -> ImageLayers:
 
 def _locked(path: Path) -> FileLock:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         lock = FileLock(path.with_suffix(".lock"), timeout=0, thread_local=False)
         lock.acquire()
     except Timeout as error:

@@ -24,6 +24,7 @@ from napari_sam_adapter.project.journal import JOURNAL, JournalWriter, read_jour
 from napari_sam_adapter.project.mask_files import MASKS, MaskFiles, mask_lines
 from napari_sam_adapter.project.mending import RecordContents, mended
 from napari_sam_adapter.project.replay import masks_dtype
+from napari_sam_adapter.storage import make_folder
 from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 # How the journals ended that this program has closed: by that a record is known after it was moved.
@@ -211,7 +212,7 @@ def _locked(folder: Path) -> FileLock:
     """
     owner = folder / "opened-by.txt"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         # Taken in one thread and given back in another.
         lock = FileLock(folder / "lock", timeout=0, thread_local=False)
         lock.acquire()

@@ -22,7 +22,7 @@ from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import load_adapter
-from napari_sam_adapter.sam.devices import choose_device
+from napari_sam_adapter.sam.devices import bfloat16_decided, choose_device
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.sam.prompts import Prompts
 from napari_sam_adapter.versions.adapter_store import maker_names
@@ -41,7 +41,7 @@ _Predictions = dict[SliceIndex, Snapshot]
 # What slices have in common that are predicted by one model in one go.
 _IN_COMMON = (
     *("base", "input_size", "views", "smooth", "tile"),
-    *("three_axes", "spacing", "as_of"),
+    *("three_axes", "spacing", "as_of", "bf16"),
 )
 
 
@@ -107,10 +107,12 @@ class PredictedAgain:
             tally.reasons[_as_reason(error)] = len(wanted)
         else:
             for slices in _in_groups(wanted):
-                for index, found in self._predicted(record, source, slices):
-                    _count(tally, source.describe(index), slices[index], found)
-                    note = f"{name}, predicted slice {tally.n_done} of {tally.n_wanted}"
-                    yield Said(note, is_result=False)
+                made_with = next(iter(slices.values())).made_with
+                with bfloat16_decided(bool(made_with.get("bf16"))):
+                    for index, found in self._predicted(record, source, slices):
+                        _count(tally, source.describe(index), slices[index], found)
+                        note = f"{name}, predicted slice {tally.n_done} of {tally.n_wanted}"
+                        yield Said(note, is_result=False)
         yield Said(tally.sentence(name))
 
     def _predicted(

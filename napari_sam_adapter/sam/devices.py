@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -69,6 +71,17 @@ def uses_bfloat16(device: torch.device) -> bool:
 def decide_bfloat16(wanted: bool | None) -> None:
     """Overrule `uses_bfloat16` in this process, as several processes must agree; None undoes it."""
     _decided[:] = [] if wanted is None else [wanted]
+
+
+@contextmanager
+def bfloat16_decided(wanted: bool) -> Iterator[None]:
+    """Overrule `uses_bfloat16` for a while, to compute what was computed so before."""
+    before = list(_decided)
+    decide_bfloat16(wanted)
+    try:
+        yield
+    finally:
+        _decided[:] = before
 
 
 @lru_cache(maxsize=1)

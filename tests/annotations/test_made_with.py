@@ -25,6 +25,7 @@ def test_the_base_model_is_named_and_so_are_views():
     model = ModelReference("sam_vit_b", None, 512, views=2)
     assert by_model(model) == {"base": "sam_vit_b", "input_size": 512, "views": 2}
     assert in_words(by_model(model)) == "sam_vit_b, at 512 pixels, 2 views"
+    assert in_words(by_model(model, bf16=True)) == "sam_vit_b, at 512 pixels, 2 views, in bf16"
 
 
 def test_all_help_is_named_with_its_settings_and_fits_json():

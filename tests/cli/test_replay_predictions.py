@@ -53,7 +53,7 @@ class Window:
         source = self.source
         (found,) = predict_slices(self.predictor, source, [(z,)], model, lambda: False, prompts)
         assert found.labels.any()
-        made_with = prompts.described() | by_model(model)
+        made_with = prompts.described() | self.by_model(model)
         if is_numbered:
             made_with["numbered"] = True
             found = replace(found, labels=numbered(found.labels, self.labels.dtype))
@@ -65,8 +65,11 @@ class Window:
         for found in predict_slices_helped(
             self.predictor, self.source, indices, model, 1, help_, lambda: False
         ):
-            made_with = by_model(model) | by_help(help_, found.index, depth, as_of)
+            made_with = self.by_model(model) | by_help(help_, found.index, depth, as_of)
             self.write(found, made_with)
+
+    def by_model(self, model):
+        return by_model(model, bf16=self.predictor.uses_bfloat16)
 
     def write(self, found, made_with):
         index = found.index
@@ -172,6 +175,21 @@ def test_what_cannot_be_predicted_again_is_counted_and_explained(project, worked
 
 def test_predicting_again_can_be_left_out(project, tmp_path):
     assert told(project, tmp_path / "again", predict=False) is None
+
+
+def test_slices_predicted_in_bf16_come_out_the_same_where_that_does_not_pay(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setenv("NAPARI_SAM_ADAPTER_BF16", "1")  # for the window's process
+        window = Window(tmp_path, 4)
+        model = ModelReference("lite_medsam", None, SIZE, "cpu")
+        try:
+            window.predict(0, model)
+            window.predict(1, model, BOX)
+            window.predict_helped([(2,), (3,)], model, VolumeHelp(tile=48))
+        finally:
+            window.predictor.close()
+            window.record.close()
+    assert told(window.project, tmp_path / "out") == "frames: 4 of 4 predicted slices identical."
 
 
 def test_slices_predicted_along_three_axes_come_out_the_same(tmp_path):

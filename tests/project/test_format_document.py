@@ -93,7 +93,8 @@ def work_on(record, masks):
     model = ModelReference("lite_medsam", None, 256, views=2)
     help_ = VolumeHelp(1.0, 32, {(6,): masks[6]}, True)
     prompts = Prompts(np.ones((1, 4)), np.ones((1, 2)), np.ones(1, bool))
-    made_with = prompts.described() | by_model(model) | by_help(help_, (0,), Depth(0), "")
+    made_with = prompts.described() | by_model(model, bf16=True)
+    made_with |= by_help(help_, (0,), Depth(0), "")
     made_with |= by_filling([1, 6], (2,), 0, (1.0, 1.0), "") | {"numbered": True}
     change = LabelChange.between(labels[0], masks[0])
     tracker.prediction_written((0,), masks[0], change, "", 0.5, made_with)

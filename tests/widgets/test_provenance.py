@@ -133,6 +133,18 @@ def test_a_filled_slice_names_the_corrected_ones_on_either_side(
     assert "interpolation" in text
 
 
+def test_it_is_told_where_a_slice_was_predicted_in_bf16(open_polyps, folder, capsys, monkeypatch):
+    monkeypatch.setenv("NAPARI_SAM_ADAPTER_BF16", "1")
+    predictor = Predictor()
+    person = open_polyps(own_predictor=predictor)
+    person.predict()
+    person.wait_for_record()
+    person.dock.shutdown()
+    image, text = shown(folder, capsys)
+    assert made_with(image, 0) == {"base": "lite_medsam", "bf16": True}
+    assert "in bf16" in " ".join(text.split())
+
+
 def test_views_are_told_where_an_adapter_looks_twice(
     open_polyps, turned_adapter_file, folder, capsys
 ):

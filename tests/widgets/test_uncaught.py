@@ -8,6 +8,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_sam_adapter.widgets.layers.edits import Strokes
+from napari_sam_adapter.widgets.retrain import class_choice
 from napari_sam_adapter.widgets.trouble import TroubleDialog
 from napari_sam_adapter.widgets.uncaught import UncaughtHook
 
@@ -46,6 +47,19 @@ def test_an_error_while_a_stroke_is_drawn_says_what_was_kept_and_is_said_once(
     assert "Traceback" in dialog.details
     assert "in the project folder" in dialog.informativeText()
     assert not others
+    dialog.close()
+
+
+def test_an_error_of_who_listens_to_a_change_of_classes_is_said_and_not_that_of_the_signal(
+    person, monkeypatch
+):
+    person.predict()
+    with monkeypatch.context() as patched:
+        patched.setattr(class_choice, "show_classes", lambda *_: 1 / 0)
+        person.dock.classes_panel.add_button.click()
+    (dialog,) = dialogs()
+    assert dialog.text().endswith("ZeroDivisionError: division by zero")
+    assert "show_classes" in dialog.details
     dialog.close()
 
 

@@ -156,7 +156,8 @@ class Prediction(SliceWriter):
         as_of = now()
 
         def made_with(index: SliceIndex) -> dict[str, Any]:
-            return by_model(model) | by_help(help_, index, source.depth, as_of)
+            how = by_model(model, bf16=predictor.uses_bfloat16)
+            return how | by_help(help_, index, source.depth, as_of)
 
         def events(
             should_stop: Callable[[], bool],
