@@ -147,7 +147,7 @@ class PlacedImage:
         return self.levels[0]
 
     def transposed(self, order: Sequence[int]) -> PlacedImage:
-        """Return the same image with its axes in another order; only where it has no colours."""
+        """Return the same image with its axes in another order; its colours stay the last."""
         levels = tuple(transposed(level, order) for level in self.levels)
         return replace(self, levels=levels, geometry=self.geometry.transposed(order))
 
@@ -182,22 +182,24 @@ def transposed(array: Any, order: Sequence[int]) -> Any:
     Parameters
     ----------
     array : array-like
-        Of two axes or more. Only without colours can the order be another than it is.
+        Of two axes or more, and perhaps colours after them.
     order : sequence of int
-        Which of its axes each axis of the result is.
+        Which of its axes each axis of the result is. Colours are not among them and stay the last.
     """
     if tuple(order) == tuple(range(len(order))):
         return array
     if hasattr(array, "transpose"):
-        return array.transpose(tuple(order))
+        return array.transpose((*order, *range(len(order), array.ndim)))
     *sliders, y, x = order
 
     def read(index: SliceIndex) -> np.ndarray:
         at = dict(zip(sliders, index, strict=True))
         found = np.asarray(array[tuple(at.get(axis, slice(None)) for axis in range(len(order)))])
-        return found if y < x else found.T
+        return found if y < x else found.swapaxes(0, 1)
 
-    return LazyStack([array.shape[axis] for axis in order], array.dtype, read)
+    colours = array.shape[len(order) :]
+    shape = [*(array.shape[axis] for axis in order), *colours]
+    return LazyStack(shape, array.dtype, read, is_colour=bool(colours))
 
 
 def _window(keys: Sequence[Any], size: Sequence[int]) -> Window | None:

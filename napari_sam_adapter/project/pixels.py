@@ -202,8 +202,7 @@ def _at(path: Path, identity: ImageIdentity) -> PlacedImage | None:
 def _orders(image: PlacedImage, identity: ImageIdentity) -> Iterator[PlacedImage]:
     """Yield an image as its file has it, then in all orders of its axes that have this shape."""
     shape = image.geometry.shape
-    plain = tuple(range(len(shape)))
-    for order in [plain] if image.is_colour else itertools.permutations(plain):
+    for order in itertools.permutations(range(len(shape))):
         if tuple(shape[axis] for axis in order) == identity.shape:
             yield image.transposed(order)
 

@@ -20,6 +20,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 NO_LAYER: Any = (None,)
 # Under this name a layer's metadata hold the `Geometry` of its image; masks are written by it.
 GEOMETRY = "napari_sam_adapter_geometry"
+# Under this one, those of masks hold the name of their image's file.
+IMAGE_FILE = "napari_sam_adapter_image_file"
 # And this, for images only, what is alike for all of one patient.
 PATIENT = "napari_sam_adapter_patient"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_sam_adapter.data.export import export_masks
 from napari_sam_adapter.data.geometry import Geometry
-from napari_sam_adapter.widgets.readers import GEOMETRY
+from napari_sam_adapter.widgets.readers import GEOMETRY, IMAGE_FILE
 from napari_sam_adapter.widgets.retrain.class_choice import COLUMNS
 from napari_sam_adapter.widgets.trouble import NOT_SAVED, has_window, tell_of_file
 
@@ -54,8 +54,9 @@ def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
 def _write(path: Path, data: Any, layer: Mapping[str, Any]) -> None:
     labels = data[0] if layer.get("multiscale") else data
     geometry = _geometry_of(labels, layer)
-    # Masks layers are named after their image.
+    # Without a file the image has only its layer's name, after which masks layers are named.
     name = str(layer.get("name", "")).removesuffix(" masks")
+    name = layer.get("metadata", {}).get(IMAGE_FILE, name)
     export_masks(path, labels, geometry, _classes_of(layer), image_name=name)
 
 

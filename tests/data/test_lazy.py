@@ -2,6 +2,7 @@
 
 import itertools
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from napari_sam_adapter.data.lazy import LazyStack, stack_of, transposed
 from napari_sam_adapter.errors import ImageError
 
 VOLUME = np.arange(3 * 4 * 8 * 9, dtype=np.int16).reshape(3, 4, 8, 9)
+COLOURS = np.arange(4 * 5 * 6 * 3, dtype=np.int16).reshape(4, 5, 6, 3)
 
 
 class Recorder:
@@ -141,3 +143,14 @@ def test_axes_in_another_order_read_no_slice_more_than_they_need(order):
     assert len(record.asked) == n_needed
     np.testing.assert_array_equal(np.asarray(other), VOLUME.transpose(order))
     assert np.shares_memory(transposed(VOLUME, order), VOLUME)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_colours_stay_the_last_axis_in_any_order_of_the_others(order):
+    expected = COLOURS.transpose((*order, 3))
+    lazy = LazyStack(COLOURS.shape, COLOURS.dtype, lambda index: COLOURS[index], is_colour=True)
+    for kind in (lazy, COLOURS, da.from_array(COLOURS)):
+        other = transposed(kind, order)
+        assert other.shape == expected.shape
+        np.testing.assert_array_equal(other[1], expected[1])
+        np.testing.assert_array_equal(other[1, 1:, :2], expected[1, 1:, :2])

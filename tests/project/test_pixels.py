@@ -149,3 +149,12 @@ def test_a_file_brings_an_image_whose_axes_were_put_in_another_order(keep, tmp_p
     geometry = image_of(folder, ImageIdentity.read(folder)).geometry
     assert geometry.axes == tuple("zyx"[axis] for axis in order)
     assert geometry.spacing[order.index(0)] == 3.0
+
+
+def test_a_file_brings_a_colour_volume_whose_axes_were_put_in_another_order(keep, tmp_path):
+    path = tmp_path / "colours.tif"
+    colours = np.random.default_rng(2).integers(0, 255, (12, 20, 30, 3)).astype(np.uint8)
+    tifffile.imwrite(path, colours, photometric="rgb")
+    folder = keep(colours.transpose(2, 0, 1, 3), path, is_colour=True)
+    assert not (folder / COPY).exists()
+    np.testing.assert_array_equal(np.asarray(again(folder)), colours.transpose(2, 0, 1, 3))

@@ -11,6 +11,7 @@ from napari_sam_adapter.widgets.readers import GEOMETRY, volume_reader
 # (x, y, z), as other readers show a file.
 VOLUME = np.random.default_rng(0).integers(0, 255, (20, 30, 9)).astype(np.uint8)
 ROLLED = (2, 0, 1)
+COLOURS = np.stack([VOLUME, 255 - VOLUME, VOLUME // 2], axis=-1)
 
 
 def button(person):
@@ -24,9 +25,7 @@ def press(person, order=ROLLED):
     return person.controller.layers.image
 
 
-def test_the_button_is_there_only_while_other_planes_of_a_grey_volume_are_in_view(
-    open_person, polyps
-):
+def test_the_button_is_there_only_while_other_planes_of_a_volume_are_in_view(open_person, polyps):
     person = open_person(VOLUME)
     assert button(person).isHidden()
     person.viewer.dims.order = ROLLED
@@ -34,7 +33,7 @@ def test_the_button_is_there_only_while_other_planes_of_a_grey_volume_are_in_vie
     person.viewer.dims.order = (0, 2, 1)  # the same plane, turned
     assert button(person).isHidden()
     person.viewer.dims.order = ROLLED
-    person.viewer.add_image(polyps.frames, rgb=True)
+    person.viewer.add_image(polyps.frames[0], rgb=True)
     assert button(person).isHidden()
 
 
@@ -146,6 +145,28 @@ def test_no_other_plane_of_a_stack_with_time_is_lost(open_person):
     assert person.viewer.dims.point[0] == 1
     source = person.controller.layers.need().source
     assert source.depth.axis == 1  # x is space, and comes before time
+
+
+@pytest.mark.parametrize("kind", ["array", "dask", "slices", "multiscale"])
+def test_a_colour_volume_is_worked_on_in_another_plane_too(open_person, kind):
+    stack = LazyStack(COLOURS.shape, COLOURS.dtype, lambda index: COLOURS[index], is_colour=True)
+    data = {
+        "array": COLOURS,
+        "dask": da.from_array(COLOURS, chunks=(1, 30, 9, 3)),
+        "slices": stack,
+        "multiscale": [stack, COLOURS[::2, ::2]],
+    }[kind]
+    person = open_person(
+        data, rgb=True, multiscale=kind == "multiscale", scale=(1, 2, 3), units="um"
+    )
+    image = press(person)
+    assert image.rgb
+    np.testing.assert_array_equal(image.scale, (3, 1, 2))
+    person.viewer.dims.set_current_step(0, 7)
+    np.testing.assert_array_equal(image._slice.image.view, COLOURS[:, :, 7])
+    person.predict()
+    assert person.labels.data.shape == (9, 20, 30)
+    assert person.labels.data[7].any()
 
 
 @pytest.fixture

@@ -1,8 +1,11 @@
 """Masks made in the dock are saved onto the place of their image."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 nibabel = pytest.importorskip("nibabel")
 
@@ -40,3 +43,26 @@ def test_a_typed_scale_is_that_of_the_saved_masks(open_person, polyps, tmp_path)
     header = nibabel.load(tmp_path / "masks.nii").header
     assert header.get_zooms() == (0.25, 0.5, 3)
     assert header.get_xyzt_units()[0] == "mm"
+
+
+def named_in_coco(labels, folder):
+    labels.save(str(folder / "masks.json"))
+    content = json.loads((folder / "masks.json").read_text())
+    return [one["file_name"] for one in content["images"]]
+
+
+def test_coco_names_the_file_of_the_image_whatever_its_layers_are_called(
+    open_person, polyps, tmp_path
+):
+    Image.fromarray(polyps.frames[0]).save(tmp_path / "frame7.jpg")
+    person = open_person()
+    (image,) = person.viewer.open(str(tmp_path / "frame7.jpg"), plugin="napari")
+    image.name = "mine"
+    person.predict()
+    labels = person.labels
+    assert named_in_coco(labels, tmp_path) == ["frame7.jpg"]
+    # Chosen for an image that was opened from no file, they are no longer masks of that one.
+    other = person.viewer.add_image(polyps.frames[1], rgb=True, name="of a script")
+    labels.name = "of a script masks"
+    person.controller.layers.choose(other, labels)
+    assert named_in_coco(labels, tmp_path) == ["of a script"]

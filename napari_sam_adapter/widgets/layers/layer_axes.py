@@ -64,7 +64,7 @@ def shows_last_axes(viewer: napari.Viewer) -> bool:
 
 
 def order_in_view(viewer: napari.Viewer, image: Image) -> tuple[int, ...] | None:
-    """Return the axes of a grey image in the order that the viewer shows, sliders first.
+    """Return the axes of an image, colours aside, in the order that is shown, sliders first.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def order_in_view(viewer: napari.Viewer, image: Image) -> tuple[int, ...] | None
     """
     dims = viewer.dims
     first = dims.ndim - image.ndim
-    is_slice = dims.ndisplay == 2 and image.ndim > 2 and not image.rgb
+    is_slice = dims.ndisplay == 2 and image.ndim > 2
     if not is_slice or shows_last_axes(viewer) or min(dims.displayed) < first:
         return None
     # The sliders that are left stay in the order in which they lie.

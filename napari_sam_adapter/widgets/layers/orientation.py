@@ -86,7 +86,7 @@ class Orientation(QObject):
         if image is None or order is None:
             self.said.emit(
                 "The slices of this image are in view already, or it has no others: roll the axes "
-                "of a grey volume (Ctrl+E) until the plane to work on is shown.",
+                "of a volume (Ctrl+E) until the plane to work on is shown.",
                 True,
             )
             return

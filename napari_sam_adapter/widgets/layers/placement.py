@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from napari.layers import Image, Labels, Layer
 
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.widgets.layers.binding import source_of
-from napari_sam_adapter.widgets.readers import GEOMETRY
+from napari_sam_adapter.widgets.readers import GEOMETRY, IMAGE_FILE
 
 if TYPE_CHECKING:
     import napari
@@ -104,6 +105,9 @@ def lay_onto(labels: Labels, image: Image) -> str:
         said = f"{labels.name!r} had no place of its own: it lies on {image.name!r} now."
     if geometry is not None and (own is None or own.affine is None or geometry.affine is not None):
         labels.metadata[GEOMETRY] = geometry
+    labels.metadata.pop(IMAGE_FILE, None)  # it may have been another image's
+    if image.source.path is not None:
+        labels.metadata[IMAGE_FILE] = Path(image.source.path).name
     return said
 
 
