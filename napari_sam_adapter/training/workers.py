@@ -80,9 +80,10 @@ class AcceleratedWorkers(Workers):
 
     Raises
     ------
-    TrainingError
-        If accelerate is set to a precision that is not offered here, or to share parameters out, or
-        does not bring together all processes that were started.
+    SamAdapterError
+        If the device is not there; a `TrainingError` if accelerate is set to a precision that is
+        not offered here, or to share parameters out, or does not bring together all processes that
+        were started.
     """
 
     def __init__(self, device: str) -> None:
@@ -96,8 +97,7 @@ class AcceleratedWorkers(Workers):
                 "'bf16' or 'no'. Choose one of these with --mixed_precision."
             )
         # Left to itself on a machine without GPUs, accelerate lets each process train alone.
-        is_cpu = device == "cpu" or choose_device(device).type == "cpu"
-        self._accelerator: Any = Accelerator(cpu=is_cpu)
+        self._accelerator: Any = Accelerator(cpu=choose_device(device).type == "cpu")
         self.count = int(self._accelerator.num_processes)
         _check_count(self.count)
         self.rank = int(self._accelerator.process_index)
@@ -170,8 +170,6 @@ def start_workers(device: str) -> tuple[Workers, torch.device]:
     """
     if not is_launched():
         return ALONE, choose_device(device)
-    if device != "auto":
-        choose_device(device)  # accelerate would take another where it is not there
     workers = AcceleratedWorkers(device)
     return workers, workers.device
 

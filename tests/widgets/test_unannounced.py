@@ -22,13 +22,26 @@ def open_volume(open_person):
 
 
 @pytest.fixture
-def painter(open_volume):
-    """A person whose masks layer is recorded, with one stroke on it."""
+def recorded(open_volume):
+    """A person whose masks layer is recorded."""
     person = open_volume()
     person.controller.layers.need()
     person.wait_for_record()
-    person.paint(3)
     return person
+
+
+@pytest.fixture
+def painter(recorded):
+    """A person whose masks layer is recorded, with one stroke on it."""
+    recorded.paint(3)
+    return recorded
+
+
+@pytest.fixture
+def recorded_without_walk(monkeypatch, request):
+    """A person whose masks layer is recorded, while the slow walk over all slices rests."""
+    monkeypatch.setattr(walk, "INTERVAL_MS", 3_600_000)
+    return request.getfixturevalue("recorded")
 
 
 def filled_everywhere(person):
@@ -54,12 +67,10 @@ def test_masks_that_the_console_wrote_are_kept_though_the_dock_closes_at_once(pa
 
 
 def test_replaced_masks_are_in_the_journal_without_waiting_for_the_slow_walk(
-    open_volume, folder, monkeypatch
+    recorded_without_walk,
+    folder,
 ):
-    monkeypatch.setattr(walk, "INTERVAL_MS", 3_600_000)
-    person = open_volume()
-    person.controller.layers.need()
-    person.wait_for_record()
+    person = recorded_without_walk
     person.labels.data = filled_everywhere(person)
     (path,) = folder.glob("images/*/")
 
@@ -70,12 +81,9 @@ def test_replaced_masks_are_in_the_journal_without_waiting_for_the_slow_walk(
 
 
 def test_strokes_and_undos_that_a_busy_window_looks_at_late_do_not_wait_for_the_slow_walk(
-    open_volume, folder, monkeypatch
+    recorded_without_walk,
 ):
-    monkeypatch.setattr(walk, "INTERVAL_MS", 3_600_000)
-    person = open_volume()
-    person.controller.layers.need()
-    person.wait_for_record()
+    person = recorded_without_walk
     journal = person.controller.recording.record_of(person.controller.binding).journal
 
     def told():
