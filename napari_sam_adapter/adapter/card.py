@@ -38,7 +38,8 @@ class AdapterCard:
     base_model, base_sha256 : str
         The base the adapter was trained on. It loads on no other.
     gear : str
-        ``quick`` (mask decoder only) or ``full``.
+        ``quick`` (mask decoder only), ``late`` or ``full``: the deepest that it or a parent was
+        trained with.
     input_size : int
         Side of the square encoder input, in pixels.
     normalisation, fit, standing_prompt : str

@@ -38,10 +38,14 @@ def version_story(adapter: dict[str, Any]) -> list[str]:
 def _run(training: dict[str, Any]) -> str:
     if "steps" not in training:
         return ""
-    return (
-        f"{training.get('gear_of_this_run', '')}, {training['steps']} steps in "
-        f"{training.get('seconds', 0):.0f} s, {training.get('ended', '')}"
+    where = " in ".join(training[key] for key in ("device", "precision") if key in training)
+    parts = (
+        training.get("gear_of_this_run", ""),
+        f"{training['steps']} steps in {training.get('seconds', 0):.0f} s",
+        f"on {where}" if where else "",
+        training.get("ended", ""),
     )
+    return ", ".join(part for part in parts if part)
 
 
 def _settings(config: dict[str, Any]) -> str:

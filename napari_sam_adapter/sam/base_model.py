@@ -88,7 +88,7 @@ class BaseModel:
         """Return the input size at which slices are best trained on.
 
         The smallest one whose masks are as fine as the slices, at most the usual one: enlarging
-        small slices costs time and shows nothing new (docs/results.md).
+        small slices costs time and shows nothing new (docs/recipe.md).
 
         Parameters
         ----------

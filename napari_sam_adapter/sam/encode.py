@@ -1,7 +1,7 @@
 """Encode slices: in several views, and nothing twice that is in a cache.
 
 An adapter trained on mirrored slices answers to a slice's mirror images, too, and the mean of the
-answers is better than the answer to the slice alone (docs/results.md). These are the *views* of a
+answers is better than the answer to the slice alone (docs/recipe.md). These are the *views* of a
 slice.
 """
 

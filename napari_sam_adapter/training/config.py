@@ -36,7 +36,7 @@ class TrainingConfig:
         For the split, the order of the samples and the augmentation; below 2**64.
     decoder_learning_rate, adapter_learning_rate : float
         Peak rates of AdamW. SAM-Adapter publishes 2e-4; a zero-initialised adapter on few slices
-        learns faster at 1e-3 (docs/results.md).
+        learns faster at 1e-3 (docs/recipe.md).
     final_learning_rate : float
         Both rates end here.
     warmup_share : float

@@ -16,7 +16,7 @@ from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.errors import StorageError, TrainingError
 from napari_sam_adapter.storage import reason_of
 from napari_sam_adapter.training.config import TrainingConfig
-from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished
+from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished, TrainingStarted
 from napari_sam_adapter.training.samples import History, TrainingSample
 
 if TYPE_CHECKING:
@@ -153,11 +153,13 @@ def run_job(
         cache,
     )
     finished: TrainingFinished | None = None
-    curve = Curve()
+    curve, computed = Curve(), {}
     try:
         for event in train_adapter(model, job.samples, job.config, options):
             curve.add(event)
             yield event
+            if isinstance(event, TrainingStarted):
+                computed = {"device": event.device, "precision": event.precision}
             if isinstance(event, TrainingFinished):
                 finished = event
     except torch.OutOfMemoryError as error:
@@ -174,7 +176,7 @@ def run_job(
     workers.wait()
     if not workers.is_main:
         return
-    yield _saved(job, model, finished, parent, cache, curve.described())
+    yield _saved(job, model, finished, parent, cache, computed | {"curve": curve.described()})
 
 
 def _saved(
@@ -183,9 +185,9 @@ def _saved(
     finished: TrainingFinished,
     parent: AdapterCard | None,
     cache: FeatureCache | None,
-    curve: Mapping[str, Any],
+    run: Mapping[str, Any],
 ) -> AdapterSaved:
-    """Write the adapter file, with what the held-out slices say of it."""
+    """Write the adapter file, with what the held-out slices say of it and how it was computed."""
     from napari_sam_adapter.sam.checkpoint import save_adapter
     from napari_sam_adapter.training.held_out import (
         SLICES_TO_TRUST,
@@ -203,7 +205,8 @@ def _saved(
     gear = gear_of(job.config.gear, parent)
     training = (
         training_summary(finished, job, History.of(parent))
-        | {"new_classes": new_classes(model, parent), "curve": dict(curve)}
+        | {"new_classes": new_classes(model, parent)}
+        | dict(run)
         | report
     )
     saved = _written(

@@ -20,7 +20,7 @@ from napari_sam_adapter.training.workers import Workers
 
 # A few held-out slices tell a broken state from a good one, but not which of two good ones is
 # better: choosing the best by one or two slices cost up to 0.02 Dice on a hundred others
-# (docs/results.md). So the latest state is kept unless an earlier one was better by more than this.
+# (docs/recipe.md). So the latest state is kept unless an earlier one was better by more than this.
 DICE_TOLERANCE = 0.02
 # What a checkpoint holds of it; the names are those of every release's checkpoints.
 _STATE = ("kept", "highest", "scores_before", "earlier_before")

@@ -66,7 +66,7 @@ LEAST_GAIN = 0.002
 
 PAPER = "Chen et al., SAM-Adapter, arXiv:2304.09148v2, section 4"
 CODE = "SAM-Adapter's reference code (tianrun-chen/SAM-Adapter-PyTorch)"
-OURS = "docs/results.md, 'What was tried for the recipe'"
+OURS = "docs/recipe.md"
 _PUBLISHED_SOURCES = {
     "gear": f"{PAPER}: adapter and mask decoder are trained, the encoder is frozen",
     "max_seconds": f"{PAPER}: epochs end a run, not time",

@@ -97,7 +97,9 @@ def test_show_tells_what_became_of_every_slice_and_adapter(finished, capsys, mon
     for name, digests in zip(training["slices"], training["masks"], strict=True):
         assert f"{name} ({digests[0][:8]} {digests[1][:8]}" in shown
     assert f"base      lite_medsam, sha256 {adapter['base_sha256'][:12]}\n" in shown
-    assert "run       quick, 6 steps in " in shown
+    assert re.search(
+        r"run       quick, 6 steps in \d+ s, on cpu in (fp32|bf16), completed\n", shown
+    )
     assert re.search(r"settings  .*learning_rate .*, max_steps 6", shown)
     assert re.search(r"curve     loss \d\.\d{3} \(step 1\) → \d\.\d{3} \(step 6\)", shown)
     assert "note" not in shown

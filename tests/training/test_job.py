@@ -11,6 +11,7 @@ import torch
 from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.errors import StorageError, TrainingError, WeightsError
 from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
+from napari_sam_adapter.sam.devices import bfloat16_decided
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.training import step
 from napari_sam_adapter.training.config import TrainingConfig
@@ -66,6 +67,15 @@ def test_the_card_is_json_that_any_program_can_read(samples, tmp_path):
         pytest.fail(f"{constant} is not JSON")
 
     json.loads(saved.card.to_metadata()["card"], parse_constant=refuse)
+
+
+def test_the_card_says_where_and_in_which_precision_a_run_was_computed(samples, tmp_path):
+    said = []
+    for in_bf16 in (False, True):
+        with bfloat16_decided(in_bf16):
+            *_, saved = run_job(job(samples[:1], tmp_path / f"{in_bf16}.safetensors", steps=1))
+        said.append((saved.card.training["device"], saved.card.training["precision"]))
+    assert said == [("cpu", "fp32"), ("cpu", "bf16")]
 
 
 def test_a_run_continues_from_an_adapter(samples, tmp_path, parent, tuned_sam):

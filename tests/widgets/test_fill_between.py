@@ -57,7 +57,7 @@ def test_shapes_are_interpolated_between_two_corrected_slices(person):
         assert abs(radius_of(person.labels.data[z]) - (8 + z)) < 0.7
         assert person.tracker.state((z,)) is SliceState.PREDICTED
         assert person.tracker.adapter_of((z,)) == FILLED
-    assert "Filled 7 slices between 2 corrected ones; look through them" in person.message
+    assert "Filled 7 slices between 2 of yours; look through them" in person.message
     assert "Up to 7 lie between two of yours" in person.message
     person.go_to(3)
     assert person.dock.correct_panel.in_view.text() == "Slice 3: filled by interpolation"
@@ -91,7 +91,7 @@ def test_the_persons_slices_and_pixels_stay_as_they_are(person):
         assert np.array_equal(person.labels.data[z], before[z])
     assert person.tracker.state((2,)) is SliceState.ACCEPTED
     assert person.labels.data[6].any()
-    assert "Filled 5 slices between 4 corrected ones" in person.message
+    assert "Filled 5 slices between 4 of yours" in person.message
     assert "accept the others" in person.message
 
 

@@ -158,6 +158,6 @@ def _summary(n_wanted: int, n_known: int, widest: int) -> Callable[[int], str]:
             if widest > WIDE_GAP
             else "Correct what is wrong, and accept the others."
         )
-        return f"Filled {slices} between {n_known} corrected ones; look through them. {advice}"
+        return f"Filled {slices} between {n_known} of yours; look through them. {advice}"
 
     return summary
