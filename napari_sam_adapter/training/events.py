@@ -86,7 +86,7 @@ class TrainingFinished:
         In the order of ``held_out``.
     earlier_scores : tuple of PairedScore
         Of slices that the adapter the run started from knew, whether learned from or held out:
-        at most 16 (`samples.earlier_samples`), and 4 of a run that was stopped.
+        at most 16 (`split.earlier_samples`), and 4 of a run that was stopped.
     held_out_leaks : bool
         Whether held-out slices are of a volume, video or patient that was learned from, too: their
         scores flatter.

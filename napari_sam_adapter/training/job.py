@@ -17,7 +17,8 @@ from napari_sam_adapter.errors import StorageError, TrainingError
 from napari_sam_adapter.storage import reason_of
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished, TrainingStarted
-from napari_sam_adapter.training.samples import History, TrainingSample
+from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.split import History
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam

@@ -29,13 +29,9 @@ from napari_sam_adapter.training.kept_state import KeptState, state_of
 from napari_sam_adapter.training.resume import identity_of, read_run, write_run
 from napari_sam_adapter.training.run_checkpoint import SECONDS_BETWEEN
 from napari_sam_adapter.training.run_options import RunOptions
-from napari_sam_adapter.training.samples import (
-    TrainingSample,
-    check_labels,
-    earlier_samples,
-    split_samples,
-)
+from napari_sam_adapter.training.samples import TrainingSample, check_labels
 from napari_sam_adapter.training.scoring import SliceScorer
+from napari_sam_adapter.training.split import earlier_samples, split_samples
 from napari_sam_adapter.training.step import Stepper
 from napari_sam_adapter.training.threads import FreeThreads
 

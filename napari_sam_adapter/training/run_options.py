@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from napari_sam_adapter.sam.feature_cache import FeatureCache
 from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
-from napari_sam_adapter.training.samples import NO_HISTORY, History
+from napari_sam_adapter.training.split import NO_HISTORY, History
 from napari_sam_adapter.training.workers import ALONE, Workers
 
 

@@ -13,7 +13,7 @@ from napari_sam_adapter.training.events import (
     TrainingFinished,
     ValidationReport,
 )
-from napari_sam_adapter.training.samples import NO_HISTORY, History
+from napari_sam_adapter.training.split import NO_HISTORY, History
 
 if TYPE_CHECKING:
     from napari_sam_adapter.adapter.card import AdapterCard

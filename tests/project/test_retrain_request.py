@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.project.retrain_request import MarkedImage
-from napari_sam_adapter.training.samples import split_samples
+from napari_sam_adapter.training.split import split_samples
 from napari_sam_adapter.volumes.slice_source import SliceSource
 
 

@@ -25,7 +25,8 @@ from napari_sam_adapter.training.events import (
 )
 from napari_sam_adapter.training.loop import train_adapter
 from napari_sam_adapter.training.run_options import RunOptions
-from napari_sam_adapter.training.samples import History, TrainingSample
+from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.split import History
 from napari_sam_adapter.training.starting_model import with_classes
 from napari_sam_adapter.training.step import learning_rate_share
 
