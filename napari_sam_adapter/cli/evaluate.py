@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -19,13 +20,21 @@ from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.errors import EvaluationError
-from napari_sam_adapter.evaluation.evaluate import Evaluation, ImageScore, evaluate_pairs
+from napari_sam_adapter.evaluation.evaluate import (
+    Evaluation,
+    ImageScore,
+    check_pairs,
+    evaluate_pairs,
+)
 from napari_sam_adapter.evaluation.prompted import PromptProtocol
 from napari_sam_adapter.evaluation.scores import MEASURES, Scores, Scoring
 from napari_sam_adapter.file_prediction import load_model
 from napari_sam_adapter.metrics import saliency, surface
 from napari_sam_adapter.metrics.bootstrap import MeanInterval
 from napari_sam_adapter.metrics.protocol import protocol_named
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.sam.adapted import AdaptedSam
 
 INSTALL = "pip install 'napari-sam-adapter[metrics]'"
 
@@ -100,12 +109,10 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
     sam = load_model(adapter, model, device)
     views = options.views_for(sam, adapter, views)
     scoring = replace(scoring, class_names=sam.settings.class_names, views=views)
-    scores = []
-    with progress_bar() as progress:
-        task = progress.add_task("Evaluating", total=len(pairs))
-        for score in evaluate_pairs(sam, pairs, scoring, MergedValues(say)):
-            scores.append(score)
-            progress.advance(task)
+    scores = _scored(sam, pairs, scoring)
+    stopped = len(scores) < len(pairs)
+    if stopped and (as_json or not scores):
+        raise KeyboardInterrupt  # what reads JSON must not take some of the images for all
     result = Evaluation(tuple(scores), scoring.class_names)
     confidences = _confidences(result, None if adapter is None else read_card(adapter), scoring)
     if not scoring.saliency:
@@ -115,6 +122,28 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
         print_json(_as_json(result, scoring, confidences))
     else:
         print_table(_as_table(result, scoring, confidences))
+    if stopped:
+        say(f"Stopped: these are the scores of {result.n} of {len(pairs)} images.")
+        raise KeyboardInterrupt
+
+
+def _scored(
+    sam: AdaptedSam, pairs: Sequence[tuple[Path, Path]], scoring: Scoring
+) -> list[ImageScore]:
+    """Check all pairs, then score them; Ctrl+C ends it with the scores there are."""
+    scores: list[ImageScore] = []
+    with progress_bar() as progress:
+        task = progress.add_task("Checking", total=len(pairs))
+        for _ in check_pairs(pairs, scoring, MergedValues(say)):
+            progress.advance(task)
+        progress.reset(task, description="Evaluating")
+        try:
+            for score in evaluate_pairs(sam, pairs, scoring):
+                scores.append(score)
+                progress.advance(task)
+        except KeyboardInterrupt:
+            pass
+    return scores
 
 
 def _surface_settings(spacing: str | None, tolerance: float | None) -> surface.SurfaceSettings:

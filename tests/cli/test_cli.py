@@ -12,6 +12,7 @@ from PIL import Image
 from napari_sam_adapter import __version__
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.evaluation.evaluate import evaluate_image
 from napari_sam_adapter.metrics import saliency, surface
 from napari_sam_adapter.sam.checkpoint import save_adapter
 from napari_sam_adapter.sam.predict import predict_masks
@@ -293,6 +294,46 @@ def test_evaluate_scores_a_volume_with_its_spacing(tmp_path, capsys):
 def test_evaluate_refuses_the_spacing_of_a_volume_for_a_picture(evaluate, capsys):
     assert run(*evaluate, "--spacing", "3,1,1") == 2
     assert "frame0.png: The spacing 3,1,1 has 3 values" in capsys.readouterr().err
+
+
+@pytest.fixture
+def predicted(monkeypatch) -> list[str]:
+    """Return the names of the images that `evaluate` predicts."""
+    names: list[str] = []
+
+    def predict_and_score(model, image, truth, name, scoring):
+        names.append(name)
+        if len(names) == 3:
+            raise KeyboardInterrupt
+        return evaluate_image(model, image, truth, name, scoring)
+
+    monkeypatch.setattr("napari_sam_adapter.evaluation.evaluate.evaluate_image", predict_and_score)
+    return names
+
+
+@pytest.mark.parametrize("what", ["mask", "image"])
+def test_evaluate_tells_what_is_wrong_with_the_last_pair_before_it_predicts_the_first(
+    evaluate, folders, capsys, predicted, what
+):
+    wrong = {"mask": np.ones((60, 79), np.uint8), "image": np.zeros((60, 80), np.uint8)}
+    Image.fromarray(wrong[what]).save(folders[what == "mask"] / "frame2.png")
+    assert run(*evaluate) == 2
+    assert "frame2.png" in capsys.readouterr().err
+    assert predicted == []
+
+
+def test_ctrl_c_while_evaluating_shows_the_scores_so_far_and_says_so(evaluate, capsys, predicted):
+    assert run(*evaluate) == 130
+    shown = capsys.readouterr()
+    assert "Dice" in shown.out
+    assert "the scores of 2 of 3 images" in shown.err
+    assert predicted == [f"frame{i}.png" for i in range(3)]
+
+
+@pytest.mark.usefixtures("predicted")
+def test_ctrl_c_while_evaluating_prints_no_json_of_some_images(evaluate, capsys):
+    assert run(*evaluate, "--json") == 130
+    assert capsys.readouterr().out == ""
 
 
 def test_a_measure_that_is_not_defined_is_null_and_told_by_the_number_of_images(
