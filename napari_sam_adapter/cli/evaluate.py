@@ -41,7 +41,7 @@ Protocol = Annotated[
         help="original: at each image's own size. paper: as SAM-Adapter's code scores, to compare "
         "with its tables: at the network's S x S pixels, the truth resized to them (nearest), each "
         "probability map stretched to 0..1 before S-measure, E-measure, weighted F and MAE, and "
-        "0.3 for beta squared in the weighted F."
+        "0.3 for beta squared in the weighted F. That code predicts one view: --views 1."
     ),
 ]
 Spacing = Annotated[
