@@ -70,7 +70,7 @@ def binned(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, float]:
 def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help="the folder that fetch_data.py has filled")
+    parser.add_argument("data", type=Path, help="folder of the data sets")
     parser.add_argument("out", type=Path, help="folder with the adapters of measure_tasks.py")
     parser.add_argument("picture", type=Path, help="PNG file to write")
     asked = parser.parse_args()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,15 @@ def open_noted(path: Path, like: Geometry | None = None) -> PlacedImage:
     """Open an image as `opening.open_image` does, and log what the person should know of it."""
     image = open_image(path, like)
     for note in image.notes:
-        _log.warning(note)
+        _tell(path, note)
     return image
+
+
+@cache
+def _tell(path: Path, note: str) -> None:
+    """Log a sentence once: `evaluate` reads files twice, to check them and to score them."""
+    del path  # its sentences need not name it
+    _log.warning(note)
 
 
 def in_memory(image: PlacedImage) -> np.ndarray:

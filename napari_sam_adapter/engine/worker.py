@@ -18,7 +18,7 @@ from napari_sam_adapter.engine.protocol import Message
 from napari_sam_adapter.errors import EngineError
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import load_adapter
-from napari_sam_adapter.sam.devices import choose_device, uses_bfloat16
+from napari_sam_adapter.sam.devices import choose_device, precision_on, uses_bfloat16
 from napari_sam_adapter.sam.encode import Encoder
 from napari_sam_adapter.sam.feature_cache import FeatureCache
 from napari_sam_adapter.sam.feature_files import FeatureFiles, open_feature_files
@@ -99,8 +99,8 @@ class Worker:
 
     def _hello(self, message: Message) -> None:
         device = choose_device(message.values.get("device", "auto"))
-        precision = "bf16" if uses_bfloat16(device) else "fp32"
-        self._send(Message("ready", {"device": str(device), "precision": precision}))
+        ready = {"device": str(device), "precision": precision_on(device)}
+        self._send(Message("ready", ready))
 
     def _predict(self, message: Message) -> None:
         start = time.monotonic()

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_sam_adapter.data.files import Note, say_nothing
 from napari_sam_adapter.data.geometry import Geometry
-from napari_sam_adapter.data.pairs import read_pair
+from napari_sam_adapter.data.pairs import ImagePair, read_pair
 from napari_sam_adapter.errors import EvaluationError, ImageError
 from napari_sam_adapter.evaluation.prompted import decode_prompted
 from napari_sam_adapter.evaluation.scores import (
@@ -25,7 +25,7 @@ from napari_sam_adapter.evaluation.scores import (
     summarise,
 )
 from napari_sam_adapter.metrics.protocol import resize_nearest
-from napari_sam_adapter.volumes.slice_source import value_range
+from napari_sam_adapter.volumes.slice_source import check_slice, value_range
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -118,11 +118,49 @@ def evaluate_pairs(
     EvaluationError
         If what is to be measured does not fit a pair, or distances are in several units.
     """
-    scoring = scoring or Scoring()
+    for one in _read(pairs, scoring or Scoring(), note):
+        evaluate_one = evaluate_image if one.pair.labels.ndim == 2 else evaluate_stack
+        try:
+            score = evaluate_one(model, one.pair.image, one.pair.labels, one.name, one.scoring)
+        except (ImageError, EvaluationError) as error:
+            raise type(error)(f"{one.name}: {error}") from error
+        surface = one.scoring.surface
+        spacing = None if surface is None else surface.spacing
+        yield replace(score, spacing=spacing, spacing_unit=one.spacing_unit)
+
+
+def check_pairs(
+    pairs: Iterable[tuple[Path, Path]],
+    scoring: Scoring | None = None,
+    note: Note = say_nothing,
+) -> Iterator[str]:
+    """Read pairs without predicting anything: what is wrong is better told before hours of work.
+
+    Parameters are those of `evaluate_pairs`, and so are the errors.
+
+    Yields
+    ------
+    str
+        The name of each image that can be scored.
+    """
+    for one in _read(pairs, scoring or Scoring(), note):
+        yield one.name
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadPair:
+    """A pair, how it is scored, and the unit of its spacing if that is from the file."""
+
+    name: str
+    pair: ImagePair
+    scoring: Scoring
+    spacing_unit: str | None
+
+
+def _read(pairs: Iterable[tuple[Path, Path]], scoring: Scoring, note: Note) -> Iterator[_ReadPair]:
     first: tuple[str, str | None] | None = None
     for image_path, mask_path in pairs:
         pair = read_pair(image_path, mask_path, scoring.class_names, note)
-        evaluate_one = evaluate_image if pair.labels.ndim == 2 else evaluate_stack
         name = image_path.name
         try:
             here, unit = _with_spacing(scoring, pair.geometry)
@@ -132,11 +170,11 @@ def evaluate_pairs(
                     f"its distances are in {unit or 'pixels'}, and those of {first[0]} in "
                     f"{first[1] or 'pixels'}. Give the spacing (--spacing), or evaluate them apart."
                 )
-            score = evaluate_one(model, pair.image, pair.labels, name, here)
+            if pair.labels.ndim == 2:
+                check_slice(pair.image)
         except (ImageError, EvaluationError) as error:
             raise type(error)(f"{name}: {error}") from error
-        spacing = None if here.surface is None else here.surface.spacing
-        yield replace(score, spacing=spacing, spacing_unit=unit)
+        yield _ReadPair(name, pair, here, unit)
 
 
 def _with_spacing(scoring: Scoring, geometry: Geometry) -> tuple[Scoring, str | None]:

@@ -68,6 +68,11 @@ def uses_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and _cpu_gains_from_bfloat16()
 
 
+def precision_on(device: torch.device) -> str:
+    """Return "bf16" or "fp32", what forward and backward passes on this device run in."""
+    return "bf16" if uses_bfloat16(device) else "fp32"
+
+
 def decide_bfloat16(wanted: bool | None) -> None:
     """Overrule `uses_bfloat16` in this process, as several processes must agree; None undoes it."""
     _decided[:] = [] if wanted is None else [wanted]

@@ -14,7 +14,7 @@ import torch
 
 from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.sam.adapted import AdaptedSam
-from napari_sam_adapter.sam.devices import uses_bfloat16
+from napari_sam_adapter.sam.devices import precision_on
 from napari_sam_adapter.sam.encode import Encoder
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
@@ -133,8 +133,8 @@ class _Run:
     def events(self) -> Iterator[TrainingEvent]:
         """Run to the end, yielding events."""
         device = self._model.device
-        precision = "bf16" if uses_bfloat16(device) else "fp32"
-        yield TrainingStarted(len(self._training), len(self._held_out), str(device), precision)
+        parts = len(self._training), len(self._held_out)
+        yield TrainingStarted(*parts, str(device), precision_on(device))
         if not self._resumed():
             report = self._kept.start()
             if report is not None:

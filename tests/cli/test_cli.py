@@ -12,8 +12,10 @@ from PIL import Image
 from napari_sam_adapter import __version__
 from napari_sam_adapter.cli import main
 from napari_sam_adapter.data.synthetic import synthetic_polyps
+from napari_sam_adapter.evaluation.evaluate import evaluate_image
 from napari_sam_adapter.metrics import saliency, surface
 from napari_sam_adapter.sam.checkpoint import save_adapter
+from napari_sam_adapter.sam.devices import bfloat16_decided
 from napari_sam_adapter.sam.predict import predict_masks
 
 COMMANDS = [
@@ -192,6 +194,7 @@ def test_evaluate_prints_exactly_the_promised_keys(evaluate, capsys):
     assert set(result) == {
         *("n", "dice", "iou", "seconds_per_image", "protocol", "spacing", "surface_tolerance"),
         *("overall", "classes", "per_image", "prompts", "views", "spacing_unit"),
+        *("device", "precision"),
     }
     assert result["n"] == len(result["per_image"]) == 3
     assert [one["name"] for one in result["per_image"]] == [f"frame{i}.png" for i in range(3)]
@@ -239,8 +242,8 @@ def test_evaluate_shows_each_class_with_its_interval_however_many_there_are(
     row = next(line for line in shown.splitlines() if "structure [1]" in line)
     assert f"{found['mean']:.4f}" in row
     assert f"{found['low']:.4f} to {found['high']:.4f}" in row
-    assert "in no image: " in shown
-    assert all(name in " ".join(shown.split()) for name in names)
+    assert "in no image: " in words(shown)
+    assert all(name in words(shown) for name in names)
 
 
 def test_evaluate_by_the_papers_protocol_scores_other_pixels(evaluate, capsys):
@@ -293,6 +296,79 @@ def test_evaluate_scores_a_volume_with_its_spacing(tmp_path, capsys):
 def test_evaluate_refuses_the_spacing_of_a_volume_for_a_picture(evaluate, capsys):
     assert run(*evaluate, "--spacing", "3,1,1") == 2
     assert "frame0.png: The spacing 3,1,1 has 3 values" in capsys.readouterr().err
+
+
+@pytest.fixture
+def predicted(monkeypatch) -> list[str]:
+    """Return the names of the images that `evaluate` predicts."""
+    names: list[str] = []
+
+    def predict_and_score(model, image, truth, name, scoring):
+        names.append(name)
+        if len(names) == 3:
+            raise KeyboardInterrupt
+        return evaluate_image(model, image, truth, name, scoring)
+
+    monkeypatch.setattr("napari_sam_adapter.evaluation.evaluate.evaluate_image", predict_and_score)
+    return names
+
+
+@pytest.mark.parametrize("what", ["mask", "image"])
+def test_evaluate_tells_what_is_wrong_with_the_last_pair_before_it_predicts_the_first(
+    evaluate, folders, capsys, predicted, what
+):
+    wrong = {"mask": np.ones((60, 79), np.uint8), "image": np.zeros((60, 80), np.uint8)}
+    Image.fromarray(wrong[what]).save(folders[what == "mask"] / "frame2.png")
+    assert run(*evaluate) == 2
+    assert "frame2.png" in capsys.readouterr().err
+    assert predicted == []
+
+
+def test_ctrl_c_while_evaluating_shows_the_scores_so_far_and_says_so(evaluate, capsys, predicted):
+    assert run(*evaluate) == 130
+    shown = capsys.readouterr()
+    assert "Dice" in shown.out
+    assert "the scores of 2 of 3 images" in shown.err
+    assert predicted == [f"frame{i}.png" for i in range(3)]
+
+
+@pytest.mark.usefixtures("predicted")
+def test_ctrl_c_while_evaluating_prints_no_json_of_some_images(evaluate, capsys):
+    assert run(*evaluate, "--json") == 130
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_evaluate_tells_how_its_scores_came_about(evaluate, capsys, precision):
+    with bfloat16_decided(precision == "bf16"):
+        assert run(*evaluate, "--views", 2, "--device", "cpu") == 0
+        assert f"2 views, on cpu in {precision}, " in words(capsys.readouterr().out)
+        assert run(*evaluate, "--device", "cpu", "--json") == 0
+    result = json_from(capsys)
+    assert (result["device"], result["precision"]) == ("cpu", precision)
+
+
+@needs_library
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--surface"], "distances in pixels, surface Dice forgives 1"),
+        (
+            ["--spacing", "0.5,0.25"],
+            "distances in the unit of --spacing, surface Dice forgives 0.25",
+        ),
+        (["--surface-tolerance", "3"], "distances in pixels, surface Dice forgives 3"),
+    ],
+)
+def test_evaluate_tells_in_what_distances_are_and_what_the_surface_dice_forgives(
+    evaluate, capsys, asked, told
+):
+    assert run(*evaluate, *asked) == 0
+    assert told in words(capsys.readouterr().out)
+
+
+def words(shown: str) -> str:
+    return " ".join(shown.split())
 
 
 def test_a_measure_that_is_not_defined_is_null_and_told_by_the_number_of_images(

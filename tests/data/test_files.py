@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_sam_adapter.data.files import (
 )
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.mask_values import MergedValues
+from napari_sam_adapter.data.opening import open_image
 from napari_sam_adapter.data.tiff import write_tiff
 from napari_sam_adapter.errors import ImageError, StorageError
 
@@ -30,6 +32,17 @@ def saved(path: Path, picture: np.ndarray | Image.Image, **options: object) -> P
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     image.save(path, **options)
     return path
+
+
+def test_what_is_noted_of_a_file_is_logged_once_however_often_it_is_read(
+    tmp_path, monkeypatch, caplog
+):
+    image = open_image(saved(tmp_path / "a.png", GREY))
+    noted = replace(image, notes=("Two series.",))
+    monkeypatch.setattr("napari_sam_adapter.data.files.open_image", lambda path, like: noted)
+    for name in ("a", "b", "a"):
+        read_image(tmp_path / name)
+    assert caplog.messages == ["Two series."] * 2
 
 
 @pytest.mark.parametrize("picture", [GREY, COLOUR, DEEP], ids=["grey", "colour", "16 bit"])
