@@ -111,26 +111,34 @@ def decode_masks(
 
 
 def _answer(model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts, index: int) -> Tensor:
-    """Return the logits (1, 1, h, w) of one class, the objects of all boxes taken together."""
-    geometry = embedding.geometry
-    if answered_by_base(model, prompts):
-        if embedding.base_features is None:
-            raise ValueError("the embedding was not made for these prompts; see for_prompts")
-        features = embedding.base_features.to(model.device)
-        return model.decode_by_base(features, geometry, prompts).float().amax(0, keepdim=True)
-    features = embedding.features.to(model.device)
-    views = []
-    for number in range(len(features)):
-        seen = prompts.mirrored(VIEWS[number], geometry.original_hw)
-        found = model.decode(features[number : number + 1], geometry, seen)[:, index]
-        views.append(found.amax(0, keepdim=True))
-    answer = mean_of_views(torch.stack(views).float(), geometry)
+    """Return the logits (1, 1, h, w) of one class, with the points heeded."""
+    geometry, features = embedding.geometry, embedding.features.to(model.device)
+    answer = _decoded(model, embedding, prompts, index).float()
     if not len(prompts.points):
         return answer
     points = torch.from_numpy(prompts.points_at_input(geometry)).to(model.device)
     is_object = torch.from_numpy(prompts.is_object).to(model.device)
     with torch.autocast(model.device.type, enabled=False):
         return heed_clicks(answer, features[:1].float(), points, is_object, geometry)
+
+
+def _decoded(model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts, index: int) -> Tensor:
+    """Return what a decoder answers to prompts, the objects of all boxes taken together."""
+    geometry = embedding.geometry
+    if answered_by_base(model, prompts):
+        if embedding.base_features is None:
+            raise ValueError("the embedding was not made for these prompts; see for_prompts")
+        # A base that knows boxes only is confused by points.
+        known = prompts if model.spec.answers_points else prompts.boxes_alone()
+        features = embedding.base_features.to(model.device)
+        return model.decode_by_base(features, geometry, known).amax(0, keepdim=True)
+    features = embedding.features.to(model.device)
+    views = []
+    for number in range(len(features)):
+        seen = prompts.mirrored(VIEWS[number], geometry.original_hw)
+        found = model.decode(features[number : number + 1], geometry, seen)[:, index]
+        views.append(found.amax(0, keepdim=True))
+    return mean_of_views(torch.stack(views).float(), geometry)
 
 
 def mean_of_views(low_res_masks: Tensor, geometry: InputGeometry) -> Tensor:

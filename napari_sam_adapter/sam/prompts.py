@@ -75,6 +75,10 @@ class Prompts:
             "class_index": self.class_index,
         }
 
+    def boxes_alone(self) -> Prompts:
+        """Return the boxes without the points."""
+        return Prompts(self.boxes, class_index=self.class_index)
+
     def at_input(
         self, geometry: InputGeometry
     ) -> tuple[tuple[np.ndarray, np.ndarray] | None, np.ndarray | None]:

@@ -100,9 +100,8 @@ def test_points_change_the_prompt_free_answer(tuned_sam, slice_and_mask):
 def test_prompts_for_one_class_leave_the_others_alone(lite_medsam, slice_and_mask):
     settings = lite_medsam.settings.with_changes(class_names=("polyp", "tool"))
     model = AdaptedSam(lite_medsam.base, settings)
-    embedding = encode_image(model, slice_and_mask[0])
-    free = decode_masks(model, embedding).low_res_masks
-    boxed = decode_masks(model, embedding, Prompts(boxes([4, 4, 24, 30]), class_index=1))
+    free = predict_masks(model, slice_and_mask[0]).low_res_masks
+    boxed = predict_masks(model, slice_and_mask[0], Prompts(boxes([4, 4, 24, 30]), class_index=1))
     np.testing.assert_array_equal(boxed.low_res_masks[0], free[0])
     assert np.abs(boxed.low_res_masks[1] - free[1]).max() > 0.1
 
@@ -151,15 +150,42 @@ def test_boxes_may_be_answered_by_the_base_model_as_if_nothing_had_been_trained(
     found = predict_masks(tuned_sam, image, box)
     expected = predict_masks(untrained, image, box)
     np.testing.assert_allclose(found.low_res_masks, expected.low_res_masks, atol=1e-4)
-    # Points mean nothing to the base: with them, the adapter answers.
-    both = replace(box, points=np.array([[20, 20]], np.float32), is_object=np.array([True]))
-    by_adapter = tuned_sam.settings.with_changes(box_answers="adapter")
-    first = predict_masks(tuned_sam, image, both).low_res_masks
-    tuned_sam.settings = by_adapter
-    np.testing.assert_array_equal(predict_masks(tuned_sam, image, both).low_res_masks, first)
-    assert (
-        np.abs(predict_masks(tuned_sam, image, box).low_res_masks - found.low_res_masks).max() > 0.1
+    tuned_sam.settings = tuned_sam.settings.with_changes(box_answers="adapter")
+    by_adapter = predict_masks(tuned_sam, image, box).low_res_masks
+    assert np.abs(by_adapter - found.low_res_masks).max() > 0.1
+
+
+def test_a_click_corrects_what_the_base_model_makes_of_a_box(tuned_sam, slice_and_mask):
+    image, box = slice_and_mask[0], Prompts(boxes([4, 4, 50, 40]))
+    tuned_sam.settings = tuned_sam.settings.with_changes(box_answers="base")
+    alone = predict_masks(tuned_sam, image, box)
+    logits = alone.logits()[0]
+    likeliest, missed = (
+        np.unravel_index(int(place), alone.mask.shape)[::-1]
+        for place in (logits.argmax(), np.where(alone.mask, -np.inf, logits).argmax())
     )
+
+    def clicked(place, *, is_object):
+        points = np.array([place], np.float32)
+        return predict_masks(
+            tuned_sam, image, replace(box, points=points, is_object=np.array([is_object]))
+        )
+
+    # The base model does not know points: one that is right already changes nothing.
+    obeyed = clicked(likeliest, is_object=True)
+    np.testing.assert_allclose(obeyed.low_res_masks, alone.low_res_masks, atol=1e-4)
+    assert not clicked(likeliest, is_object=False).mask[likeliest[::-1]]
+    assert clicked(missed, is_object=True).mask[missed[::-1]]
+
+
+def test_a_click_corrects_what_the_untrained_model_makes_of_a_box(lite_medsam, slice_and_mask):
+    image, mask = slice_and_mask
+    box = Prompts(boxes(tight_box(mask)))
+    alone = predict_masks(lite_medsam, image, box)
+    middle = np.unravel_index(int(alone.logits()[0].argmax()), mask.shape)[::-1]
+    both = replace(box, points=np.array([middle], np.float32), is_object=np.array([True]))
+    found = predict_masks(lite_medsam, image, both)
+    np.testing.assert_allclose(found.low_res_masks, alone.low_res_masks, atol=1e-4)
 
 
 def test_an_embedding_that_the_base_cannot_answer_from_is_refused(tuned_sam, slice_and_mask):
