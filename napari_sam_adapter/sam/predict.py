@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,6 +30,9 @@ from napari_sam_adapter.sam.preprocess import (
     mirrored,
 )
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
+
+# Each takes the mask decoder 10 MB at an input of 128 pixels, and four times that at 256.
+BOXES_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +136,20 @@ def _decoded(model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts, ind
         # A base that knows boxes only is confused by points.
         known = prompts if model.spec.answers_points else prompts.boxes_alone()
         features = embedding.base_features.to(model.device)
-        return model.decode_by_base(features, geometry, known).amax(0, keepdim=True)
+        return _in_any_box(partial(model.decode_by_base, features, geometry), known)
     features = embedding.features.to(model.device)
     views = []
-    for number in range(len(features)):
+    for number, view in enumerate(features):
         seen = prompts.mirrored(VIEWS[number], geometry.original_hw)
-        found = model.decode(features[number : number + 1], geometry, seen)[:, index]
-        views.append(found.amax(0, keepdim=True))
-    return mean_of_views(torch.stack(views).float(), geometry)
+        decode = partial(model.decode, view[None], geometry)
+        views.append(_in_any_box(decode, seen)[:, index : index + 1])
+    return mean_of_views(torch.cat(views).float(), geometry)
+
+
+def _in_any_box(decode: Callable[[Prompts], Tensor], prompts: Prompts) -> Tensor:
+    """Return the highest logits (1, K, h, w) of what is decoded for each box, some at a time."""
+    parts = [decode(part).amax(0, keepdim=True) for part in prompts.in_parts(BOXES_AT_ONCE)]
+    return torch.cat(parts).amax(0, keepdim=True)
 
 
 def mean_of_views(low_res_masks: Tensor, geometry: InputGeometry) -> Tensor:

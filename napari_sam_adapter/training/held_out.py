@@ -23,7 +23,7 @@ SLICES_LOOKED_AT = 16
 # With fewer held-out slices, who answers to boxes better is left to what is known of few slices:
 # the base model does (docs/results.md).
 SLICES_TO_TRUST = 4
-BOXES_GIVEN = 16  # of a slice's objects, the largest first; all boxes are decoded at once
+BOXES_GIVEN = 16  # of a slice's objects, the largest first
 
 
 def report_held_out(

@@ -141,6 +141,29 @@ def test_the_same_prompts_give_the_same_answer_at_any_batch(lite_medsam, slice_a
     torch.testing.assert_close(found, alone.expand_as(found), rtol=1e-4, atol=1e-4)
 
 
+def test_as_many_boxes_are_decoded_at_once_as_memory_is_sure_to_hold(tuned_sam, slice_and_mask):
+    corners = np.random.default_rng(0).uniform(0, 30, (40, 2))
+    many = np.hstack([corners, corners + 20]).astype(np.float32)
+    for who, of in (("base", "decode_by_base"), ("adapter", "decode")):
+        tuned_sam.settings = tuned_sam.settings.with_changes(box_answers=who)
+        sizes, decode = [], getattr(tuned_sam, of)
+
+        def counted(*given, decode=decode, sizes=sizes):
+            found = decode(*given)
+            sizes.append(len(found))
+            return found
+
+        alone = [
+            predict_masks(tuned_sam, slice_and_mask[0], Prompts(many[i : i + 20])) for i in (0, 20)
+        ]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tuned_sam, of, counted)
+            together = predict_masks(tuned_sam, slice_and_mask[0], Prompts(many))
+        assert max(sizes) <= 16
+        assert sum(sizes) >= 40
+        assert np.mean(together.mask != (alone[0].mask | alone[1].mask)) < 0.02
+
+
 def test_boxes_may_be_answered_by_the_base_model_as_if_nothing_had_been_trained(
     tuned_sam, slice_and_mask
 ):
