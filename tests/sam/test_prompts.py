@@ -97,13 +97,34 @@ def test_points_change_the_prompt_free_answer(tuned_sam, slice_and_mask):
     assert np.abs(logits[2] - logits[1]).max() > 1e-3
 
 
-def test_prompts_for_one_class_leave_the_others_alone(lite_medsam, slice_and_mask):
+@pytest.fixture
+def two_classes(lite_medsam):
+    """A model that takes for its first class whatever it finds; the second is a copy of that."""
     settings = lite_medsam.settings.with_changes(class_names=("polyp", "tool"))
-    model = AdaptedSam(lite_medsam.base, settings)
-    free = predict_masks(model, slice_and_mask[0]).low_res_masks
-    boxed = predict_masks(model, slice_and_mask[0], Prompts(boxes([4, 4, 24, 30]), class_index=1))
-    np.testing.assert_array_equal(boxed.low_res_masks[0], free[0])
-    assert np.abs(boxed.low_res_masks[1] - free[1]).max() > 0.1
+    return AdaptedSam(lite_medsam.base, settings)
+
+
+def test_what_is_in_a_box_is_of_the_class_that_the_person_means(two_classes, slice_and_mask):
+    image, mask = slice_and_mask
+    free = predict_masks(two_classes, image)
+    assert set(np.unique(free.labels[mask])) <= {0, 1}
+    boxed = predict_masks(two_classes, image, Prompts(boxes(tight_box(mask)), class_index=1))
+    assert dice(boxed.labels == 2, mask) > 0.8
+    answer = boxed.low_res_masks[1] > 0
+    np.testing.assert_array_equal(boxed.low_res_masks[0][~answer], free.low_res_masks[0][~answer])
+
+
+def test_a_click_is_obeyed_also_where_another_class_was_likelier(two_classes, slice_and_mask):
+    image, _ = slice_and_mask
+    free = predict_masks(two_classes, image)
+    x, y = np.unravel_index(int(free.logits()[0].argmax()), free.labels.shape)[::-1]
+    assert free.labels[y, x] == 1
+    points = np.array([[x, y]], np.float32)
+    for is_object, expected in ((True, 2), (False, 1)):
+        prompts = Prompts(points=points, is_object=np.array([is_object]), class_index=1)
+        found = predict_masks(two_classes, image, prompts)
+        assert found.labels[y, x] == expected
+        np.testing.assert_array_equal(found.low_res_masks[0], free.low_res_masks[0])
 
 
 def test_prompts_for_a_class_that_is_not_there_are_refused(lite_medsam, slice_and_mask):
