@@ -4,6 +4,7 @@
 
 DATA and OUT as for measure_tasks.py, whose polyps-16 adapters must be in OUT. Each adapter is left
 out of the fit that it is judged by. Tasks of other kinds show whether the calibration travels.
+Where OUT has adapters of hippocampus, theirs is printed for single slices, many of them empty.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from measure_data import TASKS, Fold
 
-from napari_sam_adapter.confidence import SEVERAL_VIEWS, Pairs, fit_calibration
+from napari_sam_adapter.confidence import SEVERAL_VIEWS, Pairs, calibration_of, fit_calibration
 from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.predict import predict_masks
+from napari_sam_adapter.volumes.slice_source import value_range
 
 FITTED_ON = TASKS["polyps-16"]
 OTHERS = ("camouflage", "shadow")
+VOLUMES = TASKS["hippocampus"]
 N_BINS = 5
 
 
@@ -89,7 +92,32 @@ def main() -> None:
             for one in found
             for raw, dice in zip(one["expected_dice"], one["per_item"], strict=True)
         ]
+    for fold in VOLUMES.folds(data):
+        adapter = out / f"{VOLUMES.name}-{fold.name}-full.safetensors"
+        if adapter.exists():
+            report_slices(adapter, fold)
     draw({name: pairs for name, pairs in judged.items() if pairs}, picture)
+
+
+def report_slices(adapter: Path, fold: Fold) -> None:
+    """Print how far off the confidence is in slices of volumes; apart, in those without a mask."""
+    model, card = load_adapter(adapter)
+    calibration = calibration_of(card.training, 1)
+    marked, empty = [], []
+    for item in fold.test:
+        for image, truth in zip(item.image, item.labels, strict=True):
+            if value_range(image) is not None:
+                found = predict_masks(model, image)
+                dice = mean_class_dice(found.labels, truth, model.settings.n_classes)
+                pair = (calibration(found.expected_dice), dice)
+                (marked if found.mask.any() else empty).append(pair)
+    for name, pairs in (("something marked", marked), ("nothing marked", empty)):
+        confidence, dice = np.array(pairs).T
+        print(
+            f"{adapter.stem}, {name}: {len(pairs)} slices, confidence {confidence.mean():.3f}, "
+            f"Dice {dice.mean():.3f}, mean absolute error {np.abs(confidence - dice).mean():.3f}, "
+            f"calibration error {binned(pairs)[2]:.3f}"
+        )
 
 
 def draw(judged: dict[str, Pairs], picture: Path) -> None:

@@ -2,7 +2,8 @@
 
 The raw score is the Dice that the predicted probabilities themselves expect. Networks trained on
 few slices are too sure of themselves, so it is calibrated: by what was measured on other adapters,
-and more and more by the adapter's own held-out slices, whose masks a person stands behind.
+and more and more by the adapter's own held-out slices, whose masks a person stands behind. All that
+is about outlines; an empty mask is right or wrong as a whole, and its score stays as it is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ PRIOR_WEIGHT = 8.0
 _EDGE = 1e-3
 
 
+class ScoreOfNothing(float):
+    """The raw score of an empty mask, which no calibration changes."""
+
+
 def expected_dice(probabilities: np.ndarray) -> float:
     """Return the Dice that probabilities expect of their own mask.
 
@@ -35,12 +40,12 @@ def expected_dice(probabilities: np.ndarray) -> float:
     -------
     float
         ``2 sum(p m) / (sum(p) + sum(m))`` of each class in the mask, averaged over them: the
-        expected overlap over the expected sizes. Of an empty mask, the probability that nothing is
-        there, ``1 - max(p)``.
+        expected overlap over the expected sizes. Of an empty mask, a `ScoreOfNothing`: the
+        probability that nothing is there, ``1 - max(p)``.
     """
     highest = probabilities.max(axis=0)
     if not (highest > 0.5).any():
-        return float(1.0 - highest.max())
+        return ScoreOfNothing(1.0 - highest.max())
     likeliest = np.where(highest > 0.5, probabilities.argmax(axis=0), -1)
     scores = []
     for k, p in enumerate(probabilities):
@@ -63,6 +68,8 @@ class Calibration:
 
     def __call__(self, raw: float) -> float:
         """Return the confidence for a raw score."""
+        if isinstance(raw, ScoreOfNothing):
+            return float(raw)
         return float(_sigmoid(self.intercept + self.slope * _logit(raw)))
 
 

@@ -1,9 +1,11 @@
 """How sure a model is: the Dice to expect, calibrated."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import AdapterConfig
@@ -44,6 +46,26 @@ def test_an_empty_mask_is_as_sure_as_nothing_stands_out():
     p = np.full((1, 8, 8), 0.01)
     p[0, 3, 3] = 0.4
     assert expected_dice(p) == pytest.approx(0.6)
+
+
+def test_the_calibration_is_about_outlines_and_leaves_an_empty_mask_its_own_score():
+    empty, marked = np.full((1, 8, 8), 0.3), np.full((1, 8, 8), 0.7)
+    assert ONE_VIEW(expected_dice(empty)) == pytest.approx(0.7)
+    assert ONE_VIEW(expected_dice(marked)) < expected_dice(marked) - 0.2
+    sent = pickle.loads(pickle.dumps(expected_dice(empty)))
+    assert ONE_VIEW(sent) == pytest.approx(0.7)
+    assert json.dumps(ONE_VIEW(sent)) == "0.7"
+
+
+def test_held_out_slices_that_are_predicted_empty_say_nothing_of_outlines(small_sam, samples):
+    from napari_sam_adapter.training.held_out import report_held_out
+
+    with torch.no_grad():
+        small_sam.mask_decoder.output_hypernetworks_mlps[0].layers[-1].weight.zero_()
+        small_sam.mask_decoder.output_hypernetworks_mlps[0].layers[-1].bias.zero_()
+    report = report_held_out(small_sam, samples[:2], 1)
+    assert report["confidence_pairs"] == {"1": []}
+    assert report["held_out_dice_classes"] == {"object": 0.0}
 
 
 def test_classes_count_alike_and_absent_ones_do_not():

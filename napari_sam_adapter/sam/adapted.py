@@ -44,8 +44,8 @@ class ModelSettings:
     normalisation, fit : str
         See `InputFormat`.
     box_answers : {"adapter", "base"}
-        Who answers to boxes alone. Few slices teach what to find, but not how to outline whatever
-        is in a box: there the base model may stay the better one.
+        Who answers to boxes. Few slices teach what to find, but not how to outline whatever is in a
+        box: there the base model may stay the better one.
     own_prompt_embedding : bool
         Whether the model brings its own position encoding and no-mask embedding instead of the
         base's, as SAM-Adapter's original checkpoints do. It takes no prompts then.
@@ -84,6 +84,7 @@ class ModelSettings:
             adapter=spec.adapter,
             normalisation=spec.normalisation,
             fit=spec.fit,
+            box_answers="base",
         )
 
     def with_changes(self, **changes: object) -> ModelSettings:

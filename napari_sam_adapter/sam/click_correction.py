@@ -27,6 +27,7 @@ DISTANCE_SCALE = 0.3
 FEATURE_SCALE = 1.0
 CLICK_LOGIT = 2.0
 NOISE = 0.05
+PASSES = 4
 
 
 def heed_clicks(
@@ -54,8 +55,12 @@ def heed_clicks(
     side, (height, width) = geometry.input_size, features.shape[-2:]
     places = (points + 0.5) / side
     sign = torch.where(is_object, 1.0, -1.0).to(logits.dtype)
-    found = _read_at(logits, places)[:, 0]
-    residual = torch.where(found * sign < CLICK_LOGIT, CLICK_LOGIT * sign - found, 0.0)
+
+    def residuals() -> Tensor:
+        found = _read_at(logits, places)[:, 0]
+        return torch.where(found * sign < CLICK_LOGIT, CLICK_LOGIT * sign - found, 0.0)
+
+    residual = residuals()
     if not residual.any():
         return logits
     rows, columns = (
@@ -74,9 +79,15 @@ def heed_clicks(
         return torch.exp(-near - alike)
 
     covariance = likeness(places, clicked) + NOISE * torch.eye(len(places), device=logits.device)
-    weights = torch.linalg.solve(covariance, residual)
-    correction = (likeness(grid, content) @ weights).reshape(1, 1, height, width)
-    return logits + at_input_size(correction, logits.shape[-1])
+    carried = torch.linalg.solve(covariance, likeness(grid, content).T).T  # (h * w, m)
+    for _ in range(PASSES):
+        correction = (carried @ residual).reshape(1, 1, height, width)
+        logits = logits + at_input_size(correction, logits.shape[-1])
+        # On a coarse grid a click loses some of what it says; if that was much, it says it again.
+        residual = residuals()
+        if (residual.abs() < CLICK_LOGIT).all():
+            break
+    return logits
 
 
 def _read_at(x: Tensor, places: Tensor) -> Tensor:

@@ -235,6 +235,5 @@ def for_prompts(
 
 
 def answered_by_base(model: AdaptedSam, prompts: Prompts) -> bool:
-    """Tell whether the base model answers to these prompts; it does to boxes alone."""
-    by_base = model.settings.box_answers == "base"
-    return by_base and len(prompts.boxes) > 0 and not len(prompts.points)
+    """Tell whether the base model answers to these prompts, which hold a box then."""
+    return model.settings.box_answers == "base" and len(prompts.boxes) > 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,6 +30,9 @@ from napari_sam_adapter.sam.preprocess import (
     mirrored,
 )
 from napari_sam_adapter.sam.prompts import NO_PROMPTS, Prompts
+
+# Each takes the mask decoder 10 MB at an input of 128 pixels, and four times that at 256.
+BOXES_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +87,9 @@ def decode_masks(
     """Decode the masks of an encoded slice.
 
     Without prompts every class is predicted. Prompts replace the class they mean: by the objects in
-    the boxes, or, where there are only points, by the whole slice's answer to those points; and
-    points are heeded beyond what the decoder makes of them (`click_correction`).
+    the boxes, which are of no other class then, or, where there are only points, by the whole
+    slice's answer to those points; and points are heeded beyond what the decoder makes of them
+    (`click_correction`), also against other classes.
 
     Parameters
     ----------
@@ -102,35 +108,68 @@ def decode_masks(
         with autocast(model.device):
             low_res_masks = mean_of_views(model.decode(features, geometry).float(), geometry)
             if prompts:
-                index = check_class(model, prompts)
-                answer = _answer(model, embedding, prompts, index)
-                low_res_masks[:, index] = at_input_size(answer, low_res_masks.shape[-1])[0]
+                low_res_masks = _prompted(model, embedding, prompts, low_res_masks)
         logits = logits_at_original_size(low_res_masks, geometry)
         labels = labels_from_logits(logits)[0].cpu().numpy()
     return MaskPrediction(labels, low_res_masks[0].cpu().numpy(), geometry)
 
 
-def _answer(model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts, index: int) -> Tensor:
-    """Return the logits (1, 1, h, w) of one class, the objects of all boxes taken together."""
+def _prompted(
+    model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts, low_res_masks: Tensor
+) -> Tensor:
+    """Put the answer to prompts in the place of the class they mean, (1, K, h, w)."""
+    index = check_class(model, prompts)
+    answer = _decoded(model, embedding, prompts, index).float()
+    answer = at_input_size(answer, low_res_masks.shape[-1])
+    result = low_res_masks.clone()
+    # By how much other classes, or nothing, are likelier: a click says who wins where it is.
+    result[:, index] = 0.0
+    rival = result.amax(1, keepdim=True).clamp_min(0.0)
+    if len(prompts.boxes):
+        rival = torch.zeros_like(rival)
+    if len(prompts.points):
+        answer = rival + _heeded(model, embedding, prompts, answer - rival)
+    if len(prompts.boxes):
+        # Whatever the objects in boxes were taken for, they are of this class.
+        result = torch.where(answer > 0, low_res_masks.minimum(-answer), low_res_masks)
+    result[:, index] = answer[:, 0]
+    return result
+
+
+def _heeded(
+    model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts, logits: Tensor
+) -> Tensor:
+    """Return the logits (1, 1, h, w) of one class, corrected by the points."""
+    geometry, features = embedding.geometry, embedding.features[:1].to(model.device)
+    points = torch.from_numpy(prompts.points_at_input(geometry)).to(model.device)
+    is_object = torch.from_numpy(prompts.is_object).to(model.device)
+    with torch.autocast(model.device.type, enabled=False):
+        return heed_clicks(logits, features.float(), points, is_object, geometry)
+
+
+def _decoded(model: AdaptedSam, embedding: ImageEmbedding, prompts: Prompts, index: int) -> Tensor:
+    """Return what a decoder answers to prompts, the objects of all boxes taken together."""
     geometry = embedding.geometry
     if answered_by_base(model, prompts):
         if embedding.base_features is None:
             raise ValueError("the embedding was not made for these prompts; see for_prompts")
+        # A base that knows boxes only is confused by points.
+        known = prompts if model.spec.answers_points else prompts.boxes_alone()
         features = embedding.base_features.to(model.device)
-        return model.decode_by_base(features, geometry, prompts).float().amax(0, keepdim=True)
+        return _in_any_box(partial(model.decode_by_base, features, geometry), known)
     features = embedding.features.to(model.device)
     views = []
-    for number in range(len(features)):
+    for number, view in enumerate(features):
         seen = prompts.mirrored(VIEWS[number], geometry.original_hw)
-        found = model.decode(features[number : number + 1], geometry, seen)[:, index]
-        views.append(found.amax(0, keepdim=True))
-    answer = mean_of_views(torch.stack(views).float(), geometry)
-    if not len(prompts.points):
-        return answer
-    points = torch.from_numpy(prompts.points_at_input(geometry)).to(model.device)
-    is_object = torch.from_numpy(prompts.is_object).to(model.device)
-    with torch.autocast(model.device.type, enabled=False):
-        return heed_clicks(answer, features[:1].float(), points, is_object, geometry)
+        decode = partial(model.decode, view[None], geometry)
+        views.append(_in_any_box(decode, seen)[:, index : index + 1])
+    return mean_of_views(torch.cat(views).float(), geometry)
+
+
+def _in_any_box(decode: Callable[[Prompts], Tensor], prompts: Prompts) -> Tensor:
+    """Return the highest logits (1, K, h, w) of what is decoded for each box, some at a time."""
+    parts = [decode(part).amax(0, keepdim=True) for part in prompts.in_parts(BOXES_AT_ONCE)]
+    return torch.cat(parts).amax(0, keepdim=True)
 
 
 def mean_of_views(low_res_masks: Tensor, geometry: InputGeometry) -> Tensor:

@@ -75,6 +75,15 @@ class Prompts:
             "class_index": self.class_index,
         }
 
+    def boxes_alone(self) -> Prompts:
+        """Return the boxes without the points."""
+        return Prompts(self.boxes, class_index=self.class_index)
+
+    def in_parts(self, size: int) -> list[Prompts]:
+        """Return parts of so many boxes, each with all points."""
+        starts = range(0, max(1, len(self.boxes)), size)
+        return [replace(self, boxes=self.boxes[start : start + size]) for start in starts]
+
     def at_input(
         self, geometry: InputGeometry
     ) -> tuple[tuple[np.ndarray, np.ndarray] | None, np.ndarray | None]:

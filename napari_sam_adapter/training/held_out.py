@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sam_adapter.confidence import ScoreOfNothing
 from napari_sam_adapter.errors import ConditionError
 from napari_sam_adapter.metrics import dice, mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam, BoxAnswers
@@ -23,7 +24,7 @@ SLICES_LOOKED_AT = 16
 # With fewer held-out slices, who answers to boxes better is left to what is known of few slices:
 # the base model does (docs/results.md).
 SLICES_TO_TRUST = 4
-BOXES_GIVEN = 16  # of a slice's objects, the largest first; all boxes are decoded at once
+BOXES_GIVEN = 16  # of a slice's objects, the largest first
 
 
 def report_held_out(
@@ -50,9 +51,10 @@ def report_held_out(
     dict
         Plain data for the card. ``held_out_dice_classes``: mean Dice by class name, of the slices
         that show the class or in which it is predicted; of one view, as in training.
-        ``confidence_pairs``: by number of views (1 and ``views``), pairs of raw score and Dice, see
-        `confidence`. ``box_dice``: mean Dice of the adapter's and of the base model's answer to the
-        exact boxes of the objects, and of how many slices; for `box_answers_of`.
+        ``confidence_pairs``: by number of views (1 and ``views``), pairs of raw score and Dice of
+        the slices in which something is predicted, see `confidence`. ``box_dice``: mean Dice of the
+        adapter's and of the base model's answer to the exact boxes of the objects, and of how many
+        slices; for `box_answers_of`.
     """
     encoder = Encoder(model, cache)
     names, n_classes = model.settings.class_names, model.settings.n_classes
@@ -72,7 +74,9 @@ def report_held_out(
         }
         for n, prediction in predictions.items():
             score = mean_class_dice(prediction.labels, sample.labels, n_classes)
-            pairs[n].append([round(prediction.expected_dice, 4), round(score, 4)])
+            raw = prediction.expected_dice
+            if not isinstance(raw, ScoreOfNothing):
+                pairs[n].append([round(raw, 4), round(score, 4)])
         labels = (predictions["1"].labels, sample.labels)
         masks = (class_masks(one, n_classes) for one in labels)
         for name, mask, truth in zip(names, *masks, strict=True):

@@ -88,6 +88,7 @@ def test_the_mask_of_several_views_has_the_mean_of_their_probabilities(tuned_sam
 @pytest.mark.parametrize("shape", [(50, 80), (64, 64)])
 def test_prompts_are_mirrored_with_the_views(tuned_sam, shape):
     frame = synthetic_polyps(1, shape, seed=2).frames[0]
+    tuned_sam.settings = tuned_sam.settings.with_changes(box_answers="adapter")
     prompts = (
         Prompts(np.array([[10, 10, 40, 30]], np.float32)),
         Prompts(points=np.array([[20, 12]], np.float32), is_object=np.array([True])),

@@ -97,14 +97,34 @@ def test_points_change_the_prompt_free_answer(tuned_sam, slice_and_mask):
     assert np.abs(logits[2] - logits[1]).max() > 1e-3
 
 
-def test_prompts_for_one_class_leave_the_others_alone(lite_medsam, slice_and_mask):
+@pytest.fixture
+def two_classes(lite_medsam):
+    """A model that takes for its first class whatever it finds; the second is a copy of that."""
     settings = lite_medsam.settings.with_changes(class_names=("polyp", "tool"))
-    model = AdaptedSam(lite_medsam.base, settings)
-    embedding = encode_image(model, slice_and_mask[0])
-    free = decode_masks(model, embedding).low_res_masks
-    boxed = decode_masks(model, embedding, Prompts(boxes([4, 4, 24, 30]), class_index=1))
-    np.testing.assert_array_equal(boxed.low_res_masks[0], free[0])
-    assert np.abs(boxed.low_res_masks[1] - free[1]).max() > 0.1
+    return AdaptedSam(lite_medsam.base, settings)
+
+
+def test_what_is_in_a_box_is_of_the_class_that_the_person_means(two_classes, slice_and_mask):
+    image, mask = slice_and_mask
+    free = predict_masks(two_classes, image)
+    assert set(np.unique(free.labels[mask])) <= {0, 1}
+    boxed = predict_masks(two_classes, image, Prompts(boxes(tight_box(mask)), class_index=1))
+    assert dice(boxed.labels == 2, mask) > 0.8
+    answer = boxed.low_res_masks[1] > 0
+    np.testing.assert_array_equal(boxed.low_res_masks[0][~answer], free.low_res_masks[0][~answer])
+
+
+def test_a_click_is_obeyed_also_where_another_class_was_likelier(two_classes, slice_and_mask):
+    image, _ = slice_and_mask
+    free = predict_masks(two_classes, image)
+    x, y = np.unravel_index(int(free.logits()[0].argmax()), free.labels.shape)[::-1]
+    assert free.labels[y, x] == 1
+    points = np.array([[x, y]], np.float32)
+    for is_object, expected in ((True, 2), (False, 1)):
+        prompts = Prompts(points=points, is_object=np.array([is_object]), class_index=1)
+        found = predict_masks(two_classes, image, prompts)
+        assert found.labels[y, x] == expected
+        np.testing.assert_array_equal(found.low_res_masks[0], free.low_res_masks[0])
 
 
 def test_prompts_for_a_class_that_is_not_there_are_refused(lite_medsam, slice_and_mask):
@@ -142,6 +162,29 @@ def test_the_same_prompts_give_the_same_answer_at_any_batch(lite_medsam, slice_a
     torch.testing.assert_close(found, alone.expand_as(found), rtol=1e-4, atol=1e-4)
 
 
+def test_as_many_boxes_are_decoded_at_once_as_memory_is_sure_to_hold(tuned_sam, slice_and_mask):
+    corners = np.random.default_rng(0).uniform(0, 30, (40, 2))
+    many = np.hstack([corners, corners + 20]).astype(np.float32)
+    for who, of in (("base", "decode_by_base"), ("adapter", "decode")):
+        tuned_sam.settings = tuned_sam.settings.with_changes(box_answers=who)
+        sizes, decode = [], getattr(tuned_sam, of)
+
+        def counted(*given, decode=decode, sizes=sizes):
+            found = decode(*given)
+            sizes.append(len(found))
+            return found
+
+        alone = [
+            predict_masks(tuned_sam, slice_and_mask[0], Prompts(many[i : i + 20])) for i in (0, 20)
+        ]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tuned_sam, of, counted)
+            together = predict_masks(tuned_sam, slice_and_mask[0], Prompts(many))
+        assert max(sizes) <= 16
+        assert sum(sizes) >= 40
+        assert np.mean(together.mask != (alone[0].mask | alone[1].mask)) < 0.02
+
+
 def test_boxes_may_be_answered_by_the_base_model_as_if_nothing_had_been_trained(
     tuned_sam, slice_and_mask
 ):
@@ -151,15 +194,42 @@ def test_boxes_may_be_answered_by_the_base_model_as_if_nothing_had_been_trained(
     found = predict_masks(tuned_sam, image, box)
     expected = predict_masks(untrained, image, box)
     np.testing.assert_allclose(found.low_res_masks, expected.low_res_masks, atol=1e-4)
-    # Points mean nothing to the base: with them, the adapter answers.
-    both = replace(box, points=np.array([[20, 20]], np.float32), is_object=np.array([True]))
-    by_adapter = tuned_sam.settings.with_changes(box_answers="adapter")
-    first = predict_masks(tuned_sam, image, both).low_res_masks
-    tuned_sam.settings = by_adapter
-    np.testing.assert_array_equal(predict_masks(tuned_sam, image, both).low_res_masks, first)
-    assert (
-        np.abs(predict_masks(tuned_sam, image, box).low_res_masks - found.low_res_masks).max() > 0.1
+    tuned_sam.settings = tuned_sam.settings.with_changes(box_answers="adapter")
+    by_adapter = predict_masks(tuned_sam, image, box).low_res_masks
+    assert np.abs(by_adapter - found.low_res_masks).max() > 0.1
+
+
+def test_a_click_corrects_what_the_base_model_makes_of_a_box(tuned_sam, slice_and_mask):
+    image, box = slice_and_mask[0], Prompts(boxes([4, 4, 50, 40]))
+    tuned_sam.settings = tuned_sam.settings.with_changes(box_answers="base")
+    alone = predict_masks(tuned_sam, image, box)
+    logits = alone.logits()[0]
+    likeliest, missed = (
+        np.unravel_index(int(place), alone.mask.shape)[::-1]
+        for place in (logits.argmax(), np.where(alone.mask, -np.inf, logits).argmax())
     )
+
+    def clicked(place, *, is_object):
+        points = np.array([place], np.float32)
+        return predict_masks(
+            tuned_sam, image, replace(box, points=points, is_object=np.array([is_object]))
+        )
+
+    # The base model does not know points: one that is right already changes nothing.
+    obeyed = clicked(likeliest, is_object=True)
+    np.testing.assert_allclose(obeyed.low_res_masks, alone.low_res_masks, atol=1e-4)
+    assert not clicked(likeliest, is_object=False).mask[likeliest[::-1]]
+    assert clicked(missed, is_object=True).mask[missed[::-1]]
+
+
+def test_a_click_corrects_what_the_untrained_model_makes_of_a_box(lite_medsam, slice_and_mask):
+    image, mask = slice_and_mask
+    box = Prompts(boxes(tight_box(mask)))
+    alone = predict_masks(lite_medsam, image, box)
+    middle = np.unravel_index(int(alone.logits()[0].argmax()), mask.shape)[::-1]
+    both = replace(box, points=np.array([middle], np.float32), is_object=np.array([True]))
+    found = predict_masks(lite_medsam, image, both)
+    np.testing.assert_allclose(found.low_res_masks, alone.low_res_masks, atol=1e-4)
 
 
 def test_an_embedding_that_the_base_cannot_answer_from_is_refused(tuned_sam, slice_and_mask):

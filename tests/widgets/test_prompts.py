@@ -242,6 +242,23 @@ def test_prompts_outside_of_the_image_are_refused_in_words(person, panel):
     assert "lie outside of the image" in person.message
 
 
+def test_a_click_with_the_rectangle_tool_is_no_box(open_person):
+    person = open_person(np.random.default_rng(0).random((300, 400)))
+    person.dock.prompts_panel.boxes_button.click()
+    boxes = layer(person, "boxes")
+    person.predict()
+    before = person.labels.data.copy()
+    # What napari leaves of a click: 2.5 pixels of the screen, here of one about as wide.
+    dot = np.array([(100, 100), (100, 102.5), (102.5, 102.5), (102.5, 100)])
+    boxes.add_rectangles(dot)
+    person.predict()
+    assert "a click alone makes no box" in person.message
+    np.testing.assert_array_equal(person.labels.data, before)
+    boxes.add_rectangles(np.array([(100, 100), (100, 300), (102, 300), (102, 100)]))
+    person.predict()
+    assert person.message.startswith("Predicted from 1 box"), "narrow things have narrow boxes"
+
+
 def test_without_an_image_the_buttons_say_what_to_do(open_person):
     person = open_person()
     person.dock.prompts_panel.boxes_button.click()

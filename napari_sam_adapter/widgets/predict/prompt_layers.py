@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 
-SMALLEST_BOX = 1.0
+# Of the longer side of a slice. A click with the rectangle tool leaves a box of 2.5 pixels of the
+# screen; a model would see less than two of its own in it.
+SHORTEST_BOX = 1 / 128
+NARROWEST_BOX = 1.0  # pixels
 # Which image a layer is about outlives the dock: it may be closed and opened again.
 _IMAGES: WeakKeyDictionary[Layer, weakref.ref[Image]] = WeakKeyDictionary()
 _Kind = TypeVar("_Kind", Shapes, Points)
@@ -112,7 +115,7 @@ class PromptLayers(QObject):
         Raises
         ------
         PromptError
-            If all of them lie outside of the image.
+            If none of them is of use: dots instead of boxes, or all outside of the image.
         """
         size = np.array(binding.source.slice_shape[::-1])
         image = binding.image
@@ -120,7 +123,7 @@ class PromptLayers(QObject):
         outlines = [] if shapes is None else [seen(shapes, s, image, index) for s in shapes.data]
         found = [_bounding_box(s) for s in outlines if _in(s, index)]
         boxes = np.array(found, float).reshape(-1, 4)
-        boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= SMALLEST_BOX]
+        is_dot = ~_holds_something(boxes, size)
         drawn, is_object = np.zeros((0, image.ndim)), np.zeros(0, bool)
         if points is not None:
             drawn, is_object = seen(points, points.data, image, index), marks_object(points)
@@ -128,12 +131,18 @@ class PromptLayers(QObject):
         xy = drawn[here][:, :-3:-1]
         is_object = is_object[here]
         n_drawn = len(boxes) + len(xy)
-        boxes = boxes[((boxes[:, 2:] > -0.5) & (boxes[:, :2] < size - 0.5)).all(axis=1)]
+        reaches_in = ((boxes[:, 2:] > -0.5) & (boxes[:, :2] < size - 0.5)).all(axis=1)
+        boxes = boxes[reaches_in & ~is_dot]
         inside = ((xy > -0.5) & (xy < size - 0.5)).all(axis=1)
         prompts = Prompts(
             boxes.astype(np.float32), xy[inside].astype(np.float32), is_object[inside], label - 1
         )
         if n_drawn and not prompts:
+            if is_dot.any():
+                raise PromptError(
+                    "A box in this slice is only a dot or a line: a click alone makes no box. Draw "
+                    "it from corner to corner, or delete it."
+                )
             raise PromptError(
                 "The boxes and points of this slice lie outside of the image. Move or delete them."
             )
@@ -233,6 +242,13 @@ def _in(vertices: np.ndarray, index: SliceIndex) -> bool:
     """Whether all vertices of a shape lie in a slice."""
     leading = np.asarray(vertices)[:, :-2]
     return bool((np.round(leading) == np.array(index)).all())
+
+
+def _holds_something(boxes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Whether boxes (n, 4), in a slice of a size (x, y), are more than dots and lines."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    is_long = sides.max(axis=1, initial=0.0) >= SHORTEST_BOX * size.max()
+    return np.asarray(is_long & (sides.min(axis=1, initial=np.inf) >= NARROWEST_BOX))
 
 
 def _bounding_box(vertices: np.ndarray) -> Sequence[float]:
