@@ -147,6 +147,14 @@ def test_only_the_slice_whose_gradient_is_no_number_is_named(small_sam, samples,
     assert "at step 1 (slice 1)" in finished.message
 
 
+def test_a_slice_whose_gradient_is_too_large_to_be_measured_is_named(
+    small_sam, samples, monkeypatch
+):
+    loss_that_breaks(monkeypatch, 1, lambda loss: loss * 1e30)
+    finished = end_of_run(small_sam, samples[:3], config("quick", 4))
+    assert re.search(r"at step 2 \(slice \d\);", finished.message)
+
+
 class Fragile:
     """A condition that is no number where it is told to."""
 
