@@ -93,6 +93,7 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         if not self.max_seconds > 0:
             raise ValueError(f"max_seconds must be positive, got {self.max_seconds}")
+        self._check_rates()
         for name, limit in (
             ("max_steps", self.max_steps),
             ("max_epochs", self.max_epochs),
@@ -108,6 +109,12 @@ class TrainingConfig:
                 raise ValueError(f"{name} must lie in 0 to 1, got {share}")
         if not 0 <= self.seed < 2**64:  # what torch's generators take
             raise ValueError(f"seed must lie in 0 to 2**64 - 1, got {self.seed}")
+
+    def _check_rates(self) -> None:
+        for name in ("decoder_learning_rate", "adapter_learning_rate", "final_learning_rate"):
+            rate = getattr(self, name)
+            if not 0.0 <= rate < math.inf:
+                raise ValueError(f"{name} must be a number of 0 or more, got {rate}")
 
     def total_steps(self, n_slices: int, n_batches: int = 1) -> int | None:
         """Return how many steps end the run; None is without limit.

@@ -80,6 +80,8 @@ class TrainingFinished:
         ``diverged``: the loss or a condition was no longer a number; the last good state is kept.
     state : dict of str to Tensor
         State dict of the adapted model (adapter and mask decoder), on the CPU.
+    steps : int
+        Taken; 0 where nothing that was learned is kept, and ``state`` is that of the start.
     trained_on, held_out : tuple of str
         Digests of the slices on either side of the split.
     held_out_scores : tuple of PairedScore

@@ -61,6 +61,7 @@ class KeptState:
         self._earlier_before: Scores = ()
         self._earlier_after: Scores = ()
         self._kept: tuple[Scores, dict[str, Tensor]] | None = None
+        self._start = state_of(model)
         self._highest = -math.inf
 
     @property
@@ -93,7 +94,8 @@ class KeptState:
                 self._kept = self._kept or ((), state_of(self._model))
                 return None
             score = _mean(scores)
-            is_kept = self._kept is None or score >= self._highest - DICE_TOLERANCE
+            is_good = self._kept is None or score >= self._highest - DICE_TOLERANCE
+            is_kept = is_good and self._average.is_finite
             if is_kept:
                 self._kept = (scores, state_of(self._model))
         self._highest = max(self._highest, score)
@@ -105,8 +107,8 @@ class KeptState:
             self._kept = ((), state_of(self._model))
 
     def put_back(self) -> dict[str, Tensor]:
-        """Put what is kept into the model, and return it; its own state where nothing is."""
-        state = state_of(self._model) if self._kept is None else self._kept[1]
+        """Put what is kept into the model, or else what the run started from, and return it."""
+        state = self._start if self._kept is None else self._kept[1]
         self._model.load_state_dict(state)
         return state
 

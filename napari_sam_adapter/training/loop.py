@@ -192,12 +192,17 @@ class _Run:
         return report
 
     def _finish(self, reason: str) -> TrainingFinished:
-        step, kept = self._stepper.step, self._kept
-        if self._held_out and step and (reason != "diverged" or kept.is_empty):
-            reason = "diverged" if self._validate() is None else reason
-        elif not self._held_out and step:
-            kept.keep()
+        kept, stepper = self._kept, self._stepper
+        # What broke down is a slice, or the weights themselves: these are not kept.
+        is_good = stepper.gives_numbers() if reason == "diverged" else stepper.average.is_finite
+        reason = reason if is_good else "diverged"
+        if stepper.step and is_good:
+            if not self._held_out:
+                kept.keep()
+            elif reason != "diverged" or kept.is_empty:
+                reason = "diverged" if self._validate() is None else reason
         state = kept.put_back()
+        step = 0 if kept.is_empty else stepper.step
         n_earlier = EARLIER_WHEN_STOPPED if reason == "stopped" else None
         if step and not kept.score_earlier(n_earlier):
             reason = "diverged"
@@ -223,7 +228,7 @@ class _Run:
                 f"{refusal} Training ended after step {step}; the last good state before that is "
                 "kept."
             )
-        return self._stepper.breakdown()
+        return self._stepper.breakdown(is_kept=not self._kept.is_empty)
 
     @cached_property
     def _identity(self) -> str:

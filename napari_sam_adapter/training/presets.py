@@ -64,6 +64,12 @@ WALK = (
 # (`promotion.ENOUGH`).
 LEAST_GAIN = 0.002
 
+
+def walk_of(recipe: TrainingConfig) -> tuple[Stretch, ...]:
+    """Return the gears that a recipe walks up: a published one has one, and its own rates."""
+    return WALK if recipe.max_epochs is None else (Stretch(recipe.gear),)
+
+
 PAPER = "Chen et al., SAM-Adapter, arXiv:2304.09148v2, section 4"
 CODE = "SAM-Adapter's reference code (tianrun-chen/SAM-Adapter-PyTorch)"
 OURS = "docs/recipe.md"

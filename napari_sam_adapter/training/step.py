@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
 
@@ -94,10 +95,33 @@ class Stepper:
         self.average.update(self.step)
         return loss
 
-    def breakdown(self) -> str:
-        """Say why the last step could not be taken; all processes ask together."""
+    def gives_numbers(self) -> bool:
+        """Tell whether what was learned predicts numbers; all processes ask together.
+
+        Asked of slices that the last step had a loss of. Where a step cannot be taken, this tells a
+        slice that is at fault from weights that are.
+        """
+        batch = self._config.batch_size * self._workers.accumulation
+        position = ((self.step - 1) * self._workers.count + self._workers.rank) * batch
+        is_broken = not self.average.is_finite
+        if self.step and not is_broken:
+            with self.average.swapped_in(), torch.no_grad(), contextlib.suppress(ConditionError):
+                fed = self._feed.at(position)
+                with autocast(self._model.device):
+                    logits = self._model.decode(fed.embedding, fed.geometry)
+                is_broken = not bool(torch.isfinite(logits).all())
+        return self._workers.sums(float(is_broken))[0] == 0
+
+    def breakdown(self, *, is_kept: bool) -> str:
+        """Say why the last step could not be taken; all processes ask together.
+
+        Parameters
+        ----------
+        is_kept : bool
+            Whether anything that was learned before is kept.
+        """
         at, workers = f"at step {self.step + 1}", self._workers
-        kept = "; the last good state before that is kept." if self.step else "."
+        kept = "; the last good state before that is kept." if is_kept else "."
         refusals = [text for text in workers.gathered(self._refusal) if text]
         names = ", ".join(text for text in workers.gathered(", ".join(self._broken_at)) if text)
         if refusals:
@@ -126,8 +150,8 @@ class Stepper:
             self.optimizer.zero_grad(set_to_none=True)
             fed = self._feed.at(position)
             self._backward(fed, 1)
-            gradients = [p.grad for p in self.parameters if p.grad is not None]
-            if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+            # Measured as the step does: of numbers that are too large, the norm is none.
+            if not math.isfinite(float(torch.nn.utils.clip_grad_norm_(self.parameters, math.inf))):
                 self._broken_at.append(fed.name)
 
     def _backward(self, fed: Fed, size: int) -> float:

@@ -46,6 +46,11 @@ class WeightsAverage:
         """Return the average, in the order of the parameters."""
         return self._average
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all of the average are numbers."""
+        return all(bool(torch.isfinite(x).all()) for x in self._average)
+
     def load(self, state: Sequence[torch.Tensor]) -> None:
         """Continue from what `state` returned."""
         for mine, value in zip(self._average, state, strict=True):

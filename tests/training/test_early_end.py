@@ -98,6 +98,29 @@ def test_a_run_that_diverges_at_once_keeps_the_model(small_sam, samples, monkeyp
     assert same(finished.state, before)
 
 
+@pytest.mark.parametrize("gear", ["quick", "full"])
+@pytest.mark.parametrize("n_samples", [3, 8])
+@pytest.mark.parametrize("rate", [1e20, 1e38])  # the weights are no use, or no numbers
+def test_weights_that_a_step_has_spoilt_are_not_kept(small_sam, samples, rate, n_samples, gear):
+    before = frozen_copy(small_sam.state_dict())
+    rates = {"decoder_learning_rate": rate, "adapter_learning_rate": rate, "warmup_share": 0.0}
+    finished = end_of_run(small_sam, samples[:n_samples], config(gear, 9, **rates))
+    assert (finished.reason, finished.steps) == ("diverged", 0)
+    assert re.search(r"at step 2 \(slice \d\)\.$", finished.message)
+    assert same(finished.state, before)
+    assert same(small_sam.state_dict(), before)
+    assert all(score.before == score.after for score in finished.held_out_scores)
+
+
+@pytest.mark.parametrize("n_samples", [3, 8])
+def test_nor_are_those_that_the_last_step_has_spoilt(small_sam, samples, n_samples):
+    before = frozen_copy(small_sam.state_dict())
+    rates = {"decoder_learning_rate": 1e38, "warmup_share": 0.0}
+    finished = end_of_run(small_sam, samples[:n_samples], config("quick", 1, **rates))
+    assert (finished.reason, finished.steps) == ("diverged", 0)
+    assert same(finished.state, before)
+
+
 @pytest.mark.parametrize("n_samples", [3, 8])
 def test_a_gradient_that_is_no_number_does_not_reach_the_kept_state(
     small_sam, samples, monkeypatch, n_samples
@@ -122,6 +145,14 @@ def test_only_the_slice_whose_gradient_is_no_number_is_named(small_sam, samples,
     settings = config("quick", 2, batch_size=3, augmentation="none")
     finished = end_of_run(small_sam, samples[:3], settings)
     assert "at step 1 (slice 1)" in finished.message
+
+
+def test_a_slice_whose_gradient_is_too_large_to_be_measured_is_named(
+    small_sam, samples, monkeypatch
+):
+    loss_that_breaks(monkeypatch, 1, lambda loss: loss * 1e30)
+    finished = end_of_run(small_sam, samples[:3], config("quick", 4))
+    assert re.search(r"at step 2 \(slice \d\);", finished.message)
 
 
 class Fragile:

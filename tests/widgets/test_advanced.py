@@ -1,8 +1,11 @@
 """Conditions and recipes in the dock."""
 
+from dataclasses import replace
+
 import pytest
 
 from napari_sam_adapter.adapter.config import Condition, condition_names
+from napari_sam_adapter.training.presets import PRESETS
 
 
 @pytest.fixture
@@ -78,6 +81,17 @@ def test_a_published_recipe_is_trained_with(corrected, advanced):
     # Points were not practised.
     corrected.dock.prompts_panel.points_button.click()
     assert "knows boxes only" in corrected.message
+
+
+def test_a_published_recipe_has_one_gear_and_its_own_rates(person, advanced):
+    panel = person.dock.retrain_panel
+    panel.gear_box.value = "auto"
+    assert panel.settings().next is not None, "our own recipe walks up the gears"
+    advanced.recipe_box.setCurrentIndex(advanced.recipe_box.findData("polyp"))
+    settings = panel.settings()
+    assert settings.next is None
+    published = PRESETS["polyp"].config
+    assert settings.config == replace(published, max_seconds=settings.config.max_seconds)
 
 
 def test_slices_stay_as_they_lie_where_left_and_right_differ(corrected, advanced):

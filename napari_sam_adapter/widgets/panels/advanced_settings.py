@@ -30,8 +30,8 @@ class AdvancedSettings(QCollapsible):
         for name, preset in PRESETS.items():
             self.recipe_box.addItem(preset.title, name)
         self.recipe_box.setToolTip(
-            "How to train. The published recipes also end after their number of epochs, and do "
-            "not practise boxes and points."
+            "How to train. The published recipes also end after their number of epochs, do not "
+            "practise boxes and points, and know one gear, full, which auto stands for then."
         )
         self.checks = {name: QCheckBox(name.replace("_", " ")) for name in condition_names()}
         self.weights = {name: QDoubleSpinBox() for name in self.checks}

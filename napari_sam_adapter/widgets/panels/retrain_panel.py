@@ -18,7 +18,7 @@ from napari_sam_adapter.training.events import (
     TrainingStarted,
     ValidationReport,
 )
-from napari_sam_adapter.training.presets import USUAL_MINUTES, WALK, Stretch
+from napari_sam_adapter.training.presets import USUAL_MINUTES, Stretch, walk_of
 from napari_sam_adapter.widgets.panels.advanced_settings import AdvancedSettings
 from napari_sam_adapter.widgets.panels.small import let_shrink
 from napari_sam_adapter.widgets.panels.training_curve import TrainingCurve
@@ -166,8 +166,8 @@ class RetrainPanel(QWidget):
         """Return the settings as they stand."""
         gear, seconds = self.gear_box.value, 60.0 * float(self.minutes_box.value)
         others = self.advanced.others_box.isChecked()
-        walk = WALK if gear == AUTO else (Stretch(gear),)
         recipe, settings = self.advanced.recipe, None
+        walk = walk_of(recipe) if gear == AUTO else (Stretch(gear),)
         for stretch in reversed(walk):
             config = replace(
                 recipe,
