@@ -78,6 +78,7 @@ def test_a_model_is_downloaded_with_progress(open_person, server):
     panel.fetch_button.click()
     person.wait(lambda: panel.progress.value() > 0)
     assert not panel._running.isHidden()
+    assert "Downloading mobile_sam" in person.message
     server.go_on.set()
     person.wait(lambda: not person.controller.fetching.is_running)
     assert "mobile_sam is here" in person.message

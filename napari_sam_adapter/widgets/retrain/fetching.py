@@ -51,6 +51,7 @@ class Fetching(QObject):
         job.finished.connect(self._on_finished)
         self._job = job
         self.progressed.emit(0, weights.n_bytes)
+        self.said.emit(f"Downloading {name}. Go on working.", False)
         job.start()
 
     def cancel(self) -> None:
