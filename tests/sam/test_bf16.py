@@ -9,7 +9,7 @@ from torch import nn
 
 from napari_sam_adapter.data.pairs import read_pair
 from napari_sam_adapter.sam.devices import decide_bfloat16
-from napari_sam_adapter.sam.encode import encode_image
+from napari_sam_adapter.sam.encode import encode_image, for_prompts
 from napari_sam_adapter.sam.plain_vit import VIT_B, PlainViT
 from napari_sam_adapter.sam.predict import decode_masks
 from napari_sam_adapter.sam.prompts import Prompts
@@ -27,8 +27,9 @@ def masks_in(precision, model, image, box):
     decide_bfloat16(precision == "bf16")
     try:
         embedding = encode_image(model, image)
-        prompts = (Prompts(), Prompts(boxes=box))
-        return [decode_masks(model, embedding, one).labels > 0 for one in prompts]
+        boxed = Prompts(boxes=box)
+        embedding = for_prompts(model, image, embedding, boxed)
+        return [decode_masks(model, embedding, one).labels > 0 for one in (Prompts(), boxed)]
     finally:
         decide_bfloat16(None)
 
