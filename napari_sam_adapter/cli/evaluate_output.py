@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from napari_sam_adapter.evaluation.evaluate import Evaluation, ImageScore
-from napari_sam_adapter.evaluation.scores import MEASURES, Scores, Scoring
+from napari_sam_adapter.evaluation.scores import MEASURES, Scores, Scoring, Summary
 from napari_sam_adapter.metrics.bootstrap import MeanInterval
 
 
@@ -54,19 +54,22 @@ def scores_table(
             )
         if several:
             table.add_section()
-    table.caption = ", ".join(_how(result, scoring, confidences, where))
+    table.caption = ", ".join(_how(result, summary, scoring, confidences, where))
     return table
 
 
 def _how(
-    result: Evaluation, scoring: Scoring, confidences: Sequence[float | None], where: ComputedBy
+    result: Evaluation,
+    summary: Summary,
+    scoring: Scoring,
+    confidences: Sequence[float | None],
+    where: ComputedBy,
 ) -> Iterator[str]:
     yield f"protocol {scoring.protocol.name}"
     yield f"{scoring.views} view{'s'[: scoring.views > 1]}"
     yield f"on {where.device} in {where.precision}"
     yield f"{result.seconds_per_image:.3f} seconds per image"
-    seen = {name for score in result.per_image for name in score.scores.classes}
-    if absent := [name for name in result.class_names if name not in seen]:
+    if absent := [name for name, found in summary.classes.items() if not found]:
         yield f"in no image: {escape(', '.join(absent))}"
     pairs = zip(confidences, result.per_image, strict=True)
     misses = [abs(c - score.dice) for c, score in pairs if c is not None]

@@ -79,9 +79,10 @@ def heed_clicks(
         return torch.exp(-near - alike)
 
     covariance = likeness(places, clicked) + NOISE * torch.eye(len(places), device=logits.device)
-    carried = torch.linalg.solve(covariance, likeness(grid, content).T).T  # (h * w, m)
+    spread = likeness(grid, content)
     for _ in range(PASSES):
-        correction = (carried @ residual).reshape(1, 1, height, width)
+        weights = torch.linalg.solve(covariance, residual)
+        correction = (spread @ weights).reshape(1, 1, height, width)
         logits = logits + at_input_size(correction, logits.shape[-1])
         # On a coarse grid a click loses some of what it says; if that was much, it says it again.
         residual = residuals()

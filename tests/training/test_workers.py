@@ -33,7 +33,6 @@ ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 SCRIPT = """
 import math, sys, torch
 from pathlib import Path
-from types import SimpleNamespace
 from safetensors.torch import save_file
 from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.data.files import pair_by_stem
