@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import (
+    is_first_process,
     print_json,
     print_table,
     progress_bar,
@@ -152,11 +154,13 @@ def train(  # noqa: PLR0913 - each argument is an option of the command
         notes={"preset": preset},
     )
     check_start(job)  # reading the images may take minutes
-    pairs = _choose(pair_by_stem(images, masks, say), max_images, seed)
-    job = replace(job, samples=_read_samples(pairs, class_names, pattern))
-    if resume and not checkpoint.path.is_file():
-        say(f"There is no checkpoint {checkpoint.path} to go on from: the run begins anew.")
-    saved = _run(job)
+    # Processes that share a run are one: the first one, which writes, holds it.
+    with checkpoint.held() if is_first_process() else nullcontext():
+        pairs = _choose(pair_by_stem(images, masks, say), max_images, seed)
+        job = replace(job, samples=_read_samples(pairs, class_names, pattern))
+        if resume and not checkpoint.path.is_file():
+            say(f"There is no checkpoint {checkpoint.path} to go on from: the run begins anew.")
+        saved = _run(job)
     if saved is not None:
         _report(saved, as_json)
 

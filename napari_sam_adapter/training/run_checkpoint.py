@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from napari_sam_adapter.errors import TrainingError
 
 STEPS_BETWEEN = 100
 # Steps of a large model are slow; a person should not lose more than this.
@@ -35,3 +41,30 @@ class RunCheckpoint:
     def is_homeless(self) -> bool:
         """Whether what the run is for is gone."""
         return self.belongs_to is not None and not self.belongs_to.exists()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other runs away meanwhile: both would write this file, and the same adapter.
+
+        Raises
+        ------
+        TrainingError
+            If another run has it.
+        """
+        lock = FileLock(f"{self.path}.lock", timeout=0)
+        try:
+            # Where the file system knows no locks, as some of clusters, runs do not see each other.
+            with contextlib.suppress(NotImplementedError):
+                lock.acquire()
+        except Timeout as error:
+            raise TrainingError(
+                f"Another run writes {self.path}, and the adapter beside it. Wait for its end, "
+                "stop it, or give this one another --out."
+            ) from error
+        try:
+            yield
+        finally:
+            if lock.is_locked:
+                with contextlib.suppress(OSError):  # Windows keeps it until it is let go
+                    Path(lock.lock_file).unlink()
+            lock.release()

@@ -14,6 +14,7 @@ from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE
 from napari_sam_adapter.training.presets import PRESETS
+from napari_sam_adapter.training.run_checkpoint import RunCheckpoint
 from napari_sam_adapter.versions.promotion import LEAKS
 
 
@@ -272,6 +273,19 @@ def test_resuming_where_no_checkpoint_is_begins_anew_and_says_so(train, tmp_path
     assert said in capsys.readouterr().err
     train("--steps", 1, "--gear", "quick", name="b")
     assert "begins anew" not in capsys.readouterr().err
+
+
+def test_two_runs_do_not_write_the_same_adapter(folders, train, tmp_path, capsys):
+    out = tmp_path / "a.safetensors"
+    command = ("train", "--images", folders[0], "--masks", folders[1], "--gear", "quick")
+    with RunCheckpoint(Path(f"{out}.checkpoint")).held():  # as the first of two commands does
+        assert run(*command, "--out", out, "--steps", 1) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"Another run writes {out}.checkpoint, and the adapter beside it." in said
+        assert not out.exists()
+        train("--steps", 1, "--gear", "quick", name="another")
+    train("--steps", 1, "--gear", "quick")
+    assert not list(tmp_path.glob("*.lock"))
 
 
 def test_masks_without_an_image_are_left_out_and_said(folders, train, capsys):
