@@ -30,8 +30,8 @@ class History:
         Never held out: the model would score too well on them, and no new state could beat the one
         it started from.
     held_out : frozenset of str
-        Held out again where they are there: so new corrections are learned from, and scores
-        compare from version to version.
+        Held out again where they are there, beside others to learn from: so new corrections are
+        learned from, and scores compare from version to version.
     n_classes : int or None
         How many classes it knows; None where it is the base model.
     """
@@ -120,7 +120,9 @@ def split_samples(
     met = history != NO_HISTORY
     digests = [sample.digest if met else "" for sample in samples]
     held_out = {i for i, digest in enumerate(digests) if digest in history.held_out}
-    if not any(samples[index].shows_object for index in held_out):
+    # Both sides must show an object. Where all that do were held out before, as of one patient of
+    # several who is now trained on alone, some are chosen anew: none of them was ever learned from.
+    if len({i in held_out for i, sample in enumerate(samples) if sample.shows_object}) < 2:
         held_out = set()
     unseen = [i for i, d in enumerate(digests) if d not in history.trained_on and i not in held_out]
     candidates = [index for index in unseen if samples[index].shows_object]

@@ -103,6 +103,21 @@ def test_what_was_held_out_before_is_held_out_again_and_new_slices_are_learned_f
     assert names(split.training) == ["0", "1", "2", "3", "4", "6", "7"]
 
 
+@pytest.mark.parametrize("n_empty", [0, 2])
+def test_a_patient_who_was_held_out_whole_can_be_learned_from_alone(n_empty):
+    rng = np.random.default_rng(0)
+    full, empty = np.ones((8, 8), bool), np.zeros((8, 8), bool)
+    masks = [full] * 8 + [empty] * n_empty
+    samples = [
+        TrainingSample(rng.random((8, 8)), mask, str(n), "C") for n, mask in enumerate(masks)
+    ]
+    history = History(frozenset(["of other patients"]), frozenset(s.digest for s in samples[:8]))
+    found = split_samples(samples, rng, history=history)
+    assert len(found.held_out) == 1
+    assert found.held_out[0].shows_object
+    assert sum(sample.shows_object for sample in found.training) == 7
+
+
 def test_a_single_new_slice_with_the_smallest_object_is_learned_from():
     sizes = [5, 6, 7, 8, 9, 2, 6]
     samples = [
