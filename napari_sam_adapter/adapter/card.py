@@ -6,7 +6,7 @@ import contextlib
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,12 @@ class AdapterCard:
             )
         try:
             values = json.loads(metadata["card"])
+            # What is not known here may change what the adapter computes.
+            if further := values.keys() - {known.name for known in fields(cls)}:
+                raise CheckpointError(
+                    f"{source} was written by a newer version of the program: its card also has "
+                    f"{', '.join(sorted(further))}. Update napari-sam-adapter to open it."
+                )
             _check_types(values)
             values["adapter"] = AdapterConfig.from_dict(values["adapter"])
             for key in ("class_names", "class_colors"):

@@ -169,7 +169,7 @@ class SliceTracker:
             What it was predicted from besides the image.
         """
         before = change.undone(labels)
-        self.observe(index, before, painted=True)  # what was painted and not looked at yet
+        self._catch_up(index, before)
         known = self._slice(index, labels)
         human = known.human(before)
         self._n_predictions += 1
@@ -192,7 +192,7 @@ class SliceTracker:
 
     def set_accepted(self, index: SliceIndex, labels: np.ndarray, accepted: bool) -> None:
         """Accept a slice as it is, or take that back. An accepted slice is wholly the person's."""
-        self.observe(index, labels, painted=True)
+        self._catch_up(index, labels)
         known = self._slice(index, labels)
         known.accepted, known.accepted_before = accepted, None
         self._tell(index, "accepted" if accepted else "reopened", _NO_CHANGE)
@@ -294,6 +294,12 @@ class SliceTracker:
         if len(self._written) > STEPS_KEPT:
             oldest = self._written.popleft()
             del oldest.past[:1]
+
+    def _catch_up(self, index: SliceIndex, labels: np.ndarray) -> None:
+        """Follow what was painted and not looked at yet; else nothing that was undone is lost."""
+        known = self._slices.get(index)
+        if known is None or not np.array_equal(labels, known.seen.unpacked()):
+            self.observe(index, labels, painted=True)
 
     def _slice(self, index: SliceIndex, labels: np.ndarray) -> SliceHistory:
         if index not in self._slices:

@@ -66,17 +66,23 @@ def _read_requests(
     give_way: threading.Event,
 ) -> None:
     """Read ahead, so that ``stop`` is heard while training runs, ``give_way`` while encoding."""
-    while (message := read_message(stream)) is not None:
-        if message.kind == "stop":
-            stop.set()
-        elif message.kind == "give_way":
-            give_way.set()
-        else:
-            if message.kind in {"encode", "prepare"}:
-                give_way.clear()  # what was said before was meant for earlier work
-            requests.put(message)
-    # The window is gone or wants us gone: nothing we still compute has a reader.
-    os._exit(0)
+    code = 1
+    try:
+        while (message := read_message(stream)) is not None:
+            if message.kind == "stop":
+                stop.set()
+            elif message.kind == "give_way":
+                give_way.set()
+            else:
+                if message.kind in {"encode", "prepare"}:
+                    give_way.clear()  # what was said before was meant for earlier work
+                requests.put(message)
+        code = 0
+    except BaseException:  # what was sent does not fit into memory: nobody reads on
+        traceback.print_exc()
+    finally:
+        # The window is gone or wants us gone, or is to be told: nothing we compute has a reader.
+        os._exit(code)
 
 
 def _lower_priority() -> None:

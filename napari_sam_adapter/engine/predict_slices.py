@@ -58,7 +58,9 @@ def predict_slices(
         try:
             yield predictor.predict(index, image, model, prompts)
         except SamAdapterError as error:
-            raise EngineError(f"{source.describe(index)}: {error}") from error
+            placed = EngineError(f"{source.describe(index)}: {error}")
+            placed.details = error.details
+            raise placed from error
 
 
 class _StoppedError(Exception):

@@ -122,6 +122,8 @@ class AdaptedSam(nn.Module):
 
     Attributes
     ----------
+    spec : BaseModel
+        The base model's registry entry, as it was: its file may go while the model computes.
     adapter : Adapter
     mask_decoder : MaskDecoder
     further_classes : ModuleList
@@ -132,6 +134,7 @@ class AdaptedSam(nn.Module):
     def __init__(self, base: BaseSam, settings: ModelSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.spec: BaseModel = base_model(settings.base)
         # Not registered as submodules: state_dict() and parameters() are the adapter's alone.
         self._frozen = (base,)
         self.adapter = Adapter(base.image_encoder.layout, settings.adapter)  # type: ignore[arg-type]
@@ -145,11 +148,6 @@ class AdaptedSam(nn.Module):
     def base(self) -> BaseSam:
         """The frozen base model."""
         return self._frozen[0]
-
-    @property
-    def spec(self) -> BaseModel:
-        """The base model's registry entry."""
-        return base_model(self.settings.base)
 
     @property
     def base_sha256(self) -> str:

@@ -68,7 +68,9 @@ def heed_clicks(
     )
     grid = torch.cartesian_prod(rows, columns).flip(-1)  # (h * w, 2) as x, y
     content = features[0].flatten(1).T
-    in_slice = (grid <= grid.new_tensor(geometry.content_hw[::-1]) / side).all(-1)
+    # The first row and column of a slice that is thinner than half a cell, too.
+    begins = grid - 0.5 / grid.new_tensor([width, height])
+    in_slice = (begins < grid.new_tensor(geometry.content_hw[::-1]) / side).all(-1)
     spread = 2 * content[in_slice].var(0, correction=0).sum().clamp_min(1e-12)
     clicked = _read_at(features, places)
 

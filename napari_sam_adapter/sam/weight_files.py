@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -103,9 +104,16 @@ def check_sha256(path: Path, sha256: str) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the hexadecimal SHA-256 digest of a file; an unchanged file is read once."""
-    stat = path.stat()
-    return _sha256(path, stat.st_mtime_ns, stat.st_size)
+    """Return the hexadecimal SHA-256 digest of a file; an unchanged file is read once.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be read.
+    """
+    with _reading(path):
+        stat = path.stat()
+        return _sha256(path, stat.st_mtime_ns, stat.st_size)
 
 
 def remembered_sha256(path: Path) -> str:
@@ -113,9 +121,24 @@ def remembered_sha256(path: Path) -> str:
 
     A window that opens must not wait for gigabytes to be read. It says which file is meant; what is
     loaded is hashed itself.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be read.
     """
-    stat = path.stat()
+    with _reading(path):
+        stat = path.stat()
     return _remembered(path, stat.st_mtime_ns, stat.st_size)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say in words what the system says of a file of weights."""
+    try:
+        yield
+    except OSError as error:
+        raise WeightsError(f"{path} could not be read ({error.strerror or error}).") from error
 
 
 @lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ torch, and lets `engine` do it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -222,7 +223,8 @@ def _saved(
         ),
     )
     if job.checkpoint is not None:
-        job.checkpoint.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is of no use any more, and the adapter is there
+            job.checkpoint.path.unlink(missing_ok=True)
     return saved
 
 

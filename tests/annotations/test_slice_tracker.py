@@ -147,6 +147,22 @@ def test_undo_of_a_prediction_restores_what_was_known_before_it(one):
     assert one.human().sum() == 4
 
 
+@pytest.mark.parametrize("meanwhile", ["predicted alike", "accepted and not"])
+def test_what_changes_no_pixel_leaves_redo_as_it_is(one, meanwhile):
+    one.predict(blob(1, 1), "a")
+    one.predict(blob(4, 4), "b")
+    one.undo()
+    if meanwhile == "predicted alike":
+        one.predict(blob(1, 1), "a")
+    else:
+        for accepted in (True, False):
+            one.tracker.set_accepted(HERE, one.labels, accepted)
+    one.redo()
+    assert one.state is SliceState.PREDICTED
+    assert one.tracker.adapter_of(HERE) == "b"
+    assert not one.tracker.ready()
+
+
 def test_undo_of_everything_leaves_an_untouched_slice(one):
     one.predict(blob(1, 1))
     one.paint(slice(6, 8), slice(6, 8))

@@ -1,8 +1,10 @@
 """Real child processes: what they answer, how they end, and that none is left behind."""
 
+import json
 import math
 import os
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
@@ -18,6 +20,7 @@ from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.data.synthetic import synthetic_polyps
 from napari_sam_adapter.engine.predict_slices import predict_slices
 from napari_sam_adapter.engine.predictor import ModelReference, Predictor
+from napari_sam_adapter.engine.process import EngineProcess
 from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.engine.training_process import TrainingProcess
 from napari_sam_adapter.errors import EngineError, ImageError
@@ -144,6 +147,33 @@ def test_a_slice_without_contrast_is_skipped_among_several_and_refused_alone(pre
     assert "same value" in events[1].reason
     with pytest.raises(ImageError, match="same value"):
         list(predict_slices(predictor, source, [(1,)], BASE, lambda: False))
+
+
+def test_what_went_wrong_at_a_slice_is_told_with_the_place_and_the_details(stack):
+    class Failing:
+        def predict(self, *given):
+            error = EngineError("An unexpected error happened: X")
+            error.details = "Traceback: X"
+            raise error
+
+    source = SliceSource(stack.frames, is_colour=True)
+    with pytest.raises(EngineError, match=r"^slice 1: An unexpected error happened: X") as raised:
+        list(predict_slices(Failing(), source, [(1,)], BASE, lambda: False))
+    assert raised.value.details == "Traceback: X"
+
+
+def test_a_process_that_cannot_hold_what_it_is_sent_ends_and_says_so():
+    process = EngineProcess("training")
+    try:
+        header = json.dumps(
+            {"kind": "train", "values": {}, "arrays": [["image0", "<f4", [2**43]]]}
+        ).encode()
+        process._stdin.write(struct.pack("<I", len(header)) + header)
+        process._stdin.flush()
+        with pytest.raises(EngineError, match="ended with code 1.*Unable to allocate"):
+            process.receive()
+    finally:
+        process.kill()
 
 
 def test_a_training_process_reports_stops_and_saves(job):

@@ -70,7 +70,7 @@ def test_features_without_any_difference_spread_by_distance_alone():
     assert found[32, 32] > 0 > found[0, 0]
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (48, 96)])
+@pytest.mark.parametrize("shape", [(64, 64), (48, 96), (8, 1000), (1000, 8)])
 @pytest.mark.parametrize("views", [1, 2])
 def test_every_click_on_a_slice_is_obeyed(tuned_sam, shape, views):
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)

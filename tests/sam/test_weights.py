@@ -1,5 +1,6 @@
 """Weight files are read by hash and never executed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -117,6 +118,21 @@ def test_a_file_that_was_changed_is_hashed_again(tmp_path):
     assert file_sha256(path) == sha256
     saved(path, {"a": torch.ones(4)})
     assert file_sha256(path) != sha256
+
+
+def test_a_file_that_may_not_be_read_is_told_in_words(tmp_path, monkeypatch):
+    path = tmp_path / "of-another-user.pth"
+    path.write_bytes(b"weights")
+
+    def refuse(path: Path, *given: object, **named: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for find in (file_sha256, remembered_sha256):
+        with pytest.raises(WeightsError, match=r"of-another-user.pth could not be read \(Permis"):
+            find(path)
+        with pytest.raises(WeightsError, match=r"gone.pth could not be read \(No such file"):
+            find(tmp_path / "gone.pth")
 
 
 def test_the_hash_of_a_file_of_ones_own_is_remembered_until_it_changes(tmp_path, monkeypatch):

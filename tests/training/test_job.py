@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from napari_sam_adapter.errors import StorageError, TrainingError, WeightsError
 from napari_sam_adapter.sam.checkpoint import load_adapter, save_adapter
 from napari_sam_adapter.sam.devices import bfloat16_decided
 from napari_sam_adapter.sam.predict import predict_masks
+from napari_sam_adapter.sam.registry import LITE_MEDSAM
+from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE
 from napari_sam_adapter.training import step
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import StepReport, TrainingFinished, TrainingStarted
@@ -127,6 +130,32 @@ def test_a_stopped_run_keeps_its_adapter(samples, tmp_path):
     *_, saved = run_job(wanted, should_stop=lambda: next(looks))
     assert saved.card.training["ended"] == "stopped"
     assert load_adapter(saved.path)[1].training["steps"] == 2
+
+
+def test_a_weights_file_that_goes_away_meanwhile_costs_nothing(samples, tmp_path, monkeypatch):
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    drive = tmp_path / "drive.pth"
+    drive.write_bytes(LITE_MEDSAM.weights.locate().read_bytes() + b" ")
+    asked = replace(job(samples[:2], tmp_path / "a.safetensors"), base=f"lite_medsam@{drive}")
+    events = run_job(asked)
+    next(events)
+    drive.unlink()
+    *_, saved = events
+    assert saved.card.base_model == "lite_medsam"
+
+
+def test_a_checkpoint_that_cannot_be_removed_costs_no_adapter(samples, tmp_path, monkeypatch):
+    checkpoint = RunCheckpoint(tmp_path / "a.checkpoint", every=1)
+
+    def refuse(path: Path, **given: object) -> None:
+        raise PermissionError(path)
+
+    for event in run_job(job(samples[:2], tmp_path / "a.safetensors", checkpoint=checkpoint)):
+        if isinstance(event, TrainingFinished):
+            monkeypatch.setattr(Path, "unlink", refuse)  # as a virus scanner that reads it
+    monkeypatch.undo()
+    assert isinstance(event, AdapterSaved)
+    assert read_card(event.path) == event.card
 
 
 def test_what_a_full_disk_does_not_take_is_saved_elsewhere(samples, tmp_path, full_disk):
