@@ -78,7 +78,7 @@ def _read_requests(
                     give_way.clear()  # what was said before was meant for earlier work
                 requests.put(message)
         code = 0
-    except BaseException:  # what was sent does not fit into memory: nobody reads on
+    except Exception:  # noqa: BLE001 - what was sent may not fit into memory: nobody reads on
         traceback.print_exc()
     finally:
         # The window is gone or wants us gone, or is to be told: nothing we compute has a reader.

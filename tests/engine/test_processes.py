@@ -170,7 +170,7 @@ def test_a_process_that_cannot_hold_what_it_is_sent_ends_and_says_so():
         ).encode()
         process._stdin.write(struct.pack("<I", len(header)) + header)
         process._stdin.flush()
-        with pytest.raises(EngineError, match="ended with code 1.*Unable to allocate"):
+        with pytest.raises(EngineError, match=r"ended with code 1.*Unable to allocate"):
             process.receive()
     finally:
         process.kill()
