@@ -14,7 +14,7 @@ from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.file_prediction import source_of
-from napari_sam_adapter.volumes.depth import NO_DEPTH
+from napari_sam_adapter.volumes.depth import NO_DEPTH, ONLY_TIME
 from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ def help_for(
     ImageError
         If a help does not fit the image.
     """
-    geometry, depth = image.geometry, source_of(image).depth.axis
+    geometry, along = image.geometry, source_of(image).depth
+    depth = along.axis
     if depth is None:
         is_picture = len(geometry.shape) < 3
         why = "It is a single picture." if is_picture else NO_DEPTH
@@ -50,7 +51,8 @@ def help_for(
         if asked.smooth and not is_picture:
             _log.warning("%s was predicted without --smooth. %s", image.name, NO_DEPTH)
         return replace(asked, smooth=0.0)
-    z, y, x = (geometry.spacing[axis] for axis in (depth, -2, -1))
+    if asked.three_axes and along.is_time:
+        raise ImageError(f"{image.name}: --three-axes is for volumes. {ONLY_TIME}")
     known = {}
     if corrected is not None:
         labels = read_labels(corrected, class_names, geometry, MergedValues(_log.warning))
@@ -66,4 +68,4 @@ def help_for(
         }
         if not known:
             raise ImageError(f"Nothing is marked in {corrected.name}, so no slice is corrected.")
-    return replace(asked, known=known, spacing=(z, y, x))
+    return replace(asked, known=known, spacing=geometry.voxel_size(depth, is_time=along.is_time))

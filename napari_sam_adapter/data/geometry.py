@@ -189,6 +189,23 @@ class Geometry:
             file_axes=tuple(self.file_axes[axis] for axis in order),
         )
 
+    def voxel_size(self, depth: int, *, is_time: bool = False) -> tuple[float, float, float]:
+        """Return the sizes along a slider axis, Y and X in one unit, whichever it is.
+
+        Where the depth cannot be compared with Y and X, as a time or a step of unknown length
+        beside millimetres, a step of it counts like a pixel.
+        """
+        z, y, x = (self.spacing[axis] for axis in (depth, -2, -1))
+        units = [self.units[axis] for axis in (depth, -2, -1)]
+        if is_time:
+            return min(y, x), y, x
+        if len(set(units)) == 1:
+            return z, y, x
+        if not LENGTHS.keys() >= set(units):
+            return min(y, x), y, x
+        to_z, to_y, to_x = (LENGTHS[unit] for unit in units)
+        return z * to_z, y * to_y, x * to_x
+
     def surface_spacing(self) -> tuple[float, ...] | None:
         """Return the spacing if every axis is a length in one unit, else None."""
         unit = self.units[0]

@@ -108,3 +108,11 @@ def test_channels_alone_get_no_help_and_are_told(pages, tmp_path, capsys, caplog
         assert run("predict", image, "--out", tmp_path / "out", *option) == 2
         err = " ".join(capsys.readouterr().err.split())
         assert f"c.tif: {option[0]} is for volumes. The only slider goes along channels" in err
+
+
+def test_a_film_is_no_volume_to_be_seen_from_other_sides(pages, tmp_path, capsys):
+    image = imagej(tmp_path / "film.tif", pages, "TYX")
+    assert run("predict", image, "--out", tmp_path / "out", "--three-axes") == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert "film.tif: --three-axes is for volumes. Neighbouring slices are moments of one" in err
+    assert masks(tmp_path, image, "--smooth", 1).shape == pages.shape

@@ -98,6 +98,29 @@ def test_surfaces_are_measured_only_where_all_axes_are_lengths_of_one_unit():
     assert Geometry.of_steps((8, 9)).surface_spacing() is None
 
 
+@pytest.mark.parametrize(
+    ("spacing", "units", "expected"),
+    [
+        ((3, 1, 0.5), ("mm", "mm", "mm"), (3, 1, 0.5)),
+        ((3, 1, 0.5), ("pixel", "pixel", "pixel"), (3, 1, 0.5)),
+        ((0.002, 0.5, 0.5), ("mm", "um", "um"), (0.002, 0.0005, 0.0005)),
+        ((300, 0.3, 0.4), ("s", "um", "um"), (0.3, 0.3, 0.4)),
+        ((1, 0.3, 0.4), ("pixel", "um", "um"), (0.3, 0.3, 0.4)),
+    ],
+)
+def test_a_voxels_sizes_are_in_one_unit_and_what_is_no_length_counts_as_a_pixel(
+    spacing, units, expected
+):
+    assert Geometry.of_steps((4, 8, 9), "zyx", spacing, units).voxel_size(0) == pytest.approx(
+        expected
+    )
+
+
+def test_moments_are_a_pixel_apart_whatever_scale_was_typed():
+    film = Geometry.of_steps((2, 9, 8, 9), "ctyx", (1, 300, 0.3, 0.3))
+    assert film.voxel_size(1, is_time=True) == (0.3, 0.3, 0.3)
+
+
 def test_a_value_per_axis_is_expected():
     with pytest.raises(ValueError, match="one value per axis"):
         Geometry((8, 9), ("y", "x"), (1.0,), ("mm", "mm"), (0.0, 0.0), (1, 0))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import psutil
 
+from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volumes.three_axes import bytes_needed
 from napari_sam_adapter.volumes.volume_help import VolumeHelp
@@ -71,8 +73,12 @@ def help_for(
         wanted = set(indices)
         ready = (index for index in binding.tracker.ready() if index not in wanted)
         known = {index: binding.class_labels(index, one_class) for index in ready}
-    z, y, x = (abs(float(binding.image.scale[axis])) for axis in (depth, -2, -1))
-    return VolumeHelp(choice.smooth, tile, known, choice.three_axes, (z, y, x))
+    image = binding.image
+    geometry = Geometry.of_steps(
+        source.shape, spacing=np.abs(image.scale), units=[str(unit) for unit in image.units]
+    )
+    voxel = geometry.voxel_size(depth, is_time=source.depth.is_time)
+    return VolumeHelp(choice.smooth, tile, known, choice.three_axes, voxel)
 
 
 def slices_ahead(
