@@ -1,9 +1,11 @@
 """Which slices count as corrected, whatever way the person edits them."""
 
 import numpy as np
+import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_sam_adapter.annotations.slice_tracker import SliceState
+from napari_sam_adapter.engine.predictor import SlicePredicted
 
 
 def test_a_stroke_makes_a_slice_corrected(person):
@@ -113,6 +115,24 @@ def test_undo_and_redo_of_a_slice_out_of_view_are_told_and_bring_its_acceptance_
     np.testing.assert_array_equal(person.labels.data[0], mine)
     assert person.tracker.state((0,)) is SliceState.ACCEPTED
     assert person.message == "Ctrl+Shift+Z changed slice 0, which is not in view."
+
+
+@pytest.mark.parametrize("follows", ["a prediction", "a stroke"])
+def test_what_is_undone_counts_as_undone_whatever_follows_before_the_window_looks(person, follows):
+    person.go_to(3)
+    person.predict()
+    person.go_to(5)
+    person.labels.undo()  # no moment to look
+    if follows == "a prediction":
+        mask = np.zeros(person.labels.data.shape[1:], np.uint8)
+        mask[10:20, 10:20] = 1
+        person.controller.binding.apply(SlicePredicted((5,), mask, "id", 0.9, 0.0))
+    else:
+        person.labels.paint((5, 20, 20), 2)
+    person.controller.binding.check_known()
+    assert not person.labels.data[3].any()
+    assert person.tracker.state((3,)) is SliceState.UNTOUCHED
+    assert (3,) not in person.tracker.ready()
 
 
 def test_what_was_undone_out_of_view_is_no_longer_said_once_it_is_redone_in_view(person):

@@ -77,7 +77,8 @@ class LayerBinding(LayerSlices):
         self._refusal = ""
         self._check_soon = QTimer(self)
         self._check_soon.setSingleShot(True)
-        self._check_soon.timeout.connect(guarded(owner, self._look, once=True))
+        self._look_guarded = guarded(owner, self._look, once=True)
+        self._check_soon.timeout.connect(self._look_guarded)
         self._walk = SliceWalk(self.source, self._look_at, owner)
         labels.events.paint.connect(self._on_edited)
         labels.events.set_data.connect(self._on_edited)
@@ -215,6 +216,10 @@ class LayerBinding(LayerSlices):
     def _on_edited(self, event: Any) -> None:
         if event.type == "paint":
             self._strokes.step_made(event.value)
+        if self._taken_back.is_undone:
+            # The next edit, which may be a prediction, empties the history that tells an undo.
+            self._look_guarded()
+            return
         # A polygon announces itself before its pixels are there, so the look comes a moment later.
         self._check_soon.start(0)
 
@@ -229,6 +234,7 @@ class LayerBinding(LayerSlices):
         self._walk.hurry()
 
     def _look(self) -> None:
+        self._check_soon.stop()
         self.check_slice_in_view()
         self.edited.emit(self._changed_elsewhere())
         if not self._in_stroke:

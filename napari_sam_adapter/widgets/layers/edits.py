@@ -57,8 +57,12 @@ def _slices_of(atom: Any, n_sliders: int) -> Iterator[SliceIndex]:
     if not positions:
         yield ()
         return
-    found = np.unique(np.stack(np.broadcast_arrays(*positions), axis=1), axis=0)
-    yield from (tuple(int(i) for i in row) for row in found)
+    # As one number per pixel: a large slice that was predicted has millions.
+    shape = tuple(int(axis.max()) + 1 for axis in positions)
+    found = np.flatnonzero(
+        np.bincount(np.ravel_multi_index(np.broadcast_arrays(*positions), shape))
+    )
+    yield from zip(*(axis.tolist() for axis in np.unravel_index(found, shape)), strict=True)
 
 
 class StepsTakenBack:
@@ -67,6 +71,11 @@ class StepsTakenBack:
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
         self._known = self._redo_history()
+
+    @property
+    def is_undone(self) -> bool:
+        """Whether undo has taken a step back since it was asked last."""
+        return len(self._redo_history()) > len(self._known)
 
     def slices(self, n_sliders: int) -> tuple[str, set[SliceIndex]]:
         """Return the key that was pressed, and the slices; none after an edit."""
