@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from napari_sam_adapter.data.geometry import Geometry
-from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, Window, stack_of, transposed
+from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, Window, slices_transposed, stack_of
 from napari_sam_adapter.data.tiff_metadata import ome_metadata, origin_in, sizes_in
 from napari_sam_adapter.data.tiff_segments import read_window
 from napari_sam_adapter.errors import ImageError
@@ -190,7 +190,7 @@ def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> Non
     ----------
     path : Path
     labels : array-like of an integer type, shape (..., Y, X)
-        Each slice is read once, in order.
+        Each slice is read once, in order, see `lazy.slices_transposed`.
     geometry : Geometry, optional
         Write OME-TIFF, with these axes, sizes and units, and where the image begins in space. Its
         pages are (y, x) whatever orientation is shown.
@@ -203,15 +203,13 @@ def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> Non
         If the file cannot be written.
     """
     metadata = {}
+    order = list(range(len(labels.shape)))
     if geometry is not None:
         axes = geometry.axes
-        order = sorted(range(len(axes)), key=lambda at: "yx".find(axes[at]))
-        labels = transposed(labels, order)
+        order.sort(key=lambda at: "yx".find(axes[at]))
         metadata = ome_metadata(path, geometry.transposed(order))
-    shape, dtype = labels.shape, np.dtype(labels.dtype)
-    pages: Iterator[np.ndarray] = (
-        np.ascontiguousarray(labels[index]) for index in np.ndindex(*shape[:-2])
-    )
+    shape, dtype = tuple(labels.shape[axis] for axis in order), np.dtype(labels.dtype)
+    pages = map(np.ascontiguousarray, slices_transposed(labels, order))
     with (
         replaced_when_done(path) as temporary,
         tifffile.TiffWriter(

@@ -239,6 +239,25 @@ def test_each_page_is_asked_for_once_and_in_order(tmp_path, name):
     np.testing.assert_array_equal(open_tiff(tmp_path / name).data[:, 0, 0], range(7))
 
 
+@pytest.mark.parametrize("axes", ["zyx", "zxy", "xyz", "yzx", "txyz", "xy"])
+def test_slices_of_any_orientation_are_asked_for_once_and_in_order(tmp_path, axes):
+    shape = (3, 12, 16, 20)[-len(axes) :]
+    labels = RNG.integers(0, 5, shape, dtype=np.uint8)
+    left = iter(list(np.ndindex(*shape[:-2])))
+
+    def read(index):
+        assert next(left) == index
+        return labels[index]
+
+    geometry = Geometry.of_steps(shape, axes, (1, 2, 3, 4)[: len(axes)], ["um"] * len(axes))
+    export_masks(tmp_path / "m.ome.tif", LazyStack(shape, np.uint8, read), geometry)
+    image = open_tiff(tmp_path / "m.ome.tif")
+    order = [axes.index(axis) for axis in image.geometry.axes]
+    assert image.geometry.axes[-2:] == ("y", "x")
+    assert image.geometry.spacing == tuple(geometry.spacing[axis] for axis in order)
+    np.testing.assert_array_equal(image.data, labels.transpose(order))
+
+
 def test_labels_of_any_integer_type_are_written(tmp_path):
     labels = np.zeros((16, 20), np.int64)
     labels[3, 4] = 70_000
