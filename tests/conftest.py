@@ -108,16 +108,20 @@ def write_dicom(tmp_path) -> Callable[..., Path]:
             file.SamplesPerPixel = 3 if one.ndim == 3 else 1
             file.PhotometricInterpretation = "RGB" if one.ndim == 3 else "MONOCHROME2"
             file.PlanarConfiguration = 0
-            file.BitsAllocated = file.BitsStored = 8 * one.dtype.itemsize
-            file.HighBit = file.BitsStored - 1
-            file.PixelRepresentation = int(one.dtype.kind == "i")
+            file.BitsAllocated = 8 * one.dtype.itemsize
+            if one.dtype.kind == "f":
+                pixels = "FloatPixelData" if one.dtype.itemsize == 4 else "DoubleFloatPixelData"
+            else:
+                pixels, file.BitsStored = "PixelData", file.BitsAllocated
+                file.HighBit = file.BitsStored - 1
+                file.PixelRepresentation = int(one.dtype.kind == "i")
             if positions is not None:
                 file.ImagePositionPatient = list(positions[number - first])
                 file.ImageOrientationPatient = list(orientation)
                 file.PixelSpacing = [0.5, 0.25]
             for name, value in header.items():
                 setattr(file, name, value)
-            file.PixelData = one.tobytes()
+            setattr(file, pixels, one.tobytes())
             path = tmp_path / folder / f"{uid}_{number}.dcm"
             file.save_as(path, enforce_file_format=True)
         return tmp_path / folder

@@ -12,17 +12,14 @@ from napari_sam_adapter.openmp import wait_briefly
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with one clear line and exit code 2."""
     wait_briefly()
+    from rich.text import Text
+
     from napari_sam_adapter.cli.app import app
     from napari_sam_adapter.cli.console import errors, which_process
 
     try:
         app(args=list(arguments) if arguments is not None else None)
     except SamAdapterError as error:
-        errors.print(f"[bold red]Error{which_process()}:[/] {_escape(str(error))}", soft_wrap=True)
+        title = Text(f"Error{which_process()}:", "bold red")
+        errors.print(title, " ".join(str(error).split()), soft_wrap=True)
         sys.exit(2)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(" ".join(text.split()))

@@ -14,21 +14,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-# File names may look like :emoji: codes; they are shown as they are.
-output = Console(emoji=False)
-errors = Console(stderr=True, emoji=False)
+# Names of files, images and versions may look like [markup] or :emoji: codes; they are shown as
+# they are. What is to be styled is a `Text`.
+output = Console(markup=False, emoji=False)
+errors = Console(stderr=True, markup=False, emoji=False)
 _WIDEST = 240  # characters; longer values (settings of an adapter) go on in the next line
 
 
 def print_json(values: Mapping[str, Any]) -> None:
     """Print one JSON object on one line of standard output."""
-    output.print(json.dumps(values), soft_wrap=True, highlight=False, markup=False)
+    output.print(json.dumps(values), soft_wrap=True, highlight=False)
 
 
 def print_table(table: Table) -> None:
     """Print a table, as wide as its contents where no terminal tells how wide it may be."""
     is_limited = output.is_terminal or "COLUMNS" in os.environ
-    (output if is_limited else Console(emoji=False, width=_WIDEST)).print(table)
+    wide = Console(markup=False, emoji=False, width=_WIDEST)
+    (output if is_limited else wide).print(table)
 
 
 def is_first_process() -> bool:
@@ -44,15 +46,15 @@ def which_process() -> str:
 def say(text: str) -> None:
     """Tell the person something beside the results; of several processes, the first one does."""
     if is_first_process():
-        errors.print(text, soft_wrap=True, highlight=False, markup=False)
+        errors.print(text, soft_wrap=True, highlight=False)
 
 
 def progress_bar(*extra_columns: str) -> Progress:
     """Return a progress bar on standard error that vanishes when it is done."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        *(TextColumn(column) for column in extra_columns),
+        *(TextColumn(column, markup=False) for column in extra_columns),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=errors,

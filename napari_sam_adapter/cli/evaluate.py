@@ -116,7 +116,7 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
     confidences = _confidences(result, None if adapter is None else read_card(adapter), scoring)
     if not scoring.saliency:
         missing = f"S-measure, E-measure, weighted F and MAE need PySODMetrics: {INSTALL}"
-        errors.print(missing, markup=False, soft_wrap=True)
+        errors.print(missing, soft_wrap=True)
     where = ComputedBy(str(sam.device), precision_on(sam.device))
     if as_json:
         print_json(scores_json(result, scoring, confidences, where))

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 from napari_sam_adapter.evaluation.evaluate import Evaluation, ImageScore
@@ -47,7 +46,7 @@ def scores_table(
             is_first = found is overall
             table.add_row(
                 MEASURES[key] if is_first else "",
-                *([escape(name)] if several else []),
+                *([name] if several else []),
                 _number(key, found.mean),
                 _interval(key, found),
                 str(found.n) if found.n == result.n else f"{found.n} of {result.n}",
@@ -70,7 +69,7 @@ def _how(
     yield f"on {where.device} in {where.precision}"
     yield f"{result.seconds_per_image:.3f} seconds per image"
     if absent := [name for name, found in summary.classes.items() if not found]:
-        yield f"in no image: {escape(', '.join(absent))}"
+        yield f"in no image: {', '.join(absent)}"
     pairs = zip(confidences, result.per_image, strict=True)
     misses = [abs(c - score.dice) for c, score in pairs if c is not None]
     if misses:

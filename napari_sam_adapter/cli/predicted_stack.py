@@ -25,7 +25,7 @@ class PredictedStack:
     Attributes
     ----------
     geometry : Geometry
-    masks : LazyStack of uint8, with ``instances`` of uint16, shape of the image
+    masks : LazyStack of uint8, with ``instances`` of uint32, shape of the image
         To be read slice by slice, in order, once.
     n_skipped : int
         Slices read so far in which nothing could be predicted: they stay empty.
@@ -46,7 +46,7 @@ class PredictedStack:
             raise ValueError(f"a file was expected next, not slice {opened.index}")
         self._source, self.geometry = source_of(opened.image), opened.image.geometry
         self._stream, self._class_names, self._instances = stream, class_names, instances
-        dtype = np.uint16 if instances else np.uint8
+        dtype = np.uint32 if instances else np.uint8
         self.masks = LazyStack(self._source.shape, dtype, self._next)
         self.n_skipped = 0
         self.expected_dice: list[float | None] = []

@@ -42,7 +42,7 @@ def show(folder: Folder, as_json: options.Json = False) -> None:
     print_table(_adapters(found))
     for one in found["adapters"]:
         for line in version_story(one):
-            output.print(line, soft_wrap=True, markup=False)
+            output.print(line, soft_wrap=True)
     if found["adapters"]:
         output.print("Whole hashes, and every point of the curves: --json.")
     for image in found["images"]:

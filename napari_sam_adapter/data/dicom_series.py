@@ -71,7 +71,7 @@ class Series:
     shape : tuple of 2 ints
         (Y, X).
     dtype : str
-        Of the stored values.
+        Which holds the stored values of all files.
     is_colour : bool
     photometric : str
         What the values stand for, in DICOM's words.
@@ -170,15 +170,15 @@ def series_in(paths: Iterable[Path]) -> list[Series]:
             alike.append(files := [])
         files.append((header, frames))
     series = [
-        _series(files[0][0], [frame for _, frames in files for frame in frames])
+        _series([header for header, _ in files], [frame for _, frames in files for frame in frames])
         for alike in groups.values()
         for files in alike
     ]
     return sorted(series, key=lambda one: -len(one.frames))
 
 
-def _series(header: Any, frames: list[Frame]) -> Series:
-    sign = "i" if header.get("PixelRepresentation", 0) else "u"
+def _series(headers: Sequence[Any], frames: list[Frame]) -> Series:
+    header = headers[0]
     measures = _of_frame(header, 0, "PixelMeasuresSequence")
     thickness = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0.0
     title = header.get("SeriesDescription") or header.get("Modality") or "series"
@@ -186,7 +186,7 @@ def _series(header: Any, frames: list[Frame]) -> Series:
     return Series(
         title=str(title) if number is None else f"{number} {title}",
         shape=(int(header.Rows), int(header.Columns)),
-        dtype=f"{sign}{max(1, int(header.get('BitsAllocated', 16)) // 8)}",
+        dtype=np.result_type(*map(_stored_type, headers)).str,
         is_colour=int(header.get("SamplesPerPixel", 1)) == 3,
         photometric=str(header.get("PhotometricInterpretation", "")),
         bits=int(header.get("BitsStored") or header.get("BitsAllocated", 16)),
@@ -198,6 +198,13 @@ def _series(header: Any, frames: list[Frame]) -> Series:
         frames=tuple(sorted(frames, key=lambda frame: (frame.instance, frame.number))),
         patient_id=str(header.get("PatientID") or "").strip(),
     )
+
+
+def _stored_type(header: Any) -> str:
+    bits = int(header.get("BitsAllocated", 16))
+    if bits >= 32 and "PixelRepresentation" not in header:
+        return f"f{bits // 8}"  # only of whole numbers a header says if they are signed
+    return f"{'i' if header.get('PixelRepresentation', 0) else 'u'}{max(1, bits // 8)}"
 
 
 def _frames(path: Path, header: Any) -> Iterator[Frame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -200,6 +201,33 @@ def transposed(array: Any, order: Sequence[int]) -> Any:
     colours = array.shape[len(order) :]
     shape = [*(array.shape[axis] for axis in order), *colours]
     return LazyStack(shape, array.dtype, read, is_colour=bool(colours))
+
+
+def slices_transposed(array: Any, order: Sequence[int]) -> Iterator[np.ndarray]:
+    """Yield the slices of an array with its axes in another order; its own are read once, in order.
+
+    Only where they are cut across are they kept meanwhile, in a temporary file.
+
+    Parameters
+    ----------
+    array : array-like, shape (..., Y, X)
+        Without colours.
+    order : sequence of int
+        Which of its axes each axis of the result is.
+    """
+    *sliders, y, x = order
+    shape = array.shape
+    slices = (np.asarray(array[index]) for index in np.ndindex(*shape[:-2]))
+    if sliders == list(range(len(sliders))):
+        yield from (one if y < x else one.swapaxes(0, 1) for one in slices)
+        return
+    with tempfile.TemporaryFile() as kept:
+        for one in slices:
+            kept.write(np.ascontiguousarray(one, array.dtype).tobytes())
+        kept.flush()
+        for index in np.ndindex(*(shape[axis] for axis in sliders)):
+            # A view of its own for each: parts of the file that were seen do not add up.
+            yield np.memmap(kept, array.dtype, "r", shape=shape).transpose(order)[index]
 
 
 def _window(keys: Sequence[Any], size: Sequence[int]) -> Window | None:

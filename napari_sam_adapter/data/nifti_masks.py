@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_sam_adapter.data.geometry import LENGTHS, Geometry, shown_order
+from napari_sam_adapter.data.geometry import LENGTHS, Geometry
+from napari_sam_adapter.data.lazy import slices_transposed
 from napari_sam_adapter.data.nifti import LABELS, need_nibabel
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.storage import replaced_when_done
@@ -31,8 +31,7 @@ def write_nifti(path: Path, labels: Any, geometry: Geometry) -> None:
     ----------
     path : Path
     labels : array-like of an integer type, shape ``geometry.shape``
-        Each slice is read once, in order. Only where the slider is not the file's last axis are
-        they kept meanwhile, in a temporary file.
+        Each slice is read once, in order, see `lazy.slices_transposed`.
     geometry : Geometry
 
     Raises
@@ -49,13 +48,15 @@ def write_nifti(path: Path, labels: Any, geometry: Geometry) -> None:
             f"masks have {', '.join(geometry.axes)}. Save them as OME-TIFF (.ome.tif)."
         )
     header = _header(np.dtype(labels.dtype), geometry)
-    slices = (np.asarray(labels[index]) for index in np.ndindex(*geometry.shape[:-2]))
+    # What follows another in the file, whose first axis runs fastest: (..., j, i).
+    order = [geometry.file_axes.index(axis) for axis in reversed(range(len(geometry.shape)))]
+    slices = slices_transposed(labels, order)
     with replaced_when_done(path) as temporary, temporary.open("wb") as stream:
         if path.suffix.lower() != ".gz":
-            _write(stream, header, _in_file_order(slices, labels.dtype, geometry))
+            _write(stream, header, slices)
             return
         with gzip.GzipFile("", "wb", compresslevel=6, fileobj=stream, mtime=0) as packed:
-            _write(packed, header, _in_file_order(slices, labels.dtype, geometry))
+            _write(packed, header, slices)
 
 
 def _write(stream: Any, header: Any, chunks: Iterable[np.ndarray]) -> None:
@@ -63,25 +64,6 @@ def _write(stream: Any, header: Any, chunks: Iterable[np.ndarray]) -> None:
     stream.write(bytes(header.get_data_offset() - stream.tell()))
     for chunk in chunks:
         stream.write(np.ascontiguousarray(chunk).tobytes())
-
-
-def _in_file_order(
-    slices: Iterable[np.ndarray], dtype: Any, geometry: Geometry
-) -> Iterator[np.ndarray]:
-    """Yield what follows another in the file, whose first axis runs fastest: (..., j, i)."""
-    n = len(geometry.shape)
-    if geometry.file_axes == shown_order(n):
-        yield from slices
-        return
-    with tempfile.TemporaryFile() as kept:
-        for one in slices:
-            kept.write(np.ascontiguousarray(one).tobytes())
-        kept.flush()
-        # From the shown axes to those of the file, the slowest first.
-        order = tuple(geometry.file_axes.index(axis) for axis in reversed(range(n)))
-        outer = tuple(geometry.shape[axis] for axis in order[:-2])
-        for index in np.ndindex(*outer):
-            yield np.memmap(kept, dtype, "r", shape=geometry.shape).transpose(order)[index]
 
 
 def _header(dtype: np.dtype[Any], geometry: Geometry) -> Any:

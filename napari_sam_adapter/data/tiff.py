@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from napari_sam_adapter.data.geometry import Geometry
-from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, Window, stack_of, transposed
+from napari_sam_adapter.data.lazy import LazyStack, PlacedImage, Window, slices_transposed, stack_of
 from napari_sam_adapter.data.tiff_metadata import ome_metadata, origin_in, sizes_in
 from napari_sam_adapter.data.tiff_segments import read_window
 from napari_sam_adapter.errors import ImageError
@@ -49,7 +49,8 @@ def open_tiff(path: Path) -> PlacedImage:
             sizes = sizes_in(file)
             steps = [sizes.get(name, (1.0, "pixel")) for name in names]
             origin = origin_in(file, names, steps)
-            levels = tuple(_stack(path, file, level, is_colour) for level in series.levels)
+            lock = threading.Lock()  # levels share the files that their pages lie in
+            levels = tuple(_stack(path.name, lock, level, is_colour) for level in series.levels)
     except Exception as error:
         raise ImageError(f"{path} could not be read as an image: {error}") from error
     spacing, units = zip(*steps, strict=True) if steps else ((), ())
@@ -105,38 +106,36 @@ def _axes(series: Any) -> tuple[tuple[int, ...], tuple[str, ...], bool]:
     return tuple(shape), tuple(axes.lower()) if known else (), is_colour
 
 
-def _stack(path: Path, file: Any, series: Any, is_colour: bool) -> LazyStack:
-    """Return the lazy slices of a series, and find out how they are read best."""
+def _stack(name: str, lock: threading.Lock, series: Any, is_colour: bool) -> LazyStack:
+    """Return the lazy slices of a series, and find out how they are read best.
+
+    Its pages may lie in several files (OME-TIFF), and in others than the one that was opened.
+    """
     shape = series.shape[:-1] if is_colour else series.shape
     in_page = series.shape[len(shape) - 2 :]
     pages = list(series.pages)
+    files = {page.parent for page in pages if page is not None}
     read: Callable[..., np.ndarray]  # a slice, or a window of it
-    if series.dataoffset is not None:
+    if series.dataoffset is not None and len(files) == 1:
+        (file,) = files
         dtype = np.dtype(file.byteorder + series.dtype.char)
-        read = partial(_mapped, path, dtype, series.dataoffset, series.shape)
+        read = partial(_mapped, file.filehandle.path, dtype, series.dataoffset, series.shape)
     elif len(pages) == np.prod(shape[:-2], dtype=int) and all(
         page is not None and page.shape == in_page for page in pages
     ):
-        read = partial(_page, file.filehandle, threading.Lock(), pages, shape[:-2])
+        read = partial(_page, lock, pages, shape[:-2])
     else:
-        read = _Whole(file.filehandle, series).part
+        read = _Whole(lock, series).part
     full = (*shape, 3) if is_colour else shape
 
     def part(*of: Any) -> np.ndarray:
         return read(*of)[..., :3] if is_colour else read(*of)
 
-    return stack_of(
-        path.name,
-        full,
-        series.dtype,
-        part,
-        is_colour=is_colour,
-        read_part=part,
-    )
+    return stack_of(name, full, series.dtype, part, is_colour=is_colour, read_part=part)
 
 
 def _mapped(
-    path: Path,
+    path: str,
     dtype: np.dtype[Any],
     offset: int,
     shape: tuple[int, ...],
@@ -148,32 +147,28 @@ def _mapped(
 
 
 def _page(
-    handle: Any,
     lock: threading.Lock,
     pages: Sequence[Any],
     sliders: tuple[int, ...],
     index: SliceIndex,
     window: Window | None = None,
 ) -> np.ndarray:
-    number = int(np.ravel_multi_index(index, sliders)) if sliders else 0
-    with lock, _opened(handle):
-        if window is not None:
-            return read_window(handle, pages[number], window)
-        return np.asarray(pages[number].asarray())
+    page = pages[int(np.ravel_multi_index(index, sliders)) if sliders else 0]
+    with lock, _opened(page.parent.filehandle):
+        return np.asarray(page.asarray()) if window is None else read_window(page, window)
 
 
 class _Whole:
     """A series that is read as a whole, once."""
 
-    def __init__(self, handle: Any, series: Any) -> None:
-        self._handle, self._series = handle, series
+    def __init__(self, lock: threading.Lock, series: Any) -> None:
+        self._lock, self._series = lock, series
         self._array: np.ndarray | None = None
-        self._lock = threading.Lock()
 
     def part(self, index: SliceIndex, window: Window | tuple[()] = ()) -> np.ndarray:
         with self._lock:
             if self._array is None:
-                with _opened(self._handle):
+                with _opened(self._series.keyframe.parent.filehandle):
                     self._array = self._series.asarray()
             return np.asarray(self._array[(*index, *window)])
 
@@ -195,7 +190,7 @@ def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> Non
     ----------
     path : Path
     labels : array-like of an integer type, shape (..., Y, X)
-        Each slice is read once, in order.
+        Each slice is read once, in order, see `lazy.slices_transposed`.
     geometry : Geometry, optional
         Write OME-TIFF, with these axes, sizes and units, and where the image begins in space. Its
         pages are (y, x) whatever orientation is shown.
@@ -208,15 +203,13 @@ def write_tiff(path: Path, labels: Any, geometry: Geometry | None = None) -> Non
         If the file cannot be written.
     """
     metadata = {}
+    order = list(range(len(labels.shape)))
     if geometry is not None:
         axes = geometry.axes
-        order = sorted(range(len(axes)), key=lambda at: "yx".find(axes[at]))
-        labels = transposed(labels, order)
+        order.sort(key=lambda at: "yx".find(axes[at]))
         metadata = ome_metadata(path, geometry.transposed(order))
-    shape, dtype = labels.shape, np.dtype(labels.dtype)
-    pages: Iterator[np.ndarray] = (
-        np.ascontiguousarray(labels[index]) for index in np.ndindex(*shape[:-2])
-    )
+    shape, dtype = tuple(labels.shape[axis] for axis in order), np.dtype(labels.dtype)
+    pages = map(np.ascontiguousarray, slices_transposed(labels, order))
     with (
         replaced_when_done(path) as temporary,
         tifffile.TiffWriter(

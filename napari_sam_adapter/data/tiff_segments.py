@@ -9,15 +9,14 @@ import numpy as np
 from napari_sam_adapter.data.lazy import Window
 
 
-def read_window(handle: Any, page: Any, window: Window) -> np.ndarray:
+def read_window(page: Any, window: Window) -> np.ndarray:
     """Read a part of a page.
 
     Parameters
     ----------
-    handle : tifffile.FileHandle
-        Open.
     page : tifffile.TiffPage or TiffFrame
-        Of shape (Y, X), or (Y, X, S) with the samples of a pixel beside each other.
+        Of a file that is open, and of shape (Y, X), or (Y, X, S) with the samples of a pixel beside
+        each other.
     window : Window
         Rows and columns, inside of the page.
 
@@ -43,7 +42,7 @@ def read_window(handle: Any, page: Any, window: Window) -> np.ndarray:
     size = rows.stop - rows.start, columns.stop - columns.start
     # What a file leaves out has the value that it says stands for nothing.
     found = np.full((*size, n_samples), keyframe.nodata, keyframe.dtype)
-    for packed, number in handle.read_segments(offsets, sizes, touched):
+    for packed, number in page.parent.filehandle.read_segments(offsets, sizes, touched):
         segment, (_, _, top, left, _), _ = keyframe.decode(
             packed, number, jpegtables=page.jpegtables, jpegheader=keyframe.jpegheader
         )

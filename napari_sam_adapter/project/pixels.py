@@ -13,6 +13,7 @@ import tifffile
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.lazy import PlacedImage
 from napari_sam_adapter.data.opening import open_image
+from napari_sam_adapter.data.tiff import open_tiff
 from napari_sam_adapter.errors import ImageError, SamAdapterError, StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord
@@ -59,7 +60,7 @@ def keep_pixels(
     known = record.identity
     if opened.source is not None and _at(Path(opened.source), known) is not None:
         record.say_where(opened.source)
-    elif (record.folder / COPY).exists():
+    elif _has_copy(record.folder, known, should_stop):
         return
     elif known.source is None or _at(Path(known.source), known) is None:
         try:
@@ -145,28 +146,34 @@ def image_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None
     ImageError
         If it is not found, or is another than the one that was worked on.
     """
-    if (record / COPY).exists():
-        return _copied(record, identity)
+    copied = _copied(record, identity)
+    if copied is not None:
+        return copied
+    is_damaged = (record / COPY).exists()
     if identity.source is None:
         colours = 3 if identity.is_colour else 1
         n_bytes = math.prod(identity.shape) * colours * np.dtype(identity.dtype).itemsize
         reason = (
             _too_large(n_bytes)
-            if n_bytes > LARGEST_COPY
+            if n_bytes > LARGEST_COPY and not is_damaged
             else "Open it once more as you did then, and a copy is kept."
         )
-        raise ImageError(
-            f"{identity.name} was opened from no file, and the project has no copy of it. {reason}"
+        lack = (
+            f"its copy {record / COPY} is damaged"
+            if is_damaged
+            else "the project has no copy of it"
         )
+        raise ImageError(f"{identity.name} was opened from no file, and {lack}. {reason}")
     path = Path(identity.source)
     places = [path] if moved_to is None else [moved_to / path.name, moved_to]
     for place in places:
         image = _at(place, identity)
         if image is not None:
             return image
+    damage = f", and its copy {record / COPY} is damaged" if is_damaged else ""
     raise ImageError(
-        f"{identity.name} is not at {places[0]}, or what is there has other pixels. Open it from "
-        "where it is now, as you did then; on the command line, say where with --images."
+        f"{identity.name} is not at {places[0]}, or what is there has other pixels{damage}. Open "
+        "it from where it is now, as you did then; on the command line, say where with --images."
     )
 
 
@@ -179,12 +186,32 @@ def identity_of(record: Path, identity: ImageIdentity) -> ImageIdentity | None:
     return found if found.is_same(identity) else None
 
 
-def _copied(record: Path, identity: ImageIdentity) -> PlacedImage:
-    # TIFF brings every number in this machine's byte order.
-    pixels = tifffile.imread(record / COPY).astype(identity.dtype, copy=False)
-    return PlacedImage(
-        identity.name, (pixels,), Geometry.of_steps(identity.shape), identity.is_colour
-    )
+def _copied(record: Path, identity: ImageIdentity) -> PlacedImage | None:
+    """Return the copy of an image; None where there is none, or a damaged one."""
+    if not (record / COPY).exists():
+        return None
+    try:
+        # TIFF brings every number in this machine's byte order.
+        pixels = tifffile.imread(record / COPY).astype(identity.dtype, copy=False)
+        geometry = Geometry.of_steps(identity.shape)
+        image = PlacedImage(identity.name, (pixels,), geometry, identity.is_colour)
+        return image if _identified(image).is_same(identity) else None
+    except Exception:  # noqa: BLE001 - tifffile and the decoders it uses raise what they like
+        return None
+
+
+def _has_copy(record: Path, identity: ImageIdentity, should_stop: Callable[[], bool]) -> bool:
+    """Tell whether there is a copy without damage; it is read slice by slice, and not kept."""
+    try:
+        pixels = open_tiff(record / COPY).data.astype(identity.dtype)
+        source = SliceSource(pixels, is_colour=identity.is_colour)
+        for index in source.indices():
+            if should_stop():
+                return True
+            source.read(index)
+        return ImageIdentity.of(source, identity.name).is_same(identity)
+    except ImageError:
+        return False
 
 
 def _at(path: Path, identity: ImageIdentity) -> PlacedImage | None:

@@ -236,12 +236,12 @@ def connected_objects(labels: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray of uint16, same shape
+    ndarray of uint32, same shape
     """
     from scipy import ndimage
 
     slices = labels.reshape(-1, *labels.shape[-2:])
-    objects = np.zeros(slices.shape, np.uint16)
+    objects = np.zeros(slices.shape, np.uint32)
     for one, numbered in zip(slices, objects, strict=True):
         for value in np.unique(one[one != 0]):
             found, _ = ndimage.label(one == value, structure=np.ones((3, 3)))

@@ -108,6 +108,24 @@ def test_signed_values_and_colours_are_read_as_they_are(write_dicom):
     np.testing.assert_array_equal(image.data, colours)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_real_numbers_as_in_parametric_maps_are_read_as_they_are(write_dicom, dtype):
+    real = RNG.normal(0, 3, (3, 12, 10)).astype(dtype)
+    found = open_dicom(write_dicom(real, upright(range(3)))).data
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, real)
+
+
+def test_files_of_several_types_of_numbers_are_a_series_that_holds_them_all(write_dicom):
+    signed = RNG.integers(-500, 0, (2, 12, 10), dtype=np.int16)
+    write_dicom(SLICES[:1] + np.uint16(60000), upright((0,)))
+    write_dicom(SLICES[1:2].astype(np.uint8), upright((1,)), first=1)
+    found = open_dicom(write_dicom(signed, upright((2, 3)), first=2)).data
+    np.testing.assert_array_equal(found[0], SLICES[0] + np.uint16(60000))
+    np.testing.assert_array_equal(found[1], SLICES[1].astype(np.uint8))
+    np.testing.assert_array_equal(found[2:], signed)
+
+
 def test_one_file_is_a_picture_with_its_place(write_dicom):
     folder = write_dicom(SLICES[:1], oblique((0,)), orientation=OBLIQUE, SliceThickness="4")
     image = open_dicom(folder / "1.2.3_0.dcm")

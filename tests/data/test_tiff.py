@@ -1,5 +1,9 @@
 """TIFF files, page by page, with the sizes of OME and ImageJ."""
 
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tifffile
@@ -61,6 +65,70 @@ def test_tiles_in_jpeg_and_tiles_that_the_file_leaves_out_are_part_of_a_window(t
         data = open_tiff(tmp_path / name).data
         np.testing.assert_array_equal(data[20:70, 40:99], data[...][20:70, 40:99])
         assert data[20:70, 40:99].any() == (name == "jpeg.tif")
+
+
+def write_ome_files(folder, slices, listed, **options):
+    """Write each slice into a file of its own; each says that the image is the listed ones."""
+    n = f'SizeZ="{len(listed)}" SizeC="1" SizeT="1" SizeY="{slices.shape[1]}"'
+    n += f' SizeX="{slices.shape[2]}"'
+    ids = [uuid.uuid5(uuid.NAMESPACE_OID, str(z)).urn for z in range(len(slices))]
+    planes = "".join(
+        f'<TiffData IFD="0" FirstZ="{at}" FirstC="0" FirstT="0" PlaneCount="1">'
+        f'<UUID FileName="{z}.ome.tif">{ids[z]}</UUID></TiffData>'
+        for at, z in enumerate(listed)
+    )
+    for z, one in enumerate(slices):
+        text = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{ids[z]}">'
+            f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" {n}>'
+            f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{planes}</Pixels></Image></OME>'
+        )
+        path = folder / f"{z}.ome.tif"
+        tifffile.imwrite(path, one, description=text, metadata=None, ome=False, **options)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("packing", [{}, {"compression": "zlib"}], ids=str)
+def test_each_slice_and_window_comes_from_the_file_that_it_lies_in(tmp_path, layout, packing):
+    slices = RNG.integers(0, 60000, (3, 45, 70), dtype=np.uint16)
+    write_ome_files(tmp_path, slices, (0, 1, 2), **layout, **packing)
+    for opened in range(3):
+        data = open_tiff(tmp_path / f"{opened}.ome.tif").data
+        np.testing.assert_array_equal(data, slices)
+        np.testing.assert_array_equal(data[:, 3:40, 20:66], slices[:, 3:40, 20:66])
+
+
+@pytest.mark.parametrize("packing", [{}, {"compression": "zlib"}], ids=str)
+def test_a_file_that_names_only_another_one_shows_that_one(tmp_path, packing):
+    slices = RNG.integers(0, 60000, (2, 45, 70), dtype=np.uint16)
+    write_ome_files(tmp_path, slices, (0,), **packing)
+    data = open_tiff(tmp_path / "1.ome.tif").data
+    np.testing.assert_array_equal(data, slices[0])
+    np.testing.assert_array_equal(data[3:40, 20:66], slices[0, 3:40, 20:66])
+
+
+def test_two_threads_read_two_sizes_of_one_file(tmp_path, monkeypatch):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        options = {"tile": (16, 16), "compression": "zlib", "photometric": "minisblack"}
+        writer.write(VOLUME, subifds=1, **options)
+        writer.write(VOLUME[:, ::2, ::2], subfiletype=1, **options)
+    segments = tifffile.FileHandle.read_segments
+
+    def slowly(*arguments, **options):
+        time.sleep(0.002)  # long enough for the other thread to come in between
+        yield from segments(*arguments, **options)
+
+    monkeypatch.setattr(tifffile.FileHandle, "read_segments", slowly)
+    large, small = open_tiff(tmp_path / "a.tif").levels
+
+    def read(level):
+        return [level[z, : 1 + z] for _ in range(5) for z in range(4)]
+
+    with ThreadPoolExecutor(2) as pool:
+        for found, step in zip(pool.map(read, (large, small)), (1, 2), strict=True):
+            for n, one in enumerate(found):
+                z = n % 4
+                np.testing.assert_array_equal(one, VOLUME[z, ::step, ::step][: 1 + z])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS[:2], ids=str)
@@ -169,6 +237,25 @@ def test_each_page_is_asked_for_once_and_in_order(tmp_path, name):
     export_masks(tmp_path / name, LazyStack((7, 16, 20), np.uint8, read))
     assert asked == [(n,) for n in range(7)]
     np.testing.assert_array_equal(open_tiff(tmp_path / name).data[:, 0, 0], range(7))
+
+
+@pytest.mark.parametrize("axes", ["zyx", "zxy", "xyz", "yzx", "txyz", "xy"])
+def test_slices_of_any_orientation_are_asked_for_once_and_in_order(tmp_path, axes):
+    shape = (3, 12, 16, 20)[-len(axes) :]
+    labels = RNG.integers(0, 5, shape, dtype=np.uint8)
+    left = iter(list(np.ndindex(*shape[:-2])))
+
+    def read(index):
+        assert next(left) == index
+        return labels[index]
+
+    geometry = Geometry.of_steps(shape, axes, (1, 2, 3, 4)[: len(axes)], ["um"] * len(axes))
+    export_masks(tmp_path / "m.ome.tif", LazyStack(shape, np.uint8, read), geometry)
+    image = open_tiff(tmp_path / "m.ome.tif")
+    order = [axes.index(axis) for axis in image.geometry.axes]
+    assert image.geometry.axes[-2:] == ("y", "x")
+    assert image.geometry.spacing == tuple(geometry.spacing[axis] for axis in order)
+    np.testing.assert_array_equal(image.data, labels.transpose(order))
 
 
 def test_labels_of_any_integer_type_are_written(tmp_path):

@@ -138,6 +138,63 @@ def test_a_copy_that_nobody_wants_any_more_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+MANY = np.random.default_rng(3).integers(0, 255, (100, 16, 16)).astype(np.uint8)
+
+
+def lose_the_end(copy):
+    copy.write_bytes(copy.read_bytes()[: copy.stat().st_size // 2])
+
+
+def lose_all(copy):
+    copy.write_bytes(b"")
+
+
+def damage_a_slice(copy):
+    with tifffile.TiffFile(copy) as file:  # one by which the image is not known
+        at = file.pages[5].dataoffsets[0]
+    content = bytearray(copy.read_bytes())
+    content[at + 20 : at + 60] = bytes(40)
+    copy.write_bytes(content)
+
+
+def put_another_image(copy):
+    tifffile.imwrite(copy, MANY[:50], compression="zlib")
+
+
+DAMAGES = [lose_the_end, lose_all, damage_a_slice, put_another_image]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_copy_is_said_and_made_anew_when_the_image_is_opened_again(keep, damage):
+    folder = keep(MANY)
+    damage(folder / COPY)
+    with pytest.raises(ImageError, match=r"from no file, and its copy .* Open it once more"):
+        again(folder)
+    assert keep(MANY) == folder
+    assert np.array_equal(again(folder), MANY)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_file_of_an_image_stands_in_for_a_damaged_copy(keep, tmp_path, damage):
+    path = tmp_path / "frames.tif"
+    folder = keep(MANY, path)
+    damage(folder / COPY)
+    with pytest.raises(ImageError, match=r"not at .*, and its copy"):
+        again(folder)
+    tifffile.imwrite(path, MANY)
+    assert np.array_equal(again(folder), MANY)
+
+
+def test_a_copy_that_is_whole_is_not_written_again(keep):
+    colours = [np.repeat(NOISE[..., None], n, -1) for n in (3, 4)]
+    greys = [MANY, NOISE[:1], NOISE[:, None], NOISE > 9, NOISE.astype(">i2"), NOISE.astype("f2")]
+    for data in [*greys, *colours]:
+        folder = keep(data, is_colour=data.shape[-1] < 5)
+        before = (folder / COPY).stat()
+        assert keep(data, is_colour=data.shape[-1] < 5) == folder
+        assert (folder / COPY).stat() == before
+
+
 @pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1), (0, 2, 1)])
 def test_a_file_brings_an_image_whose_axes_were_put_in_another_order(keep, tmp_path, order):
     volume = np.random.default_rng(0).integers(0, 255, (16, 16, 12)).astype(np.uint8)

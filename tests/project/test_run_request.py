@@ -5,7 +5,7 @@ import numpy as np
 from napari_sam_adapter.annotations.slice_tracker import SliceTracker
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.overview import ImageOverview
-from napari_sam_adapter.project.pixels import keep_copy
+from napari_sam_adapter.project.pixels import COPY, keep_copy
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.project.retrain_request import RetrainRequest
 from napari_sam_adapter.project.run_folder import RunPart, RunPlan
@@ -40,3 +40,14 @@ def test_slices_with_labels_below_0_are_left_out_which_is_said(tmp_path):
     plan, request, said = with_other_images(project, plan, request)
     assert [*request.images[0].masks] == [*plan.parts[1].slices] == [(0,), (2,)]
     assert said == ["there: 1 slice holds labels below 0 and is left out."]
+
+
+def test_an_image_whose_copy_is_damaged_is_left_out_and_the_others_are_learned_from(tmp_path):
+    project = Project(tmp_path / "project")
+    here, there, _ = (corrected(project, name, [1]) for name in ("here", "there", "elsewhere"))
+    (there / COPY).write_bytes((there / COPY).read_bytes()[:200])
+    plan = RunPlan("run", (RunPart(here.name, 1, (), "|i1"),), "lite_medsam", "", {})
+    _, request, said = with_other_images(project, plan, RetrainRequest((), TrainingConfig()))
+    assert [image.name for image in request.images] == ["elsewhere"]
+    (sentence,) = said
+    assert sentence.startswith("there is left out: there was opened from no file, and its copy")

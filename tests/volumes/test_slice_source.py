@@ -12,7 +12,6 @@ def test_objects_that_touch_at_a_corner_are_one_and_others_are_counted():
     labels[0, 4:, 5:] = 1
     labels[1, 2, 2] = 7
     found = connected_objects(labels)
-    assert found.dtype == np.uint16
     assert found[0, 0, 0] == found[0, 1, 1] == 1
     assert found[0, 5, 6] == 2
     assert found[1].max() == 1
@@ -26,6 +25,13 @@ def test_objects_of_two_classes_that_touch_are_two():
     assert found[1, 3] == 1
     assert (found[1, 1], found[5, 7]) == (2, 3)
     np.testing.assert_array_equal(found != 0, labels != 0)
+
+
+def test_more_objects_than_16_bits_count_have_a_number_each():
+    labels = np.zeros((600, 600), np.uint8)
+    labels[::2, ::2] = 1
+    found = connected_objects(labels)
+    np.testing.assert_array_equal(np.sort(found[::2, ::2], axis=None), np.arange(1, 300**2 + 1))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from napari_sam_adapter.annotations.slice_tracker import SliceState
+from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.project import pixels
 from napari_sam_adapter.volumes.slice_source import connected_objects
 
@@ -187,7 +188,17 @@ def test_more_objects_than_the_masks_layer_can_number_are_refused_in_words(perso
     person.dock.predict_panel.number_box.click()
     person.predict()
     assert "the masks layer can number 255" in person.message
+    assert "of type uint16" in person.message
     assert not person.labels.data.any()
+
+
+def test_more_objects_than_16_bits_count_are_refused_for_masks_of_16_bits():
+    from napari_sam_adapter.widgets.predict.numbering import numbered
+
+    labels = np.zeros((600, 600), np.uint8)
+    labels[::2, ::2] = 1
+    with pytest.raises(ImageError, match=r"90000 objects .* number 65535.* of type uint32"):
+        numbered(labels, np.dtype(np.uint16))
 
 
 def test_objects_are_not_numbered_among_several_classes(person):

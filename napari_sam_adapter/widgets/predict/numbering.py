@@ -21,6 +21,7 @@ def numbered(labels: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if count > highest:
         raise ImageError(
             f"There are {count} objects in a slice, and the masks layer can number {highest}. "
-            "Predict without numbering them, or into a masks layer of type uint16."
+            "Predict without numbering them, or into a masks layer of type "
+            f"{np.min_scalar_type(count)}."
         )
-    return objects
+    return objects.astype(dtype)
