@@ -87,15 +87,15 @@ def mask_suffix(image: Path) -> str:
 
 
 def _storable(path: Path, labels: Any) -> Any:
-    """Return the labels in a type that every format knows: at most 32 bits."""
+    """Return the labels in a type that every format knows: at most 32 bits, low byte first."""
     dtype = np.dtype(labels.dtype)
     if dtype.kind not in "uib":
         raise ImageError(
             f"{path.name} was not written: masks are whole numbers, and these are {dtype}."
         )
-    if dtype.kind != "b" and dtype.itemsize <= 4:
+    if dtype.kind != "b" and dtype.itemsize <= 4 and dtype == dtype.newbyteorder("<"):
         return labels
-    stored = np.dtype({"b": "u1", "u": "u4", "i": "i4"}[dtype.kind])
+    stored = np.dtype("u1" if dtype.kind == "b" else f"<{dtype.kind}{min(dtype.itemsize, 4)}")
     largest = 1 if dtype.kind == "b" else np.iinfo(stored.str).max
 
     def read(index: SliceIndex) -> np.ndarray:

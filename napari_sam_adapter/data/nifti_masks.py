@@ -78,6 +78,8 @@ def _header(dtype: np.dtype[Any], geometry: Geometry) -> Any:
         header["magic"] = kind.single_magic
         header["vox_offset"] = kind.single_vox_offset
         header.set_slope_inter(1, 0)
+        if geometry.affine is None:  # the person may have typed the sizes
+            _place(header, geometry)
     else:
         small = max(geometry.shape) <= MAX_SIDE_OF_NIFTI1
         header = nibabel.Nifti1Header() if small else nibabel.Nifti2Header()
@@ -88,14 +90,16 @@ def _header(dtype: np.dtype[Any], geometry: Geometry) -> Any:
 
 
 def _place(header: Any, geometry: Geometry) -> None:
-    """Write the place and the sizes of an image that comes from no NIfTI file."""
+    """Write the place and the sizes of an image that no header tells."""
     header.set_data_shape(geometry.file_shape)
     by_axis = sorted(zip(geometry.file_axes, geometry.spacing, geometry.units, strict=True))
     # NIfTI knows few units: of the others, lengths are brought to mm.
     unit = by_axis[0][2]
     known = unit if unit in ("mm", "um") else "mm"
     names = {"mm": "mm", "um": "micron", "s": "sec", "ms": "msec", "us": "usec"}
-    time = names.get(by_axis[3][2], "unknown") if len(by_axis) > 3 else "unknown"
+    time = header.get_xyzt_units()[1]
+    if len(by_axis) > 3:
+        time = names.get(by_axis[3][2], "unknown")
     header.set_xyzt_units(names[known] if unit in LENGTHS else "unknown", time)
     if geometry.affine is None:
         scale = 1 / LENGTHS[known]

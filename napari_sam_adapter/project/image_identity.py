@@ -173,7 +173,7 @@ def digests_of(source: SliceSource) -> Digests:
             seen.add(index)
             pixels = source.read(index)
             n_telling += _tells(pixels)
-            hashed.update(_bytes(source, low_byte_first, pixels))
+            hashed.update(_bytes(low_byte_first, pixels))
     return Digests(dtype.str, digest, hashed.hexdigest())
 
 
@@ -192,11 +192,9 @@ def _tells(pixels: np.ndarray) -> bool:
 def _hash_of(source: SliceSource, dtype: np.dtype[Any], slices: list[np.ndarray]) -> _Hash:
     hashed = hashlib.sha256(repr((source.shape, source.is_colour, dtype.str)).encode())
     for pixels in slices:
-        hashed.update(_bytes(source, dtype, pixels))
+        hashed.update(_bytes(dtype, pixels))
     return hashed
 
 
-def _bytes(source: SliceSource, dtype: np.dtype[Any], pixels: np.ndarray) -> bytes:
-    # Programs differ in whether they drop a picture's transparency.
-    colours = pixels[..., :3] if source.is_colour else pixels
-    return np.ascontiguousarray(colours, dtype).tobytes()
+def _bytes(dtype: np.dtype[Any], pixels: np.ndarray) -> bytes:
+    return np.ascontiguousarray(pixels, dtype).tobytes()

@@ -99,14 +99,14 @@ def keep_copy(
     n_bytes = source.bytes_per_pixel * math.prod(source.shape)
     if n_bytes > LARGEST_COPY:
         raise ImageError(_too_large(n_bytes))
-    first = source.read(source.index_of(0))
+    first = source.read_stored(source.index_of(0))
     native = first.dtype.newbyteorder("=")
 
     def slices() -> Iterator[np.ndarray]:
         for index in source.indices():
             if should_stop():
                 raise _Stopped
-            yield np.ascontiguousarray(source.read(index), native)
+            yield np.ascontiguousarray(source.read_stored(index), native)
 
     try:
         with replaced_when_done(record / COPY, makes_folder=False) as path:

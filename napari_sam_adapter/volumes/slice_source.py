@@ -12,6 +12,10 @@ from napari_sam_adapter.volumes.depth import Depth, is_channel
 
 SliceIndex = tuple[int, ...]
 MINIMUM_SIDE = 8
+NO_CONTRAST = (
+    "Every pixel of this slice has the same value (or none is a finite number): there is nothing "
+    "to segment in it."
+)
 
 
 def moved_to(index: SliceIndex, axis: int, position: int) -> SliceIndex:
@@ -127,11 +131,24 @@ class SliceSource:
         return slice_name([index[axis] for axis in moves], [self._called[axis] for axis in moves])
 
     def read(self, index: SliceIndex) -> np.ndarray:
-        """Read one slice, whatever the array is made of.
+        """Read one slice, whatever the array is made of; without the alpha of a coloured one.
+
+        Programs differ in whether they drop a picture's transparency, and it is no part of what is
+        seen, learned from or compared.
 
         Returns
         -------
-        ndarray, shape (Y, X) or (Y, X, 3 or 4)
+        ndarray, shape (Y, X) or (Y, X, 3)
+
+        Raises
+        ------
+        ImageError
+            If a lazy source fails.
+        """
+        return self._seen(self.read_stored(index))
+
+    def read_stored(self, index: SliceIndex) -> np.ndarray:
+        """Read one slice with all that it has, for a copy: (Y, X) or (Y, X, 3 or 4).
 
         Raises
         ------
@@ -148,7 +165,10 @@ class SliceSource:
         ImageError
             If a lazy source fails.
         """
-        return self._read(index, (*index, *window))
+        return self._seen(self._read(index, (*index, *window)))
+
+    def _seen(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels[..., :3] if self.is_colour else pixels
 
     def _read(self, index: SliceIndex, key: Any) -> np.ndarray:
         try:
@@ -208,10 +228,7 @@ def check_slice(image: np.ndarray) -> tuple[float, float]:
     _check_size_and_type(image.shape[:2], image.dtype)
     limits = value_range(image[..., :3] if is_colour else image)
     if limits is None:
-        raise ImageError(
-            "Every pixel of this slice has the same value (or none is a finite number): there is "
-            "nothing to segment in it."
-        )
+        raise ImageError(NO_CONTRAST)
     return limits
 
 

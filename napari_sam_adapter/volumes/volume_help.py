@@ -16,7 +16,12 @@ from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volumes.across_slices import kernel_radius, smooth_across
 from napari_sam_adapter.volumes.carry import neighbours, prior_from_neighbours
 from napari_sam_adapter.volumes.depth import NO_DEPTH
-from napari_sam_adapter.volumes.slice_source import SliceIndex, SliceSource, check_slice
+from napari_sam_adapter.volumes.slice_source import (
+    NO_CONTRAST,
+    SliceIndex,
+    SliceSource,
+    check_slice,
+)
 from napari_sam_adapter.volumes.three_axes import predict_three_axes
 from napari_sam_adapter.volumes.tiling import PredictLogits, predict_tiles
 
@@ -134,7 +139,7 @@ class _Helped:
         self, source: SliceSource, predict_logits: PredictLogits, n_classes: int, help_: VolumeHelp
     ) -> None:
         self._source, self._help, self._n_classes = source, help_, n_classes
-        self._predict_logits = predict_logits
+        self._predict, self._n_predicted = predict_logits, 0
         self._radius = kernel_radius(help_.smooth)
         self._depth = source.depth
         self._fused: dict[SliceIndex, np.ndarray | ImageError] = {}
@@ -197,8 +202,16 @@ class _Helped:
             return self._help.known[index]
         if self._help.three_axes or self._help.known or not self._slices_are_tiled:
             return labels_above(self._logits(index), 0.0)
+        n_before = self._n_predicted
         rows = self._rows(_Picture(self._source, index))
-        return np.concatenate([labels_above(logits, 0.0) for logits in rows])
+        labels = np.concatenate([labels_above(logits, 0.0) for logits in rows])
+        if self._n_predicted == n_before:  # no tile had anything in it
+            raise ImageError(NO_CONTRAST)
+        return np.asarray(labels)
+
+    def _predict_logits(self, image: np.ndarray) -> np.ndarray:
+        self._n_predicted += 1
+        return self._predict(image)
 
     def _probabilities(self, index: SliceIndex) -> np.ndarray:
         known = self._help.known.get(index)

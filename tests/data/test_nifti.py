@@ -1,12 +1,14 @@
 """NIfTI files: read lazily, labels written back onto exactly the same voxels."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_sam_adapter.data.export import export_masks
+from napari_sam_adapter.data.files import read_image
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.lazy import LazyStack
 from napari_sam_adapter.data.nifti import open_nifti
@@ -227,6 +229,26 @@ def test_masks_of_other_images_get_their_sizes_and_units(tmp_path):
     assert (header["sform_code"], header["qform_code"]) == (0, 0)
     again = open_nifti(tmp_path / "m.nii.gz").geometry
     assert (again.spacing, again.units, again.affine) == (steps, geometry.units, None)
+
+
+def test_typed_sizes_count_where_the_images_own_header_knows_no_place(tmp_path):
+    values = RNG.integers(0, 9, (20, 30, 9), dtype=np.int16)
+    image = open_nifti(saved(tmp_path / "a.nii", values, codes=(0, 0))).geometry
+    assert image.affine is None
+    typed = replace(image, spacing=(3.0, 0.5, 0.25), units=("mm",) * 3)
+    export_masks(tmp_path / "m.nii", np.ones(image.shape, np.uint8), typed)
+    header = nibabel.load(tmp_path / "m.nii").header
+    assert header.get_zooms() == (0.25, 0.5, 3)
+    assert header.get_xyzt_units()[0] == "mm"
+    assert (header["sform_code"], header["qform_code"]) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["u2", "i2", "u4", "i4"])
+def test_labels_that_come_high_byte_first_are_written_as_they_are(tmp_path, kind):
+    labels = RNG.integers(0, 9, (9, 30, 20)).astype(f">{kind}")
+    for name in ("m.nii", "m.nii.gz", "m.tif", "m.ome.tif"):
+        export_masks(tmp_path / name, labels, Geometry.of_steps(labels.shape))
+        assert np.array_equal(read_image(tmp_path / name), labels)
 
 
 def test_lengths_that_nifti_does_not_know_are_brought_to_millimetres(tmp_path):

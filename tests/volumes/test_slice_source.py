@@ -3,7 +3,21 @@
 import numpy as np
 import pytest
 
+from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.volumes.slice_source import SliceSource, connected_objects
+
+
+def test_alpha_is_no_part_of_a_slice():
+    colours = np.random.default_rng(0).integers(0, 255, (3, 9, 10, 3), np.uint8)
+    with_alpha = np.concatenate([colours, np.full((3, 9, 10, 1), 255, np.uint8)], -1)
+    source = SliceSource(with_alpha, is_colour=True)
+    np.testing.assert_array_equal(source.read((1,)), colours[1])
+    window = slice(2, 5), slice(3, 8)
+    np.testing.assert_array_equal(source.read_part((1,), window), colours[1][window])
+    np.testing.assert_array_equal(source.read_stored((1,)), with_alpha[1])
+    mask = np.zeros((9, 10), bool)
+    digests = {TrainingSample(one, mask, "").digest for one in (source.read((1,)), colours[1])}
+    assert len(digests) == 1, "what is learned from is known again, whoever has opened the file"
 
 
 def test_objects_that_touch_at_a_corner_are_one_and_others_are_counted():

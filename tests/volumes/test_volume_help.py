@@ -115,6 +115,16 @@ def test_tiles_give_what_the_whole_gives_and_read_windows_only():
     assert set(Windows.read) == {(40, 40)}
 
 
+def test_a_slice_whose_tiles_are_all_without_contrast_has_no_mask():
+    volume = np.random.default_rng(0).normal(size=(3, 40, 48)).astype(np.float32)
+    volume[0] = 7
+    volume[2, :, 10:] = 7
+    found = predicted(volume, VolumeHelp(tile=16))
+    assert isinstance(found[0,], ImageError)
+    assert "same value" in str(found[0,])
+    assert [found[z,].shape for z in (1, 2)] == [(40, 48)] * 2
+
+
 def test_pictures_that_are_no_larger_than_a_tile_are_predicted_whole():
     model = Model()
     predicted(volume_of(1, 1), VolumeHelp(tile=SIDE), model=model)
