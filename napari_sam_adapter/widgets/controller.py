@@ -208,7 +208,9 @@ class DockController(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        self.said.emit(f"Masks and versions are kept in {folder} from now on.", False)
+        trouble = self.session.trouble
+        said = f"Masks and versions are kept in {folder} from now on. {trouble}".strip()
+        self.said.emit(said, bool(trouble))
         self.retraining.bring_home()
         self.opening.open_latest()
 
