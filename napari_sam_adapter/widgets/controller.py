@@ -156,7 +156,7 @@ class DockController(QObject):
     def start_engine(self) -> None:
         """Start the prediction process ahead of the first click; it takes a few seconds."""
         job = Job(
-            lambda: [self.session.predictor.start()],
+            lambda: [self.session.predictor.start(self.session.in_use.device)],
             "starting the model",
             self.session.predictor.close,
             self,
