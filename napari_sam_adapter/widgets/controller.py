@@ -197,6 +197,7 @@ class DockController(QObject):
     def set_care(self, careful: bool) -> None:
         """Predict each slice together with its mirror image, or not."""
         self.session.be_careful(careful)
+        self.comparing.forget()  # it was made of as many views as before
 
     def open_project(self, folder: Path) -> None:
         """Keep masks and versions in another project from now on.
