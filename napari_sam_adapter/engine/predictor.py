@@ -90,17 +90,27 @@ class Predictor:
         self._turns = Turns()
         self._closed = threading.Event()
 
-    def start(self) -> dict[str, str]:
+    def start(self, device: str) -> dict[str, str]:
         """Start the process ahead of the first prediction.
+
+        Parameters
+        ----------
+        device : str
+            The one that is to be computed on.
 
         Returns
         -------
         dict
             ``device`` and ``precision``.
+
+        Raises
+        ------
+        EngineError
+            If the device is not there.
         """
         with self._turns.asking():
             process = self._running()
-            process.send("hello")
+            process.send("hello", {"device": device})
             return dict(process.receive().values)
 
     def predict(

@@ -98,7 +98,7 @@ class Worker:
         handlers[message.kind](message)
 
     def _hello(self, message: Message) -> None:
-        device = choose_device(message.values.get("device", "auto"))
+        device = choose_device(message.values["device"])
         ready = {"device": str(device), "precision": precision_on(device)}
         self._send(Message("ready", ready))
 

@@ -47,7 +47,8 @@ def choose_device(name: str = "auto") -> torch.device:
     }
     if not available.get(device.type, False):
         raise SamAdapterError(
-            f"The device {name!r} is not available on this machine; use --device auto or cpu."
+            f"The device {name!r} is not available on this machine: choose auto or cpu (in the "
+            "window, under Preferences ▸ SAM Adapter; on the command line, by --device)."
         )
     return device
 

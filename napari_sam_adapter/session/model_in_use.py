@@ -13,7 +13,7 @@ from napari_sam_adapter.adapter.card import TAKES_NO_PROMPTS, AdapterCard
 from napari_sam_adapter.engine.predictor import ModelReference
 from napari_sam_adapter.errors import PromptError
 from napari_sam_adapter.sam.adapter_base import base_of_adapter
-from napari_sam_adapter.sam.registry import BASE_MODELS, base_model
+from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.versions.adapter_version import AdapterVersion
 
 CAREFUL_VIEWS = 2
@@ -88,7 +88,7 @@ class ModelInUse:
         """How many views of a slice its predictions average."""
         if self.version is None or not self.knows_mirror_images:
             return 1
-        usual = BASE_MODELS[self.version.card.base_model].views
+        usual = base_model(self.version.card.base_model).views
         if self.careful is None:
             return usual
         return max(usual, CAREFUL_VIEWS) if self.careful else 1

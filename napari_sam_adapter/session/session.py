@@ -21,7 +21,7 @@ from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.errors import CheckpointError, StorageError, TrainingError
 from napari_sam_adapter.project.home import open_home, remember_folder
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.project.remembered import remembered_base
+from napari_sam_adapter.project.remembered import remembered_base, remembered_version
 from napari_sam_adapter.sam.adapter_base import check_adapter_base
 from napari_sam_adapter.sam.registry import base_model
 from napari_sam_adapter.session.classes_in_use import ClassesInUse
@@ -54,6 +54,8 @@ class Session:
     predictor : Predictor
     trainer : Trainer
         The owners of the two processes.
+    trouble : str
+        Why the version that was chosen last in the project is not in use; "" where it is.
     project_changed : Signal
         Another project is open.
     active_changed : Signal
@@ -75,7 +77,7 @@ class Session:
         predictor: Predictor | None = None,
     ) -> None:
         self.project, self.store = project, project.adapters
-        version = self.store.active
+        version, self.trouble = remembered_version(self.store)
         self.in_use = ModelInUse(base or remembered_base(self.store), version, device)
         self.predictor = predictor or Predictor()
         self.trainer = Trainer()
@@ -214,10 +216,12 @@ class Session:
         if not project.is_read_only:  # else it is there to be looked at
             project.create()
             check_writable(folder / "adapters" / "active.json")
-        version, base = project.adapters.active, remembered_base(project.adapters)
+        version, trouble = remembered_version(project.adapters)
+        base = remembered_base(project.adapters)
         remember_folder(folder)
         self.store.use(None)
         self.project, self.store, self._names = project, project.adapters, {}
+        self.trouble = trouble
         self.in_use = replace(self.in_use, base=base, version=version)
         self._mark_use()
         before, self._classes = self.classes, ClassesInUse(project, version)

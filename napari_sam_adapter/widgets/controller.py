@@ -156,7 +156,7 @@ class DockController(QObject):
     def start_engine(self) -> None:
         """Start the prediction process ahead of the first click; it takes a few seconds."""
         job = Job(
-            lambda: [self.session.predictor.start()],
+            lambda: [self.session.predictor.start(self.session.in_use.device)],
             "starting the model",
             self.session.predictor.close,
             self,
@@ -197,6 +197,7 @@ class DockController(QObject):
     def set_care(self, careful: bool) -> None:
         """Predict each slice together with its mirror image, or not."""
         self.session.be_careful(careful)
+        self.comparing.forget()  # it was made of as many views as before
 
     def open_project(self, folder: Path) -> None:
         """Keep masks and versions in another project from now on.
@@ -208,7 +209,9 @@ class DockController(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        self.said.emit(f"Masks and versions are kept in {folder} from now on.", False)
+        trouble = self.session.trouble
+        said = f"Masks and versions are kept in {folder} from now on. {trouble}".strip()
+        self.said.emit(said, bool(trouble))
         self.retraining.bring_home()
         self.opening.open_latest()
 

@@ -120,8 +120,8 @@ class SamAdapterDock(QWidget):
         self.message.on_image(self.layers_panel.image_box.value is not None)
         self.layers_panel.announce()
         self.showing.everything()
-        if trouble:
-            self.message.say(trouble, True)
+        if trouble or session.trouble:
+            self.message.say(f"{trouble} {session.trouble}".strip(), True)
         self.controller.start_engine()
         self.is_open = True
         self.destroyed.connect(lambda *_: self.shutdown())

@@ -101,6 +101,14 @@ def test_an_error_is_a_sentence_and_the_process_goes_on(predictor, stack):
     assert predictor.predict((0,), stack.frames[0], BASE).labels.shape == (96, 96)
 
 
+def test_what_the_process_is_ready_on_is_the_device_that_was_asked_for(predictor):
+    assert predictor.start("cpu")["device"] == "cpu"
+    missing = "cuda:99"
+    with pytest.raises(EngineError, match=f"'{missing}' is not available"):
+        predictor.start(missing)
+    assert predictor.start("cpu")["device"] == "cpu"
+
+
 def test_a_slice_encoded_ahead_gives_way_to_a_prediction(predictor, stack):
     predictor.predict((0,), stack.frames[0], BASE)
     large = np.tile(stack.frames[1], (3, 3, 1))
@@ -117,7 +125,7 @@ def test_a_slice_encoded_ahead_gives_way_to_a_prediction(predictor, stack):
 
 
 def test_nothing_is_encoded_ahead_while_a_prediction_is_waited_for(predictor, stack):
-    predictor.start()
+    predictor.start("cpu")
     with predictor._turns.asking():
         assert predictor.encode_ahead(stack.frames[3], BASE) is False
 

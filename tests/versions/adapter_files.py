@@ -10,12 +10,16 @@ from napari_sam_adapter.adapter.config import AdapterConfig
 
 
 def adapter_file(
-    path: Path, adapter_id: str, class_names: tuple[str, ...] = ("object",), **training: object
+    path: Path,
+    adapter_id: str,
+    class_names: tuple[str, ...] = ("object",),
+    base_model: str = "lite_medsam",
+    **training: object,
 ) -> Path:
     """Write a file with a card."""
     card = AdapterCard(
         adapter_id=adapter_id,
-        base_model="lite_medsam",
+        base_model=base_model,
         base_sha256="00",
         gear="full",
         input_size=128,

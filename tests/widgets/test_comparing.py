@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_sam_adapter.engine.predictor import Predictor
+from napari_sam_adapter.errors import EngineError
 from napari_sam_adapter.sam.adapted import ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import save_adapter
 
@@ -29,6 +31,12 @@ def press(person, button):
 
 def blink(person):
     press(person, person.dock.compare_panel.blink_button)
+
+
+def compare_with(person, name):
+    box = person.dock.compare_panel.other_box
+    box.setCurrentIndex(box.findText(name, Qt.MatchFlag.MatchStartsWith))
+    box.activated.emit(box.currentIndex())
 
 
 def shown(person):
@@ -139,24 +147,93 @@ def test_a_comparison_that_is_being_made_ends_when_another_project_is_opened(com
 
 def test_another_version_to_compare_with_is_shown_from_then_on(compared, adapter_file):
     person = compared
-
-    def compare_with(name):
-        box = person.dock.compare_panel.other_box
-        box.setCurrentIndex(box.findText(name, Qt.MatchFlag.MatchStartsWith))
-        box.activated.emit(box.currentIndex())
-
     person.dock.versions_panel.load_requested.emit(adapter_file)
     blink(person)
     assert shown(person).name == "before: the base model"
-    compare_with("v1")
+    compare_with(person, "v1")
     assert shown(person) is None
     blink(person)
     assert shown(person).name == "before: v1"
     person.go_to(3)
     person.dock.compare_panel.blink_button.click()
-    compare_with("the base model")
+    compare_with(person, "the base model")
     person.wait(lambda: not person.controller.comparing.is_running)
     assert shown(person) is None
+
+
+def test_what_is_asked_for_while_another_comparison_is_being_made_follows_it(
+    compared, adapter_file
+):
+    person = compared
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    person.dock.compare_panel.blink_button.click()
+    compare_with(person, "v1")
+    blink(person)
+    assert shown(person).name == "before: v1"
+    blink(person)
+    blink(person)
+    person.go_to(2)
+    person.dock.compare_panel.blink_button.click()
+    person.go_to(3)
+    blink(person)
+    corner = np.asarray(person.labels.data_to_world((3, 0, 0)))
+    np.testing.assert_allclose(shown(person).data_to_world((0, 0, 0)), corner)
+    person.go_to(4)
+    person.dock.compare_panel.blink_button.click()
+    press(person, person.dock.compare_panel.map_button)
+    assert person.message.startswith("From v1 to v2")
+
+
+def test_what_was_asked_for_on_a_slice_that_was_left_is_not_shown_on_another(compared):
+    person = compared
+    person.dock.compare_panel.blink_button.click()
+    person.go_to(1)
+    person.dock.compare_panel.blink_button.click()
+    person.go_to(2)
+    person.wait(lambda: not person.controller.comparing.is_running)
+    assert shown(person) is None
+    assert person.labels.visible
+
+
+def test_a_comparison_that_fails_says_so_once(compared, monkeypatch):
+    person = compared
+    asked = []
+
+    def fail(*_):
+        asked.append(1)
+        raise EngineError("The prediction process has died.")
+
+    monkeypatch.setattr(Predictor, "predict", fail)
+    blink(person)
+    assert person.message == "The prediction process has died."
+    assert len(asked) == 1
+
+
+def test_looking_twice_or_once_is_compared_anew(compared, turned_adapter_file, monkeypatch):
+    person = compared
+    views, predict = [], Predictor.predict
+
+    def watched(self, index, image, model, *prompts):
+        views.append(model.views)
+        return predict(self, index, image, model, *prompts)
+
+    person.dock.versions_panel.load_requested.emit(turned_adapter_file)
+    monkeypatch.setattr(Predictor, "predict", watched)
+    blink(person)
+    assert views == [1, 2]
+    person.dock.predict_panel.care_box.click()
+    assert shown(person) is None
+    blink(person)
+    assert views == [1, 2, 1, 1]
+
+
+def test_a_comparison_that_is_being_made_when_the_dock_is_closed_is_not_shown(compared):
+    person = compared
+    person.dock.compare_panel.blink_button.click()
+    person.dock.rest()
+    person.wait(lambda: not person.controller.comparing.is_running)
+    assert shown(person) is None
+    assert person.labels.visible
 
 
 def test_a_comparison_layer_that_is_deleted_brings_the_masks_back(compared):

@@ -12,9 +12,13 @@ import torch
 from qtpy.QtWidgets import QFileDialog
 from safetensors.torch import save_file
 
+from napari_sam_adapter.errors import WeightsError
+from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.sam import registry
 from napari_sam_adapter.sam.registry import LITE_MEDSAM
 from napari_sam_adapter.sam.weight_files import MODELS_VARIABLE, WeightFile
+from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.retrain import base_choice
 
 CONTENT = bytes(5_000_000)
 MUCH_LESS_THAN_A_TIMEOUT = 10.0  # seconds; it takes a fraction of one where nothing else runs
@@ -166,6 +170,42 @@ def test_a_weights_file_that_has_gone_leaves_the_base_model_as_it_is(person, tmp
     person.wait(lambda: "no file of weights" in person.message)
     assert person.controller.session.in_use.base == "lite_medsam"
     assert person.dock.models_panel.base_box.currentData() == "lite_medsam"
+
+
+@pytest.mark.parametrize("is_weights", [True, False])
+@pytest.mark.parametrize("meanwhile", ["another model", "another file", "another project"])
+def test_a_file_whose_reading_takes_long_is_forgotten_for_what_is_chosen_meanwhile(
+    person, tmp_path, monkeypatch, meanwhile, is_weights
+):
+    slow, fast, other = tmp_path / "slow.pth", tmp_path / "fast.pth", tmp_path / "other"
+    for path in (slow, fast):
+        path.write_bytes(path.name.encode())
+    has_read = threading.Event()
+
+    def read(name):
+        if "slow" in name:
+            has_read.wait(60)
+            if not is_weights:
+                raise WeightsError("slow.pth is no file of weights.")
+        return name
+
+    monkeypatch.setattr(base_choice, "own_base", read)
+    panel, session = person.dock.models_panel, person.controller.session
+    panel.use_file(slow)
+    (job,) = person.controller.base.findChildren(Job)
+    if meanwhile == "another model":
+        choose(person, "sam_vit_b")
+    elif meanwhile == "another file":
+        panel.use_file(fast)
+        person.wait(lambda: "is the base model from now on" in person.message)
+    else:
+        person.dock.project_panel.folder_requested.emit(other)
+    before, said = session.in_use, person.message
+    with person.qtbot.waitSignal(job.finished):
+        has_read.set()
+    assert session.in_use == before
+    assert person.message == said
+    assert Project(other).adapters.base is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Keys and other preferences, trouble, and the log."""
 
 import gc
+import sys
 
 import numpy as np
 import pytest
@@ -120,6 +121,18 @@ def test_a_new_window_begins_as_preferred(preferences, make_napari_viewer):
     assert (settings.config.gear, settings.config.max_seconds) == ("quick", 240.0)
     assert not settings.learns_from_others
     assert dock.controller.session.in_use.device == "cpu"
+    dock.shutdown()
+
+
+def test_a_preferred_device_that_is_not_there_is_told_when_the_dock_opens(
+    preferences, make_napari_viewer, wait
+):
+    absent = "mps" if sys.platform != "darwin" else "cuda"
+    preferences.computing.device = absent
+    dock = SamAdapterDock(make_napari_viewer())
+    wait(lambda: any(words in dock.message.text() for words in ("Ready on", "not available")))
+    assert f"The device {absent!r}" in dock.message.text()
+    assert "Preferences" in dock.message.text()
     dock.shutdown()
 
 

@@ -8,6 +8,7 @@ import pytest
 from napari_sam_adapter.project.home import remember_folder
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.widgets.dock import SamAdapterDock
+from tests.versions.adapter_files import adapter_file
 
 
 @pytest.fixture
@@ -75,3 +76,26 @@ def test_a_project_that_cannot_be_opened_leaves_the_one_that_is_open(open_dock, 
     assert "schema version 99" in dock.message.text()
     assert dock.controller.session.project.folder == before
     assert open_dock().controller.session.project.folder == before
+
+
+@pytest.mark.parametrize("how", ["when the dock opens", "in the dock"])
+def test_a_project_whose_version_has_an_unknown_base_model_is_open_and_says_what_predicts(
+    open_dock, tmp_path, how
+):
+    project = Project(tmp_path / "newer")
+    project.create()
+    adapter_file(project.adapters.path_of(1), "id 1", base_model="sam2_tiny")
+    if how == "when the dock opens":
+        remember_folder(project.folder)
+        dock = open_dock()
+    else:
+        dock = open_dock()
+        dock.project_panel.folder_requested.emit(project.folder)
+    assert dock.controller.session.project.folder == project.folder
+    assert "base model 'sam2_tiny'" in dock.message.text()
+    assert "update napari-sam-adapter" in dock.message.text()
+    assert dock.versions_panel.list.topLevelItemCount() == 2, "the version is shown all the same"
+    # What it would predict is asked for here, and refused in a sentence.
+    dock.controller.versions.activate(1)
+    assert "no base model named 'sam2_tiny'" in dock.message.text()
+    assert open_dock().controller.session.project.folder == project.folder

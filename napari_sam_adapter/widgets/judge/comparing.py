@@ -77,6 +77,7 @@ class Comparing(QObject):
         self._shown = ""
         self._layer: Labels | None = None
         self._job: Job | None = None
+        self._wanted: tuple[LayerBinding, SliceIndex, str] | None = None
         self._is_left = False
         layers.slices_changed.connect(self._follow_slider)
         layers.image_changed.connect(self.stop)
@@ -92,7 +93,7 @@ class Comparing(QObject):
     def compare_with(self, number: int | None) -> None:
         """Choose what to compare with from now on; None is the base model."""
         self._other, self._is_chosen = number, True
-        self._forget()
+        self.forget()
 
     def other(self, versions: Sequence[AdapterVersion]) -> AdapterVersion | None:
         """Return what the version in use is compared with: as chosen, or what it was trained from.
@@ -134,10 +135,15 @@ class Comparing(QObject):
         with contextlib.suppress(ValueError):  # the person has removed it
             self._viewer.layers.remove(layer)
 
+    def forget(self) -> None:
+        """Take the comparison away, and do not show what is still being predicted for it."""
+        self.stop()
+        self._pair, self._wanted, self._is_left = None, None, True
+
     def close(self) -> None:
         """Let go of the viewer. Emits nothing."""
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
-        self.stop()
+        self.forget()
 
     def _show_next(self, what: str) -> None:
         if not what:
@@ -156,10 +162,11 @@ class Comparing(QObject):
             self.said.emit(str(error), True)
 
     def _predict(self, binding: LayerBinding, index: SliceIndex, what: str) -> None:
+        if self._job is not None:
+            self._wanted = binding, index, what  # when that has come to its end
+            return
         session = self._session
         other = self.other(session.store.versions())
-        if self._job is not None:
-            return
         active = session.in_use
         if active.with_version(other).name == active.name:
             raise ImageError(
@@ -176,26 +183,35 @@ class Comparing(QObject):
             yield _Pair(binding, index, (compared[0].name, compared[1].name), before, after)
 
         job = Job(predict, "comparing two versions", lambda: None, self)
-        job.event_reported.connect(lambda pair: self._on_predicted(pair, what))
-        job.failed.connect(lambda message: self.said.emit(message, True))
+        job.event_reported.connect(self._on_predicted)
+        job.failed.connect(self._on_failed)
         job.finished.connect(lambda: self._on_finished(project))
-        self._job, self._is_left = job, False
+        self._job, self._wanted, self._is_left = job, (binding, index, what), False
         job.start()
 
-    def _on_predicted(self, pair: _Pair, what: str) -> None:
-        binding = pair.binding
-        if self._is_left:
-            return
-        if binding is self._layers.binding and binding.index_in_view() == pair.index:
+    def _on_predicted(self, pair: _Pair) -> None:
+        if not self._is_left and self._is_in_view(pair.binding, pair.index):
             self._pair = pair
-            self._show(what)
+
+    def _on_failed(self, message: str) -> None:
+        if not self._is_left:
+            self._wanted = None
+            self.said.emit(message, True)
 
     def _on_finished(self, project: Project) -> None:
         self._job = None
-        if project is not self._session.project:
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            binding, index, what = wanted
+            if self._is_in_view(binding, index):
+                self._show_next(what)
+        elif project is not self._session.project:
             self.said.emit(
                 "Another project was opened, so comparing two versions has ended.", False
             )
+
+    def _is_in_view(self, binding: LayerBinding, index: SliceIndex) -> bool:
+        return binding is self._layers.binding and binding.index_in_view() == index
 
     def _show(self, what: str) -> None:
         pair = self._pair
@@ -269,13 +285,8 @@ class Comparing(QObject):
             self._pair = None
 
     def _on_active_changed(self) -> None:
-        self._forget()
+        self.forget()
         self._is_chosen = False
-
-    def _forget(self) -> None:
-        """Take the comparison away, and do not show what is still being predicted for it."""
-        self.stop()
-        self._pair, self._is_left = None, True
 
     def _on_layer_removed(self, event: Any) -> None:
         if event.value is self._layer:

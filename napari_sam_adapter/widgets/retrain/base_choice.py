@@ -34,9 +34,14 @@ class BaseChoice(QObject):
         super().__init__(parent)
         self._session = session
         self._job: Job | None = None
+        session.project_changed.connect(self._forget)
 
     def choose(self, name: str) -> None:
-        """Adapt another base model; a file of the person's own is read first."""
+        """Adapt another base model; a file of the person's own is read first.
+
+        What is still being read for an earlier choice is not used any more.
+        """
+        self._forget()
         if "@" not in name:
             self._use(name)
             return
@@ -46,6 +51,12 @@ class BaseChoice(QObject):
         job.failed.connect(self._refuse)
         self._job = job
         job.start()
+
+    def _forget(self) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            job.event_reported.disconnect()
+            job.failed.disconnect()
 
     def _use(self, name: str) -> None:
         try:
