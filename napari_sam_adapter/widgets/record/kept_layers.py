@@ -20,7 +20,7 @@ from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_layers import ImageLayers, LayersFile
 from napari_sam_adapter.widgets.predict.prompt_layers import is_prompt_layer, prompt_layers_of
-from napari_sam_adapter.widgets.readers import GEOMETRY
+from napari_sam_adapter.widgets.readers import geometry_of
 from napari_sam_adapter.widgets.record.drawn import boxes_in, points_in
 from napari_sam_adapter.widgets.trouble import guarded
 
@@ -282,7 +282,7 @@ def _events_of(layer: Layer) -> tuple[Any, ...]:
 def _typed_scale(image: Image) -> tuple[tuple[float, ...] | None, tuple[str, ...] | None]:
     """Return the voxel sizes and their units where the image's own file does not bring them."""
     scale = tuple(map(float, image.scale))
-    geometry = image.metadata.get(GEOMETRY)
+    geometry = geometry_of(image)
     of_file = (1.0,) * image.ndim if geometry is None else geometry.spacing
     if scale == (1.0,) * image.ndim or np.allclose(scale, of_file):
         return None, None
