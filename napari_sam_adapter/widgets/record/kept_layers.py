@@ -93,7 +93,12 @@ class KeptLayers(QObject):
         self._is_open = False
         with contextlib.suppress(RuntimeError):  # where all ends, Qt may have ended the timer
             self._soon.stop()
-        self._save()
+        try:
+            self._save()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
         events = self._viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
         events.removing.disconnect(self._on_removing)
