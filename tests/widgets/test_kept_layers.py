@@ -199,6 +199,28 @@ def test_a_second_window_is_told_and_harms_nothing(open_polyps, folder):
     assert drawn(open_polyps()) == wanted
 
 
+def test_points_of_a_second_window_take_nothing_of_the_first_away_once_that_is_closed(
+    open_person, polyps, folder
+):
+    one, two = open_person(polyps.frames[..., 0]), open_person(polyps.frames[..., 0])
+    for person in (one, two):
+        person.wait_for_record()
+    one.dock.prompts_panel.boxes_button.click()
+    layer(one, "boxes").add_rectangles([corners(0), corners(3)])
+    one.controller.layers.image.scale = (3, 0.5, 0.5)
+    wait_until_kept(one, folder, 2, 0)
+    one.wait(lambda: "scale" in content(folder))
+    two.dock.prompts_panel.points_button.click()
+    layer(two, "points").add((0, 20, 30))
+    two.wait(lambda: "open in another window" in two.message)
+    one.close()
+    layer(two, "points").add((1, 20, 30))
+    two.wait(lambda: len(content(folder)["points"]) == 2)
+    assert len(content(folder)["boxes"]) == 2
+    assert content(folder)["scale"] == [3, 0.5, 0.5]
+    np.testing.assert_array_equal(layer(two, "points").scale, (3, 0.5, 0.5))
+
+
 def test_images_in_two_windows_do_not_mix(open_person, open_polyps, polyps, folder):
     one = open_polyps()
     two = open_person(polyps.frames[:4, ::-1], rgb=True)

@@ -117,15 +117,8 @@ class KeptLayers(QObject):
             self._forget(image)  # other pixels were put into it
         known = self._known[image] = _Known(identity, np.array(image.scale))
         image.events.scale.connect(self._on_scale)
-        if not self._session.project.has_layers(identity):
-            return
-        self._open(known)
-        typed = None if known.file is None else known.file.contents
-        is_plain = np.array_equal(image.scale, np.ones(image.ndim))
-        if typed and typed.scale and is_plain and len(typed.scale) == image.ndim:
-            image.scale = typed.scale
-            if typed.units is not None and len(typed.units) == image.ndim:
-                image.units = typed.units
+        if self._session.project.has_layers(identity):
+            self._open(image, known)
 
     def _on_settled(self, image: Image, sentence: str) -> None:
         known = self._known.get(image)
@@ -162,19 +155,19 @@ class KeptLayers(QObject):
         for image, known in self._known.items():
             if image not in self._viewer.layers or not known.is_settled:
                 continue
-            contents = ImageLayers() if known.file is None else known.file.contents
-            now = self._now(image, known, contents)
-            if now == contents and known.file is None:
-                continue
-            if known.file is None and not self._open(known):
-                continue
-            self._put(image, known, now)
+            is_open = known.file is not None
+            if is_open or (self._has_something(image, known) and self._open(image, known)):
+                self._put(image, known)
 
-    def _put(self, image: Image, known: _Known, now: ImageLayers) -> None:
+    def _has_something(self, image: Image, known: _Known) -> bool:
+        """Whether there is anything to keep of an image without a file."""
+        return self._now(image, known, ImageLayers()) != ImageLayers()
+
+    def _put(self, image: Image, known: _Known) -> None:
         file = known.file
         if file is None:
             return
-        former = file.contents
+        former, now = file.contents, self._now(image, known, file.contents)
         replaced = False
         layers = self._prompts.of_image(image)
         parts = ((former.boxes, now.boxes), (former.points, now.points))
@@ -208,8 +201,8 @@ class KeptLayers(QObject):
             now = replace(now, scale=scale, units=units)
         return now
 
-    def _open(self, known: _Known) -> bool:
-        """Open the file of an image; say once why not."""
+    def _open(self, image: Image, known: _Known) -> bool:
+        """Open the file of an image, whose typed scale comes back by that; say once why not."""
         try:
             known.file = self._session.project.open_layers(known.identity, self._tell)
         except StorageError as error:
@@ -218,6 +211,12 @@ class KeptLayers(QObject):
             known.refusal = str(error)
             return False
         known.refusal = ""
+        typed = known.file.contents
+        is_plain = np.array_equal(image.scale, np.ones(image.ndim))
+        if typed.scale and is_plain and not known.is_typed and len(typed.scale) == image.ndim:
+            image.scale = typed.scale
+            if typed.units is not None and len(typed.units) == image.ndim:
+                image.units = typed.units
         return True
 
     def _forget(self, image: Image) -> None:
@@ -273,7 +272,7 @@ class KeptLayers(QObject):
     def _save_in_the_project_before(self) -> None:
         for image, known in self._known.items():
             if known.file is not None and image in self._viewer.layers and known.is_settled:
-                self._put(image, known, self._now(image, known, known.file.contents))
+                self._put(image, known)
 
     def _on_told(self, problem: str) -> None:
         self.said.emit(problem or "The disk takes changes again; nothing was lost.", bool(problem))
