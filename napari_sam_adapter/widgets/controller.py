@@ -154,6 +154,11 @@ class DockController(QObject):
         """The layers that are worked on."""
         return self.layers.binding
 
+    @property
+    def keepers(self) -> tuple[Recording, KeptLayers]:
+        """What brings the work to the disk: each knows its problem, and whether any is at risk."""
+        return self.recording, self.kept
+
     def start_engine(self) -> None:
         """Start the prediction process ahead of the first click; it takes a few seconds."""
         job = Job(

@@ -22,6 +22,7 @@ from napari_sam_adapter.project.image_layers import ImageLayers, LayersFile
 from napari_sam_adapter.widgets.predict.prompt_layers import is_prompt_layer, prompt_layers_of
 from napari_sam_adapter.widgets.readers import geometry_of
 from napari_sam_adapter.widgets.record.drawn import boxes_in, points_in
+from napari_sam_adapter.widgets.record.not_recorded import RETRY_MS
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
@@ -55,9 +56,12 @@ class KeptLayers(QObject):
     ----------
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
+    problem_changed : Signal()
+        What is drawn does not reach the disk, or does again.
     """
 
     said = Signal(str, bool)
+    problem_changed = Signal()
     _told = Signal(str)  # from the thread that writes
 
     def __init__(
@@ -74,10 +78,13 @@ class KeptLayers(QObject):
         self._known: dict[Image, _Known] = {}
         self._heard: WeakSet[Layer] = WeakSet()
         self._is_open = True
-        self._soon = QTimer()  # of its own: it is stopped when Qt has destroyed the dock
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(DELAY_MS)
-        self._soon.timeout.connect(guarded(self, self._save, once=True))
+        self._problem = ""  # as it was announced
+        # Of their own: they are stopped when Qt has destroyed the dock.
+        self._soon, self._again = QTimer(), QTimer()
+        for timer, delay in ((self._soon, DELAY_MS), (self._again, RETRY_MS)):
+            timer.setSingleShot(True)
+            timer.setInterval(delay)
+            timer.timeout.connect(guarded(self, self._save, once=True))
         recording.identified.connect(self._on_identified)
         recording.settled.connect(self._on_settled)
         prompts.layer_taken.connect(self._listen)
@@ -88,11 +95,30 @@ class KeptLayers(QObject):
         self._told.connect(self._on_told)
         self._tell = self._told.emit
 
+    @property
+    def problem(self) -> str:
+        """Why what is drawn or typed does not reach the disk; "" where it does."""
+        problems = (self._problem_of(image, known) for image, known in self._known.items())
+        return next(filter(None, problems), "")
+
+    @property
+    def is_tried_again(self) -> bool:
+        """Whether the problem passes by itself, once its reason has."""
+        return bool(self.problem) and not self._session.project.is_read_only
+
+    @property
+    def is_at_risk(self) -> bool:
+        """Whether something would be lost if the window were closed now."""
+        if self._soon.isActive():
+            self._save()
+        return bool(self.problem)
+
     def close(self) -> None:
         """Write what waits, and let others open the files. Emits nothing."""
         self._is_open = False
-        with contextlib.suppress(RuntimeError):  # where all ends, Qt may have ended the timer
+        with contextlib.suppress(RuntimeError):  # where all ends, Qt may have ended the timers
             self._soon.stop()
+            self._again.stop()
         try:
             self._save()
         finally:
@@ -158,6 +184,7 @@ class KeptLayers(QObject):
             is_open = known.file is not None
             if is_open or (self._has_something(image, known) and self._open(image, known)):
                 self._put(image, known)
+        self._look_at_problem()
 
     def _has_something(self, image: Image, known: _Known) -> bool:
         """Whether there is anything to keep of an image without a file."""
@@ -210,6 +237,8 @@ class KeptLayers(QObject):
                 self.said.emit(str(error), True)
             known.refusal = str(error)
             return False
+        if known.refusal and self._is_open:
+            self.said.emit("Boxes and points are recorded again.", False)
         known.refusal = ""
         typed = known.file.contents
         is_plain = np.array_equal(image.scale, np.ones(image.ndim))
@@ -263,11 +292,13 @@ class KeptLayers(QObject):
     def _on_removed(self, event: Any) -> None:
         if event.value in self._known:
             self._forget(event.value)
+            self._look_at_problem()
 
     def _on_project_changed(self) -> None:
         self._save_in_the_project_before()
         for image in list(self._known):
             self._forget(image)
+        self._look_at_problem()
 
     def _save_in_the_project_before(self) -> None:
         for image, known in self._known.items():
@@ -276,6 +307,23 @@ class KeptLayers(QObject):
 
     def _on_told(self, problem: str) -> None:
         self.said.emit(problem or "The disk takes changes again; nothing was lost.", bool(problem))
+        self._look_at_problem()
+
+    def _problem_of(self, image: Image, known: _Known) -> str:
+        if known.file is not None:
+            return known.file.problem
+        now = self._now(image, known, ImageLayers())
+        is_lost = now.boxes or now.points or (now.scale and known.is_typed)
+        return known.refusal if is_lost and image in self._viewer.layers else ""
+
+    def _look_at_problem(self) -> None:
+        if not self._is_open:
+            return
+        if self.is_tried_again:
+            self._again.start()
+        if self.problem != self._problem:
+            self._problem = self.problem
+            self.problem_changed.emit()
 
 
 def _events_of(layer: Layer) -> tuple[Any, ...]:
