@@ -87,11 +87,13 @@ class NotRecorded(QObject):
         self.changed.emit()
 
     def next_to_try(self) -> LayerBinding | None:
-        """Return masks whose record may be opened now; another time, others."""
-        for binding in [one for one in self._refused if one.is_alive]:
+        """Return masks whose record may be opened now; another time, soon, others."""
+        waiting = (one for one in self._refused if one.is_alive and one not in self._shown)
+        binding = next(waiting, None)
+        if binding is not None:
             self._refused[binding] = self._refused.pop(binding)
-            return binding
-        return None
+            self._retry.start(RETRY_MS)  # whatever comes of it
+        return binding
 
     def is_recorded(self, binding: LayerBinding) -> bool:
         """Take note that masks are recorded from now on; return whether they were not before."""
