@@ -42,6 +42,24 @@ def test_it_is_tried_again_also_where_another_record_was_being_opened_just_then(
     qtbot.waitUntil(lambda: len(tried) > 2)
 
 
+def test_nothing_is_said_any_more_of_masks_that_are_gone(lacking, qtbot):
+    masks = Masks("masks")
+    lacking.refuse(masks, "It is open in another window.")
+    with qtbot.waitSignal(lacking.changed):
+        lacking.let_go(masks)
+    assert lacking.problem == ""
+    with qtbot.assertNotEmitted(lacking.changed):
+        lacking.let_go(masks)
+
+
+def test_closing_emits_nothing(lacking, qtbot):
+    masks = Masks("masks")
+    lacking.refuse(masks, "It is open in another window.")
+    with qtbot.assertNotEmitted(lacking.changed):
+        lacking.close()
+        lacking.let_go(masks)
+
+
 def test_masks_that_can_be_looked_at_alone_are_not_tried(lacking):
     lacking.show(Masks("shown"), None, "The project cannot be written to.")
     assert lacking.next_to_try() is None

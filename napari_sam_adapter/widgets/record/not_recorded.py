@@ -105,7 +105,8 @@ class NotRecorded(QObject):
 
     def let_go(self, binding: LayerBinding) -> None:
         """Forget masks that nobody works on any more."""
-        self._refused.pop(binding, None)
+        if self._refused.pop(binding, None) is not None:
+            self.changed.emit()
 
     def leave(
         self, binding: LayerBinding, identity: ImageIdentity | None, *, is_written: bool
@@ -133,6 +134,7 @@ class NotRecorded(QObject):
     def close(self) -> None:
         """Try no more. Emits nothing."""
         self._retry.stop()
+        self._refused.clear()  # so that nothing is said of masks that are let go after this
         self.left.close()
 
     def _is_behind(self, binding: LayerBinding) -> bool:
