@@ -11,6 +11,7 @@ from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.training.samples import check_none_below_0
 from napari_sam_adapter.widgets.layers.labels_check import check_labels, check_size
 from napari_sam_adapter.widgets.layers.layer_axes import renamed_axes, shows_last_axes
+from napari_sam_adapter.widgets.layers.sliders import pixel_in_view, sliders_at
 
 if TYPE_CHECKING:
     import napari
@@ -52,7 +53,7 @@ class LayerSlices(QObject):
 
     def index_in_view(self) -> SliceIndex:
         """Return the slice the slider shows."""
-        position = self.image.world_to_data(self.viewer.dims.point)
+        position = pixel_in_view(self.viewer, self.image)
         shape = self.source.slider_shape
         return tuple(
             int(np.clip(round(float(value)), 0, size - 1))
@@ -61,7 +62,7 @@ class LayerSlices(QObject):
 
     def show(self, index: SliceIndex) -> None:
         """Move the slider to a slice."""
-        world = self.image.data_to_world((*index, 0, 0))
+        world = sliders_at(self.viewer, self.image, (*index, 0, 0))
         first = self.viewer.dims.ndim - self.image.ndim
         for axis in range(len(index)):
             self.viewer.dims.set_point(first + axis, world[axis])
@@ -75,7 +76,7 @@ class LayerSlices(QObject):
         axes = [dims.ndim - self.image.ndim + axis for axis in range(len(shape))]
         if not self.sliders_pick_slices() or [dims.nsteps[axis] for axis in axes] != [*shape]:
             return []
-        first = self.image.data_to_world((0,) * self.image.ndim)
+        first = sliders_at(self.viewer, self.image, (0,) * self.image.ndim)
         starts = [dims.range[axis].start for axis in axes]
         return axes if np.allclose(starts, first[: len(axes)]) else []
 
