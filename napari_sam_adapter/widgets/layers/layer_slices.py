@@ -52,13 +52,32 @@ class LayerSlices(QObject):
         self.source.call_sliders(names[: len(self.source.slider_shape)])
 
     def index_in_view(self) -> SliceIndex:
-        """Return the slice the slider shows."""
-        position = pixel_in_view(self.viewer, self.image)
+        """Return the slice the slider shows; the nearest one if it stands outside of the image."""
         shape = self.source.slider_shape
         return tuple(
-            int(np.clip(round(float(value)), 0, size - 1))
-            for value, size in zip(position[: len(shape)], shape, strict=True)
+            int(np.clip(at, 0, size - 1))
+            for at, size in zip(self._position_in_view(), shape, strict=True)
         )
+
+    def need_in_view(self) -> SliceIndex:
+        """Return the slice the slider shows.
+
+        Raises
+        ------
+        ImageError
+            If the slider stands outside of the image, as where a longer one is open, too.
+        """
+        index = self.index_in_view()
+        if index != self._position_in_view():
+            raise ImageError(
+                f"The slider stands where {self.image.name!r} has no slice: move it to "
+                f"{self.source.describe(index)}, the nearest one."
+            )
+        return index
+
+    def _position_in_view(self) -> tuple[int, ...]:
+        position = pixel_in_view(self.viewer, self.image)[: len(self.source.slider_shape)]
+        return tuple(round(float(value)) for value in position)
 
     def show(self, index: SliceIndex) -> None:
         """Move the slider to a slice."""

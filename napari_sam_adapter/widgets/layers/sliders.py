@@ -26,10 +26,24 @@ def pixel_in_view(viewer: napari.Viewer, layer: Layer) -> np.ndarray:
     return pixel
 
 
-def sliders_at(viewer: napari.Viewer, layer: Layer, pixel: Sequence[float]) -> np.ndarray:
+def sliders_at(
+    viewer: napari.Viewer, layer: Layer, pixel: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Return where the sliders of a layer's axes stand when this pixel is in view, (its axes,)."""
     world: np.ndarray = np.array(layer.data_to_world(pixel)) / _slider_units(viewer, layer)
     return world
+
+
+def move_into(viewer: napari.Viewer, layer: Layer) -> None:
+    """Move sliders that stand outside of a layer, where it shows nothing, to its nearest slice."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    pixel = pixel_in_view(viewer, layer)
+    nearest = np.clip(pixel, 0, np.array(data.shape[: layer.ndim]) - 1)
+    is_outside = np.round(pixel) != np.round(nearest)
+    world, first = sliders_at(viewer, layer, nearest), viewer.dims.ndim - layer.ndim
+    for axis in viewer.dims.not_displayed:
+        if axis >= first and is_outside[axis - first]:
+            viewer.dims.set_point(axis, world[axis - first])
 
 
 def unit_ratios(units: Sequence[Any], others: Sequence[Any]) -> np.ndarray:
