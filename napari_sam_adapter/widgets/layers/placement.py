@@ -45,10 +45,11 @@ def placement_of(image: Image) -> dict[str, Any]:
 def lies_on(labels: Labels, image: Image) -> bool:
     """Whether each pixel of one layer lies on its like, to half a pixel; both have one shape."""
     corners = _corners(labels)
-    steps = [abs(float(step)) for step in image.scale]
+    steps = _in_world(image, np.eye(image.ndim)) - _in_world(image, np.zeros((1, image.ndim)))
     in_its_units = _in_world(labels, corners) * unit_ratios(labels.units, image.units)
     apart = in_its_units - _in_world(image, corners)
-    return bool(np.linalg.norm(apart, axis=-1).max() <= min(steps) / 2)
+    half_a_pixel = np.linalg.norm(steps, axis=-1).min() / 2
+    return bool(np.linalg.norm(apart, axis=-1).max() <= half_a_pixel)
 
 
 def move_onto(labels: Labels, image: Image) -> None:
