@@ -44,7 +44,8 @@ def _while_training() -> dict[str, object]:
         run_until(lambda: not retraining.is_running)
 
     found = gaps_while(driver.viewer, labels, train)
-    steps = len(driver.dock.retrain_panel.curve.losses)
+    losses = driver.dock.retrain_panel.curve.losses
+    steps = losses[-1][0] if losses else 0
     driver.finish_training()
     check_whole(found, steps, driver.dock.message.text())
     driver.close()

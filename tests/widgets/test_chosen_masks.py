@@ -83,6 +83,15 @@ def test_a_layer_that_lies_elsewhere_is_refused_with_what_to_do(person, place):
     assert "Apply scale/transforms" in person.message
 
 
+@pytest.mark.parametrize(("pixels", "is_there"), [(0.4, True), (0.6, False), (30, False)])
+@pytest.mark.parametrize("size", [0.001, 50.0])
+def test_masks_lie_on_an_image_to_half_a_pixel_whose_size_is_in_its_affine(size, pixels, is_there):
+    affine = np.diag([size, size, 1])
+    image = Image(np.zeros((64, 64)), affine=affine)
+    affine[:2, 2] = (0, pixels * size)
+    assert lies_on(Labels(np.zeros((64, 64), np.uint8), affine=affine), image) == is_there
+
+
 def test_a_refused_layer_is_taken_once_it_lies_on_the_image_and_none_is_made_meanwhile(person):
     labels = person.viewer.add_labels(
         np.zeros((8, 96, 96), np.uint8), name="mine", translate=(3, 0, 0)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel
 from napari_sam_adapter.widgets.panels.training_curve import (
     DICE_COLOUR,
     LOSS_COLOUR,
+    MOMENT_MS,
     TrainingCurve,
 )
 
@@ -100,6 +101,7 @@ def test_the_numbers_below_the_curve_do_not_touch_each_other(qtbot, n_steps):
     curve.setFixedWidth(266)  # of a dock of 300 pixels
     for step in (1, n_steps):
         curve.add_loss(step, 0.5)
+    qtbot.wait(2 * MOMENT_MS)
     curve.show()
     qtbot.waitExposed(curve)
     page = curve.grab()

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from napari_sam_adapter.annotations.slice_tracker import SliceState
+
 
 @pytest.fixture
 def two(open_person, polyps):
@@ -66,6 +68,54 @@ def test_choosing_an_image_raises_it_with_its_masks_and_hides_those_of_others(tw
     assert [layer.name for layer in layers][-2:] == ["frame1", "frame1 masks"]
     assert two.labels.visible
     assert not layers["frame0 masks"].visible
+
+
+@pytest.fixture
+def short_and_long(open_person, polyps):
+    """A person with a stack of 8 slices, which was predicted, beside one of 50, in view at 30."""
+    person = open_person(polyps.frames[..., 0], scale=(2, 1, 1))
+    person.predict()
+    person.wait_for_record()
+    longer = np.resize(polyps.frames[..., 0], (50, 96, 96))
+    person.viewer.add_image(longer, name="long", scale=(2, 1, 1))
+    person.wait_for_record()
+    person.viewer.dims.set_point(0, 60)
+    return person
+
+
+def test_choosing_an_image_brings_the_slider_to_its_nearest_slice(short_and_long):
+    person, dims = short_and_long, short_and_long.viewer.dims
+    image_box(person).value = person.viewer.layers["image"]
+    assert dims.point[0] == 14
+    assert not person.viewer.layers["image"]._slice.empty
+    # Where it has a slice, the slider stays.
+    image_box(person).value = person.viewer.layers["long"]
+    assert dims.point[0] == 14
+
+
+def test_an_image_that_is_opened_beside_a_longer_one_shows_its_nearest_slice(
+    short_and_long, polyps
+):
+    person = short_and_long
+    person.viewer.add_image(polyps.frames[..., 1], name="later", translate=(20, 0, 0))
+    assert person.controller.layers.image.name == "later"
+    assert not person.viewer.layers["later"]._slice.empty
+    assert person.viewer.dims.point[0] == 27
+
+
+@pytest.mark.parametrize("button", ["accept_button", "go_on_button", "slice_button"])
+def test_no_slice_is_accepted_or_predicted_that_the_slider_is_outside_of(short_and_long, button):
+    person = short_and_long
+    image_box(person).value = person.viewer.layers["image"]
+    person.viewer.dims.set_point(0, 60)
+    panels = (person.dock.correct_panel, person.dock.predict_panel)
+    next(getattr(panel, button) for panel in panels if hasattr(panel, button)).click()
+    assert not person.controller.prediction.is_running
+    assert person.tracker.state((7,)) is SliceState.UNTOUCHED
+    assert not person.labels.data[7].any()
+    said = "The slider stands where 'image' has no slice: move it to slice 7, the nearest one."
+    assert person.message == said
+    assert person.viewer.dims.point[0] == 60
 
 
 def test_boxes_on_an_image_come_and_go_with_it(two):

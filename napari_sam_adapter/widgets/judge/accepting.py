@@ -36,7 +36,7 @@ class Accepting(QObject):
         """Accept the slice in view as it is, or take that back."""
         try:
             binding = self._layers.need()
-            index = binding.index_in_view()
+            index = binding.need_in_view()
             binding.toggle_accepted(index)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
@@ -50,7 +50,7 @@ class Accepting(QObject):
         """
         try:
             binding = self._layers.need()
-            index = binding.index_in_view()
+            index = binding.need_in_view()
             if not _is_accepted(binding, index):
                 binding.toggle_accepted(index)
         except SamAdapterError as error:

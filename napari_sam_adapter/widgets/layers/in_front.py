@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_sam_adapter.widgets.layers.sliders import move_into
 from napari_sam_adapter.widgets.predict.prompt_layers import prompt_layers_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class InFront(QObject):
         self._layers, self._jobs = layers, jobs
         self._hidden: WeakSet[Layer] = WeakSet()
         layers.image_changed.connect(self._hide_others)
+        layers.image_changed.connect(self._move_slider)
         layers.changed.connect(self._show_chosen)
 
     def is_held(self) -> bool:
@@ -90,6 +92,12 @@ class InFront(QObject):
                 self._hidden.discard(layer)
         if own:
             layers.selection.active = labels or image
+        self._move_slider()
+
+    def _move_slider(self) -> None:
+        image = self._layers.image
+        if image is not None and image in self._layers.viewer.layers:
+            move_into(self._layers.viewer, image)
 
     def _hide_others(self) -> None:
         image = self._layers.image

@@ -86,6 +86,7 @@ class LayerChoice(QObject):
         self._into_memory.arrived.connect(self._on_in_memory)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.point.connect(self._on_slider_moved)
+        viewer.dims.events.units.connect(self._on_slider_units)
         viewer.dims.events.axis_labels.connect(self._on_sliders_called)
 
     @property
@@ -184,6 +185,7 @@ class LayerChoice(QObject):
         self._into_memory.cancel()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.point.disconnect(self._on_slider_moved)
+        self.viewer.dims.events.units.disconnect(self._on_slider_units)
         self.viewer.dims.events.axis_labels.disconnect(self._on_sliders_called)
         for image in self._heard:
             image.events.data.disconnect(self._on_image_replaced)
@@ -258,6 +260,12 @@ class LayerChoice(QObject):
         del self._bindings[id(binding.labels)]
 
     def _on_slider_moved(self, event: Any) -> None:
+        self.slices_changed.emit()
+
+    def _on_slider_units(self, event: Any) -> None:
+        # The sliders stand at other slices now, which napari shows only when one is moved.
+        for layer in self.viewer.layers:
+            layer.events.reload(layer=layer)
         self.slices_changed.emit()
 
     def _on_sliders_called(self, event: Any) -> None:

@@ -11,6 +11,7 @@ from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.training.samples import check_none_below_0
 from napari_sam_adapter.widgets.layers.labels_check import check_labels, check_size
 from napari_sam_adapter.widgets.layers.layer_axes import renamed_axes, shows_last_axes
+from napari_sam_adapter.widgets.layers.sliders import pixel_in_view, sliders_at
 
 if TYPE_CHECKING:
     import napari
@@ -51,17 +52,36 @@ class LayerSlices(QObject):
         self.source.call_sliders(names[: len(self.source.slider_shape)])
 
     def index_in_view(self) -> SliceIndex:
-        """Return the slice the slider shows."""
-        position = self.image.world_to_data(self.viewer.dims.point)
+        """Return the slice the slider shows; the nearest one if it stands outside of the image."""
         shape = self.source.slider_shape
         return tuple(
-            int(np.clip(round(float(value)), 0, size - 1))
-            for value, size in zip(position[: len(shape)], shape, strict=True)
+            int(np.clip(at, 0, size - 1))
+            for at, size in zip(self._position_in_view(), shape, strict=True)
         )
+
+    def need_in_view(self) -> SliceIndex:
+        """Return the slice the slider shows.
+
+        Raises
+        ------
+        ImageError
+            If the slider stands outside of the image, as where a longer one is open, too.
+        """
+        index = self.index_in_view()
+        if index != self._position_in_view():
+            raise ImageError(
+                f"The slider stands where {self.image.name!r} has no slice: move it to "
+                f"{self.source.describe(index)}, the nearest one."
+            )
+        return index
+
+    def _position_in_view(self) -> tuple[int, ...]:
+        position = pixel_in_view(self.viewer, self.image)[: len(self.source.slider_shape)]
+        return tuple(round(float(value)) for value in position)
 
     def show(self, index: SliceIndex) -> None:
         """Move the slider to a slice."""
-        world = self.image.data_to_world((*index, 0, 0))
+        world = sliders_at(self.viewer, self.image, (*index, 0, 0))
         first = self.viewer.dims.ndim - self.image.ndim
         for axis in range(len(index)):
             self.viewer.dims.set_point(first + axis, world[axis])
@@ -75,7 +95,7 @@ class LayerSlices(QObject):
         axes = [dims.ndim - self.image.ndim + axis for axis in range(len(shape))]
         if not self.sliders_pick_slices() or [dims.nsteps[axis] for axis in axes] != [*shape]:
             return []
-        first = self.image.data_to_world((0,) * self.image.ndim)
+        first = sliders_at(self.viewer, self.image, (0,) * self.image.ndim)
         starts = [dims.range[axis].start for axis in axes]
         return axes if np.allclose(starts, first[: len(axes)]) else []
 

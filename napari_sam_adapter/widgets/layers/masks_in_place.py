@@ -63,9 +63,12 @@ class MasksInPlace(QObject):
     def _look(self) -> None:
         for binding in self._layers.bindings():
             image, labels = binding.image, binding.labels
-            is_alike = tuple(labels.data.shape) == binding.source.shape
-            if is_alike and not lies_on(labels, image):
+            if tuple(labels.data.shape) != binding.source.shape:
+                continue
+            is_there = lies_on(labels, image)
+            if not is_there or labels.units != image.units:
                 move_onto(labels, image)
+            if not is_there:
                 self.said.emit(
                     f"{labels.name!r} and {image.name!r} were moved apart: the masks lie on their "
                     "image again. To move both, move the image.",
@@ -75,4 +78,5 @@ class MasksInPlace(QObject):
 
 def _events_of(layer: Layer) -> tuple[Any, ...]:
     events = layer.events
-    return events.scale, events.translate, events.rotate, events.shear, events.affine
+    place = events.scale, events.translate, events.rotate, events.shear, events.affine
+    return *place, events.units

@@ -11,6 +11,7 @@ from napari.layers import Image, Labels, Layer
 
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.widgets.layers.binding import source_of
+from napari_sam_adapter.widgets.layers.sliders import unit_ratios
 from napari_sam_adapter.widgets.readers import GEOMETRY, IMAGE_FILE, geometry_of
 
 if TYPE_CHECKING:
@@ -42,9 +43,11 @@ def placement_of(image: Image) -> dict[str, Any]:
 def lies_on(labels: Labels, image: Image) -> bool:
     """Whether each pixel of one layer lies on its like, to half a pixel; both have one shape."""
     corners = _corners(labels)
-    steps = [abs(float(step)) for step in image.scale]
-    apart = _in_world(labels, corners) - _in_world(image, corners)
-    return bool(np.linalg.norm(apart, axis=-1).max() <= min(steps) / 2)
+    steps = _in_world(image, np.eye(image.ndim)) - _in_world(image, np.zeros((1, image.ndim)))
+    in_its_units = _in_world(labels, corners) * unit_ratios(labels.units, image.units)
+    apart = in_its_units - _in_world(image, corners)
+    half_a_pixel = np.linalg.norm(steps, axis=-1).min() / 2
+    return bool(np.linalg.norm(apart, axis=-1).max() <= half_a_pixel)
 
 
 def move_onto(labels: Labels, image: Image) -> None:
@@ -91,13 +94,14 @@ def lay_onto(labels: Labels, image: Image) -> str:
         if not has_no_place(labels):
             raise ImageError(
                 f"The masks layer {labels.name!r} lies elsewhere than the image {image.name!r}: "
-                "their scale, translate, rotate, shear or affine differ. If it belongs there, "
-                "right-click the image in the list of layers: Copy scale and transforms, Copy all; "
-                "right-click the masks: Apply scale/transforms; and choose it again. Else choose "
-                "another layer, or (new masks layer)."
+                "their scale, units, translate, rotate, shear or affine differ. If it belongs "
+                "there, right-click the image in the list of layers: Copy scale and transforms, "
+                "Copy all; right-click the masks: Apply scale/transforms; and choose it again. "
+                "Else choose another layer, or (new masks layer)."
             )
-        move_onto(labels, image)
         said = f"{labels.name!r} had no place of its own: it lies on {image.name!r} now."
+    if said or labels.units != image.units:
+        move_onto(labels, image)  # it is saved with the unit of the image, too
     if own is None:
         labels.metadata.pop(GEOMETRY, None)  # it was about something else
     if geometry is not None and (own is None or own.affine is None or geometry.affine is not None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 # The blue and orange of the colour-blind, darkened until they stand out from a light ground, too.
@@ -16,6 +16,8 @@ LEGEND = (
 )
 SMOOTHING = 0.8
 HEIGHT = 140
+MOST_POINTS = 400  # even, so that all have a neighbour to be merged with
+MOMENT_MS = 100
 # The first steps from the base model lose more; what matters is how they come down.
 HIGHEST_SHOWN = 2.0
 
@@ -24,6 +26,14 @@ class TrainingCurve(QWidget):
     """A small plot; loss and Dice share one axis, both are easiest to read from 0 to 1.
 
     The plot is made for the first run: its library is half of what opening the dock would cost.
+
+    Attributes
+    ----------
+    losses : list of (int, float)
+        Steps and smoothed losses. Where they would be too many, neighbours are merged: each is the
+        mean up to its step then.
+    dices : list of (int, float)
+        Steps and scores of the held-out slices.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -32,30 +42,64 @@ class TrainingCurve(QWidget):
         self._lines: tuple[Any, Any] | None = None
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        self._moment = QTimer(self)
+        self._moment.setSingleShot(True)
+        self._moment.setInterval(MOMENT_MS)
+        # Not `guarded`: of a curve that nobody keeps, it is gone while the timer still runs.
+        self._moment.timeout.connect(self._catch_up)
+        self._forget()
+
+    def _forget(self) -> None:
         self.losses: list[tuple[int, float]] = []
         self.dices: list[tuple[int, float]] = []
+        self._n_steps, self._steps_per_point, self._smoothed = 0, 1, 0.0
+        self._is_behind = False
 
     def clear(self) -> None:
         """Forget the last run."""
-        self.losses.clear()
-        self.dices.clear()
-        for line in self._drawn():
-            line.setData([], [])
+        self._forget()
+        self._moment.stop()
+        self._draw()
 
     def add_loss(self, step: int, loss: float) -> None:
         """Add a step's loss, smoothed: single slices differ much from each other."""
-        smoothed = loss
-        if self.losses:
-            # The first steps average evenly, so that the curve does not start from one slice.
-            weight = min(SMOOTHING, 1.0 - 1.0 / (len(self.losses) + 1))
-            smoothed = weight * self.losses[-1][1] + (1.0 - weight) * loss
-        self.losses.append((step, smoothed))
-        self._drawn()[0].setData(*zip(*self.losses, strict=True))
+        # The first steps average evenly, so that the curve does not start from one slice.
+        weight = min(SMOOTHING, 1.0 - 1.0 / (self._n_steps + 1))
+        self._smoothed = weight * self._smoothed + (1.0 - weight) * loss
+        n_in_last = self._n_steps % self._steps_per_point
+        self._n_steps += 1
+        if n_in_last:
+            mean = self.losses[-1][1]
+            self.losses[-1] = step, mean + (self._smoothed - mean) / (n_in_last + 1)
+        else:
+            if len(self.losses) == MOST_POINTS:
+                self._merge_neighbours()
+            self.losses.append((step, self._smoothed))
+        self._draw()
 
     def add_dice(self, step: int, dice: float) -> None:
         """Add a score of the held-out slices."""
         self.dices.append((step, dice))
-        self._drawn()[1].setData(*zip(*self.dices, strict=True))
+        self._draw()
+
+    def _merge_neighbours(self) -> None:
+        pairs = zip(self.losses[::2], self.losses[1::2], strict=True)
+        self.losses = [(step, (before + loss) / 2) for (_, before), (step, loss) in pairs]
+        self._steps_per_point *= 2
+
+    def _draw(self) -> None:
+        """Draw what there is; what is added within a moment of it is drawn at its end."""
+        if self._moment.isActive():
+            self._is_behind = True
+            return
+        self._is_behind = False
+        for line, points in zip(self._drawn(), (self.losses, self.dices), strict=True):
+            line.setData([step for step, _ in points], [value for _, value in points])
+        self._moment.start()
+
+    def _catch_up(self) -> None:
+        if self._is_behind:
+            self._draw()
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the theme."""

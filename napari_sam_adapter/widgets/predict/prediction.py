@@ -78,7 +78,7 @@ class Prediction(SliceWriter):
         try:
             binding = self._layers.need()
             binding.check_slice_in_view()
-            index = binding.index_in_view()
+            index = binding.need_in_view()
             if binding.tracker.state(index) is SliceState.ACCEPTED:
                 raise ImageError(
                     f"{at_start(binding.source.describe(index))} is accepted, so it stays as "

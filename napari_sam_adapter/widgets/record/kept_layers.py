@@ -43,9 +43,10 @@ class _Known:
 
     identity: ImageIdentity
     scale: np.ndarray
+    units: tuple[Any, ...]
     file: LayersFile | None = None
     refusal: str = ""
-    is_typed: bool = False  # somebody changed its scale
+    is_typed: bool = False  # somebody changed its scale or unit
     is_settled: bool = False
 
 
@@ -141,8 +142,9 @@ class KeptLayers(QObject):
                 return
             self._save()
             self._forget(image)  # other pixels were put into it
-        known = self._known[image] = _Known(identity, np.array(image.scale))
+        known = self._known[image] = _Known(identity, np.array(image.scale), image.units)
         image.events.scale.connect(self._on_scale)
+        image.events.units.connect(self._on_scale)
         if self._session.project.has_layers(identity):
             self._open(image, known)
 
@@ -251,6 +253,7 @@ class KeptLayers(QObject):
     def _forget(self, image: Image) -> None:
         known = self._known.pop(image)
         image.events.scale.disconnect(self._on_scale)
+        image.events.units.disconnect(self._on_scale)
         if known.file is None:
             return
         try:
@@ -272,13 +275,16 @@ class KeptLayers(QObject):
             self._soon.start()
 
     def _on_scale(self, event: Any) -> None:
-        """Keep a typed scale; masks, boxes and points that lay on the image still do."""
+        """Keep a typed scale or unit; masks, boxes and points that lay on the image still do."""
         image = event.source
         known = self._known[image]
-        before, known.scale, known.is_typed = known.scale, np.array(image.scale), True
+        scale, units = known.scale, known.units
+        known.scale, known.units, known.is_typed = np.array(image.scale), image.units, True
         for layer in (*self._recording.records.masks_of(image), *prompt_layers_of(image)):
-            if np.array_equal(layer.scale, before):
+            if np.array_equal(layer.scale, scale):
                 layer.scale = image.scale
+            if layer.units == units[-layer.ndim :]:
+                layer.units = image.units[-layer.ndim :]
         self._on_changed()
 
     def _on_inserted(self, event: Any) -> None:
