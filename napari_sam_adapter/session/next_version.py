@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.project.home import refuge_for
@@ -32,18 +31,16 @@ class RunStart:
     store : AdapterStore
         Where its adapter becomes the next version.
     model : ModelInUse
-    classes : Classes
     """
 
     project: Project
     store: AdapterStore
     model: ModelInUse
-    classes: Classes
 
     @classmethod
     def of(cls, session: Session) -> RunStart:
         """Return what is open and in use now."""
-        return cls(session.project, session.store, session.in_use, session.classes)
+        return cls(session.project, session.store, session.in_use)
 
 
 def train(
@@ -121,27 +118,27 @@ def adopt_saved(session: Session, start: RunStart, saved: AdapterSaved) -> Adapt
     """
     if not is_homeless(start, saved):
         version = start.store.adopt(saved.path)
-        _use_if_better(session, start, version)
+        _use_if_better(session, version)
         return version
     version = start.store.import_file(saved.path)
-    _use_if_better(session, start, version)
+    _use_if_better(session, version)
     saved.path.unlink(missing_ok=True)  # last: until then it can be loaded from there
     return version
 
 
-def _use_if_better(session: Session, start: RunStart, version: AdapterVersion) -> None:
+def _use_if_better(session: Session, version: AdapterVersion) -> None:
     if not is_of_open_project(session, version):
         return
+    # Which classes are worked with is the person's choice, also what is named or added while a run
+    # goes on; only, none of those that it has learned is missing.
     asked = session.classes
     if not (version.verdict.promoted and session.in_use.is_parent_of(version.card)):
-        # What was in use by default would not be once there is a newer version. Which classes are
-        # worked with is the person's choice; the run has only learned them.
+        # What was in use by default would not be once there is a newer version.
         used = session.in_use.version
         session.activate(None if used is None else used.number, asked)
     else:
-        # What the person has named or added while it was training is for the next run.
-        is_newer = asked != start.classes and len(asked) >= len(version.card.class_names)
-        session.activate(version.number, asked if is_newer else None)
+        has_all = len(asked) >= len(version.card.class_names)
+        session.activate(version.number, asked if has_all else None)
 
 
 def is_homeless(start: RunStart, saved: AdapterSaved) -> bool:

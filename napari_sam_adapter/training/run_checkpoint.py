@@ -51,16 +51,18 @@ class RunCheckpoint:
         TrainingError
             If another run has it.
         """
-        lock = FileLock(f"{self.path}.lock", timeout=0)
+        # A lock of the file system, or none: any other kind would survive a kill, and no run could
+        # be resumed.
+        lock = FileLock(f"{self.path}.lock", timeout=0, fallback_to_soft=False)
         try:
-            # Where the file system knows no locks, as some of clusters, runs do not see each other.
-            with contextlib.suppress(NotImplementedError):
-                lock.acquire()
+            lock.acquire()
         except Timeout as error:
             raise TrainingError(
                 f"Another run writes {self.path}, and the adapter beside it. Wait for its end, "
                 "stop it, or give this one another --out."
             ) from error
+        except (NotImplementedError, OSError):
+            pass  # a file system without locks, as some of clusters: runs do not see each other
         try:
             yield
         finally:

@@ -1,6 +1,8 @@
 """The options of train: recipe, classes, conditions, base model; what the file keeps of them."""
 
 import csv
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -286,6 +288,14 @@ def test_two_runs_do_not_write_the_same_adapter(folders, train, tmp_path, capsys
         train("--steps", 1, "--gear", "quick", name="another")
     train("--steps", 1, "--gear", "quick")
     assert not list(tmp_path.glob("*.lock"))
+
+
+def test_a_run_starts_where_the_file_system_knows_no_locks(train, monkeypatch):
+    def refuse(*given: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
+    assert train("--steps", 1, "--gear", "quick").training["steps"] == 1
 
 
 def test_masks_without_an_image_are_left_out_and_said(folders, train, capsys):

@@ -40,8 +40,10 @@ def saved(session: Session, **training: object) -> AdapterSaved:
 
 
 def kept(session: Session) -> tuple[str, ...]:
-    """Return the classes of this window, which must be those on the disk."""
-    assert Project(session.project.folder).classes == session.classes
+    """Return the classes of this window, which must be those of tomorrow's."""
+    tomorrow = Session(Project(session.project.folder), device="cpu")
+    assert tomorrow.classes == session.classes
+    assert tomorrow.in_use.name == session.in_use.name
     return session.classes.names
 
 
@@ -75,6 +77,13 @@ def test_what_is_named_while_it_trains_is_kept_beside_what_was_learned(session, 
     version = adopt_saved(session, start, made)
     assert session.in_use.is_version(version)
     assert kept(session) == names
+
+
+def test_a_class_added_before_an_interrupted_run_is_resumed_stays(session):
+    made = saved(session)
+    session.change_classes(lambda c: c.with_one_more().renamed(3, "stool"))
+    adopt_saved(session, RunStart.of(session), made)
+    assert kept(session) == ("polyp", "tool", "stool")
 
 
 def test_a_colour_chosen_while_it_trains_stays(session):

@@ -121,8 +121,12 @@ def test_undo_and_redo_of_a_slice_out_of_view_are_told_and_bring_its_acceptance_
 def test_what_is_undone_counts_as_undone_whatever_follows_before_the_window_looks(person, follows):
     person.go_to(3)
     person.predict()
+    person.paint(2)
+    person.undo()
     person.go_to(5)
-    person.labels.undo()  # no moment to look
+    person.labels.paint((2, 20, 20), 2)  # no moment to look, nor after that
+    person.labels.undo()
+    person.labels.undo()
     if follows == "a prediction":
         mask = np.zeros(person.labels.data.shape[1:], np.uint8)
         mask[10:20, 10:20] = 1

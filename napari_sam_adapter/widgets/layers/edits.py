@@ -75,7 +75,8 @@ class StepsTakenBack:
     @property
     def is_undone(self) -> bool:
         """Whether undo has taken a step back since it was asked last."""
-        return len(self._redo_history()) > len(self._known)
+        steps = self._redo_history()
+        return bool(steps) and not any(steps[-1] is step for step in self._known)
 
     def slices(self, n_sliders: int) -> tuple[str, set[SliceIndex]]:
         """Return the key that was pressed, and the slices; none after an edit."""
