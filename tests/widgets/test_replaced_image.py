@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.project.journal import read_journal
 from napari_sam_adapter.project.pixels import image_of
 from napari_sam_adapter.project.project import Project
@@ -77,6 +78,65 @@ def test_pixels_of_another_shape_let_the_masks_go_and_say_so(painter):
     painter.wait_for_record()
     painter.controller.layers.need()
     assert painter.labels.data.shape == (3, 32, 48)
+
+
+def choose_anew(person, masks):
+    for chosen in (None, masks):
+        person.dock.layers_panel.labels_box.value = chosen
+    person.wait_for_record()
+
+
+@pytest.mark.parametrize("first", ["image", "masks"])
+def test_masks_that_were_cropped_with_their_image_go_on_with_what_is_known_of_the_slices_left(
+    painter, open_person, first
+):
+    image, masks = painter.viewer.layers["image"], painter.labels
+    painter.paint(4)
+    painter.controller.binding.toggle_accepted((2,))
+    for layer in (image, masks) if first == "image" else (masks, image):
+        layer.data = layer.data[:4]
+    choose_anew(painter, masks)
+    assert painter.labels is masks
+    states = {index: painter.tracker.state(index) for index in painter.tracker.known()}
+    assert states == {(1,): SliceState.CORRECTED, (2,): SliceState.ACCEPTED}
+    painter.undo()  # what was painted on the slice that is gone
+    painter.paint(3)
+    painter.close()
+    for pixels, slices in ((FIRST, [1, 4]), (FIRST[:4], [1, 3])):
+        again = open_person(pixels)
+        again.wait_for_record()
+        assert [z for z in range(len(pixels)) if again.labels.data[z].any()] == slices
+        assert again.tracker.state((2,)) is SliceState.ACCEPTED
+        again.close()
+
+
+def test_masks_that_got_another_axis_with_their_image_are_taken_over_as_the_person_s(painter):
+    image, masks = painter.viewer.layers["image"], painter.labels
+    for layer in (image, masks):
+        layer.data = np.stack([layer.data] * 2)
+    choose_anew(painter, masks)
+    assert painter.labels is masks
+    assert painter.tracker.ready() == [(0, 1), (1, 1)]
+    painter.undo()
+    masks.paint((1, 3, 20, 20), 2)
+    painter.settle()
+    assert painter.tracker.ready() == [(0, 1), (1, 1), (1, 3)]
+
+
+def test_masks_that_were_cropped_for_another_image_stay_as_they_were_in_the_record_before(
+    painter, open_person
+):
+    masks = painter.labels
+    painter.controller.binding.toggle_accepted((0,))
+    masks.data = masks.data[1:]
+    painter.dock.layers_panel.image_box.value = painter.viewer.add_image(SECOND[1:], name="other")
+    choose_anew(painter, masks)
+    assert painter.labels is masks
+    assert painter.tracker.ready() == [(0,)]
+    painter.close()
+    again = open_person(FIRST)
+    again.wait_for_record()
+    assert painted(again) == [1]
 
 
 def test_masks_made_before_the_first_record_of_an_image_are_kept_in_that_one(open_person, folder):

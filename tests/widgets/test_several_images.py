@@ -118,6 +118,20 @@ def test_no_slice_is_accepted_or_predicted_that_the_slider_is_outside_of(short_a
     assert person.viewer.dims.point[0] == 60
 
 
+def test_coming_back_to_an_image_the_masks_last_worked_on_are_chosen_of_several(two):
+    layers, masks_box = two.viewer.layers, two.dock.layers_panel.labels_box
+    first = two.labels
+    second = two.viewer.add_labels(np.zeros((96, 96), np.uint8), name="second")
+    for masks in (second, first):
+        masks_box.value = masks
+        two.wait_for_record()
+    for name in ("frame0", "frame1"):
+        image_box(two).value = layers[name]
+        two.wait_for_record()
+    assert two.labels is first
+    assert layers.selection.active is first
+
+
 def test_boxes_on_an_image_come_and_go_with_it(two):
     two.dock.prompts_panel.boxes_button.click()
     boxes = two.viewer.layers[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,8 @@ from napari_sam_adapter.widgets.trouble import guarded
 if TYPE_CHECKING:
     import napari
 
-# What is known of a masks layer outlives the dock: it may be closed and opened again.
-_TRACKERS: WeakKeyDictionary[Labels, SliceTracker] = WeakKeyDictionary()
+# What is known of a masks layer of a shape outlives the dock: it may be closed and opened again.
+_TRACKERS: WeakKeyDictionary[Labels, tuple[tuple[int, ...], SliceTracker]] = WeakKeyDictionary()
 
 
 class LayerBinding(LayerSlices):
@@ -250,12 +251,27 @@ class LayerBinding(LayerSlices):
         return changed_elsewhere(key, [*map(self.source.describe, elsewhere)])
 
     def _tracker(self) -> SliceTracker:
-        """Return what is known of the masks layer, also from an earlier dock."""
-        tracker = _TRACKERS.get(self.labels)
-        if tracker is None or tracker.slice_shape != self.source.slice_shape:
-            tracker = _TRACKERS[self.labels] = SliceTracker(self.source.slice_shape)
-            for index in self.source.indices():
-                tracker.adopt(index, self.labels_of(index))
+        """Return what is known of the masks layer, also from an earlier dock.
+
+        Where the layer was cropped, say, a new one takes over what holds still: to the former one
+        the record of the former masks may be listening.
+        """
+        shape, known = _TRACKERS.get(self.labels, ((), None))
+        if known is not None:
+            if shape == self.source.shape:
+                return known
+            # napari's undo would go on to write where the pixels were in the former shape.
+            with contextlib.suppress(AttributeError):
+                self.labels._reset_history()
+        tracker = SliceTracker(self.source.slice_shape)
+        for index in self.source.indices():
+            labels = self.labels_of(index)
+            history = None if known is None else known.history_of(index)
+            if history is not None and history.seen.is_of(labels):
+                tracker.restore(index, history)
+            else:
+                tracker.adopt(index, labels)
+        _TRACKERS[self.labels] = self.source.shape, tracker
         return tracker
 
 

@@ -118,6 +118,8 @@ class LayerChoice(QObject):
                 binding = self._bind(image, labels)
         except ImageError as error:
             self.said.emit(str(error), True)
+        if binding is not None:
+            self._bindings[id(labels)] = self._bindings.pop(id(labels))  # last used: see labels_of
         if binding is not self.binding:
             self.binding = binding
             self.changed.emit()
