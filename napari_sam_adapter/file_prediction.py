@@ -124,7 +124,8 @@ def predict_files(
         for image in images:
             for note in image.notes:
                 _log.warning(note)
-            run = _FileRun(sam, image, views, help_for(image), on_progress, should_stop)
+            help_, is_one_of_many = help_for(image), len(paths) > 1
+            run = _FileRun(sam, image, views, help_, is_one_of_many, on_progress, should_stop)
             yield OpenedFile(image, run.n_predicted)
             try:
                 yield from run.predict()
@@ -218,6 +219,7 @@ class _FileRun:
         image: PlacedImage,
         views: int,
         help_: VolumeHelp,
+        is_one_of_many: bool,
         on_progress: Callable[[float], None],
         should_stop: Callable[[], bool],
     ) -> None:
@@ -226,6 +228,7 @@ class _FileRun:
         # Across three axes there are more slices to predict than to write.
         source = source_of(image)
         self.n_predicted = source.n_slices
+        self._is_one_of_many = is_one_of_many or source.n_slices > 1
         if help_.three_axes:
             self.n_predicted = source.n_slices // source.n_deep * source.n_across_axes
 
@@ -248,8 +251,9 @@ class _FileRun:
     ) -> Iterator[PredictedSlice]:
         for index in indices:
             self._heed_stop()
-            many = len(indices) > 1
-            yield predict_one(self._sam, source, index, self._views, is_one_of_many=many)
+            yield predict_one(
+                self._sam, source, index, self._views, is_one_of_many=self._is_one_of_many
+            )
 
     def _helped(
         self, source: SliceSource, indices: Sequence[SliceIndex]
@@ -258,7 +262,7 @@ class _FileRun:
         found = predict_helped(source, indices, self._predict_logits, n_classes, self._help)
         for index, labels in found:
             self._heed_stop()
-            yield _of_help(source, index, labels, len(indices) > 1)
+            yield _of_help(source, index, labels, self._is_one_of_many)
 
     def _predict_logits(self, image: np.ndarray) -> np.ndarray:
         self._heed_stop()

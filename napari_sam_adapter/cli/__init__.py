@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,10 @@ from napari_sam_adapter.openmp import wait_briefly
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with one clear line and exit code 2."""
     wait_briefly()
+    for stream in (sys.stdout, sys.stderr):
+        # A name that a pipe's encoding lacks, as on Windows, comes out escaped, and ends nothing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     from rich.text import Text
 
     from napari_sam_adapter.cli.app import app

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from napari_sam_adapter.training.launch import rank
+
 # Names of files, images and versions may look like [markup] or :emoji: codes; they are shown as
 # they are. What is to be styled is a `Text`.
 output = Console(markup=False, emoji=False)
@@ -34,13 +36,13 @@ def print_table(table: Table) -> None:
 
 
 def is_first_process() -> bool:
-    """Whether this process speaks to the person: torchrun numbers training processes in RANK."""
-    return os.environ.get("RANK", "0") == "0"
+    """Whether this process speaks to the person: launchers number those that share a run."""
+    return rank() == 0
 
 
 def which_process() -> str:
     """Return words for an error of another process than the first: it may be its alone."""
-    return "" if is_first_process() else f" in process {os.environ['RANK']}"
+    return "" if is_first_process() else f" in process {rank()}"
 
 
 def say(text: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +14,13 @@ from napari_sam_adapter.ahead import ahead
 from napari_sam_adapter.cli import options
 from napari_sam_adapter.cli.console import errors, output, progress_bar
 from napari_sam_adapter.cli.predicted_stack import PredictedStack
+from napari_sam_adapter.cli.predicted_tables import ConfidenceTable, write_table
 from napari_sam_adapter.cli.streams import Asked, predictions
-from napari_sam_adapter.confidence import calibration_of
 from napari_sam_adapter.data.export import export_masks, mask_suffix
 from napari_sam_adapter.data.files import list_images
 from napari_sam_adapter.data.opening import file_stem
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.storage import is_same_file
 from napari_sam_adapter.volumes.slice_source import MINIMUM_SIDE
 from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
@@ -120,6 +118,8 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
     Example: [bold]napari-sam-adapter predict frames/ --out masks --adapter polyps.safetensors[/]
     """
     targets = _targets(inputs, out)
+    if corrected is not None:
+        _refuse_overwriting(corrected, (target for _, target in targets))
     help_ = VolumeHelp(smooth=smooth, tile=tile, three_axes=three_axes)
     if corrected is not None and len(targets) != 1:
         raise ImageError(f"--corrected is for a single volume, and there are {len(targets)}.")
@@ -128,12 +128,14 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
             "--confidence holds for slices that are predicted one by one: leave out --smooth, "
             "--three-axes, --tile and --corrected."
         )
-    card = None if adapter is None else read_card(adapter)
-    if confidence is not None and card is None:
-        raise ImageError("--confidence needs --adapter: a base model does not know the task.")
+    card, files = None if adapter is None else read_card(adapter), [p for t in targets for p in t]
     asked = Asked(adapter, model, device, views, help_, corrected, scheduler, workers)
-    skipped, sure = 0, []
-    with predictions(asked) as source, progress_bar() as progress:
+    skipped = 0
+    with (
+        ConfidenceTable(confidence, card, files) as table,
+        predictions(asked) as source,
+        progress_bar() as progress,
+    ):
         task = progress.add_task("Predicting", total=len(targets))
         sources = [path for path, _ in targets]
         stream_of = partial(source.of_files, sources, lambda share: progress.advance(task, share))
@@ -142,21 +144,13 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
                 stack = PredictedStack(stream, source.class_names, instances)
                 export_masks(target, stack.masks, stack.geometry, source.class_names)
                 if instances and len(source.class_names) > 1:
-                    table = out / f"{file_stem(path)}.csv"
-                    _write_table(table, ("slice", "object", "class", "pixels"), stack.objects)
+                    objects = out / f"{file_stem(path)}.csv"
+                    write_table(objects, ("slice", "object", "class", "pixels"), stack.objects)
                 skipped += stack.n_skipped
-                if card is not None:
-                    calibration = calibration_of(card.training, source.views)
-                    sure += [
-                        (calibration(r), path.name, z)
-                        for z, r in enumerate(stack.expected_dice)
-                        if r is not None
-                    ]
+                table.add(path.name, stack, source.views)
     output.print(
         f"Wrote {len(targets)} mask file{'s'[: len(targets) != 1]} to {out}.", soft_wrap=True
     )
-    if confidence is not None:
-        _write_confidences(confidence, sorted(sure))
     if skipped:
         slices = "1 slice has" if skipped == 1 else f"{skipped} slices have"
         errors.print(f"{slices} no contrast; nothing was marked there.")
@@ -175,24 +169,13 @@ def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
                 f"{by_stem[stem]} and {source} would both write the masks {target.name}; predict "
                 "them into different folders."
             )
-        if target.resolve() == source.resolve():
-            raise ImageError(
-                f"{source} would be overwritten by its own mask; choose another --out."
-            )
+        _refuse_overwriting(source, [target])
         by_stem[stem] = source
         targets.append((source, target))
     return targets
 
 
-def _write_confidences(path: Path, rows: Sequence[tuple[float, str, int]]) -> None:
-    table = [(name, z, f"{value:.3f}") for value, name, z in rows]
-    _write_table(path, ("file", "slice", "confidence"), table)
-    output.print(f"Wrote confidences to {path}, the least first.", soft_wrap=True)
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+def _refuse_overwriting(given: Path, targets: Iterable[Path]) -> None:
+    """Refuse to write masks over what they are made from."""
+    if any(is_same_file(given, target) for target in targets):
+        raise ImageError(f"{given} would be overwritten by the masks; choose another --out.")

@@ -131,7 +131,7 @@ class _Spread:
                             digest,
                             tuple(image.data.shape),
                             index,
-                            source.n_slices > 1,
+                            len(paths) > 1 or source.n_slices > 1,
                             self._tasks_by_host,
                             is_colour=image.is_colour,
                         ),

@@ -15,6 +15,20 @@ _SHARDED = {
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism configuration",
 }
 
+# How launchers say how many processes there are, and which of them this is: torchrun, then MPIs.
+_WORLD_SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
+
+
+def n_started() -> int:
+    """Return how many processes the launcher has started; 1 without one."""
+    return max(int(os.environ.get(name, "1")) for name in _WORLD_SIZES)
+
+
+def rank() -> int:
+    """Return which of the processes this is; 0 without a launcher."""
+    return next((int(os.environ[name]) for name in _RANKS if name in os.environ), 0)
+
 
 def check_launch() -> None:
     """Refuse settings of accelerate that would be ignored.

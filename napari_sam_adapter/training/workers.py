@@ -16,12 +16,10 @@ from torch import Tensor, nn
 
 from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.sam.devices import choose_device, decide_bfloat16, uses_bfloat16
-from napari_sam_adapter.training.launch import check_launch
+from napari_sam_adapter.training.launch import check_launch, n_started
 
 # Written by `accelerate launch`, also where nobody asked for anything; torchrun leaves it out.
 PRECISION_VARIABLE = "ACCELERATE_MIXED_PRECISION"
-# How launchers say how many processes there are; the last three are MPI's.
-WORLD_SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 Shared = TypeVar("Shared")
 
 
@@ -176,18 +174,13 @@ def start_workers(device: str) -> tuple[Workers, torch.device]:
 
 def is_launched() -> bool:
     """Whether ``torchrun``, ``accelerate launch`` or an MPI started this process."""
-    return _started() > 1 or PRECISION_VARIABLE in os.environ
-
-
-def _started() -> int:
-    """Return how many processes the launcher has started."""
-    return max(int(os.environ.get(name, "1")) for name in WORLD_SIZES)
+    return n_started() > 1 or PRECISION_VARIABLE in os.environ
 
 
 def _check_count(count: int) -> None:
     """Refuse that each of several processes trains alone: all would write the same file."""
-    if count != _started():
+    if count != n_started():
         raise TrainingError(
-            f"{_started()} processes were started, and only {count} work together on this device. "
+            f"{n_started()} processes were started, and only {count} work together on this device. "
             "Start one process for each GPU, or add --device cpu."
         )

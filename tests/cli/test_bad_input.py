@@ -46,7 +46,10 @@ EVALUATE = "evaluate --images images --masks masks"
         ("predict images --out out --adapter gone.safetensors", "no adapter file at gone"),
         ("predict images --out out --device gpu", "no device 'gpu'"),
         ("predict images masks --out out", "would both write"),
-        ("predict blank --out out", "frame0.png: Every pixel of this slice has the same value"),
+        (
+            "predict blank/frame0.png --out out",
+            "frame0.png: Every pixel of this slice has the same value",
+        ),
         ("predict images --out broken.safetensors", "broken.safetensors"),
         ("evaluate --images nowhere --masks masks", "There is no folder nowhere"),
         ("evaluate --images images --masks one_mask", "no mask for frame1"),
@@ -95,8 +98,21 @@ def test_masks_never_replace_the_images_they_are_predicted_from(where, capsys, f
     tifffile.imwrite(source, picture)
     with pytest.raises(SystemExit):
         main(["predict", str(source), "--out", folder])
-    assert "would be overwritten by its own mask" in capsys.readouterr().err
+    assert "would be overwritten by the masks" in capsys.readouterr().err
     np.testing.assert_array_equal(tifffile.imread(source), picture)
+
+
+def test_corrected_masks_are_never_replaced_by_those_that_heed_them(where, capsys):
+    volume = np.random.default_rng(0).integers(0, 255, (5, 40, 40), dtype=np.uint8)
+    corrected = np.zeros(volume.shape, np.uint8)
+    corrected[1, 10:20, 10:20] = 1
+    (where / "out").mkdir()
+    tifffile.imwrite(where / "scan.tif", volume)
+    tifffile.imwrite(where / "out" / "scan.tif", corrected)
+    with pytest.raises(SystemExit):
+        main(["predict", "scan.tif", "--out", "out", "--corrected", "out/scan.tif"])
+    assert "scan.tif would be overwritten by the masks" in capsys.readouterr().err
+    np.testing.assert_array_equal(tifffile.imread(where / "out" / "scan.tif"), corrected)
 
 
 @pytest.mark.usefixtures("where")

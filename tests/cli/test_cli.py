@@ -124,6 +124,35 @@ def test_confidences_are_written_the_least_first(folders, tmp_path, adapter, cap
     assert "needs --adapter" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["frame0.png", "masks.csv/table.csv", "folder.csv"])
+def test_a_table_of_confidences_replaces_nothing_but_a_table(folders, tmp_path, adapter, name):
+    """A shell gives the first image to the option where its name is forgotten."""
+    (tmp_path / "masks.csv").write_text("no folder")
+    (tmp_path / "folder.csv").mkdir()
+    table = folders[0] / name if name == "frame0.png" else tmp_path / name
+    before = table.read_bytes() if table.is_file() else None
+    where = (folders[0], "--out", tmp_path / "out", "--adapter", adapter)
+    assert run("predict", *where, "--confidence", table) == 2
+    assert not (tmp_path / "out").exists(), "it is told before anything is predicted"
+    assert before is None or table.read_bytes() == before
+
+
+def test_confidences_of_a_run_that_ends_early_are_kept(folders, tmp_path, adapter):
+    (folders[0] / "frame1.png").write_text("no picture")
+    table = tmp_path / "sure.csv"
+    where = (folders[0], "--out", tmp_path / "out", "--adapter", adapter)
+    assert run("predict", *where, "--confidence", table) == 2
+    assert [row["file"] for row in csv.DictReader(table.open())] == ["frame0.png"]
+
+
+def test_a_picture_without_contrast_is_passed_by_among_others(folders, tmp_path, capsys):
+    Image.fromarray(np.full((40, 48), 7, np.uint8)).save(folders[0] / "frame1.png")
+    assert run("predict", folders[0], "--out", tmp_path / "out") == 0
+    assert "1 slice has no contrast; nothing was marked there." in capsys.readouterr().err
+    assert not tifffile.imread(tmp_path / "out" / "frame1.tif").any()
+    assert tifffile.imread(tmp_path / "out" / "frame2.tif").any()
+
+
 def test_evaluate_tells_how_sure_the_adapter_was_of_each_image(evaluate, adapter, capsys):
     assert run(*evaluate, "--adapter", adapter, "--json") == 0
     found = [one["confidence"] for one in json_from(capsys)["per_image"]]

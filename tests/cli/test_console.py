@@ -1,6 +1,9 @@
 """Names of images, folders and versions may hold brackets, which rich takes for its markup."""
 
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,3 +65,25 @@ def test_a_project_is_shown_and_replayed_whatever_its_images_are_called(name, tm
             main(["project", *command, str(project.folder)])
         assert ended.value.code == 0
         assert name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("variable", ["RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK"])
+def test_of_processes_that_share_a_run_the_first_one_speaks(variable, monkeypatch):
+    assert console.is_first_process()
+    monkeypatch.setenv(variable, "0")
+    assert console.is_first_process()
+    monkeypatch.setenv(variable, "3")
+    assert not console.is_first_process()
+    assert console.which_process() == " in process 3"
+
+
+def test_a_name_that_a_pipe_cannot_show_ends_nothing(tmp_path):
+    """As on Windows, where what is redirected knows few letters."""
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, "-m", "napari_sam_adapter", "predict", str(tmp_path / "肿瘤.png")]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], env=environment, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert rb"There is no file" in done.stderr
+    assert rb"\u80bf\u7624.png" in done.stderr
