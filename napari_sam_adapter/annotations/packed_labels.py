@@ -37,11 +37,14 @@ class PackedLabels:
         starts = np.concatenate(([0], starts))[: pixels.size].astype(np.int32)
         return cls(labels.shape, starts, pixels[starts])
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of pixels of each run, as int32."""
+        return np.diff(self.starts, append=np.int32(self.shape[0] * self.shape[1]))
+
     def unpacked(self) -> np.ndarray:
         """Return the slice as a new array (Y, X)."""
-        size = self.shape[0] * self.shape[1]
-        lengths = np.diff(self.starts, append=np.int32(size))
-        return np.repeat(self.values, lengths).reshape(self.shape)
+        return np.repeat(self.values, self.lengths).reshape(self.shape)
 
     def is_of(self, labels: np.ndarray) -> bool:
         """Whether a slice (Y, X) has just these labels."""

@@ -109,15 +109,15 @@ class Event:
             do="stated",
             at=now(),
             slice=index,
-            runs=runs_of_labels(known.seen.unpacked()),
+            runs=runs_of_labels(known.seen),
             prediction=known.now.number,
             adapter=known.now.adapter,
             confidence=known.now.confidence,
             accepted=known.accepted,
             details={
                 **known.now.made_with,
-                "written": runs_of_labels(known.now.written.unpacked()),
-                "human": runs_of_labels(known.now.human.unpacked()),
+                "written": runs_of_labels(known.now.written),
+                "human": runs_of_labels(known.now.human),
                 **mended,
             },
         )

@@ -58,6 +58,15 @@ def gains_no_more(version: AdapterVersion) -> str:
     return _told(f"{_how(version)}; {_NEXT}", score, _caveat(version))
 
 
+def ends_here(in_use: str, gear: str) -> str:
+    """Say why the next gear does not follow, though it was said to."""
+    return _told(
+        f"Training ends here, with {in_use}: {gear} was to follow, but the image that it learns "
+        "from is not the chosen one",
+        "To go on, choose that image under Image, or open it, and retrain",
+    )
+
+
 def held_back(version: AdapterVersion, in_use: str) -> str:
     """Say why a version is held back, and what can be done."""
     return _told(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from napari_sam_adapter.annotations.packed_labels import PackedLabels
 from napari_sam_adapter.annotations.slice_history import LabelChange
 
 MAX_LABEL = int(np.iinfo(np.int64).max)
@@ -31,10 +32,11 @@ def runs_of(change: LabelChange) -> tuple[int, ...]:
     return tuple(runs.ravel().tolist())
 
 
-def runs_of_labels(labels: np.ndarray) -> tuple[int, ...]:
-    """Return the runs that write a slice (Y, X) of integers or bool into an empty one."""
-    values = labels.astype(np.int64)
-    return runs_of(LabelChange.between(np.zeros_like(values), values))
+def runs_of_labels(labels: PackedLabels) -> tuple[int, ...]:
+    """Return the runs that write a slice into an empty one, see `runs_of`."""
+    held = (labels.starts, labels.lengths, labels.values)
+    runs = np.stack([column[labels.values != 0].astype(np.int64) for column in held], axis=1)
+    return tuple(runs.ravel().tolist())
 
 
 def written(labels: np.ndarray, runs: Sequence[int]) -> np.ndarray:

@@ -9,12 +9,13 @@ import zlib
 import numpy as np
 import pytest
 
+from napari_sam_adapter.annotations.packed_labels import PackedLabels
 from napari_sam_adapter.annotations.slice_history import LabelChange
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JournalWriter, read_journal
-from napari_sam_adapter.project.runs import runs_of, written
+from napari_sam_adapter.project.runs import runs_of, runs_of_labels, written
 
 
 def event(number):
@@ -44,6 +45,17 @@ def test_runs_lead_from_one_slice_to_the_other():
         after = np.where(random.random((9, 11)) < random.random(), 700, before).astype(np.uint16)
         runs = runs_of(LabelChange.between(before, after))
         assert np.array_equal(written(before, runs), after)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.uint64])
+def test_runs_of_packed_labels_are_what_leads_there_from_an_empty_slice(dtype):
+    random = np.random.default_rng(0)
+    for share in np.linspace(0, 1, 30):
+        labels = np.where(random.random((9, 11)) < share, random.integers(-2, 3, (9, 11)), 0)
+        labels = np.abs(labels).astype(dtype) if dtype is np.uint64 else labels.astype(dtype)
+        runs = runs_of_labels(PackedLabels.of(labels))
+        assert runs == runs_of(LabelChange.between(np.zeros_like(labels), labels))
+        assert all(type(number) is int for number in runs), "JSON holds no others"
 
 
 @pytest.mark.parametrize("runs", [(0, 3), (-1, 2, 1), (90, 20, 1), (0, 0, 1), (0, 2, 256)])

@@ -107,6 +107,31 @@ def test_after_a_resumed_run_the_gears_follow_that_were_to_follow(open_polyps, p
     assert second.details["follows"] == first.details["run"]
 
 
+def test_that_no_gear_follows_a_resumed_run_whose_image_is_not_open_is_said(
+    open_polyps, open_person, polyps
+):
+    interrupted(open_polyps, polyps, gear="auto", minutes=2)
+    again = open_person()
+    store = again.controller.session.store
+    n_before = len(store.versions())
+    again.dock.retrain_panel.unfinished.resume_button.click()
+    again.wait_for_training()
+    assert len(store.versions()) == n_before + 1
+    assert "was to follow, but the image that it learns from is not" in again.message
+
+
+def test_the_gears_follow_a_resumed_run_whose_image_is_opened_meanwhile(
+    open_polyps, open_person, polyps
+):
+    interrupted(open_polyps, polyps, gear="auto", minutes=5)
+    again = open_person()
+    again.dock.retrain_panel.unfinished.resume_button.click()
+    image = again.viewer.add_image(polyps.frames, name="image", rgb=True)
+    again.dock.layers_panel.image_box.value = image
+    again.wait(lambda: len(again.controller.session.store.versions()) == 2)
+    again.stop_training()
+
+
 @pytest.mark.parametrize("its_own_is_open_too", [False, True])
 def test_a_resumed_run_is_written_down_with_its_own_image_whatever_is_open(
     open_polyps, open_person, polyps, folder, its_own_is_open_too

@@ -252,6 +252,27 @@ def test_the_gears_follow_each_other_while_they_gain_something(with_own_process,
     assert rates == [1e-3, 1e-3, 2.5e-4], "full forgets less of what late has learned"
 
 
+def test_that_no_gear_follows_as_another_image_is_chosen_is_said(corrected, polyps, monkeypatch):
+    monkeypatch.setattr(adoption, "LEAST_GAIN", -2.0)
+    other = corrected.viewer.add_image(polyps.frames[0].copy(), name="other", rgb=True)
+    corrected.dock.layers_panel.image_box.value = corrected.viewer.layers["image"]
+    corrected.retrain(gear="auto", minutes=0.05)
+    corrected.dock.layers_panel.image_box.value = other
+    wait_for_versions(corrected, 1)
+    corrected.settle()
+    assert gears_of(corrected) == ["quick"]
+    assert "Training ends here, with v1: late was to follow" in corrected.message
+
+
+def test_the_gears_go_on_though_other_pixels_are_put_into_the_image(corrected, monkeypatch):
+    monkeypatch.setattr(adoption, "LEAST_GAIN", -2.0)
+    image = corrected.viewer.layers["image"]
+    corrected.retrain(gear="auto", minutes=0.05)
+    image.data = image.data[..., ::-1].copy()
+    wait_for_versions(corrected, 2)
+    assert gears_of(corrected)[:2] == ["quick", "late"]
+
+
 @pytest.fixture
 def gains_nothing(corrected, polyps, monkeypatch):
     """A person with slices enough for one to be held out, of whom no gear gains anything."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
-from napari_sam_adapter.project.retrain_words import started
+from napari_sam_adapter.project.retrain_words import ends_here, started
 from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of
@@ -147,7 +147,7 @@ class Retraining(QObject):
             return
         start = RunStart.of(self._session)
         self._noted = Noted(start.project.folder, plan)
-        self._binding = self._recording.records.binding_of(self._noted.record)
+        self._binding = None  # its image may be opened meanwhile
 
         def events() -> Iterator[object]:
             yield from train(self._session.trainer, start, request_of(project, run))
@@ -276,11 +276,21 @@ class Retraining(QObject):
 
     def _go_on(self, settings: RetrainSettings) -> None:
         """Start the next gear, on the corrections as they are by now."""
-        binding = self._layers.binding
-        if binding is not self._binding or binding is None or not binding.is_alive:
-            return  # another image is open now
+        if not self._has_its_masks_chosen():
+            self.said.emit(ends_here(self._session.in_use.name, settings.config.gear), False)
+            return
         config = replace(settings.config, max_seconds=self._clock.next_gear())
         self.start(replace(settings, config=config, input_size=None), is_next_gear=True)
+
+    def _has_its_masks_chosen(self) -> bool:
+        """Whether the masks that the run was asked for on are those that are worked on now."""
+        now, then = self._layers.binding, self._binding
+        if now is None or not now.is_alive:
+            return False
+        if then is not None and now.image is then.image and now.labels is then.labels:
+            return True  # also where the image got other pixels, and thus another record
+        noted, records = self._noted, self._recording.records
+        return noted is not None and now is records.binding_of(noted.record)
 
 
 def _clock_of(settings: RetrainSettings) -> GearClock:
