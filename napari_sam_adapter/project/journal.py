@@ -66,6 +66,17 @@ class JournalContents:
         if self.newer:
             raise StorageError(self.newer)
 
+    def goes_on_after(self, end: bytes) -> bool:
+        """Whether this is what ended so, and nothing was done to a slice since."""
+        if end == self.end:
+            return True
+        for event in reversed(self.events):
+            if event.to_line(event.n) == end:
+                return True
+            if event.slice is not None:
+                return False
+        return not end
+
 
 def read_journal(path: Path) -> JournalContents:
     """Read a journal; a missing one is empty.

@@ -20,7 +20,7 @@ from napari_sam_adapter.widgets.record.pixel_keeping import PixelKeeping
 from napari_sam_adapter.widgets.record.record_opener import Chosen, RecordOpener
 from napari_sam_adapter.widgets.record.record_opening import READ_ONLY, LookedAt, Opened
 from napari_sam_adapter.widgets.record.restoring import (
-    FOLDERS,
+    MARKS,
     bring_back,
     is_from_elsewhere,
     place,
@@ -158,12 +158,13 @@ class Recording(QObject):
             return
         binding, opened, said = placed.binding, placed.opened, placed.said
         said = self.notes.opened(image, opened.record) or said
-        n_back = bring_back(binding, opened.restored)
-        FOLDERS[binding.labels] = opened.record.folder
+        n_back = bring_back(binding, opened.restored, opened.record)
+        MARKS[binding.labels] = opened.record.mark
         state_what_differs(binding, opened.record, opened.restored)
         self.records.listen(binding, opened.record)
         if self._lacking.is_recorded(binding):
-            said = f"{binding.labels.name} is recorded again; nothing that was painted is missing."
+            again = f"{binding.labels.name} is recorded again; nothing that was painted is missing."
+            said = f"{again} {said}".strip()
         if n_back:
             said = f"{summary(opened.restored, n_back)} {said}".strip()
         if said:
