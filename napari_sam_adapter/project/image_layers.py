@@ -136,6 +136,11 @@ class LayersFile:
         self._thread = threading.Thread(target=self._run, name="image layers", daemon=True)
         self._thread.start()
 
+    @property
+    def problem(self) -> str:
+        """Why what was put here does not reach the disk; "" where it does."""
+        return self._problem
+
     def put(self, contents: ImageLayers, *, keep_former: bool = False) -> None:
         """Let the file say this soon.
 

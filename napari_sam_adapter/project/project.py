@@ -216,7 +216,10 @@ class Project:
         """
         self.create()
         if self.is_read_only:
-            raise StorageError("Boxes and points of such a project are not brought back.")
+            raise StorageError(
+                "Boxes and points of a project that cannot be written to are not brought back, and "
+                "those drawn here are not kept."
+            )
         digest = self._layers_digest(identity)
         if digest is not None and digest != identity.known_by:
             rename_layers(self.folder / LAYERS, digest, identity.known_by)

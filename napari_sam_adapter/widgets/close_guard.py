@@ -65,8 +65,9 @@ class CloseGuard(QObject):
 
     def _question(self, *, asked_by_napari: bool) -> str:
         controller = self._dock.controller
-        if controller.recording.is_at_risk:
-            return f"{controller.recording.problem} {LOSES}"
+        problems = [keeper.problem for keeper in controller.keepers if keeper.is_at_risk]
+        if problems:
+            return " ".join([*problems, LOSES])
         # napari itself asks when its window's x is pressed, not for File > Exit or a script.
         if controller.retraining.is_running and not asked_by_napari:
             return WHILE_TRAINING

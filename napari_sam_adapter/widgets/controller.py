@@ -34,6 +34,7 @@ from napari_sam_adapter.widgets.retrain.elsewhere import ReadyElsewhere
 from napari_sam_adapter.widgets.retrain.fetching import Fetching
 from napari_sam_adapter.widgets.retrain.getting_ready import GettingReady
 from napari_sam_adapter.widgets.retrain.retraining import Retraining
+from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
     import napari
@@ -153,6 +154,11 @@ class DockController(QObject):
         """The layers that are worked on."""
         return self.layers.binding
 
+    @property
+    def keepers(self) -> tuple[Recording, KeptLayers]:
+        """What brings the work to the disk: each knows its problem, and whether any is at risk."""
+        return self.recording, self.kept
+
     def start_engine(self) -> None:
         """Start the prediction process ahead of the first click; it takes a few seconds."""
         job = Job(
@@ -227,21 +233,17 @@ class DockController(QObject):
 
         It also runs after Qt has destroyed the dock, so it emits nothing.
         """
-        self.images.close()
-        self.elsewhere.close()
-        self.retraining.leave()
-        self.session.close()
-        self.kept.close()
-        self.recording.close()
-        self.session.project_changed.disconnect()
-        self.session.active_changed.disconnect()
-        self.session.classes_changed.disconnect()
-        self.classes.close()
-        self.prompts.close()
-        self.unchosen.close()
-        self.in_place.close()
-        self.orientation.close()
-        self.layers.close()
+        steps = (
+            *(self.images.close, self.elsewhere.close, self.retraining.leave, self.session.close),
+            *(self.kept.close, self.recording.close),
+            self.session.project_changed.disconnect,
+            self.session.active_changed.disconnect,
+            self.session.classes_changed.disconnect,
+            *(self.classes.close, self.prompts.close, self.unchosen.close, self.in_place.close),
+            *(self.orientation.close, self.layers.close),
+        )
+        for step in steps:
+            guarded(None, step)()  # one that fails keeps no other from its work
 
     def _leaves_time(self) -> bool:
         """Whether nothing computes that a slice encoded ahead could slow down."""

@@ -261,7 +261,7 @@ class SamAdapterDock(QWidget):
 
     def what_is_kept(self) -> str:
         """Say whether what the person has done is on the disk; for `show_trouble`."""
-        return what_is_kept(self.controller.recording)
+        return what_is_kept(*self.controller.keepers)
 
     def on_slice_requested(self, position: int) -> None:
         """Go to a slice, by its position among all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_warning
@@ -15,10 +15,16 @@ from napari_sam_adapter.data.ome_zarr import is_ome_zarr
 from napari_sam_adapter.data.opening import file_stem, open_image
 from napari_sam_adapter.widgets.trouble import has_window, tell_of_file
 
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_sam_adapter.data.geometry import Geometry
+
 LayerData = tuple[Any, dict[str, Any], str]
 # By this napari knows that there is nothing to show.
 NO_LAYER: Any = (None,)
-# Under this name a layer's metadata hold the `Geometry` of its image; masks are written by it.
+# Under this name a layer's metadata hold the `Geometry` of its image; masks are written by it. See
+# `geometry_of`.
 GEOMETRY = "napari_sam_adapter_geometry"
 # Under this one, those of masks hold the name of their image's file.
 IMAGE_FILE = "napari_sam_adapter_image_file"
@@ -85,3 +91,14 @@ def layer_of(image: PlacedImage, name: str) -> LayerData:
     if image.is_labels:
         return data, properties, "labels"
     return data, {**properties, "rgb": image.is_colour}, "image"
+
+
+def geometry_of(layer: Layer) -> Geometry | None:
+    """Return where the pixels of a layer lie, as the file of its image says; None where none does.
+
+    What napari makes of a layer (a projection, the parts of a stack) has the metadata of the whole:
+    they say nothing about other pixels than those of their shape.
+    """
+    geometry: Geometry | None = layer.metadata.get(GEOMETRY)
+    shape = (layer.data[0] if layer.multiscale else layer.data).shape[: layer.ndim]
+    return geometry if geometry is not None and geometry.shape == tuple(shape) else None

@@ -36,8 +36,9 @@ class Showing(QObject):
 
     def problem(self) -> None:
         """Show why something is not recorded, and, however the dock is scrolled, that it is so."""
-        recording = self._controller.recording
-        problem, is_tried_again = recording.problem, recording.is_tried_again
+        recording, kept = self._controller.keepers
+        lacking = recording if recording.problem else kept
+        problem, is_tried_again = lacking.problem, lacking.is_tried_again
         self._dock.project_panel.show_problem(problem, is_tried_again=is_tried_again)
         self._dock.not_recorded.say(NOT_RECORDED, True)
         self._dock.not_recorded.setVisible(bool(problem))

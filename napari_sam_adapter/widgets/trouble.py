@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
 from napari_sam_adapter.errors import SamAdapterError, sentence_of
 
 if TYPE_CHECKING:
+    from napari_sam_adapter.widgets.record.kept_layers import KeptLayers
     from napari_sam_adapter.widgets.record.recording import Recording
 
 LOGGER = logging.getLogger(__name__)
@@ -31,9 +32,9 @@ NOT_SAVED = (
 GO_ON = "You can go on working; if it happens again, send the details to the developers."
 
 
-def what_is_kept(recording: Recording) -> str:
+def what_is_kept(recording: Recording, kept: KeptLayers) -> str:
     """Say whether what the person has done is on the disk, or why not."""
-    return recording.problem or (OPENING if recording.is_busy else KEPT)
+    return recording.problem or kept.problem or (OPENING if recording.is_busy else KEPT)
 
 
 class TroubleDialog(QMessageBox):

@@ -105,7 +105,8 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     controller.versions_changed.connect(dock.showing.versions)
     controller.classes_changed.connect(dock.showing.classes)
     controller.classes.selected.connect(dock.classes_panel.show_selected)
-    controller.recording.problem_changed.connect(dock.showing.problem)
+    for keeper in controller.keepers:
+        keeper.problem_changed.connect(dock.showing.problem)
     controller.prompts.kind_changed.connect(dock.prompts_panel.show_kind)
     controller.fetching.progressed.connect(dock.models_panel.show_progress)
     controller.prediction.progressed.connect(dock.predict_panel.show_progress)

@@ -62,6 +62,8 @@ def _write(path: Path, data: Any, layer: Mapping[str, Any]) -> None:
 
 def _geometry_of(labels: Any, layer: Mapping[str, Any]) -> Geometry:
     of_image: Geometry | None = layer.get("metadata", {}).get(GEOMETRY)
+    if of_image is not None and len(of_image.shape) != labels.ndim:
+        of_image = None  # of what napari has made these of, a whole stack for instance
     if of_image is not None and (of_image.affine is not None or of_image.shape != labels.shape):
         return of_image
     units = layer.get("units")

@@ -5,10 +5,15 @@ import json
 import numpy as np
 import pytest
 import tifffile
+from qtpy.QtWidgets import QMessageBox
 
+from napari_sam_adapter.errors import StorageError
+from napari_sam_adapter.project import image_layers
 from napari_sam_adapter.widgets.dock import SamAdapterDock
+from napari_sam_adapter.widgets.record import kept_layers
 from napari_sam_adapter.widgets.record.drawn import boxes_in, points_in
 from napari_sam_adapter.widgets.record.kept_layers import DELAY_MS
+from napari_sam_adapter.widgets.trouble import KEPT
 
 CORNERS = np.array([(20, 10), (20, 50), (60, 50), (60, 10)], float)
 
@@ -199,6 +204,28 @@ def test_a_second_window_is_told_and_harms_nothing(open_polyps, folder):
     assert drawn(open_polyps()) == wanted
 
 
+def test_points_of_a_second_window_take_nothing_of_the_first_away_once_that_is_closed(
+    open_person, polyps, folder
+):
+    one, two = open_person(polyps.frames[..., 0]), open_person(polyps.frames[..., 0])
+    for person in (one, two):
+        person.wait_for_record()
+    one.dock.prompts_panel.boxes_button.click()
+    layer(one, "boxes").add_rectangles([corners(0), corners(3)])
+    one.controller.layers.image.scale = (3, 0.5, 0.5)
+    wait_until_kept(one, folder, 2, 0)
+    one.wait(lambda: "scale" in content(folder))
+    two.dock.prompts_panel.points_button.click()
+    layer(two, "points").add((0, 20, 30))
+    two.wait(lambda: "open in another window" in two.message)
+    one.close()
+    layer(two, "points").add((1, 20, 30))
+    two.wait(lambda: len(content(folder)["points"]) == 2)
+    assert len(content(folder)["boxes"]) == 2
+    assert content(folder)["scale"] == [3, 0.5, 0.5]
+    np.testing.assert_array_equal(layer(two, "points").scale, (3, 0.5, 0.5))
+
+
 def test_images_in_two_windows_do_not_mix(open_person, open_polyps, polyps, folder):
     one = open_polyps()
     two = open_person(polyps.frames[:4, ::-1], rgb=True)
@@ -337,3 +364,95 @@ def test_the_scale_of_an_image_without_a_file_comes_back_with_its_copy(open_pers
     again.controller.opening.open_latest()
     again.wait(lambda: again.controller.binding is not None)
     np.testing.assert_array_equal(again.labels.scale, (3, 0.5, 0.5))
+
+
+@pytest.fixture
+def closing(monkeypatch):
+    """Return a function that presses the window's x, is told No, and returns what was asked."""
+
+    def press(person):
+        asked = []
+
+        def question(parent, title, text, *more):
+            asked.append(text)
+            return QMessageBox.StandardButton.No
+
+        monkeypatch.setattr(QMessageBox, "question", question)
+        person.viewer.window._qt_window.close()
+        assert person.dock.is_open
+        return asked[0]
+
+    return press
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Let no file of layers be written while the first entry of the list is true."""
+    monkeypatch.setattr(image_layers, "SECONDS_BETWEEN_TRIES", 0.02)
+    is_full, write = [True], image_layers.write_described
+
+    def write_or_fail(*given, **more):
+        if is_full[0]:
+            raise StorageError("No space left on device.")
+        write(*given, **more)
+
+    monkeypatch.setattr(image_layers, "write_described", write_or_fail)
+    return is_full
+
+
+def check_marked(person, reason):
+    assert reason in person.dock.project_panel.not_recorded.text()
+    assert person.dock.not_recorded.isVisibleTo(person.dock)
+    assert reason in person.dock.what_is_kept()
+
+
+def check_recorded_again(person):
+    person.wait(lambda: not person.dock.not_recorded.isVisibleTo(person.dock))
+    assert not person.controller.kept.is_at_risk
+    assert person.dock.what_is_kept() == KEPT
+
+
+def test_on_a_full_disk_boxes_are_marked_and_closing_asks(open_polyps, folder, full_disk, closing):
+    person = open_polyps(show=True)
+    draw(person)
+    wanted = drawn(person)
+    person.wait(lambda: bool(person.controller.kept.problem))
+    person.wait(lambda: person.dock.not_recorded.isVisibleTo(person.dock))
+    check_marked(person, "No space left")
+    assert "No space left" in closing(person)
+    full_disk[0] = False
+    check_recorded_again(person)
+    person.close()
+    assert drawn(open_polyps()) == wanted
+
+
+def test_boxes_drawn_after_the_folder_was_moved_wait_for_it_and_closing_asks_at_once(
+    open_polyps, folder, closing, monkeypatch
+):
+    monkeypatch.setattr(kept_layers, "RETRY_MS", 20)
+    person = open_polyps(show=True)
+    person.controller.session.project.create()
+    folder.rename(folder.with_name("moved"))
+    draw(person)
+    wanted = drawn(person)
+    assert "is gone" in closing(person)
+    check_marked(person, "is gone")
+    assert person.dock.project_panel.not_recorded.text().endswith("It is tried again by itself.")
+    folder.with_name("moved").rename(folder)
+    check_recorded_again(person)
+    person.close()
+    assert drawn(open_polyps()) == wanted
+
+
+def test_where_nothing_was_drawn_nothing_is_at_risk(open_polyps, folder):
+    one = open_polyps()
+    draw(one)
+    wait_until_kept(one, folder, 2, 2)
+    two = open_polyps()  # the boxes are open in the first window
+    assert not two.controller.kept.is_at_risk
+    two.dock.prompts_panel.boxes_button.click()
+    layer(two, "boxes").add_rectangles(corners(7))
+    assert two.controller.kept.is_at_risk
+    check_marked(two, "open in another window")
+    two.viewer.layers.remove("image")
+    assert not two.dock.not_recorded.isVisibleTo(two.dock)

@@ -216,6 +216,16 @@ def test_it_is_tried_again_without_being_asked(open_polyps, folder, full_disk, m
     person.wait(lambda: person.controller.recording.record_of(binding) is not None)
 
 
+def test_the_mark_goes_with_the_masks_layer_that_it_is_about(open_polyps, full_disk):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    assert person.dock.not_recorded.isVisibleTo(person.dock)
+    person.viewer.layers.remove(person.labels)
+    assert not person.dock.not_recorded.isVisibleTo(person.dock)
+    assert not person.dock.project_panel.not_recorded.isVisibleTo(person.dock)
+
+
 def test_closing_asks_while_strokes_are_not_on_the_disk(
     open_polyps, folder, full_disk, monkeypatch
 ):

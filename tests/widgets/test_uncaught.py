@@ -8,6 +8,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_sam_adapter.widgets.layers.edits import Strokes
+from napari_sam_adapter.widgets.record.kept_layers import KeptLayers
 from napari_sam_adapter.widgets.retrain import class_choice
 from napari_sam_adapter.widgets.trouble import TroubleDialog
 from napari_sam_adapter.widgets.uncaught import UncaughtHook
@@ -78,3 +79,23 @@ def test_napari_that_begins_to_run_only_after_the_dock_was_opened_takes_no_error
     person = open_person(polyps.frames, rgb=True)
     monkeypatch.setattr(sys, "excepthook", others.append)  # as napari.run does
     person.wait(lambda: isinstance(sys.excepthook, UncaughtHook))
+
+
+def test_what_fails_as_the_dock_closes_is_said_and_keeps_nothing_else_from_being_written(
+    open_polyps, monkeypatch
+):
+    person = open_polyps()
+    person.predict()
+    person.wait_for_record()
+    person.labels.paint((3, 20, 20), 2)  # in the same moment: nobody has looked at it yet
+    with monkeypatch.context() as patched:
+        patched.setattr(KeptLayers, "_save", lambda self: 1 / 0)
+        person.dock.shutdown()
+    (dialog,) = dialogs()
+    assert "ZeroDivisionError" in dialog.text()
+    dialog.close()
+    wanted = person.labels.data.copy()
+    person.viewer.layers.clear()
+    again = open_polyps()  # its record is not open any more
+    assert (again.labels.data == wanted).all()
+    assert again.labels.data[3, 20, 20] == 2

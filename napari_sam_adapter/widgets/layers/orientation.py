@@ -15,12 +15,11 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam_adapter.data.lazy import transposed
 from napari_sam_adapter.widgets.layers.layer_axes import axes_of, order_in_view
 from napari_sam_adapter.widgets.predict.prompt_layers import prompt_layers_of
-from napari_sam_adapter.widgets.readers import GEOMETRY
+from napari_sam_adapter.widgets.readers import GEOMETRY, geometry_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam_adapter.data.geometry import Geometry
     from napari_sam_adapter.widgets.layers.in_front import InFront
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 
@@ -160,8 +159,8 @@ def _reordered(image: Image, order: Sequence[int]) -> Image:
         properties.pop(name, None)
     levels = [transposed(level, order) for level in (data if image.multiscale else [data])]
     names = axes_of(image)
-    metadata = dict(image.metadata)
-    geometry: Geometry | None = metadata.get(GEOMETRY)
+    metadata, geometry = dict(image.metadata), geometry_of(image)
+    metadata.pop(GEOMETRY, None)
     if geometry is not None:
         metadata[GEOMETRY] = geometry.transposed(order)
     with layer_source(path=image.source.path, reader_plugin=image.source.reader_plugin):

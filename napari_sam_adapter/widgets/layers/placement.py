@@ -11,24 +11,22 @@ from napari.layers import Image, Labels, Layer
 
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.widgets.layers.binding import source_of
-from napari_sam_adapter.widgets.readers import GEOMETRY, IMAGE_FILE
+from napari_sam_adapter.widgets.readers import GEOMETRY, IMAGE_FILE, geometry_of
 
 if TYPE_CHECKING:
     import napari
-
-    from napari_sam_adapter.data.geometry import Geometry
 
 
 def new_labels_layer(
     viewer: napari.Viewer, image: Image, dtype: np.dtype | type = np.uint8
 ) -> Labels:
     """Add an empty masks layer that lies on an image exactly, also when it is saved."""
-    source = source_of(image)
+    source, geometry = source_of(image), geometry_of(image)
     labels = Labels(
         np.zeros(source.shape, dtype),
         name=f"{image.name} masks",
         opacity=0.5,
-        metadata={key: image.metadata[key] for key in (GEOMETRY,) if key in image.metadata},
+        metadata={} if geometry is None else {GEOMETRY: geometry},
         **placement_of(image),
     )
     viewer.add_layer(labels)
@@ -82,10 +80,7 @@ def lay_onto(labels: Labels, image: Image) -> str:
     ImageError
         If it lies elsewhere: what is painted in it would count for other pixels than those in view.
     """
-    geometry: Geometry | None = image.metadata.get(GEOMETRY)
-    own: Geometry | None = labels.metadata.get(GEOMETRY)
-    if own is not None and own.shape != tuple(source_of(image).shape):
-        own = None  # it was about something else
+    geometry, own = geometry_of(image), geometry_of(labels)
     if own is not None and geometry is not None and not own.lies_on(geometry):
         raise ImageError(
             f"The masks layer {labels.name!r} lies elsewhere in the patient than the image "
@@ -103,6 +98,8 @@ def lay_onto(labels: Labels, image: Image) -> str:
             )
         move_onto(labels, image)
         said = f"{labels.name!r} had no place of its own: it lies on {image.name!r} now."
+    if own is None:
+        labels.metadata.pop(GEOMETRY, None)  # it was about something else
     if geometry is not None and (own is None or own.affine is None or geometry.affine is not None):
         labels.metadata[GEOMETRY] = geometry
     labels.metadata.pop(IMAGE_FILE, None)  # it may have been another image's

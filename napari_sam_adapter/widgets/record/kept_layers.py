@@ -20,8 +20,9 @@ from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_layers import ImageLayers, LayersFile
 from napari_sam_adapter.widgets.predict.prompt_layers import is_prompt_layer, prompt_layers_of
-from napari_sam_adapter.widgets.readers import GEOMETRY
+from napari_sam_adapter.widgets.readers import geometry_of
 from napari_sam_adapter.widgets.record.drawn import boxes_in, points_in
+from napari_sam_adapter.widgets.record.not_recorded import RETRY_MS
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
@@ -55,9 +56,12 @@ class KeptLayers(QObject):
     ----------
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
+    problem_changed : Signal()
+        What is drawn does not reach the disk, or does again.
     """
 
     said = Signal(str, bool)
+    problem_changed = Signal()
     _told = Signal(str)  # from the thread that writes
 
     def __init__(
@@ -74,10 +78,13 @@ class KeptLayers(QObject):
         self._known: dict[Image, _Known] = {}
         self._heard: WeakSet[Layer] = WeakSet()
         self._is_open = True
-        self._soon = QTimer()  # of its own: it is stopped when Qt has destroyed the dock
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(DELAY_MS)
-        self._soon.timeout.connect(guarded(self, self._save, once=True))
+        self._problem = ""  # as it was announced
+        # Of their own: they are stopped when Qt has destroyed the dock.
+        self._soon, self._again = QTimer(), QTimer()
+        for timer, delay in ((self._soon, DELAY_MS), (self._again, RETRY_MS)):
+            timer.setSingleShot(True)
+            timer.setInterval(delay)
+            timer.timeout.connect(guarded(self, self._save, once=True))
         recording.identified.connect(self._on_identified)
         recording.settled.connect(self._on_settled)
         prompts.layer_taken.connect(self._listen)
@@ -88,12 +95,36 @@ class KeptLayers(QObject):
         self._told.connect(self._on_told)
         self._tell = self._told.emit
 
+    @property
+    def problem(self) -> str:
+        """Why what is drawn or typed does not reach the disk; "" where it does."""
+        problems = (self._problem_of(image, known) for image, known in self._known.items())
+        return next(filter(None, problems), "")
+
+    @property
+    def is_tried_again(self) -> bool:
+        """Whether the problem passes by itself, once its reason has."""
+        return bool(self.problem) and not self._session.project.is_read_only
+
+    @property
+    def is_at_risk(self) -> bool:
+        """Whether something would be lost if the window were closed now."""
+        if self._soon.isActive():
+            self._save()
+        return bool(self.problem)
+
     def close(self) -> None:
         """Write what waits, and let others open the files. Emits nothing."""
         self._is_open = False
-        with contextlib.suppress(RuntimeError):  # where all ends, Qt may have ended the timer
+        with contextlib.suppress(RuntimeError):  # where all ends, Qt may have ended the timers
             self._soon.stop()
-        self._save()
+            self._again.stop()
+        try:
+            self._save()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
         events = self._viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
         events.removing.disconnect(self._on_removing)
@@ -112,15 +143,8 @@ class KeptLayers(QObject):
             self._forget(image)  # other pixels were put into it
         known = self._known[image] = _Known(identity, np.array(image.scale))
         image.events.scale.connect(self._on_scale)
-        if not self._session.project.has_layers(identity):
-            return
-        self._open(known)
-        typed = None if known.file is None else known.file.contents
-        is_plain = np.array_equal(image.scale, np.ones(image.ndim))
-        if typed and typed.scale and is_plain and len(typed.scale) == image.ndim:
-            image.scale = typed.scale
-            if typed.units is not None and len(typed.units) == image.ndim:
-                image.units = typed.units
+        if self._session.project.has_layers(identity):
+            self._open(image, known)
 
     def _on_settled(self, image: Image, sentence: str) -> None:
         known = self._known.get(image)
@@ -157,19 +181,20 @@ class KeptLayers(QObject):
         for image, known in self._known.items():
             if image not in self._viewer.layers or not known.is_settled:
                 continue
-            contents = ImageLayers() if known.file is None else known.file.contents
-            now = self._now(image, known, contents)
-            if now == contents and known.file is None:
-                continue
-            if known.file is None and not self._open(known):
-                continue
-            self._put(image, known, now)
+            is_open = known.file is not None
+            if is_open or (self._has_something(image, known) and self._open(image, known)):
+                self._put(image, known)
+        self._look_at_problem()
 
-    def _put(self, image: Image, known: _Known, now: ImageLayers) -> None:
+    def _has_something(self, image: Image, known: _Known) -> bool:
+        """Whether there is anything to keep of an image without a file."""
+        return self._now(image, known, ImageLayers()) != ImageLayers()
+
+    def _put(self, image: Image, known: _Known) -> None:
         file = known.file
         if file is None:
             return
-        former = file.contents
+        former, now = file.contents, self._now(image, known, file.contents)
         replaced = False
         layers = self._prompts.of_image(image)
         parts = ((former.boxes, now.boxes), (former.points, now.points))
@@ -203,8 +228,8 @@ class KeptLayers(QObject):
             now = replace(now, scale=scale, units=units)
         return now
 
-    def _open(self, known: _Known) -> bool:
-        """Open the file of an image; say once why not."""
+    def _open(self, image: Image, known: _Known) -> bool:
+        """Open the file of an image, whose typed scale comes back by that; say once why not."""
         try:
             known.file = self._session.project.open_layers(known.identity, self._tell)
         except StorageError as error:
@@ -212,7 +237,15 @@ class KeptLayers(QObject):
                 self.said.emit(str(error), True)
             known.refusal = str(error)
             return False
+        if known.refusal and self._is_open:
+            self.said.emit("Boxes and points are recorded again.", False)
         known.refusal = ""
+        typed = known.file.contents
+        is_plain = np.array_equal(image.scale, np.ones(image.ndim))
+        if typed.scale and is_plain and not known.is_typed and len(typed.scale) == image.ndim:
+            image.scale = typed.scale
+            if typed.units is not None and len(typed.units) == image.ndim:
+                image.units = typed.units
         return True
 
     def _forget(self, image: Image) -> None:
@@ -259,19 +292,38 @@ class KeptLayers(QObject):
     def _on_removed(self, event: Any) -> None:
         if event.value in self._known:
             self._forget(event.value)
+            self._look_at_problem()
 
     def _on_project_changed(self) -> None:
         self._save_in_the_project_before()
         for image in list(self._known):
             self._forget(image)
+        self._look_at_problem()
 
     def _save_in_the_project_before(self) -> None:
         for image, known in self._known.items():
             if known.file is not None and image in self._viewer.layers and known.is_settled:
-                self._put(image, known, self._now(image, known, known.file.contents))
+                self._put(image, known)
 
     def _on_told(self, problem: str) -> None:
         self.said.emit(problem or "The disk takes changes again; nothing was lost.", bool(problem))
+        self._look_at_problem()
+
+    def _problem_of(self, image: Image, known: _Known) -> str:
+        if known.file is not None:
+            return known.file.problem
+        now = self._now(image, known, ImageLayers())
+        is_lost = now.boxes or now.points or (now.scale and known.is_typed)
+        return known.refusal if is_lost and image in self._viewer.layers else ""
+
+    def _look_at_problem(self) -> None:
+        if not self._is_open:
+            return
+        if self.is_tried_again:
+            self._again.start()
+        if self.problem != self._problem:
+            self._problem = self.problem
+            self.problem_changed.emit()
 
 
 def _events_of(layer: Layer) -> tuple[Any, ...]:
@@ -282,7 +334,7 @@ def _events_of(layer: Layer) -> tuple[Any, ...]:
 def _typed_scale(image: Image) -> tuple[tuple[float, ...] | None, tuple[str, ...] | None]:
     """Return the voxel sizes and their units where the image's own file does not bring them."""
     scale = tuple(map(float, image.scale))
-    geometry = image.metadata.get(GEOMETRY)
+    geometry = geometry_of(image)
     of_file = (1.0,) * image.ndim if geometry is None else geometry.spacing
     if scale == (1.0,) * image.ndim or np.allclose(scale, of_file):
         return None, None

@@ -87,11 +87,13 @@ class NotRecorded(QObject):
         self.changed.emit()
 
     def next_to_try(self) -> LayerBinding | None:
-        """Return masks whose record may be opened now; another time, others."""
-        for binding in [one for one in self._refused if one.is_alive]:
+        """Return masks whose record may be opened now; another time, soon, others."""
+        waiting = (one for one in self._refused if one.is_alive and one not in self._shown)
+        binding = next(waiting, None)
+        if binding is not None:
             self._refused[binding] = self._refused.pop(binding)
-            return binding
-        return None
+            self._retry.start(RETRY_MS)  # whatever comes of it
+        return binding
 
     def is_recorded(self, binding: LayerBinding) -> bool:
         """Take note that masks are recorded from now on; return whether they were not before."""
@@ -103,7 +105,8 @@ class NotRecorded(QObject):
 
     def let_go(self, binding: LayerBinding) -> None:
         """Forget masks that nobody works on any more."""
-        self._refused.pop(binding, None)
+        if self._refused.pop(binding, None) is not None:
+            self.changed.emit()
 
     def leave(
         self, binding: LayerBinding, identity: ImageIdentity | None, *, is_written: bool
@@ -131,6 +134,7 @@ class NotRecorded(QObject):
     def close(self) -> None:
         """Try no more. Emits nothing."""
         self._retry.stop()
+        self._refused.clear()  # so that nothing is said of masks that are let go after this
         self.left.close()
 
     def _is_behind(self, binding: LayerBinding) -> bool:
