@@ -169,6 +169,11 @@ class JournalWriter:
                 self.acknowledged = self._last
 
     @property
+    def problem(self) -> str:
+        """Why what was appended does not reach the disk; "" where it does."""
+        return f"{self._problem} {_UNTIL_THEN}" if self._problem else ""
+
+    @property
     def last(self) -> int:
         """Number of the last line, written or not."""
         return self._last
@@ -268,7 +273,7 @@ class JournalWriter:
     def _say(self, cause: str) -> None:
         if cause != self._problem:
             self._problem = cause
-            self._told(f"{cause} {_UNTIL_THEN}" if cause else "")
+            self._told(self.problem)
 
 
 class _AnotherJournalError(OSError):

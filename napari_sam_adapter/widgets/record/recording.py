@@ -75,7 +75,7 @@ class Recording(QObject):
         super().__init__(parent)
         self._viewer, self._session, self._layers = viewer, session, layers
         self.records = OpenRecords()
-        self._lacking = NotRecorded(layers, self)
+        self._lacking = NotRecorded(layers, self.records, self)
         self._lacking.changed.connect(self.problem_changed)
         self._lacking.left.said.connect(self.said)
         self.notes = ImageNotes(viewer.layers)
@@ -206,8 +206,10 @@ class Recording(QObject):
             self._say(f"{self._sentence} {sentence}".strip(), True)
 
     def _on_told(self, problem: str) -> None:
-        self._lacking.disk_says(problem)
-        self.said.emit(problem or "The disk takes changes again; nothing was lost.", bool(problem))
+        self.problem_changed.emit()
+        if problem or not self.records.problem:
+            said = problem or "The disk takes changes again; nothing was lost."
+            self.said.emit(said, bool(problem))
 
     def _on_project_changed(self) -> None:
         for binding in self.records:
@@ -238,5 +240,6 @@ class Recording(QObject):
         except StorageError as error:
             if self._is_open:
                 self.said.emit(str(error), True)
+                self.problem_changed.emit()
             return False
         return True
