@@ -11,14 +11,12 @@ from napari_sam_adapter.versions.adapter_version import AdapterVersion
 
 
 def remembered_classes(project: Project, version: AdapterVersion | None) -> Classes:
-    """Return the classes worked with last, where they begin with those the version has learned."""
+    """Return the classes worked with last, unless the version has learned more of them."""
     kept = project.classes
     if version is None:
         return kept or Classes()
     learned = Classes.of(version.card)
-    if kept is not None and kept.names[: len(learned)] == learned.names:
-        return kept
-    return learned
+    return learned if kept is None or len(kept) < len(learned) else kept
 
 
 def remembered_base(store: AdapterStore) -> str:

@@ -141,7 +141,7 @@ def _use_if_better(session: Session, start: RunStart, version: AdapterVersion) -
     else:
         # What the person has named or added while it was training is for the next run.
         is_newer = asked != start.classes and len(asked) >= len(version.card.class_names)
-        session.activate(version.number, asked if is_newer else None)
+        session.activate(version.number, asked if is_newer else Classes.of(version.card))
 
 
 def is_homeless(start: RunStart, saved: AdapterSaved) -> bool:
