@@ -27,8 +27,21 @@ from napari_sam_adapter.project.replay import masks_dtype
 from napari_sam_adapter.storage import make_folder
 from napari_sam_adapter.volumes.slice_source import SliceIndex
 
-# How the journals ended that this program has closed: by that a record is known after it was moved.
-_ENDS: dict[Path, bytes] = {}
+
+@dataclass(slots=True)
+class RecordMark:
+    """By what a record is known again that was closed, also once it was moved.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lay.
+    end : bytes or None
+        How its journal ended when it was closed; None before.
+    """
+
+    folder: Path
+    end: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,8 @@ class ImageRecord:
     ----------
     ledger : Ledger
         What the person did, and how long it took.
+    mark : RecordMark
+        What to know it by later, see `goes_on_from`.
 
     Raises
     ------
@@ -79,7 +94,7 @@ class ImageRecord:
         identity: ImageIdentity,
         told: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        self.folder, self.identity = folder, identity
+        self.folder, self.identity, self.mark = folder, identity, RecordMark(folder)
         self._lock = _locked(folder)
         try:
             known = ImageIdentity.read(folder) if (folder / IMAGE_FILE).exists() else None
@@ -109,11 +124,12 @@ class ImageRecord:
         """Whether nothing was ever done to a slice."""
         return all(event.slice is None for event in self._contents.events)
 
-    def goes_on_from(self, folder: Path | None) -> bool:
-        """Whether this is the record that lay in a folder, and was moved since, or never."""
-        if folder is None or folder == self.folder:
-            return folder is not None
-        return not folder.exists() and _ENDS.get(folder) == self._contents.end
+    def goes_on_from(self, mark: RecordMark | None) -> bool:
+        """Whether this is a record as it was closed here: nobody else has worked on it since."""
+        if mark is None or mark.end is None:
+            return False
+        is_here = mark.folder == self.folder or not mark.folder.exists()
+        return is_here and self._contents.goes_on_after(mark.end)
 
     def masks_dtype(self, preferred: DTypeLike | None = None) -> np.dtype:
         """Return a type that holds every label ever written: the preferred one, or the smallest."""
@@ -192,7 +208,7 @@ class ImageRecord:
         try:
             self.journal.close()
         finally:
-            _ENDS[self.folder] = self.journal.end
+            self.mark.end = self.journal.end
             self._masks.close()
             self._lock.release()
 

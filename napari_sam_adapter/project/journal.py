@@ -66,6 +66,17 @@ class JournalContents:
         if self.newer:
             raise StorageError(self.newer)
 
+    def goes_on_after(self, end: bytes) -> bool:
+        """Whether this is what ended so, and nothing was done to a slice since."""
+        if end == self.end:
+            return True
+        for event in reversed(self.events):
+            if event.to_line(event.n) == end:
+                return True
+            if event.slice is not None:
+                return False
+        return not end
+
 
 def read_journal(path: Path) -> JournalContents:
     """Read a journal; a missing one is empty.
@@ -156,6 +167,11 @@ class JournalWriter:
             self._last = max(self._last, n)
             if not self._waiting:
                 self.acknowledged = self._last
+
+    @property
+    def problem(self) -> str:
+        """Why what was appended does not reach the disk; "" where it does."""
+        return f"{self._problem} {_UNTIL_THEN}" if self._problem else ""
 
     @property
     def last(self) -> int:
@@ -257,7 +273,7 @@ class JournalWriter:
     def _say(self, cause: str) -> None:
         if cause != self._problem:
             self._problem = cause
-            self._told(f"{cause} {_UNTIL_THEN}" if cause else "")
+            self._told(self.problem)
 
 
 class _AnotherJournalError(OSError):

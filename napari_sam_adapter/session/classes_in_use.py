@@ -27,6 +27,22 @@ class ClassesInUse:
         # As the project's file had them when it was read or written here last.
         self._kept = project.classes
         self.classes = remembered_classes(project, version)
+        # What other versions (None: the base model) were worked with when they were left.
+        self._left: dict[int | None, Classes] = {}
+
+    def leave(self, version: AdapterVersion | None) -> None:
+        """Remember what a version is worked with until now, for when it is chosen again."""
+        self._left[_number(version)] = self.classes
+
+    def of_chosen(self, version: AdapterVersion | None) -> Classes:
+        """Return what a version is worked with: as it was left, else what it has learned.
+
+        The base model, which can learn any, takes no class away.
+        """
+        left = self._left.pop(_number(version), None)
+        if version is not None:
+            return left or Classes.of(version.card)
+        return max(left or self.classes, self.classes, key=len)
 
     def keep(self, classes: Classes) -> None:
         """Work with other classes, today and tomorrow.
@@ -64,3 +80,7 @@ class ClassesInUse:
             f"Another window has changed the classes of this project: {changes}. They are so here "
             "now, too; see whether your masks mean the same."
         )
+
+
+def _number(version: AdapterVersion | None) -> int | None:
+    return None if version is None else version.number

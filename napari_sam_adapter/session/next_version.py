@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.engine.trainer import Trainer
 from napari_sam_adapter.errors import TrainingError
 from napari_sam_adapter.project.home import refuge_for
@@ -138,7 +139,7 @@ def _use_if_better(session: Session, version: AdapterVersion) -> None:
         session.activate(None if used is None else used.number, asked)
     else:
         has_all = len(asked) >= len(version.card.class_names)
-        session.activate(version.number, asked if has_all else None)
+        session.activate(version.number, asked if has_all else Classes.of(version.card))
 
 
 def is_homeless(start: RunStart, saved: AdapterSaved) -> bool:

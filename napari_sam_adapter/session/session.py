@@ -97,7 +97,8 @@ class Session:
         ----------
         number : int or None
         classes : Classes, optional
-            What is to be learned next; by default what the version has learned.
+            What is to be learned next; by default what the person worked with when the version was
+            left, or what it has learned.
 
         Raises
         ------
@@ -108,9 +109,11 @@ class Session:
         if version is not None:
             self._check_base(version.card, version.path.name)
         self.store.set_active(number)
-        self.in_use = self.in_use.with_version(version)
-        if version is not None:
-            self._set_classes(classes or Classes.of(version.card))
+        used, self.in_use = self.in_use.version, self.in_use.with_version(version)
+        if classes is None:
+            self._classes.leave(used)
+            classes = self._classes.of_chosen(version)
+        self._set_classes(classes)
         self.active_changed.emit()
 
     def change_classes(self, change: Callable[[Classes], Classes]) -> None:
@@ -192,6 +195,7 @@ class Session:
         version = self.in_use.version
         if version is not None and version.card.base_sha256 != chosen.weights.sha256:
             self.store.set_active(None)
+            self._classes.leave(version)
             version = None
         self.in_use = replace(self.in_use, base=chosen.name, version=version)
         self.active_changed.emit()

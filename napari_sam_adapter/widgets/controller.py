@@ -95,6 +95,8 @@ class DockController(QObject):
     ) -> None:
         super().__init__(parent)
         self.session = session
+        # Before others say what the change of project has led to.
+        session.project_changed.connect(self._say_where_work_is_kept)
         self.layers = LayerChoice(viewer, lambda: len(session.classes), self)
         self.recording = Recording(viewer, session, self.layers, self)
         self.unchosen = UnchosenMasks(viewer, self.layers, self.recording, self)
@@ -215,9 +217,6 @@ class DockController(QObject):
         except SamAdapterError as error:
             self.said.emit(str(error), True)
             return
-        trouble = self.session.trouble
-        said = f"Masks and versions are kept in {folder} from now on. {trouble}".strip()
-        self.said.emit(said, bool(trouble))
         self.retraining.bring_home()
         self.opening.open_latest()
 
@@ -247,6 +246,11 @@ class DockController(QObject):
         )
         for step in steps:
             guarded(None, step)()  # one that fails keeps no other from its work
+
+    def _say_where_work_is_kept(self) -> None:
+        folder, trouble = self.session.project.folder, self.session.trouble
+        said = f"Masks and versions are kept in {folder} from now on. {trouble}".strip()
+        self.said.emit(said, bool(trouble))
 
     def _leaves_time(self) -> bool:
         """Whether nothing computes that a slice encoded ahead could slow down."""

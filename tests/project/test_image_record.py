@@ -1,6 +1,7 @@
 """The record of an image: what was known of its masks comes back whole."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -131,3 +132,51 @@ def test_a_record_of_before_patients_were_told_apart_learns_of_its_own(tmp_path,
     assert ImageIdentity.read(tmp_path) == identity
     ImageRecord(tmp_path, replace(identity, name="other", patient="0123456789ab")).close()
     assert ImageIdentity.read(tmp_path) == replace(identity, patient="0123456789ab")
+
+
+@pytest.fixture
+def left(tmp_path, identity):
+    """The mark of a record with work, as it was closed."""
+    record = ImageRecord(tmp_path / "record", identity)
+    work = Work(1, record.listen)
+    for _ in range(20):
+        work.step()
+    assert not record.goes_on_from(record.mark), "it is open still"
+    record.close()
+    return record.mark
+
+
+def goes_on(mark, identity, folder=None):
+    record = ImageRecord(folder or mark.folder, identity)
+    record.close()
+    return record.goes_on_from(mark)
+
+
+def test_a_record_goes_on_where_it_was_closed_though_a_training_was_noted_meanwhile(left, identity):
+    assert goes_on(left, identity)
+    record = ImageRecord(left.folder, identity)
+    record.note("training", {"run": "one"})
+    record.close()
+    assert goes_on(left, identity)
+
+
+def test_a_record_does_not_go_on_where_another_window_has_worked_on_it(left, identity):
+    worked_on(left.folder, identity, 2, steps=3)
+    assert not goes_on(left, identity)
+
+
+def test_a_record_that_was_moved_goes_on_and_a_copy_of_it_does_not(left, identity, tmp_path):
+    shutil.copytree(left.folder, tmp_path / "copy")
+    assert not goes_on(left, identity, tmp_path / "copy")
+    left.folder.rename(tmp_path / "moved")
+    assert goes_on(left, identity, tmp_path / "moved")
+
+
+def test_a_record_that_was_closed_empty_goes_on_until_something_is_done_to_a_slice(
+    tmp_path, identity
+):
+    record = ImageRecord(tmp_path / "record", identity)
+    record.close()
+    assert goes_on(record.mark, identity)
+    worked_on(record.folder, identity, 2, steps=3)
+    assert not goes_on(record.mark, identity)

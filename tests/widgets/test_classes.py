@@ -1,5 +1,7 @@
 """Several classes in the dock."""
 
+import json
+
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -10,6 +12,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_sam_adapter.adapter.classes import CLASS_COLORS
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.widgets.writers import write_masks
 
 PALETTE = CLASS_COLORS
 
@@ -228,6 +231,47 @@ def test_removing_the_class_one_paints_with_goes_back_to_the_one_before(person, 
     panel.remove_button.click()
     assert person.labels.selected_label == 1
     assert panel.list.currentRow() == 0
+
+
+@pytest.fixture
+def two_images(open_person, polyps):
+    """A person with masks of two images; those of the second are chosen."""
+    person = open_person()
+    for name in ("one", "two"):
+        person.viewer.add_image(polyps.frames[:2].copy(), name=name, rgb=True)
+        person.controller.layers.need()
+        person.wait_for_record()
+        person.paint(0, label=1)
+    return person
+
+
+def test_classes_named_at_one_image_are_those_of_the_masks_of_all(two_images, tmp_path):
+    panel, layers = two_images.dock.classes_panel, two_images.viewer.layers
+    panel.add_button.click()
+    panel.list.item(0).setText("artery")
+    panel.list.item(1).setText("vein")
+    assert [list(layers[f"{name} masks"].features["class"]) for name in ("one", "two")] == [
+        ["background", "artery", "vein"],
+        ["background", "artery", "vein"],
+    ]
+    assert color_of(layers["one masks"], 2) == color_of(layers["two masks"], 2) == PALETTE[1]
+    layers.remove("one")  # its masks stay
+    panel.list.item(1).setText("nerve")
+    write_masks(str(tmp_path / "one.json"), *layers["one masks"].as_layer_data_tuple()[:2])
+    told = json.loads((tmp_path / "one.json").read_text())["categories"]
+    assert [category["name"] for category in told] == ["artery", "nerve"]
+
+
+def test_masks_that_belong_to_another_project_keep_the_names_they_have_there(two_images, tmp_path):
+    masks = two_images.viewer.layers["one masks"]
+    two_images.dock.classes_panel.add_button.click()
+    two_images.dock.classes_panel.list.item(0).setText("artery")
+    before = list(masks.features["class"])
+    two_images.dock.project_panel.folder_requested.emit(tmp_path / "other")
+    two_images.wait_for_record()
+    two_images.dock.classes_panel.add_button.click()
+    two_images.dock.classes_panel.list.item(0).setText("road")
+    assert list(masks.features["class"]) == before
 
 
 def test_a_class_gets_a_colour_of_the_persons_choice(person, panel, monkeypatch):

@@ -9,6 +9,7 @@ from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import image_identity
 from napari_sam_adapter.project.journal import read_journal
+from napari_sam_adapter.project.mending import read_record
 from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.widgets.record import masks_left
 
@@ -27,6 +28,25 @@ def painted(person):
     person.wait_for_record()
     person.paint(1)
     return person
+
+
+@pytest.fixture
+def person_of_frames(open_person):
+    """A person who has predicted slice 0."""
+    person = open_person(FRAMES)
+    person.predict()
+    person.wait_for_record()
+    return person
+
+
+def records(folder):
+    return list(Project(folder).records())
+
+
+def masks_of(record, identity):
+    """Return the masks of a record that is closed, by slice."""
+    slices = read_record(record, identity).slices()
+    return {index: history.seen.unpacked() for (index,), history in slices.items()}
 
 
 def dab(labels, position, row=10):
@@ -125,6 +145,53 @@ def test_of_several_masks_layers_each_goes_on_in_its_record(painter, folder):
     assert len({recording.record_of(one).folder for one in bindings}) == 2
     assert recording.problem == ""
     assert len(list(folder.glob("images/*"))) == 2
+
+
+@pytest.fixture
+def second_window(open_person):
+    """Return a function that opens in another window what is removed here, and does something."""
+
+    def open_and(do, after):
+        after.viewer.layers.remove("image")
+        after.wait_for_record()
+        other = open_person(FRAMES)
+        other.wait_for_record()
+        do(other)
+        other.close()
+
+    return open_and
+
+
+def test_masks_that_another_window_went_on_with_meanwhile_are_not_overwritten(
+    painter, second_window, folder
+):
+    labels = painter.labels
+    second_window(lambda other: other.paint(1, row=40, column=40, label=3), after=painter)
+    wanted = labels.data.copy()
+    add_again(painter)
+    assert painter.labels is labels
+    assert np.array_equal(labels.data, wanted)
+    assert "is kept beside them" in painter.message
+    painter.close()
+    kept = {record.name: masks_of(record, identity) for record, identity in records(folder)}
+    of_the_other, of_the_first = (kept[name][1] for name in sorted(kept))
+    assert of_the_other[20, 20] == of_the_first[20, 20] == 2
+    assert (of_the_other[40, 40], of_the_first[40, 40]) == (3, 0)
+
+
+def test_what_another_window_has_corrected_comes_in_where_nothing_was_painted_here(
+    person_of_frames, second_window, folder
+):
+    """A slice that was predicted here, and that nobody has corrected here."""
+    person, labels = person_of_frames, person_of_frames.labels
+    second_window(lambda other: other.paint(0, row=40, column=40, label=3), after=person)
+    add_again(person)
+    assert person.labels is labels
+    assert labels.data[0, 40, 40] == 3
+    assert person.tracker.state((0,)) is SliceState.CORRECTED
+    person.close()
+    ((record, identity),) = records(folder)
+    assert masks_of(record, identity)[0][40, 40] == 3
 
 
 def test_closing_asks_only_where_something_was_painted_since(open_person, monkeypatch):

@@ -387,12 +387,15 @@ def closing(monkeypatch):
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """Let no file of layers be written while the first entry of the list is true."""
+    """Let no file of layers be written while the first entry of the list is true.
+
+    Where that is a path, this one alone is not written.
+    """
     monkeypatch.setattr(image_layers, "SECONDS_BETWEEN_TRIES", 0.02)
     is_full, write = [True], image_layers.write_described
 
     def write_or_fail(*given, **more):
-        if is_full[0]:
+        if is_full[0] in (True, given[0]):
             raise StorageError("No space left on device.")
         write(*given, **more)
 
@@ -424,6 +427,24 @@ def test_on_a_full_disk_boxes_are_marked_and_closing_asks(open_polyps, folder, f
     check_recorded_again(person)
     person.close()
     assert drawn(open_polyps()) == wanted
+
+
+def test_boxes_that_are_written_say_nothing_of_those_that_wait(open_polyps, folder, full_disk):
+    person = open_polyps()
+    draw(person)
+    known = person.controller.kept._known.values()
+    person.viewer.add_image(person.controller.layers.image.data[::-1], name="other", rgb=True)
+    person.wait_for_record()
+    person.dock.prompts_panel.boxes_button.click()
+    person.viewer.layers["other boxes"].add_rectangles([corners(0)])
+    person.wait(lambda: all(one.file is not None and one.file.problem for one in known))
+    first, second = (one.file for one in known)
+    full_disk[0] = second.path
+    person.wait(lambda: not first.problem)
+    person.settle()
+    assert "nothing was lost" not in person.message
+    full_disk[0] = False
+    person.wait(lambda: "nothing was lost" in person.message)
 
 
 def test_boxes_drawn_after_the_folder_was_moved_wait_for_it_and_closing_asks_at_once(

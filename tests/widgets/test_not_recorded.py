@@ -9,6 +9,7 @@ from napari.layers import Labels
 
 from napari_sam_adapter.widgets.record import not_recorded
 from napari_sam_adapter.widgets.record.not_recorded import NotRecorded
+from napari_sam_adapter.widgets.record.open_records import OpenRecords
 
 
 class Masks:
@@ -23,7 +24,7 @@ class Masks:
 @pytest.fixture
 def lacking(qtbot, monkeypatch):
     monkeypatch.setattr(not_recorded, "RETRY_MS", 10)
-    found = NotRecorded(SimpleNamespace(viewer=ViewerModel(), bindings=list))
+    found = NotRecorded(SimpleNamespace(viewer=ViewerModel(), bindings=list), OpenRecords())
     yield found
     found.close()
 

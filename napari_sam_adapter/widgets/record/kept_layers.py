@@ -312,7 +312,9 @@ class KeptLayers(QObject):
                 self._put(image, known)
 
     def _on_told(self, problem: str) -> None:
-        self.said.emit(problem or "The disk takes changes again; nothing was lost.", bool(problem))
+        if problem or not self.problem:
+            said = problem or "The disk takes changes again; nothing was lost."
+            self.said.emit(said, bool(problem))
         self._look_at_problem()
 
     def _problem_of(self, image: Image, known: _Known) -> str:

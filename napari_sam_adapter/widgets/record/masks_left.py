@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam_adapter.annotations.slice_tracker import SliceTracker
 from napari_sam_adapter.project.image_identity import ImageIdentity
-from napari_sam_adapter.widgets.record.restoring import FOLDERS
+from napari_sam_adapter.widgets.record.restoring import MARKS
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class MasksLeft(QObject):
     @property
     def folders(self) -> set[Path]:
         """The records that they were written to."""
-        return {FOLDERS[labels] for labels, _ in self._now() if labels in FOLDERS}
+        return {MARKS[labels].folder for labels, _ in self._now() if labels in MARKS}
 
     def known_images(self) -> Iterator[tuple[Labels, ImageIdentity]]:
         """Yield those whose image the project knows, and as what."""

@@ -15,12 +15,20 @@ if TYPE_CHECKING:
     from napari_sam_adapter.project.image_record import Restored
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
+    from napari_sam_adapter.widgets.record.open_records import OpenRecords
 
 RETRY_MS = 10_000
 
 
 class NotRecorded(QObject):
     """What one window does not record.
+
+    Parameters
+    ----------
+    layers : LayerChoice
+    records : OpenRecords
+        Each knows whether the disk takes its changes.
+    parent : QObject or None
 
     Attributes
     ----------
@@ -35,15 +43,17 @@ class NotRecorded(QObject):
     changed = Signal()
     due = Signal()
 
-    def __init__(self, layers: LayerChoice, parent: QObject | None = None) -> None:
+    def __init__(
+        self, layers: LayerChoice, records: OpenRecords, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
+        self._records = records
         self.left = MasksLeft(layers, self)
         self.left.changed.connect(self.changed)
         # Masks whose record could not be opened, and why.
         self._refused: dict[LayerBinding, str] = {}
         # What the masks of a project are that can be looked at alone.
         self._shown: WeakKeyDictionary[LayerBinding, Restored] = WeakKeyDictionary()
-        self._of_disk = ""
         self._retry = QTimer(self)
         self._retry.setSingleShot(True)
         self._retry.timeout.connect(self.due)
@@ -56,14 +66,14 @@ class NotRecorded(QObject):
         """Why what is done does not reach the disk; "" where it does."""
         for binding, message in self._refused.items():
             return f"{binding.labels.name} is not recorded: {message}"
-        return self._of_disk or self.left.problem
+        return self._records.problem or self.left.problem
 
     @property
     def is_tried_again(self) -> bool:
         """Whether the problem passes by itself, once its reason has; else it is the person's."""
         for binding in self._refused:
             return binding not in self._shown
-        return bool(self._of_disk)
+        return bool(self._records.problem)
 
     @property
     def is_at_risk(self) -> bool:
@@ -71,7 +81,7 @@ class NotRecorded(QObject):
         for binding in self._refused:
             binding.check_all()
         is_behind = any(map(self._is_behind, self._refused))
-        return bool(self._of_disk) or is_behind or self.left.is_at_risk
+        return bool(self._records.problem) or is_behind or self.left.is_at_risk
 
     def refuse(self, binding: LayerBinding, message: str) -> bool:
         """Take note that a record cannot be opened, now; return whether that is news."""
@@ -121,15 +131,10 @@ class NotRecorded(QObject):
             is_behind = not is_written and self._is_behind(binding)
             self.left.note(binding, identity, is_behind=is_behind)
 
-    def disk_says(self, problem: str) -> None:
-        """Take note of why nothing at all can be written; "" where it can again."""
-        self._of_disk = problem
-        self.changed.emit()
-
     def begin_anew(self) -> None:
         """Forget all, for another project."""
         self._refused.clear()
-        self.disk_says("")
+        self.changed.emit()
 
     def close(self) -> None:
         """Try no more. Emits nothing."""

@@ -32,6 +32,12 @@ class OpenRecords:
         """Where they lie."""
         return {record.folder for record in self._records.values()}
 
+    @property
+    def problem(self) -> str:
+        """Why what is done does not reach one of them; "" where all is written, or will be."""
+        problems = (record.journal.problem for record in self._records.values())
+        return next(filter(None, problems), "")
+
     def of(self, binding: LayerBinding) -> ImageRecord | None:
         """Return where the changes of a masks layer are written; None where they are not."""
         return self._records.get(binding)

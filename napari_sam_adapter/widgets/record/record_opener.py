@@ -17,7 +17,7 @@ from napari_sam_adapter.widgets.record.image_notes import ImageNotes
 from napari_sam_adapter.widgets.record.not_recorded import NotRecorded
 from napari_sam_adapter.widgets.record.open_records import OpenRecords
 from napari_sam_adapter.widgets.record.record_opening import LookedAt, Opened, RecordOpening
-from napari_sam_adapter.widgets.record.restoring import FOLDERS, is_from_elsewhere
+from napari_sam_adapter.widgets.record.restoring import MARKS, is_from_elsewhere
 from napari_sam_adapter.widgets.trouble import guarded
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ class RecordOpener(QObject):
             wanted, dtype = self._notes.take_expected(image), None
         else:
             is_strange = is_from_elsewhere(binding.labels, chosen.project)
-            wanted = None if is_strange else FOLDERS.get(binding.labels)
+            mark = None if is_strange else MARKS.get(binding.labels)
+            wanted = None if mark is None else mark.folder
             dtype = binding.labels.dtype
         opening = RecordOpening(
             project=chosen.project,

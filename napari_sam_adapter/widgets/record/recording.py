@@ -20,7 +20,7 @@ from napari_sam_adapter.widgets.record.pixel_keeping import PixelKeeping
 from napari_sam_adapter.widgets.record.record_opener import Chosen, RecordOpener
 from napari_sam_adapter.widgets.record.record_opening import READ_ONLY, LookedAt, Opened
 from napari_sam_adapter.widgets.record.restoring import (
-    FOLDERS,
+    MARKS,
     bring_back,
     is_from_elsewhere,
     place,
@@ -75,7 +75,7 @@ class Recording(QObject):
         super().__init__(parent)
         self._viewer, self._session, self._layers = viewer, session, layers
         self.records = OpenRecords()
-        self._lacking = NotRecorded(layers, self)
+        self._lacking = NotRecorded(layers, self.records, self)
         self._lacking.changed.connect(self.problem_changed)
         self._lacking.left.said.connect(self.said)
         self.notes = ImageNotes(viewer.layers)
@@ -158,12 +158,13 @@ class Recording(QObject):
             return
         binding, opened, said = placed.binding, placed.opened, placed.said
         said = self.notes.opened(image, opened.record) or said
-        n_back = bring_back(binding, opened.restored)
-        FOLDERS[binding.labels] = opened.record.folder
+        n_back = bring_back(binding, opened.restored, opened.record)
+        MARKS[binding.labels] = opened.record.mark
         state_what_differs(binding, opened.record, opened.restored)
         self.records.listen(binding, opened.record)
         if self._lacking.is_recorded(binding):
-            said = f"{binding.labels.name} is recorded again; nothing that was painted is missing."
+            again = f"{binding.labels.name} is recorded again; nothing that was painted is missing."
+            said = f"{again} {said}".strip()
         if n_back:
             said = f"{summary(opened.restored, n_back)} {said}".strip()
         if said:
@@ -205,8 +206,10 @@ class Recording(QObject):
             self._say(f"{self._sentence} {sentence}".strip(), True)
 
     def _on_told(self, problem: str) -> None:
-        self._lacking.disk_says(problem)
-        self.said.emit(problem or "The disk takes changes again; nothing was lost.", bool(problem))
+        self.problem_changed.emit()
+        if problem or not self.records.problem:
+            said = problem or "The disk takes changes again; nothing was lost."
+            self.said.emit(said, bool(problem))
 
     def _on_project_changed(self) -> None:
         for binding in self.records:
@@ -237,5 +240,6 @@ class Recording(QObject):
         except StorageError as error:
             if self._is_open:
                 self.said.emit(str(error), True)
+                self.problem_changed.emit()
             return False
         return True

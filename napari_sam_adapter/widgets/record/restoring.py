@@ -21,7 +21,7 @@ from napari_sam_adapter.widgets.layers.placement import new_labels_layer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_sam_adapter.project.image_record import ImageRecord, Restored
+    from napari_sam_adapter.project.image_record import ImageRecord, RecordMark, Restored
     from napari_sam_adapter.project.project import Project
     from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.record.record_opening import LookedAt, Opened
 
 # Which record a masks layer belongs to outlives the dock: it may be closed and opened again.
-FOLDERS: WeakKeyDictionary[Labels, Path] = WeakKeyDictionary()
+MARKS: WeakKeyDictionary[Labels, RecordMark] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,15 @@ def _binding_left(layers: LayerChoice, image: Image, opened: Opened) -> LayerBin
     """Take up the masks layer of a record that stayed in the viewer without its image, if any."""
     bound = [binding.labels for binding in layers.bindings()]
     for layer in layers.viewer.layers:
-        is_own = isinstance(layer, Labels) and opened.record.goes_on_from(FOLDERS.get(layer))
-        if is_own and layer not in bound:
+        if isinstance(layer, Labels) and layer not in bound and _is_of(layer, opened.record):
             return layers.take_up(image, layer)
     return None
+
+
+def _is_of(labels: Labels, record: ImageRecord) -> bool:
+    """Whether a masks layer was recorded there, whoever has worked on the record since."""
+    mark = MARKS.get(labels)
+    return mark is not None and (mark.folder == record.folder or record.goes_on_from(mark))
 
 
 def _new_binding(layers: LayerChoice, image: Image, opened: Opened | LookedAt) -> LayerBinding:
@@ -117,8 +122,8 @@ def _new_binding(layers: LayerChoice, image: Image, opened: Opened | LookedAt) -
 
 def is_from_elsewhere(labels: Labels, project: Project) -> bool:
     """Whether a masks layer was recorded in another project until now."""
-    folder = FOLDERS.get(labels)
-    return folder is not None and not folder.is_relative_to(project.folder)
+    mark = MARKS.get(labels)
+    return mark is not None and not mark.folder.is_relative_to(project.folder)
 
 
 def fits(binding: LayerBinding, opened: Opened, project: Project) -> bool:
@@ -129,7 +134,7 @@ def fits(binding: LayerBinding, opened: Opened, project: Project) -> bool:
     other masks at all.
     """
     labels, slices = binding.labels, opened.restored.slices
-    if not slices or opened.record.goes_on_from(FOLDERS.get(labels)):
+    if not slices or opened.record.goes_on_from(MARKS.get(labels)):
         return True  # there is nothing to mix; or what is known here is newer: undo and redo
     if not np.can_cast(opened.dtype, labels.dtype):
         return False
@@ -146,16 +151,27 @@ def fits(binding: LayerBinding, opened: Opened, project: Project) -> bool:
     return True
 
 
-def bring_back(binding: LayerBinding, restored: Restored) -> int:
-    """Write slices into the layer that no person has done anything to since; return how many."""
-    count = 0
-    is_first = binding.labels not in FOLDERS  # else more is known here: undo and redo
+def bring_back(binding: LayerBinding, restored: Restored, record: ImageRecord | None = None) -> int:
+    """Write slices into the layer that no person has done anything to since; return how many.
+
+    Parameters
+    ----------
+    binding : LayerBinding
+    restored : Restored
+    record : ImageRecord, optional
+        What brings them back, where the layer is recorded there from now on.
+    """
+    count, mark = 0, MARKS.get(binding.labels)
+    is_newer = record is not None and record.goes_on_from(mark)  # here: undo and redo
     for index, history in restored.slices.items():
         known = binding.tracker.history_of(index)
-        if known is None or (is_first and _gives_way(known, history)):
-            binding.labels.data[index] = history.seen.unpacked()
-            binding.tracker.restore(index, history)
-            count += 1
+        if known is not None:
+            is_same = mark is not None and _are_alike(known, history)
+            if is_newer or is_same or not _gives_way(known, history):
+                continue
+        binding.labels.data[index] = history.seen.unpacked()
+        binding.tracker.restore(index, history)
+        count += 1
     binding.labels.refresh()
     return count
 

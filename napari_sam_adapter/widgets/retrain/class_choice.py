@@ -1,8 +1,9 @@
-"""The classes on the masks layer: colours, names, and the label it paints with."""
+"""The classes on the masks layers: colours, names, and the label that one paints with."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
@@ -10,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import SamAdapterError
+from napari_sam_adapter.widgets.record.restoring import is_from_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +29,7 @@ MOST_LABELS, NAMED = 2**24, 5
 
 
 class ClassChoice(QObject):
-    """Keeps the masks layer and the dock of one mind about classes.
+    """Keeps the masks layers and the dock of one mind about classes.
 
     Attributes
     ----------
@@ -51,6 +53,7 @@ class ClassChoice(QObject):
         super().__init__(parent)
         self._session, self._layers = session, layers
         self._labels: Labels | None = None
+        self._seen: WeakSet[Labels] = WeakSet()  # that were chosen once; they may be exported
         self.label = 1
         layers.changed.connect(self._on_layers_changed)
         session.classes_changed.connect(self._on_classes_changed)
@@ -119,11 +122,15 @@ class ClassChoice(QObject):
             return
         self._listen_to(labels)
         if labels is not None:
+            self._seen.add(labels)
             show_classes(labels, self._session.classes)
             self._on_selected_label()
 
     def _on_classes_changed(self) -> None:
         last = len(self._session.classes)
+        for labels in self._seen:
+            if labels is not self._labels and not is_from_elsewhere(labels, self._session.project):
+                show_classes(labels, self._session.classes)
         if self._labels is not None:
             if self.label > last and self._labels.selected_label == self.label:
                 self._labels.selected_label = last  # what was painted with is no class any more
