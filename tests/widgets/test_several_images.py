@@ -132,6 +132,26 @@ def test_coming_back_to_an_image_the_masks_last_worked_on_are_chosen_of_several(
     assert layers.selection.active is first
 
 
+def test_masks_that_are_recorded_again_with_their_image_are_not_those_last_worked_on(two):
+    layers, first = two.viewer.layers, two.labels
+    two.viewer.add_labels(np.ones((96, 96), np.uint8), name="second")
+    for masks in (layers["second"], first):
+        two.dock.layers_panel.labels_box.value = masks
+        two.wait_for_record()
+    image = layers["frame1"]
+    layers.remove(image)
+    two.settle()
+    layers.append(image)
+    image_box(two).value = image
+    two.wait_for_record()
+    chosen = two.labels
+    two.wait(lambda: len(two.controller.layers.bindings()) == 3)
+    for name in ("frame0", "frame1"):
+        image_box(two).value = layers[name]
+        two.wait_for_record()
+    assert two.labels is chosen
+
+
 def test_boxes_on_an_image_come_and_go_with_it(two):
     two.dock.prompts_panel.boxes_button.click()
     boxes = two.viewer.layers[-1]

@@ -142,9 +142,12 @@ class LayerChoice(QObject):
         For masks that were there before their image was.
         """
         if image is not self._image or self.binding is not None:
+            binding = None
             with contextlib.suppress(ImageError):  # it is said when they are chosen
-                return self._bind(image, labels)
-            return None
+                binding = self._bind(image, labels)
+            if binding is not None:  # first: nobody has worked on them yet, see labels_of
+                self._bindings = {id(labels): binding} | self._bindings
+            return binding
         self.choose(image, labels)
         layers = self.viewer.layers
         layers.move(layers.index(labels), len(layers))
