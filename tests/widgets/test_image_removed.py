@@ -75,6 +75,11 @@ def test_the_dock_says_that_they_are_not_recorded_and_what_brings_that_back(pain
     assert not mark.isVisibleTo(painter.dock)
 
 
+def test_the_record_is_free_at_once_for_another_window(painter):
+    painter.viewer.layers.remove("image")
+    assert not painter.controller.recording.is_busy
+
+
 def test_nothing_is_said_where_both_layers_are_removed_at_once(painter):
     painter.viewer.layers.select_all()
     painter.viewer.layers.remove_selected()
@@ -153,7 +158,6 @@ def second_window(open_person):
 
     def open_and(do, after):
         after.viewer.layers.remove("image")
-        after.wait_for_record()
         other = open_person(FRAMES)
         other.wait_for_record()
         do(other)

@@ -128,8 +128,8 @@ class RecordOpener(QObject):
 
     def _chosen(self) -> Chosen | None:
         image = self._layers.image
-        if image is None:
-            return None
+        if image is None or image not in self._layers.viewer.layers:
+            return None  # it is being removed
         return Chosen(image, self._layers.binding, self._session.project)
 
     def _open(self, chosen: Chosen) -> None:
