@@ -1,6 +1,7 @@
 """Boxes, points and typed voxel sizes are in the project at once, and come back."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -420,6 +421,34 @@ def test_on_a_full_disk_boxes_are_marked_and_closing_asks(open_polyps, folder, f
     person.wait(lambda: person.dock.not_recorded.isVisibleTo(person.dock))
     check_marked(person, "No space left")
     assert "No space left" in closing(person)
+    full_disk[0] = False
+    check_recorded_again(person)
+    person.close()
+    assert drawn(open_polyps()) == wanted
+
+
+@pytest.mark.parametrize(("seconds", "reason"), [(0.1, "No space left"), (2, "being written")])
+def test_closing_at_once_after_the_last_box_asks_where_that_is_not_on_the_disk(
+    open_polyps, folder, full_disk, closing, monkeypatch, seconds, reason
+):
+    full_disk[0] = False
+    person = open_polyps(show=True)
+    draw(person)
+    wait_until_kept(person, folder, 2, 2)
+    full_disk[0], write_or_fail = True, image_layers.write_described
+
+    def write_slowly(*given, **more):
+        time.sleep(seconds)
+        write_or_fail(*given, **more)
+
+    monkeypatch.setattr(image_layers, "write_described", write_slowly)
+    layer(person, "boxes").add_rectangles(corners(5))
+    wanted = drawn(person)
+    asked = closing(person)
+    assert reason in asked
+    assert "It is lost if napari is closed now." in asked
+    person.wait(lambda: person.dock.not_recorded.isVisibleTo(person.dock))
+    check_marked(person, reason)
     full_disk[0] = False
     check_recorded_again(person)
     person.close()
