@@ -144,6 +144,7 @@ class DockController(QObject):
         self.classes.refused.connect(self.classes_changed)  # the list shows what was typed
         for choice in (self.versions, self.base):
             choice.refused.connect(self.versions_changed)  # the list shows what stays
+        self.versions.chosen.connect(self.base.forget)
         self.retraining.version_made.connect(self._on_version_made)
         self.said_of_image.connect(self._say_without_dock)
         session.active_changed.connect(self.versions_changed.emit)
