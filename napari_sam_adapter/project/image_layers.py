@@ -101,7 +101,7 @@ class LayersFile:
         Of the image: the file is named by the first, people know it by the second.
     told : callable, optional
         Called in the writing thread with a sentence when writing fails, and with "" when it works
-        again.
+        again; by `flush` when it takes long.
 
     Attributes
     ----------
@@ -155,6 +155,21 @@ class LayersFile:
             self._keeps_former |= keep_former
             self._changed.notify_all()
 
+    def flush(self, timeout: float = 1.0) -> bool:
+        """Wait until what was put here is written, or a problem keeps it from that.
+
+        Returns
+        -------
+        bool
+            Whether it is written. That it takes longer than `timeout` is a problem, too.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting is None or self._problem, timeout)
+            is_written = self._waiting is None
+            if not is_written and not self._problem:
+                self._say(f"Boxes and points of {self._name} are still being written.")
+        return is_written
+
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits, and let others open the file.
 
@@ -169,7 +184,8 @@ class LayersFile:
         self._thread.join(timeout)
         self._lock.release()
         if self._waiting is not None:
-            raise StorageError(f"Boxes and points of {self._name} are lost: {self._problem}")
+            reason = self._problem or "no time was left"
+            raise StorageError(f"Boxes and points of {self._name} are lost: {reason}")
 
     def _run(self) -> None:
         while True:
@@ -195,7 +211,7 @@ class LayersFile:
             with self._changed:
                 if self._waiting is waiting:
                     self._waiting = None
-            self._say("")
+                self._say("")
 
     def _write(self, contents: ImageLayers, keep_former: bool) -> None:
         if keep_former and self.path.exists():
@@ -206,8 +222,11 @@ class LayersFile:
         write_described(self.path, _KIND, values, makes_folder=False)
 
     def _say(self, problem: str) -> None:
-        if problem != self._problem:
+        with self._changed:
+            is_news = problem != self._problem
             self._problem = problem
+            self._changed.notify_all()
+        if is_news:
             self._told(problem)
 
 

@@ -187,7 +187,10 @@ def identity_of(record: Path, identity: ImageIdentity) -> ImageIdentity | None:
 
 
 def _copied(record: Path, identity: ImageIdentity) -> PlacedImage | None:
-    """Return the copy of an image; None where there is none, or a damaged one."""
+    """Return the copy of an image; None where there is none, or a damaged one.
+
+    It is in memory, so that the image stays when the project is moved, and has its alpha.
+    """
     if not (record / COPY).exists():
         return None
     try:

@@ -287,8 +287,7 @@ class _Picture:
         self.shape = source.slice_shape + ((3,) if source.is_colour else ())
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
-        part = self._source.read_part(self._index, window)
-        return part[..., :3] if self._source.is_colour else part
+        return self._source.read_part(self._index, window)
 
 
 def labels_above(maps: np.ndarray, threshold: float) -> np.ndarray:

@@ -34,7 +34,7 @@ from napari_sam_adapter.widgets.retrain.elsewhere import ReadyElsewhere
 from napari_sam_adapter.widgets.retrain.fetching import Fetching
 from napari_sam_adapter.widgets.retrain.getting_ready import GettingReady
 from napari_sam_adapter.widgets.retrain.retraining import Retraining
-from napari_sam_adapter.widgets.trouble import guarded
+from napari_sam_adapter.widgets.trouble import take_all
 
 if TYPE_CHECKING:
     import napari
@@ -146,6 +146,7 @@ class DockController(QObject):
         self.classes.refused.connect(self.classes_changed)  # the list shows what was typed
         for choice in (self.versions, self.base):
             choice.refused.connect(self.versions_changed)  # the list shows what stays
+        self.versions.chosen.connect(self.base.forget)
         self.retraining.version_made.connect(self._on_version_made)
         self.said_of_image.connect(self._say_without_dock)
         session.active_changed.connect(self.versions_changed.emit)
@@ -223,19 +224,17 @@ class DockController(QObject):
     def rest(self) -> None:
         """Predict nothing more, and say what goes wrong where it is seen without a dock."""
         self._is_resting = True
-        self.ahead.close()
-        self.getting_ready.close()
-        self.prediction.cancel()
-        self.fetching.close()
-        self.comparing.close()
-        self.session.predictor.close()
+        take_all(
+            *(self.ahead.close, self.getting_ready.close, self.prediction.cancel),
+            *(self.fetching.close, self.comparing.close, self.session.predictor.close),
+        )
 
     def close(self) -> None:
         """End what `rest` leaves, and let go of the viewer.
 
         It also runs after Qt has destroyed the dock, so it emits nothing.
         """
-        steps = (
+        take_all(
             *(self.images.close, self.elsewhere.close, self.retraining.leave, self.session.close),
             *(self.kept.close, self.recording.close),
             self.session.project_changed.disconnect,
@@ -244,8 +243,6 @@ class DockController(QObject):
             *(self.classes.close, self.prompts.close, self.unchosen.close, self.in_place.close),
             *(self.orientation.close, self.layers.close),
         )
-        for step in steps:
-            guarded(None, step)()  # one that fails keeps no other from its work
 
     def _say_where_work_is_kept(self) -> None:
         folder, trouble = self.session.project.folder, self.session.trouble

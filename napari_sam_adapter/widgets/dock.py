@@ -48,7 +48,7 @@ from napari_sam_adapter.widgets.panels.small import Said
 from napari_sam_adapter.widgets.panels.versions_panel import VersionsPanel
 from napari_sam_adapter.widgets.preferences import preference
 from napari_sam_adapter.widgets.showing import Showing
-from napari_sam_adapter.widgets.trouble import guarded, what_is_kept
+from napari_sam_adapter.widgets.trouble import guarded, take_all, what_is_kept
 from napari_sam_adapter.widgets.wiring import connect
 
 if TYPE_CHECKING:
@@ -179,9 +179,7 @@ class SamAdapterDock(QWidget):
         if self.is_resting:
             return
         self.is_resting = True
-        self.slider_strips.close()
-        self.keys.close()
-        self.controller.rest()
+        take_all(self.slider_strips.close, self.keys.close, self.controller.rest)
 
     def shutdown(self) -> None:
         """End everything that runs and let go of the viewer; safe to call twice."""
@@ -189,11 +187,11 @@ class SamAdapterDock(QWidget):
             return
         self.is_open = False
         if self._close_guard is not None:
-            self._close_guard.let_go()
-        self.rest()
-        self.layers_panel.stop_listening()
-        self.features_on_disk.close()
-        self.controller.close()
+            take_all(self._close_guard.let_go)
+        take_all(
+            *(self.rest, self.layers_panel.stop_listening, self.features_on_disk.close),
+            self.controller.close,
+        )
         atexit.unregister(self.controller.session.close)
 
     def _build_layout(self) -> None:

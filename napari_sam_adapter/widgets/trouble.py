@@ -171,3 +171,9 @@ def guarded(
             tell(owner, error)
 
     return guard
+
+
+def take_all(*steps: Callable[[], object]) -> None:
+    """Take the steps in which something is closed; one that fails is told and stops no other."""
+    for step in steps:
+        guarded(None, step)()

@@ -132,6 +132,36 @@ def test_closing_on_a_full_disk_says_what_is_lost(path, monkeypatch):
     assert opened(path).contents == ImageLayers()
 
 
+@pytest.mark.parametrize(
+    ("is_full", "seconds", "reason"),
+    [(False, 0.05, ""), (True, 0.05, "No space left"), (False, 0.5, "are still being written")],
+)
+def test_whoever_asks_waits_until_it_is_written_or_is_not(
+    path, monkeypatch, is_full, seconds, reason
+):
+    write = image_layers.write_described
+
+    def write_slowly(*arguments, **options):
+        time.sleep(seconds)
+        if is_full:
+            raise StorageError("No space left on device.")
+        write(*arguments, **options)
+
+    monkeypatch.setattr(image_layers, "write_described", write_slowly)
+    said = []
+    file = opened(path, told=said.append)
+    assert file.flush(), "nothing waits"
+    file.put(DRAWN)
+    assert file.flush(timeout=0.2) == (not reason)
+    assert reason in file.problem
+    if is_full:
+        return
+    file.close()
+    assert file.problem == ""
+    assert opened(path).contents == DRAWN
+    assert said[1:] == ([""] if reason else [])
+
+
 def test_a_folder_that_was_moved_is_not_made_again_and_gets_it_when_it_is_back(
     tmp_path, monkeypatch
 ):

@@ -69,6 +69,13 @@ def test_colours_are_copied(keep, n_colours):
     assert np.array_equal(again(keep(frames, is_colour=True)), frames)
 
 
+def test_an_image_that_came_from_its_copy_stays_while_the_project_is_moved(keep):
+    folder = keep(NOISE)
+    data = again(folder)
+    folder.rename(folder.with_name("moved"))
+    assert np.array_equal(data, NOISE)
+
+
 def test_an_image_that_its_file_brings_is_not_copied(keep, tmp_path):
     path = tmp_path / "frames.tif"
     tifffile.imwrite(path, NOISE)

@@ -209,6 +209,31 @@ def test_a_comparison_that_fails_says_so_once(compared, monkeypatch):
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("position", [0, 3])
+def test_a_comparison_that_fails_keeps_only_what_was_asked_for_on_another_slice(
+    compared, monkeypatch, position
+):
+    person = compared
+    asked, predict = [], Predictor.predict
+
+    def fail_on_the_first(self, index, *given):
+        asked.append(index)
+        if index == (0,):
+            raise EngineError("The prediction process has died.")
+        return predict(self, index, *given)
+
+    monkeypatch.setattr(Predictor, "predict", fail_on_the_first)
+    person.dock.compare_panel.blink_button.click()
+    person.go_to(position)
+    blink(person)
+    if position == 0:
+        assert person.message == "The prediction process has died."
+        assert asked == [(0,)]
+    else:
+        assert shown(person).name == "before: the base model"
+        assert asked == [(0,), (3,), (3,)]
+
+
 def test_looking_twice_or_once_is_compared_anew(compared, turned_adapter_file, monkeypatch):
     person = compared
     views, predict = [], Predictor.predict

@@ -1,6 +1,7 @@
 """Boxes, points and typed voxel sizes are in the project at once, and come back."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -445,6 +446,34 @@ def test_boxes_that_are_written_say_nothing_of_those_that_wait(open_polyps, fold
     assert "nothing was lost" not in person.message
     full_disk[0] = False
     person.wait(lambda: "nothing was lost" in person.message)
+
+
+@pytest.mark.parametrize(("seconds", "reason"), [(0.1, "No space left"), (2, "being written")])
+def test_closing_at_once_after_the_last_box_asks_where_that_is_not_on_the_disk(
+    open_polyps, folder, full_disk, closing, monkeypatch, seconds, reason
+):
+    full_disk[0] = False
+    person = open_polyps(show=True)
+    draw(person)
+    wait_until_kept(person, folder, 2, 2)
+    full_disk[0], write_or_fail = True, image_layers.write_described
+
+    def write_slowly(*given, **more):
+        time.sleep(seconds)
+        write_or_fail(*given, **more)
+
+    monkeypatch.setattr(image_layers, "write_described", write_slowly)
+    layer(person, "boxes").add_rectangles(corners(5))
+    wanted = drawn(person)
+    asked = closing(person)
+    assert reason in asked
+    assert "It is lost if napari is closed now." in asked
+    person.wait(lambda: person.dock.not_recorded.isVisibleTo(person.dock))
+    check_marked(person, reason)
+    full_disk[0] = False
+    check_recorded_again(person)
+    person.close()
+    assert drawn(open_polyps()) == wanted
 
 
 def test_boxes_drawn_after_the_folder_was_moved_wait_for_it_and_closing_asks_at_once(

@@ -173,10 +173,17 @@ def test_a_weights_file_that_has_gone_leaves_the_base_model_as_it_is(person, tmp
 
 
 @pytest.mark.parametrize("is_weights", [True, False])
-@pytest.mark.parametrize("meanwhile", ["another model", "another file", "another project"])
+@pytest.mark.parametrize(
+    "meanwhile",
+    ["another model", "another file", "another project", "a version", "an adapter file"],
+)
 def test_a_file_whose_reading_takes_long_is_forgotten_for_what_is_chosen_meanwhile(
-    person, tmp_path, monkeypatch, meanwhile, is_weights
+    person, tmp_path, monkeypatch, adapter_file, meanwhile, is_weights
 ):
+    versions = person.dock.versions_panel
+    if meanwhile == "a version":
+        versions.load_requested.emit(adapter_file)
+        versions.version_requested.emit(None)
     slow, fast, other = tmp_path / "slow.pth", tmp_path / "fast.pth", tmp_path / "other"
     for path in (slow, fast):
         path.write_bytes(path.name.encode())
@@ -198,6 +205,10 @@ def test_a_file_whose_reading_takes_long_is_forgotten_for_what_is_chosen_meanwhi
     elif meanwhile == "another file":
         panel.use_file(fast)
         person.wait(lambda: "is the base model from now on" in person.message)
+    elif meanwhile == "a version":
+        versions.version_requested.emit(1)
+    elif meanwhile == "an adapter file":
+        versions.load_requested.emit(adapter_file)
     else:
         person.dock.project_panel.folder_requested.emit(other)
     before, said = session.in_use, person.message
@@ -206,6 +217,17 @@ def test_a_file_whose_reading_takes_long_is_forgotten_for_what_is_chosen_meanwhi
     assert session.in_use == before
     assert person.message == said
     assert Project(other).adapters.base is None
+
+
+def test_a_version_that_is_not_there_leaves_the_file_that_is_being_read(
+    person, tmp_path, monkeypatch
+):
+    has_read = threading.Event()
+    monkeypatch.setattr(base_choice, "own_base", lambda name: has_read.wait(60) and "sam_vit_b")
+    person.dock.models_panel.use_file(tmp_path / "slow.pth")
+    person.dock.versions_panel.load_requested.emit(tmp_path / "none.safetensors")
+    has_read.set()
+    person.wait(lambda: person.controller.session.in_use.base == "sam_vit_b")
 
 
 @pytest.mark.parametrize(

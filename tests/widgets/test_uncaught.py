@@ -7,6 +7,10 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_sam_adapter.widgets.dock import SamAdapterDock
+from napari_sam_adapter.widgets.features_on_disk import FeaturesOnDisk
+from napari_sam_adapter.widgets.judge.comparing import Comparing
+from napari_sam_adapter.widgets.keys import Keys
 from napari_sam_adapter.widgets.layers.edits import Strokes
 from napari_sam_adapter.widgets.record.kept_layers import KeptLayers
 from napari_sam_adapter.widgets.retrain import class_choice
@@ -81,15 +85,25 @@ def test_napari_that_begins_to_run_only_after_the_dock_was_opened_takes_no_error
     person.wait(lambda: isinstance(sys.excepthook, UncaughtHook))
 
 
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [
+        (KeptLayers, "_save"),
+        (FeaturesOnDisk, "close"),
+        (Keys, "close"),
+        (Comparing, "close"),
+        (SamAdapterDock, "rest"),
+    ],
+)
 def test_what_fails_as_the_dock_closes_is_said_and_keeps_nothing_else_from_being_written(
-    open_polyps, monkeypatch
+    open_polyps, monkeypatch, owner, step
 ):
     person = open_polyps()
     person.predict()
     person.wait_for_record()
     person.labels.paint((3, 20, 20), 2)  # in the same moment: nobody has looked at it yet
     with monkeypatch.context() as patched:
-        patched.setattr(KeptLayers, "_save", lambda self: 1 / 0)
+        patched.setattr(owner, step, lambda self: 1 / 0)
         person.dock.shutdown()
     (dialog,) = dialogs()
     assert "ZeroDivisionError" in dialog.text()

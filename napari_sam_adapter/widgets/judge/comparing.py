@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
 
+    _Wanted = tuple[LayerBinding, SliceIndex, str]
+
 BEFORE, AFTER, MAP = "before", "after", "map"
 # Layers that only show something: nobody works in them.
 _SHOWN_ONLY: WeakSet[Layer] = WeakSet()
@@ -77,7 +79,7 @@ class Comparing(QObject):
         self._shown = ""
         self._layer: Labels | None = None
         self._job: Job | None = None
-        self._wanted: tuple[LayerBinding, SliceIndex, str] | None = None
+        self._wanted: _Wanted | None = None
         self._is_left = False
         layers.slices_changed.connect(self._follow_slider)
         layers.image_changed.connect(self.stop)
@@ -162,8 +164,9 @@ class Comparing(QObject):
             self.said.emit(str(error), True)
 
     def _predict(self, binding: LayerBinding, index: SliceIndex, what: str) -> None:
+        wanted = binding, index, what
         if self._job is not None:
-            self._wanted = binding, index, what  # when that has come to its end
+            self._wanted = wanted  # when that has come to its end
             return
         session = self._session
         other = self.other(session.store.versions())
@@ -184,18 +187,19 @@ class Comparing(QObject):
 
         job = Job(predict, "comparing two versions", lambda: None, self)
         job.event_reported.connect(self._on_predicted)
-        job.failed.connect(self._on_failed)
+        job.failed.connect(lambda message: self._on_failed(message, wanted))
         job.finished.connect(lambda: self._on_finished(project))
-        self._job, self._wanted, self._is_left = job, (binding, index, what), False
+        self._job, self._wanted, self._is_left = job, wanted, False
         job.start()
 
     def _on_predicted(self, pair: _Pair) -> None:
         if not self._is_left and self._is_in_view(pair.binding, pair.index):
             self._pair = pair
 
-    def _on_failed(self, message: str) -> None:
+    def _on_failed(self, message: str, started_for: _Wanted) -> None:
         if not self._is_left:
-            self._wanted = None
+            if self._wanted == started_for:  # not what was asked for meanwhile
+                self._wanted = None
             self.said.emit(message, True)
 
     def _on_finished(self, project: Project) -> None:

@@ -21,11 +21,12 @@ class VersionChoice(QObject):
     ----------
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
-    refused : Signal()
-        The version in use stays.
+    chosen, refused : Signal()
+        Another version is in use from now on, or the one in use stays.
     """
 
     said = Signal(str, bool)
+    chosen = Signal()
     refused = Signal()
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
@@ -40,15 +41,18 @@ class VersionChoice(QObject):
             self.said.emit(str(error), True)
             self.refused.emit()
             return
+        self.chosen.emit()
         self.said.emit(f"From now on, {self._session.in_use.name} predicts.", False)
 
     def load_file(self, path: Path) -> None:
         """Take an adapter file into the versions and use it."""
         try:
             version = self._session.load_adapter_file(path)
-            self.said.emit(f"{path.name} is now v{version.number} and in use.", False)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
+            return
+        self.chosen.emit()
+        self.said.emit(f"{path.name} is now v{version.number} and in use.", False)
 
     def describe(self, number: int, name: str, note: str) -> None:
         """Keep a name and a note of a version."""

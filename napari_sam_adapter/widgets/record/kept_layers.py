@@ -112,7 +112,9 @@ class KeptLayers(QObject):
         """Whether something would be lost if the window were closed now."""
         if self._soon.isActive():
             self._save()
-        return bool(self.problem)
+        files = (known.file for known in self._known.values() if known.file is not None)
+        # What was drawn just now has to be tried before anybody knows that it fails.
+        return not all(file.flush() for file in files) or bool(self.problem)
 
     def close(self) -> None:
         """Write what waits, and let others open the files. Emits nothing."""

@@ -34,14 +34,11 @@ class BaseChoice(QObject):
         super().__init__(parent)
         self._session = session
         self._job: Job | None = None
-        session.project_changed.connect(self._forget)
+        session.project_changed.connect(self.forget)
 
     def choose(self, name: str) -> None:
-        """Adapt another base model; a file of the person's own is read first.
-
-        What is still being read for an earlier choice is not used any more.
-        """
-        self._forget()
+        """Adapt another base model; a file of the person's own is read first."""
+        self.forget()
         if "@" not in name:
             self._use(name)
             return
@@ -52,7 +49,8 @@ class BaseChoice(QObject):
         self._job = job
         job.start()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Use no more what is still being read: something else was chosen meanwhile."""
         job, self._job = self._job, None
         if job is not None:
             job.event_reported.disconnect()
