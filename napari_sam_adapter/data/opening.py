@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from napari_sam_adapter.data.dicom import open_dicom
@@ -17,7 +18,14 @@ from napari_sam_adapter.errors import ImageError
 DICOM_SUFFIXES = (".dcm", ".dicom")
 IMAGE_SUFFIXES = (*PICTURE_SUFFIXES, *TIFF_SUFFIXES, *NIFTI_SUFFIXES)
 FORMATS = f"{', '.join(IMAGE_SUFFIXES)}, a DICOM file or folder, or an OME-Zarr folder"
-_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr", ".nii.gz")
+# What says a format at the end of a name; of two that fit, the first. The last ones are of DICOM
+# files that are known by their content.
+_SUFFIXES = (
+    *(".ome.tif", ".ome.tiff", ".ome.zarr", ".nii.gz", ".zarr"),
+    *IMAGE_SUFFIXES,
+    *DICOM_SUFFIXES,
+    *(".ima", ".img", ".dic", ".dc3"),
+)
 
 
 def open_image(path: Path, like: Geometry | None = None) -> PlacedImage:
@@ -86,11 +94,16 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def file_stem(path: Path) -> str:
-    """Return an image's name without what says its format: ``scan`` for ``scan.nii.gz``."""
+    """Return an image's name without what says its format: ``scan`` for ``scan.nii.gz``.
+
+    Nothing else is cut off: the last number of a DICOM file that is named by its UID tells it from
+    its neighbours. A link to a folder has the link's name.
+    """
     if path.is_dir() and path.suffix != ".zarr":
-        return path.resolve().name
-    double = [suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix)]
-    return path.name[: -len(double[0])] if double else path.stem
+        return Path(os.path.abspath(path)).name
+    name = path.name.lower()
+    found = (suffix for suffix in _SUFFIXES if name.endswith(suffix) and name != suffix)
+    return path.name[: len(path.name) - len(next(found, ""))]
 
 
 def _is_series(folder: Path) -> bool:
