@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.lazy import PlacedImage
-from napari_sam_adapter.data.opening import FORMATS, file_stem, images_in, open_image
+from napari_sam_adapter.data.opening import FORMATS, file_stem, images_in, open_image, tell
 from napari_sam_adapter.data.pictures import JPEG_SUFFIXES, PICTURE_SUFFIXES, read_picture
 from napari_sam_adapter.errors import ImageError
 
-_log = logging.getLogger(__name__)
 Note = Callable[[str, np.ndarray], None]
 
 
@@ -51,15 +48,8 @@ def open_noted(path: Path, like: Geometry | None = None) -> PlacedImage:
     """Open an image as `opening.open_image` does, and log what the person should know of it."""
     image = open_image(path, like)
     for note in image.notes:
-        _tell(path, note)
+        tell(path, note)
     return image
-
-
-@cache
-def _tell(path: Path, note: str) -> None:
-    """Log a sentence once: `evaluate` reads files twice, to check them and to score them."""
-    del path  # its sentences need not name it
-    _log.warning(note)
 
 
 def in_memory(image: PlacedImage) -> np.ndarray:

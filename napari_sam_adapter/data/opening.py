@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from functools import cache
 from pathlib import Path
 
 from napari_sam_adapter.data.dicom import open_dicom
-from napari_sam_adapter.data.dicom_series import dicom_files, is_dicom, series_in
+from napari_sam_adapter.data.dicom_series import (
+    DICOM_SUFFIXES,
+    dicom_files,
+    is_dicom,
+    series_in,
+)
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.lazy import PlacedImage
+from napari_sam_adapter.data.links import check_links
 from napari_sam_adapter.data.nifti import NIFTI_SUFFIXES, is_nifti, open_nifti
 from napari_sam_adapter.data.ome_zarr import is_ome_zarr, open_ome_zarr
 from napari_sam_adapter.data.pictures import PICTURE_SUFFIXES, read_picture
 from napari_sam_adapter.data.tiff import TIFF_SUFFIXES, open_tiff
 from napari_sam_adapter.errors import ImageError
 
-DICOM_SUFFIXES = (".dcm", ".dicom")
+_log = logging.getLogger(__name__)
 IMAGE_SUFFIXES = (*PICTURE_SUFFIXES, *TIFF_SUFFIXES, *NIFTI_SUFFIXES)
 FORMATS = f"{', '.join(IMAGE_SUFFIXES)}, a DICOM file or folder, or an OME-Zarr folder"
 # What says a format at the end of a name; of two that fit, the first. The last ones are of DICOM
@@ -72,10 +80,13 @@ def images_in(folder: Path) -> list[Path]:
     Raises
     ------
     ImageError
-        If DICOM files lie beside other images, or cannot be read.
+        If DICOM files lie beside other images, or cannot be read, or a link to an image leads to
+        nothing.
     """
     if is_ome_zarr(folder):
         return [folder]
+    for link in check_links(folder, _SUFFIXES):
+        tell(link, f"{link.name} in {folder} is a link that leads to nothing: left out.")
     # Some systems leave hidden files beside the others.
     inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     images = [path for path in inside if path.is_file() and _has_image_suffix(path)]
@@ -106,7 +117,15 @@ def file_stem(path: Path) -> str:
     return path.name[: len(path.name) - len(next(found, ""))]
 
 
+@cache
+def tell(path: Path, note: str) -> None:
+    """Log a sentence once: `evaluate` reads files twice, to check them and to score them."""
+    del path  # its sentences need not name it
+    _log.warning(note)
+
+
 def _is_series(folder: Path) -> bool:
+    check_links(folder, DICOM_SUFFIXES)
     return any(dicom_files(folder, but_named=IMAGE_SUFFIXES))
 
 

@@ -53,3 +53,13 @@ def test_folders_and_hidden_files_are_no_images(tmp_path):
     folder = touched(tmp_path / "images", "a.png", "._a.png")
     (folder / "old.png").mkdir()
     assert [path.name for path in list_images(folder)] == ["a.png"]
+
+
+def test_an_image_that_is_a_link_to_nothing_is_not_left_out_without_a_word(tmp_path, caplog):
+    folder = touched(tmp_path / "images", "a.png")
+    (folder / "case").symlink_to(tmp_path / "nowhere")
+    assert [path.name for path in list_images(folder)] == ["a.png"]
+    assert f"case in {folder} is a link that leads to nothing: left out." in caplog.messages
+    (folder / "b.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ImageError, match=r"b\.png in .*images is a link that leads to nothing"):
+        list_images(folder)
