@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -253,7 +254,8 @@ def pair_by_stem(
 def _unique_stems(paths: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
-        stem = file_stem(path)
+        # Macs write ü as two characters, others as one.
+        stem = unicodedata.normalize("NFC", file_stem(path))
         if stem in found:
             raise ImageError(f"{found[stem].name} and {path.name} have the same file stem.")
         found[stem] = path

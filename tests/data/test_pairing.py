@@ -1,5 +1,6 @@
 """Folders of images, paired with folders of masks."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def test_images_are_paired_with_masks_by_stem(tmp_path):
     masks = touched(tmp_path / "masks", "a.tif", "b.PNG")
     found = [(image.name, mask.name) for image, mask in pair_by_stem(images, masks)]
     assert found == [("a.png", "a.tif"), ("b.jpg", "b.PNG")]
+
+
+def test_letters_with_accents_are_the_same_however_a_system_writes_them(tmp_path):
+    names = [unicodedata.normalize(form, "Müller.png") for form in ("NFD", "NFC")]
+    images = touched(tmp_path / "images", names[0])
+    masks = touched(tmp_path / "masks", names[1])
+    assert pair_by_stem(images, masks) == [(images / names[0], masks / names[1])]
 
 
 @pytest.mark.parametrize(
