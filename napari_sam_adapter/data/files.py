@@ -200,11 +200,15 @@ def list_images(folder: Path) -> list[Path]:
     Raises
     ------
     ImageError
-        If the folder is missing or holds no image.
+        If the folder is missing, may not be looked into, or holds no image.
     """
-    if not folder.is_dir():
-        raise ImageError(f"There is no folder {folder}.")
-    paths = images_in(folder)
+    try:
+        if not folder.is_dir():
+            raise ImageError(f"There is no folder {folder}.")
+        paths = images_in(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ImageError(f"{error.filename or folder} could not be read ({reason}).") from error
     if not paths:
         raise ImageError(f"{folder} holds no image ({FORMATS}).")
     return paths

@@ -75,13 +75,17 @@ def images_in(folder: Path) -> list[Path]:
     """List the images of a folder by name: files, and folders of DICOM series and OME-Zarr images.
 
     A folder that is itself such a series or image is the only one. DICOM files that have nothing to
-    do with each other, like X-ray pictures, are one image each.
+    do with each other, like X-ray pictures, are one image each. Folders in it that may not be
+    looked into are left out, and so are links to nothing that are not called as images are; both
+    are logged.
 
     Raises
     ------
     ImageError
         If DICOM files lie beside other images, or cannot be read, or a link to an image leads to
         nothing.
+    OSError
+        If the folder itself may not be looked into.
     """
     if is_ome_zarr(folder):
         return [folder]
@@ -100,8 +104,7 @@ def images_in(folder: Path) -> list[Path]:
         series = series_in(dicoms)
         alone = len(series) > 1 and all(len(one.frames) == 1 for one in series)
         return sorted(one.frames[0].path for one in series) if alone else [folder]
-    folders = [p for p in inside if p.is_dir() and (is_ome_zarr(p) or _is_series(p))]
-    return sorted([*images, *folders])
+    return sorted([*images, *filter(_is_image_folder, inside)])
 
 
 def file_stem(path: Path) -> str:
@@ -122,6 +125,15 @@ def tell(path: Path, note: str) -> None:
     """Log a sentence once: `evaluate` reads files twice, to check them and to score them."""
     del path  # its sentences need not name it
     _log.warning(note)
+
+
+def _is_image_folder(path: Path) -> bool:
+    """Tell whether a folder is a series or an OME-Zarr image; a closed one is left out."""
+    try:
+        return path.is_dir() and (is_ome_zarr(path) or _is_series(path))
+    except PermissionError:  # such as lost+found
+        tell(path, f"{path} may not be looked into: left out.")
+        return False
 
 
 def _is_series(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """Folders of images, paired with folders of masks."""
 
+import errno
 import unicodedata
 from pathlib import Path
 
@@ -70,4 +71,38 @@ def test_an_image_that_is_a_link_to_nothing_is_not_left_out_without_a_word(tmp_p
     assert f"case in {folder} is a link that leads to nothing: left out." in caplog.messages
     (folder / "b.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(ImageError, match=r"b\.png in .*images is a link that leads to nothing"):
+        list_images(folder)
+
+
+def close(monkeypatch, closed: Path) -> None:
+    """Refuse looks into a folder, as the system does to all but root."""
+    look, stat = Path.iterdir, Path.stat
+
+    def checked_look(folder):
+        if folder == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return look(folder)
+
+    def checked_stat(path, **options):
+        if path.parent == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "iterdir", checked_look)
+    monkeypatch.setattr(Path, "stat", checked_stat)
+
+
+def test_a_closed_folder_beside_images_is_left_out_and_named(tmp_path, monkeypatch, caplog):
+    folder = touched(tmp_path / "images", "a.png")
+    (folder / "lost+found").mkdir()
+    close(monkeypatch, folder / "lost+found")
+    assert list_images(folder) == [folder / "a.png"]
+    assert caplog.messages == [f"{folder / 'lost+found'} may not be looked into: left out."]
+
+
+@pytest.mark.parametrize("name", [".", "images"])
+def test_a_folder_that_may_not_be_read_is_told_in_a_sentence(tmp_path, monkeypatch, name):
+    folder = touched(tmp_path / "images", "a.png")
+    close(monkeypatch, tmp_path / name)
+    with pytest.raises(ImageError, match=r"images.* could not be read \(Permission denied\)\."):
         list_images(folder)
