@@ -258,10 +258,10 @@ def check_writable(path: Path) -> None:
     StorageError
         If ``path`` is a folder, or its folder cannot be made or written to.
     """
-    if path.is_dir():
-        raise StorageError(f"{path} is a folder; name a file in it.")
     probe = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
+        if path.is_dir():
+            raise StorageError(f"{path} is a folder; name a file in it.")
         path.parent.mkdir(parents=True, exist_ok=True)
         probe.touch(exist_ok=False)
         probe.unlink()

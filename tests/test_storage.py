@@ -10,7 +10,7 @@ from napari_sam_adapter import storage
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord
-from napari_sam_adapter.storage import write_atomically
+from napari_sam_adapter.storage import check_writable, write_atomically
 
 IDENTITY = ImageIdentity("frames", (2, 8, 8), False, "|u1", "0123456789abcdef")
 
@@ -77,6 +77,12 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "folder").write_bytes(b"a file")
     with pytest.raises(StorageError, match="choose another folder"):
         write_atomically(tmp_path / "folder" / "file.bin", b"new")
+
+
+def test_a_closed_folder_is_told_before_minutes_of_work_depend_on_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(type(tmp_path), "is_dir", failing(errno.EACCES))
+    with pytest.raises(StorageError, match=r"a\.tif could not be written: Permission denied\."):
+        check_writable(tmp_path / "a.tif")
 
 
 def test_an_interrupt_while_writing_leaves_no_other_file(tmp_path, monkeypatch):

@@ -188,12 +188,15 @@ def read_card(path: Path) -> AdapterCard:
     CheckpointError
         If the file is missing, unreadable, or not an adapter.
     """
-    if not path.is_file():
-        raise CheckpointError(f"There is no adapter file at {path}.")
     try:
-        with safe_open(str(path), framework="numpy") as tensors:
+        if not path.is_file():
+            raise CheckpointError(f"There is no adapter file at {path}.")
+        # Opened before, because safetensors says of a closed file that it is not there.
+        with path.open("rb"), safe_open(str(path), framework="numpy") as tensors:
             metadata = tensors.metadata()
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be read ({error.strerror or error}).") from error
+    except SafetensorError as error:
         raise CheckpointError(
             f"{path} is not a readable safetensors file, as adapters are. {_guess_at(path)} "
             "Nothing was loaded."

@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_sam_adapter.data.dicom_series import (
     DARK_IS_HIGH,
+    DICOM_SUFFIXES,
     Frame,
     Series,
     dicom_files,
@@ -23,6 +24,7 @@ from napari_sam_adapter.data.dicom_series import (
 )
 from napari_sam_adapter.data.geometry import Geometry, shown_order
 from napari_sam_adapter.data.lazy import PlacedImage, stack_of
+from napari_sam_adapter.data.links import check_links
 from napari_sam_adapter.data.patient import patient_group
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.volumes.slice_source import SliceIndex
@@ -95,6 +97,8 @@ def open_dicom(path: Path) -> PlacedImage:
 
 def _chosen(path: Path) -> tuple[Series, list[str]]:
     """Return the series to open, and what to say if there are others."""
+    if path.is_dir():
+        check_links(path, DICOM_SUFFIXES)  # a slice would be missing
     found = series_in(dicom_files(path) if path.is_dir() else [path])
     if not found:
         raise ImageError(f"{path} holds no DICOM image.")

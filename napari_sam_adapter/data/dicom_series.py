@@ -12,6 +12,7 @@ import numpy as np
 from napari_sam_adapter.data.lazy import INSTALL
 from napari_sam_adapter.errors import ImageError
 
+DICOM_SUFFIXES = (".dcm", ".dicom")
 # What a header is read for; the rest is skipped.
 _TAGS = [
     *("SeriesInstanceUID", "SeriesDescription", "SeriesNumber", "InstanceNumber", "Modality"),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+import unicodedata
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from napari_sam_adapter.data.geometry import Geometry
 from napari_sam_adapter.data.lazy import PlacedImage
-from napari_sam_adapter.data.opening import FORMATS, file_stem, images_in, open_image
+from napari_sam_adapter.data.opening import FORMATS, file_stem, images_in, open_image, tell
 from napari_sam_adapter.data.pictures import JPEG_SUFFIXES, PICTURE_SUFFIXES, read_picture
 from napari_sam_adapter.errors import ImageError
 
-_log = logging.getLogger(__name__)
 Note = Callable[[str, np.ndarray], None]
 
 
@@ -51,15 +49,8 @@ def open_noted(path: Path, like: Geometry | None = None) -> PlacedImage:
     """Open an image as `opening.open_image` does, and log what the person should know of it."""
     image = open_image(path, like)
     for note in image.notes:
-        _tell(path, note)
+        tell(path, note)
     return image
-
-
-@cache
-def _tell(path: Path, note: str) -> None:
-    """Log a sentence once: `evaluate` reads files twice, to check them and to score them."""
-    del path  # its sentences need not name it
-    _log.warning(note)
 
 
 def in_memory(image: PlacedImage) -> np.ndarray:
@@ -209,11 +200,15 @@ def list_images(folder: Path) -> list[Path]:
     Raises
     ------
     ImageError
-        If the folder is missing or holds no image.
+        If the folder is missing, may not be looked into, or holds no image.
     """
-    if not folder.is_dir():
-        raise ImageError(f"There is no folder {folder}.")
-    paths = images_in(folder)
+    try:
+        if not folder.is_dir():
+            raise ImageError(f"There is no folder {folder}.")
+        paths = images_in(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ImageError(f"{error.filename or folder} could not be read ({reason}).") from error
     if not paths:
         raise ImageError(f"{folder} holds no image ({FORMATS}).")
     return paths
@@ -263,7 +258,8 @@ def pair_by_stem(
 def _unique_stems(paths: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
-        stem = file_stem(path)
+        # Macs write ü as two characters, others as one.
+        stem = unicodedata.normalize("NFC", file_stem(path))
         if stem in found:
             raise ImageError(f"{found[stem].name} and {path.name} have the same file stem.")
         found[stem] = path

@@ -39,13 +39,18 @@ _OURS = re.compile(r"\.?[0-9a-f]{40}\.safetensors(\.[0-9a-f]{8})?")
 
 
 def features_folder() -> Path | None:
-    """Return the folder of the files, which ``NAPARI_SAM_ADAPTER_FEATURES`` moves; None is off."""
+    """Return the folder of the files, which ``NAPARI_SAM_ADAPTER_FEATURES`` moves; None is off.
+
+    So it is where the person has no home folder, as in some containers.
+    """
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen == "off":
         return None
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(platformdirs.user_cache_dir("napari-sam-adapter", False)) / "features"
+    with contextlib.suppress(RuntimeError):
+        if chosen:
+            return Path(chosen).expanduser()
+        return Path(platformdirs.user_cache_dir("napari-sam-adapter", False)) / "features"
+    return None
 
 
 def open_feature_files(n_bytes: int) -> FeatureFiles | None:

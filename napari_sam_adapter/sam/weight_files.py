@@ -77,11 +77,22 @@ def models_folder() -> Path:
     """Return the folder of downloaded weights; ``NAPARI_SAM_ADAPTER_MODELS`` moves it.
 
     Files copied into it by hand are used as if they were downloaded.
+
+    Raises
+    ------
+    WeightsError
+        If the person has no home folder, as in some containers, and the variable names none.
     """
     chosen = os.environ.get(MODELS_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(platformdirs.user_cache_dir("napari-sam-adapter", False)) / "models"
+    try:
+        if chosen:
+            return Path(chosen).expanduser()
+        return Path(platformdirs.user_cache_dir("napari-sam-adapter", False)) / "models"
+    except RuntimeError as error:
+        raise WeightsError(
+            "There is no home folder to keep weights of base models in. Set the environment "
+            f"variable {MODELS_VARIABLE} to a folder with its whole path."
+        ) from error
 
 
 def check_sha256(path: Path, sha256: str) -> None:
@@ -149,7 +160,8 @@ def _remembered(path: Path, modified: int, size: int) -> str:
             return digest
     digest = file_sha256(path)
     known[str(path)] = [modified, size, digest]
-    with contextlib.suppress(StorageError):  # a folder that cannot be written costs time only
+    # A folder that cannot be written, or none, costs time only.
+    with contextlib.suppress(StorageError, WeightsError):
         write_atomically(models_folder() / HASHES, json.dumps(known).encode())
     return digest
 
@@ -168,7 +180,7 @@ def remembered_file(sha256: str) -> Path | None:
 
 def _known_hashes() -> dict[str, Any]:
     """Return what is noted of files: time, size and digest by path; nothing if it is no notes."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, WeightsError):
         read = json.loads((models_folder() / HASHES).read_text())
         return read if isinstance(read, dict) else {}
     return {}

@@ -1,5 +1,6 @@
 """The card inside an adapter file, and what is refused before any tensor is read."""
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,18 @@ def test_a_card_is_read_as_it_was_written(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"no adapter file at .*nowhere\.safetensors"):
         read_card(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize("look", ["stat", "open"])
+def test_a_file_that_may_not_be_read_is_told_in_a_sentence(tmp_path, monkeypatch, look):
+    path = written(tmp_path / "closed.safetensors", CARD.to_metadata())
+
+    def refuse(path, *args, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, look, refuse)
+    with pytest.raises(CheckpointError, match=r"closed.* not be read \(Permission denied\)\."):
+        read_card(path)
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])

@@ -9,6 +9,7 @@ import pytest
 from napari_sam_adapter.data.dicom import open_dicom
 from napari_sam_adapter.data.dicom_series import dicom_files, series_in
 from napari_sam_adapter.data.export import export_masks
+from napari_sam_adapter.data.files import list_images
 from napari_sam_adapter.data.stacks import read_slices
 from napari_sam_adapter.errors import ImageError
 
@@ -447,3 +448,11 @@ def test_pictures_in_which_high_is_dark_are_turned_round_and_told(write_dicom):
     options = {"PhotometricInterpretation": "MONOCHROME1", "RescaleSlope": "2"}
     image = open_dicom(write_dicom(signed, upright(range(5)), folder="signed", **options))
     np.testing.assert_array_equal(image.data, 2.0 * (-1 - signed))
+
+
+def test_a_slice_that_is_a_link_to_nothing_is_told(tmp_path, write_dicom):
+    folder = write_dicom(np.ones((2, 8, 8), np.uint8), folder="images")
+    (folder / "1.2.3_2.dcm").symlink_to(tmp_path / "nowhere.dcm")
+    for look, place in ((open_dicom, folder), (list_images, folder), (list_images, tmp_path)):
+        with pytest.raises(ImageError, match=r"1\.2\.3_2\.dcm in .* leads to nothing"):
+            look(place)

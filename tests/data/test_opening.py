@@ -1,5 +1,7 @@
 """Which reader opens what, and what counts as an image in a folder."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
@@ -24,6 +26,9 @@ VOLUME = np.random.default_rng(0).integers(0, 200, (5, 12, 10), dtype=np.uint8)
         ("scan.tif", "scan", ".tif"),
         ("frame.1.png", "frame.1", ".tif"),
         ("slice.dcm", "slice", ".nii.gz"),
+        ("IM1.IMA", "IM1", ".nii.gz"),
+        ("1.2.840.1001", "1.2.840.1001", ".nii.gz"),
+        (".png", ".png", ".tif"),
     ],
 )
 def test_a_stem_is_the_name_without_the_format_and_masks_keep_the_place(
@@ -61,6 +66,27 @@ def test_folders_have_stems_too(tmp_path, name, stem, suffix):
     (tmp_path / name).mkdir()
     assert file_stem(tmp_path / name) == stem
     assert mask_suffix(tmp_path / name) == suffix
+
+
+def test_a_link_to_a_folder_has_its_own_name(tmp_path, monkeypatch):
+    (tmp_path / "real" / "series").mkdir(parents=True)
+    (tmp_path / "case_p1").symlink_to(tmp_path / "real" / "series")
+    assert file_stem(tmp_path / "case_p1") == "case_p1"
+    monkeypatch.chdir(tmp_path / "real" / "series")
+    assert (file_stem(Path(".")), file_stem(Path(".."))) == ("series", "real")
+
+
+def test_dicom_files_named_by_uid_are_paired_with_their_own_masks(tmp_path, write_dicom):
+    (tmp_path / "masks").mkdir()
+    for number in (1001, 1002):
+        folder = write_dicom(VOLUME[:1], folder="x-rays", uid=f"1.2.{number}")
+        (folder / f"1.2.{number}_0.dcm").rename(folder / f"1.2.840.{number}")
+        (tmp_path / "masks" / f"1.2.840.{number}.png").touch()
+    pairs = pair_by_stem(folder, tmp_path / "masks")
+    assert [(image.name, mask.name) for image, mask in pairs] == [
+        ("1.2.840.1001", "1.2.840.1001.png"),
+        ("1.2.840.1002", "1.2.840.1002.png"),
+    ]
 
 
 def test_pictures_volumes_and_folders_are_listed_together(tmp_path, write_dicom):

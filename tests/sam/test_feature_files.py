@@ -8,6 +8,7 @@ import sys
 import textwrap
 from types import SimpleNamespace
 
+import platformdirs
 import pytest
 import torch
 
@@ -221,3 +222,13 @@ def test_the_folder_is_the_one_that_is_asked_for_or_none(tmp_path, monkeypatch):
     if sys.platform == "linux":
         usual = tmp_path / "home" / "napari-sam-adapter" / "features"
         assert open_feature_files(MEGABYTE).folder == usual
+
+
+def test_without_a_home_folder_no_files_are_kept(monkeypatch):
+    def homeless(*_):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    monkeypatch.setattr(platformdirs, "user_cache_dir", homeless)
+    assert open_feature_files(MEGABYTE) is None
+    assert delete_feature_files() == 0

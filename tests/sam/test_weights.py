@@ -158,3 +158,18 @@ def test_broken_notes_of_hashes_are_made_anew(tmp_path, monkeypatch, content):
         weight_files._remembered.cache_clear()
         assert remembered_sha256(path) == sha256
     assert json.loads((tmp_path / HASHES).read_text())[str(path)][2] == sha256
+
+
+def homeless(*_: object) -> str:
+    raise RuntimeError("could not determine the home directory")
+
+
+def test_without_a_home_folder_one_is_asked_for_and_a_file_of_ones_own_is_used(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv(MODELS_VARIABLE)
+    monkeypatch.setattr(weight_files.platformdirs, "user_cache_dir", homeless)
+    with pytest.raises(WeightsError, match=f"no home folder .* variable {MODELS_VARIABLE} to a"):
+        weight_files.models_folder()
+    path, sha256 = saved(tmp_path / "w.pth", {"a": torch.zeros(3)})
+    assert remembered_sha256(path) == sha256
