@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -128,7 +129,8 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
             "--confidence holds for slices that are predicted one by one: leave out --smooth, "
             "--three-axes, --tile and --corrected."
         )
-    card, files = None if adapter is None else read_card(adapter), [p for t in targets for p in t]
+    card = None if adapter is None else read_card(adapter)
+    files = [*chain.from_iterable(targets), *(_objects_table(out, path) for path, _ in targets)]
     asked = Asked(adapter, model, device, views, help_, corrected, scheduler, workers)
     skipped = 0
     with (
@@ -144,7 +146,7 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
                 stack = PredictedStack(stream, source.class_names, instances)
                 export_masks(target, stack.masks, stack.geometry, source.class_names)
                 if instances and len(source.class_names) > 1:
-                    objects = out / f"{file_stem(path)}.csv"
+                    objects = _objects_table(out, path)
                     write_table(objects, ("slice", "object", "class", "pixels"), stack.objects)
                 skipped += stack.n_skipped
                 table.add(path.name, stack, source.views)
@@ -173,6 +175,10 @@ def _targets(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         by_stem[stem] = source
         targets.append((source, target))
     return targets
+
+
+def _objects_table(out: Path, image: Path) -> Path:
+    return out / f"{file_stem(image)}.csv"
 
 
 def _refuse_overwriting(given: Path, targets: Iterable[Path]) -> None:

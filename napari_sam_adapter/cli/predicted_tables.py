@@ -27,7 +27,7 @@ class ConfidenceTable:
         None writes nothing.
     card : AdapterCard or None
     others : sequence of Path
-        What must not be overwritten: images and masks.
+        What must not be overwritten: images, masks and tables of objects.
 
     Raises
     ------

@@ -61,9 +61,9 @@ def gains_no_more(version: AdapterVersion) -> str:
 def ends_here(in_use: str, gear: str) -> str:
     """Say why the next gear does not follow, though it was said to."""
     return _told(
-        f"Training ends here, with {in_use}: {gear} was to follow, but the image that it learns "
-        "from is not the chosen one",
-        "To go on, choose that image under Image, or open it, and retrain",
+        f"Training ends here, with {in_use}: {gear} was to follow, but the masks that it learns "
+        "from are not the chosen ones",
+        "To go on, choose them under Masks, and their image under Image, and retrain",
     )
 
 

@@ -73,6 +73,7 @@ class ClassesInUse:
             return ""
         self._kept = there
         self.classes = there.with_further(before)
+        self._left = {n: there.with_further(left) for n, left in self._left.items()}
         changes = differences(before.names, self.classes.names)
         if not changes:
             return ""

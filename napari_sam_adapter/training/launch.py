@@ -22,12 +22,12 @@ _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
 
 def n_started() -> int:
     """Return how many processes the launcher has started; 1 without one."""
-    return max(int(os.environ.get(name, "1")) for name in _WORLD_SIZES)
+    return max(int(os.environ.get(name) or 1) for name in _WORLD_SIZES)
 
 
 def rank() -> int:
     """Return which of the processes this is; 0 without a launcher."""
-    return next((int(os.environ[name]) for name in _RANKS if name in os.environ), 0)
+    return next((int(found) for name in _RANKS if (found := os.environ.get(name))), 0)
 
 
 def check_launch() -> None:

@@ -137,6 +137,13 @@ def test_a_table_of_confidences_replaces_nothing_but_a_table(folders, tmp_path, 
     assert before is None or table.read_bytes() == before
 
 
+def test_a_table_of_confidences_is_no_table_of_objects(folders, tmp_path, adapter, capsys):
+    out = tmp_path / "out"
+    where = (folders[0], "--out", out, "--adapter", adapter, "--instances")
+    assert run("predict", *where, "--confidence", out / "frame1.csv") == 2
+    assert "--confidence takes the table" in capsys.readouterr().err
+
+
 def test_confidences_of_a_run_that_ends_early_are_kept(folders, tmp_path, adapter):
     (folders[0] / "frame1.png").write_text("no picture")
     table = tmp_path / "sure.csv"

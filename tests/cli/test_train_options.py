@@ -290,11 +290,14 @@ def test_two_runs_do_not_write_the_same_adapter(folders, train, tmp_path, capsys
     assert not list(tmp_path.glob("*.lock"))
 
 
-def test_a_run_starts_where_the_file_system_knows_no_locks(train, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_a_run_starts_where_the_file_system_knows_no_locks(train, tmp_path, monkeypatch, number):
     def refuse(*given: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
+    lock = tmp_path / "a.safetensors.checkpoint.lock"
+    lock.write_text("of a run that was killed")
     assert train("--steps", 1, "--gear", "quick").training["steps"] == 1
 
 

@@ -78,3 +78,13 @@ def test_what_was_named_at_one_version_is_not_what_another_is_worked_with(sessio
     assert there(session) == NAMED
     session.activate(1)
     assert there(session) == ("road",)
+
+
+def test_what_another_window_has_named_since_stays_when_a_version_is_chosen_again(session):
+    session.activate(1)
+    other = Session(Project(session.project.folder), device="cpu")
+    other.activate(2)
+    other.change_classes(lambda c: c.renamed(1, "liver"))
+    assert "liver" in session.take_over_classes()
+    session.activate(2)
+    assert there(session) == ("liver", "vein")

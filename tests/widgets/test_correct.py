@@ -126,7 +126,9 @@ def test_what_is_undone_counts_as_undone_whatever_follows_before_the_window_look
     person.go_to(5)
     person.labels.paint((2, 20, 20), 2)  # no moment to look, nor after that
     person.labels.undo()
+    assert person.message == "Ctrl+Z changed slice 2, which is not in view."
     person.labels.undo()
+    assert person.message == "Ctrl+Z changed slice 3, which is not in view."
     if follows == "a prediction":
         mask = np.zeros(person.labels.data.shape[1:], np.uint8)
         mask[10:20, 10:20] = 1

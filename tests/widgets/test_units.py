@@ -3,9 +3,11 @@
 import nibabel
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.widgets.layers.placement import lies_on
+from napari_sam_adapter.widgets.record.drawn import seen
 
 
 @pytest.fixture
@@ -114,3 +116,15 @@ def test_masks_in_another_unit_are_chosen_where_they_lie_on_the_image_and_take_i
         assert "'mine' lies elsewhere than the image 'image': their scale, units" in person.message
     else:
         np.testing.assert_array_equal(labels.scale, image.scale)
+
+
+def test_a_persons_own_boxes_are_found_where_they_are_seen_beside_a_picture_in_another_unit():
+    viewer = ViewerModel()
+    scan = viewer.add_image(np.zeros((5, 40, 40)), scale=(2, 1, 1), units="mm")
+    viewer.add_image(np.zeros((5, 40, 40)), scale=(2000, 1000, 1000), units="um")
+    boxes = viewer.add_shapes(ndim=3, units="um")  # as napari's own button makes them
+    corners = [(10, 10), (10, 20), (20, 20), (20, 10)]
+    vertices = np.array([(4000, 1000 * y, 1000 * x) for y, x in corners])
+    np.testing.assert_allclose(
+        seen(boxes, vertices, scan, (2,)), [(2, *corner) for corner in corners]
+    )

@@ -154,7 +154,7 @@ class Comparing(QObject):
             return
         try:
             binding = self._layers.need()
-            index = binding.index_in_view()
+            index = binding.need_in_view()
             pair = self._pair
             if pair is not None and (pair.binding, pair.index) == (binding, index):
                 self._show(what)

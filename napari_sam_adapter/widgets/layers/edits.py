@@ -75,14 +75,13 @@ class StepsTakenBack:
     @property
     def is_undone(self) -> bool:
         """Whether undo has taken a step back since it was asked last."""
-        steps = self._redo_history()
-        return bool(steps) and not any(steps[-1] is step for step in self._known)
+        return bool(_only_in(self._redo_history(), self._known))
 
     def slices(self, n_sliders: int) -> tuple[str, set[SliceIndex]]:
         """Return the key that was pressed, and the slices; none after an edit."""
         steps, known = self._redo_history(), self._known
         self._known = steps
-        undone, redone = steps[len(known) :], known[len(steps) :]
+        undone, redone = _only_in(steps, known), _only_in(known, steps)
         if redone and self._is_back(redone[0]):
             return "Ctrl+Shift+Z", _reached(itertools.chain.from_iterable(redone), n_sliders)
         return "Ctrl+Z", _reached(itertools.chain.from_iterable(undone), n_sliders)
@@ -94,6 +93,10 @@ class StepsTakenBack:
 
     def _redo_history(self) -> list[Any]:
         return list(getattr(self._labels, "_redo_history", ()))
+
+
+def _only_in(steps: list[Any], others: list[Any]) -> list[Any]:
+    return [step for step in steps if not any(step is other for other in others)]
 
 
 class Strokes:

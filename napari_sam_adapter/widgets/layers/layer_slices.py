@@ -68,12 +68,17 @@ class LayerSlices(QObject):
             If the slider stands outside of the image, as where a longer one is open, too.
         """
         index = self.index_in_view()
-        if index != self._position_in_view():
+        if self.is_out_of_view:
             raise ImageError(
                 f"The slider stands where {self.image.name!r} has no slice: move it to "
                 f"{self.source.describe(index)}, the nearest one."
             )
         return index
+
+    @property
+    def is_out_of_view(self) -> bool:
+        """Whether the slider stands outside of the image."""
+        return self.index_in_view() != self._position_in_view()
 
     def _position_in_view(self) -> tuple[int, ...]:
         position = pixel_in_view(self.viewer, self.image)[: len(self.source.slider_shape)]

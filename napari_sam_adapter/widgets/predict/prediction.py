@@ -119,6 +119,8 @@ class Prediction(SliceWriter):
         binding = self._layers.binding
         if binding is None or not binding.is_alive or not binding.slices_are_in_view():
             return
+        if binding.is_out_of_view:
+            return
         if self._job is not None:
             self._once_more = True
             return

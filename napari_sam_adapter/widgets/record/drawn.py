@@ -10,6 +10,7 @@ from napari.layers import Image, Layer, Points, Shapes
 
 from napari_sam_adapter.widgets.layers.binding import source_of
 from napari_sam_adapter.widgets.layers.placement import placement_of
+from napari_sam_adapter.widgets.layers.sliders import unit_ratios
 
 if TYPE_CHECKING:
     from napari_sam_adapter.project.image_layers import Position
@@ -90,6 +91,8 @@ def seen(layer: Layer, vertices: np.ndarray, image: Image, index: SliceIndex) ->
     steps, origin = _steps_and_origin(layer)
     vertices = np.asarray(vertices, float).reshape(-1, layer.ndim)
     in_world = (vertices @ steps + origin)[:, -image.ndim :]
+    common = in_world.shape[1]
+    in_world *= unit_ratios(layer.units[-common:], image.units[-common:])
     missing = image.ndim - in_world.shape[1]
     of_slice = np.asarray(image.data_to_world((*index, 0, 0)))[:missing]
     in_world = np.hstack([np.tile(of_slice, (len(vertices), 1)), in_world])
