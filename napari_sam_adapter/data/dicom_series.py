@@ -114,12 +114,15 @@ class Series:
 
 
 def is_dicom(path: Path) -> bool:
-    """Tell by its first bytes whether a file is a DICOM file, whatever it is called."""
+    """Tell by its first bytes whether a file is a DICOM file, whatever it is called.
+
+    Of one that may not be read only the name tells: a slice must not be missing without a word.
+    """
     try:
         with path.open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
-        return False
+        return path.name.lower().endswith(DICOM_SUFFIXES)
 
 
 def dicom_files(folder: Path, *, but_named: tuple[str, ...] = ()) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """DICOM series: sorted in the patient, rescaled, with their place."""
 
+import errno
 import re
 from pathlib import Path
 
@@ -456,3 +457,18 @@ def test_a_slice_that_is_a_link_to_nothing_is_told(tmp_path, write_dicom):
     for look, place in ((open_dicom, folder), (list_images, folder), (list_images, tmp_path)):
         with pytest.raises(ImageError, match=r"1\.2\.3_2\.dcm in .* leads to nothing"):
             look(place)
+
+
+def test_a_slice_that_may_not_be_read_is_told(write_dicom, monkeypatch):
+    folder = write_dicom(np.ones((3, 8, 8), np.uint8))
+    real, closed = open, folder / "1.2.3_1.dcm"
+
+    def checked(path, *args, **options):
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr("builtins.open", checked)
+    monkeypatch.setattr("io.open", checked)
+    with pytest.raises(ImageError, match=r"1\.2\.3_1\.dcm.*Permission denied"):
+        open_dicom(folder)
