@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         app(args=list(arguments) if arguments is not None else None)
-    except SamAdapterError as error:
-        title = Text(f"Error{which_process()}:", "bold red")
-        errors.print(title, " ".join(str(error).split()), soft_wrap=True)
+    except (SamAdapterError, PermissionError) as error:
+        title, said = Text(f"Error{which_process()}:", "bold red"), str(error)
+        if isinstance(error, PermissionError):
+            said = f"{error.filename} may not be read or written ({error.strerror})."
+        errors.print(title, " ".join(said.split()), soft_wrap=True)
         sys.exit(2)

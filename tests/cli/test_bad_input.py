@@ -1,6 +1,8 @@
 """Bad input ends with exit code 2 and one clear line, never with a traceback."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,18 @@ def test_masks_never_replace_the_images_they_are_predicted_from(where, capsys, f
         main(["predict", str(source), "--out", folder])
     assert "would be overwritten by the masks" in capsys.readouterr().err
     np.testing.assert_array_equal(tifffile.imread(source), picture)
+
+
+def test_a_file_in_a_closed_folder_is_told_in_one_line(where, capsys, monkeypatch):
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "images/frame0.png", "--out", "out"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said == "Error: images/frame0.png may not be read or written (Permission denied).\n"
 
 
 def test_corrected_masks_are_never_replaced_by_those_that_heed_them(where, capsys):

@@ -7,21 +7,17 @@ kept as it is: it comes back when the image is opened again.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
-import numpy as np
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
-from napari_sam_adapter.project.image_layers import ImageLayers, LayersFile
+from napari_sam_adapter.project.image_layers import ImageLayers
 from napari_sam_adapter.widgets.predict.prompt_layers import is_prompt_layer, prompt_layers_of
-from napari_sam_adapter.widgets.readers import geometry_of
-from napari_sam_adapter.widgets.record.drawn import boxes_in, points_in
+from napari_sam_adapter.widgets.record.kept_image import KeptImage, PromptPair
 from napari_sam_adapter.widgets.record.not_recorded import RETRY_MS
 from napari_sam_adapter.widgets.trouble import guarded
 
@@ -33,21 +29,6 @@ if TYPE_CHECKING:
     from napari_sam_adapter.widgets.record.recording import Recording
 
 DELAY_MS = 300
-# In which file a layer is kept outlives the dock: it may be closed and opened again.
-_FILES: WeakKeyDictionary[Layer, Path] = WeakKeyDictionary()
-
-
-@dataclass(slots=True)
-class _Known:
-    """An image that the project knows by its pixels."""
-
-    identity: ImageIdentity
-    scale: np.ndarray
-    units: tuple[Any, ...]
-    file: LayersFile | None = None
-    refusal: str = ""
-    is_typed: bool = False  # somebody changed its scale or unit
-    is_settled: bool = False
 
 
 class KeptLayers(QObject):
@@ -76,7 +57,7 @@ class KeptLayers(QObject):
         super().__init__(parent)
         self._viewer, self._session = viewer, session
         self._recording, self._prompts = recording, prompts
-        self._known: dict[Image, _Known] = {}
+        self._known: dict[Image, KeptImage] = {}
         self._heard: WeakSet[Layer] = WeakSet()
         self._is_open = True
         self._problem = ""  # as it was announced
@@ -99,8 +80,7 @@ class KeptLayers(QObject):
     @property
     def problem(self) -> str:
         """Why what is drawn or typed does not reach the disk; "" where it does."""
-        problems = (self._problem_of(image, known) for image, known in self._known.items())
-        return next(filter(None, problems), "")
+        return next(filter(None, map(self._problem_of, self._known.values())), "")
 
     @property
     def is_tried_again(self) -> bool:
@@ -144,11 +124,11 @@ class KeptLayers(QObject):
                 return
             self._save()
             self._forget(image)  # other pixels were put into it
-        known = self._known[image] = _Known(identity, np.array(image.scale), image.units)
+        known = self._known[image] = KeptImage.of(image, identity)
         image.events.scale.connect(self._on_scale)
         image.events.units.connect(self._on_scale)
         if self._session.project.has_layers(identity):
-            self._open(image, known)
+            self._open(known)
 
     def _on_settled(self, image: Image, sentence: str) -> None:
         known = self._known.get(image)
@@ -159,7 +139,7 @@ class KeptLayers(QObject):
         if known.refusal:
             self.said.emit(f"{sentence} {known.refusal}".strip(), True)
         if known.file is not None:
-            n_boxes, n_points = self._bring_back(image, known.file)
+            n_boxes, n_points = self._bring_back(known)
             if n_boxes or n_points:
                 back = " and ".join(_counted(n_boxes, "box", "boxes") + _counted(n_points, "point"))
                 self.said.emit(f"{sentence} Restored {back}.".strip(), False)
@@ -167,17 +147,13 @@ class KeptLayers(QObject):
             self._listen(layer)
         self._soon.start()
 
-    def _bring_back(self, image: Image, file: LayersFile) -> tuple[int, int]:
+    def _bring_back(self, known: KeptImage) -> tuple[int, int]:
         """Put onto an image what it has none of; return how many boxes and points."""
-        kept, before = file.contents, self._prompts.of_image(image)
-        is_missing = [layer is None or not len(layer.data) for layer in before]
-        boxes = kept.boxes if is_missing[0] else ()
-        points = kept.points if is_missing[1] else ()
+        boxes, points = known.lacking(self._prompts.of_image(known.image))
         if boxes or points:
-            self._prompts.bring_back(image, boxes, points)
-        for layer, brought in zip(self._prompts.of_image(image), (boxes, points), strict=True):
-            if layer is not None and brought and len(layer.data):
-                _FILES[layer] = file.path
+            self._prompts.bring_back(known.image, boxes, points)
+        layers = zip(self._prompts.of_image(known.image), (boxes, points), strict=True)
+        known.brought_back(layer for layer, brought in layers if brought)
         return len(boxes), len(points)
 
     def _save(self) -> None:
@@ -186,53 +162,30 @@ class KeptLayers(QObject):
             if image not in self._viewer.layers or not known.is_settled:
                 continue
             is_open = known.file is not None
-            if is_open or (self._has_something(image, known) and self._open(image, known)):
-                self._put(image, known)
+            if is_open or (self._now(known) != ImageLayers() and self._open(known)):
+                self._put(known)
         self._look_at_problem()
 
-    def _has_something(self, image: Image, known: _Known) -> bool:
-        """Whether there is anything to keep of an image without a file."""
-        return self._now(image, known, ImageLayers()) != ImageLayers()
-
-    def _put(self, image: Image, known: _Known) -> None:
-        file = known.file
-        if file is None:
-            return
-        former, now = file.contents, self._now(image, known, file.contents)
-        replaced = False
-        layers = self._prompts.of_image(image)
-        parts = ((former.boxes, now.boxes), (former.points, now.points))
-        for layer, (was, becomes) in zip(layers, parts, strict=True):
-            if layer is None or was == () == becomes or (was == becomes and not len(layer.data)):
-                continue
-            replaced |= bool(was) and was != becomes and _FILES.get(layer) != file.path
-            _FILES[layer] = file.path
-        if now != former:
-            file.put(now, keep_former=replaced)
-        if replaced and self._is_open:
+    def _put(self, known: KeptImage) -> None:
+        drawn, has_masks = self._drawn_on(known.image)
+        is_replaced = known.put(drawn, has_masks=has_masks)
+        if is_replaced and known.file is not None and self._is_open:
+            path = known.file.path
             self.said.emit(
                 "The project had other boxes or points of this image. They are kept beside "
-                f"{file.path.name}, in {file.path.parent}.",
+                f"{path.name}, in {path.parent}.",
                 False,
             )
 
-    def _now(self, image: Image, known: _Known, kept: ImageLayers) -> ImageLayers:
-        """Return what an image's layers say; what has no layer any more stays as it was kept."""
-        shapes, points = self._prompts.of_image(image)
-        now = kept
-        if shapes is not None and (len(shapes.data) or shapes in _FILES):
-            now = replace(now, boxes=boxes_in(shapes, image))
-        if points is not None and (len(points.data) or points in _FILES):
-            now = replace(now, points=points_in(points, image))
-        is_worked_on = (
-            known.is_typed or now != ImageLayers() or self._recording.records.masks_of(image)
-        )
-        if is_worked_on:
-            scale, units = _typed_scale(image)
-            now = replace(now, scale=scale, units=units)
-        return now
+    def _now(self, known: KeptImage) -> ImageLayers:
+        """Return what there is to keep of an image without a file."""
+        drawn, has_masks = self._drawn_on(known.image)
+        return known.contents(ImageLayers(), drawn, has_masks=has_masks)
 
-    def _open(self, image: Image, known: _Known) -> bool:
+    def _drawn_on(self, image: Image) -> tuple[PromptPair, bool]:
+        return self._prompts.of_image(image), bool(self._recording.records.masks_of(image))
+
+    def _open(self, known: KeptImage) -> bool:
         """Open the file of an image, whose typed scale comes back by that; say once why not."""
         try:
             known.file = self._session.project.open_layers(known.identity, self._tell)
@@ -244,12 +197,7 @@ class KeptLayers(QObject):
         if known.refusal and self._is_open:
             self.said.emit("Boxes and points are recorded again.", False)
         known.refusal = ""
-        typed = known.file.contents
-        is_plain = np.array_equal(image.scale, np.ones(image.ndim))
-        if typed.scale and is_plain and not known.is_typed and len(typed.scale) == image.ndim:
-            image.scale = typed.scale
-            if typed.units is not None and len(typed.units) == image.ndim:
-                image.units = typed.units
+        known.bring_scale_back()
         return True
 
     def _forget(self, image: Image) -> None:
@@ -279,14 +227,8 @@ class KeptLayers(QObject):
     def _on_scale(self, event: Any) -> None:
         """Keep a typed scale or unit; masks, boxes and points that lay on the image still do."""
         image = event.source
-        known = self._known[image]
-        scale, units = known.scale, known.units
-        known.scale, known.units, known.is_typed = np.array(image.scale), image.units, True
-        for layer in (*self._recording.records.masks_of(image), *prompt_layers_of(image)):
-            if np.array_equal(layer.scale, scale):
-                layer.scale = image.scale
-            if layer.units == units[-layer.ndim :]:
-                layer.units = image.units[-layer.ndim :]
+        masks = self._recording.records.masks_of(image)
+        self._known[image].rescale([*masks, *prompt_layers_of(image)])
         self._on_changed()
 
     def _on_inserted(self, event: Any) -> None:
@@ -311,7 +253,7 @@ class KeptLayers(QObject):
     def _save_in_the_project_before(self) -> None:
         for image, known in self._known.items():
             if known.file is not None and image in self._viewer.layers and known.is_settled:
-                self._put(image, known)
+                self._put(known)
 
     def _on_told(self, problem: str) -> None:
         if problem or not self.problem:
@@ -319,12 +261,12 @@ class KeptLayers(QObject):
             self.said.emit(said, bool(problem))
         self._look_at_problem()
 
-    def _problem_of(self, image: Image, known: _Known) -> str:
+    def _problem_of(self, known: KeptImage) -> str:
         if known.file is not None:
             return known.file.problem
-        now = self._now(image, known, ImageLayers())
+        now = self._now(known)
         is_lost = now.boxes or now.points or (now.scale and known.is_typed)
-        return known.refusal if is_lost and image in self._viewer.layers else ""
+        return known.refusal if is_lost and known.image in self._viewer.layers else ""
 
     def _look_at_problem(self) -> None:
         if not self._is_open:
@@ -339,16 +281,6 @@ class KeptLayers(QObject):
 def _events_of(layer: Layer) -> tuple[Any, ...]:
     # Dragging a corner and giving points another kind emit different ones.
     return layer.events.data, layer.events.set_data, layer.events.features
-
-
-def _typed_scale(image: Image) -> tuple[tuple[float, ...] | None, tuple[str, ...] | None]:
-    """Return the voxel sizes and their units where the image's own file does not bring them."""
-    scale = tuple(map(float, image.scale))
-    geometry = geometry_of(image)
-    of_file = (1.0,) * image.ndim if geometry is None else geometry.spacing
-    if scale == (1.0,) * image.ndim or np.allclose(scale, of_file):
-        return None, None
-    return scale, tuple(str(unit) for unit in image.units)
 
 
 def _counted(count: int, one: str, several: str = "") -> list[str]:
