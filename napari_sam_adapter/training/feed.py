@@ -45,10 +45,14 @@ class Fed:
     name: str
     rng: np.random.Generator
 
+    def content(self, x: Tensor) -> Tensor:
+        """Cut (..., S, S) to where the slice is: what is padded there teaches nothing."""
+        height, width = self.geometry.content_hw
+        return x[..., :height, :width]
+
     def mask(self, probability: Tensor, index: int) -> np.ndarray:
         """Cut a class of (1, K, S, S) at 0.5, only where the slice is; bool (h, w)."""
-        height, width = self.geometry.content_hw
-        found: np.ndarray = (probability[0, index, :height, :width] > 0.5).cpu().numpy()
+        found: np.ndarray = (self.content(probability)[0, index] > 0.5).cpu().numpy()
         return found
 
 

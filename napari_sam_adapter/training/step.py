@@ -6,6 +6,7 @@ import contextlib
 import math
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -158,8 +159,7 @@ class Stepper:
         """Add the gradients of one of ``size`` slices and return its loss."""
         with autocast(self._model.device):
             logits = self._model.decode(fed.embedding, fed.geometry)
-        logits = at_size_of(fed.target, logits)
-        loss = mask_loss(logits, fed.target, self._config.loss)
+        loss = self._loss(fed, at_size_of(fed.target, logits), fed.target)
         if fed.rng.random() < self._prompted_share:
             loss = loss + self._prompted_loss(fed)
         value = float(loss.detach())
@@ -173,7 +173,8 @@ class Stepper:
         truth = fed.mask(fed.target, index)
         loss = fed.target.new_zeros(())
         if truth.any():
-            loss = loss + self._answer_loss(fed, simulate_boxes(truth, index, fed.rng))
+            boxes, others = simulate_boxes(truth, index, fed.rng)
+            loss = loss + self._answer_loss(fed, boxes, others)
         blurred = replace(fed, embedding=blurred_embedding(fed.embedding, fed.rng))
         with torch.no_grad(), autocast(self._model.device):
             guess = self._model.decode(blurred.embedding, fed.geometry)
@@ -181,14 +182,21 @@ class Stepper:
         clicks = simulate_clicks(truth, predicted, index, fed.rng)
         return loss if clicks is None else loss + self._answer_loss(blurred, clicks)
 
-    def _answer_loss(self, fed: Fed, prompts: Prompts) -> Tensor:
+    def _answer_loss(self, fed: Fed, prompts: Prompts, others: np.ndarray | None = None) -> Tensor:
+        """Return the loss of an answer to prompts, which leaves other objects (h, w) out."""
         size, index = fed.geometry.content_hw, prompts.class_index
         as_seen = InputGeometry(size, size, fed.geometry.input_size)
         with autocast(self._model.device):
             answers = self._model.decode(fed.embedding, as_seen, prompts)
         # As in prediction: the objects of all boxes together are the answer.
         answer = at_size_of(fed.target, answers)[:, index].amax(0, keepdim=True)[None]
-        return mask_loss(answer, fed.target[:, index : index + 1], self._config.loss)
+        target = fed.target[:, index : index + 1].clone()
+        if others is not None:
+            fed.content(target)[0, 0, torch.from_numpy(others).to(target.device)] = 0
+        return self._loss(fed, answer, target)
+
+    def _loss(self, fed: Fed, logits: Tensor, target: Tensor) -> Tensor:
+        return mask_loss(fed.content(logits), fed.content(target), self._config.loss)
 
 
 def learning_rate_share(progress: float, warmup_share: float) -> float:

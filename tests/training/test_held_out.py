@@ -1,10 +1,13 @@
 """What held-out slices decide after training: who answers to boxes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.training import held_out
 from napari_sam_adapter.training.held_out import box_answers_of, report_held_out
 from napari_sam_adapter.training.samples import TrainingSample
 
@@ -48,3 +51,21 @@ def test_both_answers_to_boxes_are_scored_and_the_settings_stay(small_sam, sampl
     assert found["adapter"] == 0.0
     assert found["base"] > 0.3
     assert small_sam.settings == before
+
+
+def test_an_answer_that_marks_objects_without_a_box_too_does_not_count_as_right(
+    small_sam, samples, monkeypatch
+):
+    """Of several objects every second one has a box: who marks all of them has marked too much."""
+    labels = np.zeros(samples[0].labels.shape, np.uint8)
+    for n, size in enumerate((20, 18, 16)):
+        labels[2 : 2 + size, 21 * n : 21 * n + 18] = 1
+    several = TrainingSample(samples[0].image, labels, "several objects")
+
+    def marks_all(model, embedding, prompts=None):
+        return SimpleNamespace(labels=labels, expected_dice=0.9, prompts=prompts)
+
+    monkeypatch.setattr(held_out, "decode_masks", marks_all)
+    found = report_held_out(small_sam, [several], 1)["box_dice"]
+    boxed = (20 + 16) * 18
+    assert found["adapter"] == pytest.approx(2 * boxed / (2 * boxed + 18 * 18), abs=1e-3)

@@ -1,0 +1,79 @@
+"""What a step learns from: the slice without its padding, and of boxes only what is in them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam_adapter.training import step
+from napari_sam_adapter.training.config import TrainingConfig
+from napari_sam_adapter.training.feeds import feed_for
+from napari_sam_adapter.training.loss import mask_loss
+from napari_sam_adapter.training.samples import TrainingSample
+from napari_sam_adapter.training.simulated_prompts import object_boxes
+from napari_sam_adapter.training.step import Stepper
+from napari_sam_adapter.training.workers import ALONE
+
+CONFIG = TrainingConfig(gear="quick", max_seconds=math.inf, max_steps=1, augmentation="none")
+
+
+@pytest.fixture
+def wide() -> TrainingSample:
+    """A slice three times as wide as high, so that two thirds of its input are padding."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((32, 96), bool)
+    mask[8:20, 8:24] = mask[10:22, 40:52] = mask[4:12, 70:90] = True
+    image = rng.integers(0, 60, (32, 96, 3), np.uint8) + 120 * mask[..., None].astype(np.uint8)
+    return TrainingSample(image, mask, "wide")
+
+
+def stepper_of(model, sample, **values) -> Stepper:
+    config = replace(CONFIG, **values)
+    return Stepper(model, feed_for(model, [sample], config, None), config, ALONE)
+
+
+@pytest.mark.parametrize("loss", ["bce_iou", "balanced_bce"])
+@pytest.mark.parametrize("prompted_share", [0.0, 1.0])
+def test_what_is_predicted_in_the_padding_teaches_nothing(
+    small_sam, wide, monkeypatch, loss, prompted_share
+):
+    decode, found, noise = small_sam.decode, [], 0.0
+
+    def decoded(*given):
+        logits = decode(*given)
+        padding = torch.zeros_like(logits)
+        padding[..., logits.shape[-2] // 3 + 2 :, :] = noise
+        return logits + padding
+
+    monkeypatch.setattr(small_sam, "decode", decoded)
+    for one in (0.0, 30.0):
+        noise = one
+        stepper = stepper_of(small_sam, wide, loss=loss, prompted_share=prompted_share)
+        found.append(stepper._add_gradients(range(1)))
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+
+def test_an_answer_to_boxes_is_to_leave_out_what_has_no_box(small_sam, wide, monkeypatch):
+    """An answer that marks all objects is right only where all of them have a box."""
+    monkeypatch.setattr(step, "simulate_clicks", lambda *_: None)
+    stepper = stepper_of(small_sam, wide, prompted_share=1.0)
+    fed = stepper._feed.at(0)
+    everything = torch.where(fed.target > 0.5, 20.0, -20.0)
+    least = float(mask_loss(fed.content(everything), fed.content(fed.target)))
+    asked = []
+
+    def decoded(*given):
+        asked.extend(given[2].boxes if len(given) > 2 else ())
+        return everything
+
+    monkeypatch.setattr(small_sam, "decode", decoded)
+    seen = set()
+    for seed in range(12):
+        asked.clear()
+        loss = float(stepper._prompted_loss(replace(fed, rng=np.random.default_rng(seed))))
+        has_all = len(asked) == len(object_boxes(wide.labels))
+        assert loss == pytest.approx(least) if has_all else loss > 2 * least
+        seen.add(has_all)
+    assert seen == {True, False}
