@@ -60,6 +60,14 @@ if TYPE_CHECKING:
 _RESTING: WeakSet[SamAdapterDock] = WeakSet()
 
 
+def _end_resting(viewer: napari.Viewer) -> None:
+    """End the dock that records on in a viewer, if there is one: two must not do so."""
+    for dock in list(_RESTING):
+        if dock.controller.layers.viewer is viewer:
+            dock.shutdown()
+            dock.deleteLater()  # else it would stay in the window, with all that it knows
+
+
 class SamAdapterDock(QWidget):
     """Predict, correct, retrain.
 
@@ -82,9 +90,7 @@ class SamAdapterDock(QWidget):
         # napari hands plugins a proxy whose layers are proxies too; they are compared by identity.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         trouble = ""
-        for dock in list(_RESTING):  # two must not record the same layers
-            if dock.controller.layers.viewer is viewer:
-                dock.shutdown()
+        _end_resting(viewer)
         if session is None:
             device = preference("computing", "device") or "auto"
             session, trouble = open_last(device)

@@ -110,6 +110,16 @@ class Job(QObject):
     def _on_finished(self) -> None:
         QThreadPool.globalInstance().reserveThread()
         self.finished.emit()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Report nothing more.
+
+        Qt keeps a job as long as its owner, and with it what its listeners hold: images and masks.
+        """
+        for signal in (self.event_reported, self.failed, self.finished):
+            with contextlib.suppress(TypeError):  # nobody listens
+                signal.disconnect()
 
 
 class QuietJob(QObject):

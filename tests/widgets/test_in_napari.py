@@ -161,6 +161,8 @@ def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
     dock = SamAdapterDock(viewer, Session(person.controller.session.project, device="cpu"))
     assert not closed.is_open, "two must not record the same masks"
     viewer.window.add_dock_widget(dock)
+    window = viewer.window._qt_window
+    wait(lambda: window.findChildren(SamAdapterDock) == [dock])
     person.dock = dock
     dock.layers_panel.labels_box.value = labels
     assert person.tracker.ready() == [(0,)]

@@ -53,8 +53,7 @@ class BaseChoice(QObject):
         """Use no more what is still being read: something else was chosen meanwhile."""
         job, self._job = self._job, None
         if job is not None:
-            job.event_reported.disconnect()
-            job.failed.disconnect()
+            job.let_go()
 
     def _use(self, name: str) -> None:
         try:
