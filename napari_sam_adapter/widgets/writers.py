@@ -8,14 +8,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_sam_adapter.data.export import export_masks
+from napari_sam_adapter.data.export import COCO_SUFFIX, MASK_SUFFIXES, export_masks
 from napari_sam_adapter.data.geometry import Geometry
+from napari_sam_adapter.data.tiff import OME_SUFFIXES
+from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.widgets.readers import GEOMETRY, IMAGE_FILE
 from napari_sam_adapter.widgets.retrain.class_choice import COLUMNS
 from napari_sam_adapter.widgets.trouble import NOT_SAVED, has_window, tell_of_file
 
 
-def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
+def write_nifti(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
+    """Write one masks layer, as NIfTI unless the path says otherwise; see `write_masks`."""
+    return write_masks(path, data, layer, suffix=".nii.gz")
+
+
+def write_ome_tiff(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
+    """Write one masks layer, as OME-TIFF unless the path says otherwise; see `write_masks`."""
+    return write_masks(path, data, layer, suffix=OME_SUFFIXES[0])
+
+
+def write_coco(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
+    """Write one masks layer, as COCO JSON unless the path says otherwise; see `write_masks`."""
+    return write_masks(path, data, layer, suffix=COCO_SUFFIX)
+
+
+def write_masks(path: str, data: Any, layer: Mapping[str, Any], *, suffix: str) -> list[str]:
     """Write one masks layer, with the place of its image if the layer knows it.
 
     In a window, what goes wrong is said in the dialog of the dock.
@@ -23,11 +40,15 @@ def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
     Parameters
     ----------
     path : str
+        Its suffix says the format. Without one of a format of masks, as napari proposes it, it
+        gets `suffix`, and must not exist.
     data : array-like, shape (..., Y, X)
     layer : mapping
         What napari knows of the layer. Its metadata may hold the image's `Geometry`; where that
         knows no place in a patient, scale, translate and units tell the sizes: somebody may have
         typed them.
+    suffix : str
+        Of the format chosen in napari's dialog.
 
     Returns
     -------
@@ -42,6 +63,7 @@ def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
         Without a window: if the masks do not fit the format or their image, or cannot be written.
     """
     try:
+        path = _with_suffix(path, suffix)
         _write(Path(path), data, layer)
     except Exception as error:
         if not has_window():
@@ -49,6 +71,17 @@ def write_masks(path: str, data: Any, layer: Mapping[str, Any]) -> list[str]:
         tell_of_file(error, NOT_SAVED)
         return [os.path.join(os.path.dirname(path), "")]
     return [path]
+
+
+def _with_suffix(path: str, suffix: str) -> str:
+    if path.lower().endswith(MASK_SUFFIXES):
+        return path
+    path += suffix
+    if os.path.lexists(path):  # napari's dialog has asked whether to replace the other name
+        raise StorageError(
+            f"{os.path.basename(path)} exists already; to replace it, save under this whole name."
+        )
+    return path
 
 
 def _write(path: Path, data: Any, layer: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_sam_adapter.adapter.classes import CLASS_COLORS
 from napari_sam_adapter.project.project import Project
-from napari_sam_adapter.widgets.writers import write_masks
+from napari_sam_adapter.widgets.writers import write_coco
 
 PALETTE = CLASS_COLORS
 
@@ -257,7 +257,7 @@ def test_classes_named_at_one_image_are_those_of_the_masks_of_all(two_images, tm
     assert color_of(layers["one masks"], 2) == color_of(layers["two masks"], 2) == PALETTE[1]
     layers.remove("one")  # its masks stay
     panel.list.item(1).setText("nerve")
-    write_masks(str(tmp_path / "one.json"), *layers["one masks"].as_layer_data_tuple()[:2])
+    write_coco(str(tmp_path / "one.json"), *layers["one masks"].as_layer_data_tuple()[:2])
     told = json.loads((tmp_path / "one.json").read_text())["categories"]
     assert [category["name"] for category in told] == ["artery", "nerve"]
 

@@ -1,5 +1,7 @@
 """What napari makes of an opened image, a projection or a part of a stack, is worked on like it."""
 
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from napari.layers._layer_actions import _convert, _project, _split_stack
 
 from napari_sam_adapter.data.opening import open_image
 from napari_sam_adapter.widgets.readers import GEOMETRY, layer_of
-from napari_sam_adapter.widgets.writers import write_masks
+from napari_sam_adapter.widgets.writers import write_coco, write_nifti, write_ome_tiff
 
 VOLUME = np.random.default_rng(0).integers(0, 255, (40, 30, 3)).astype(np.int16)
 
@@ -38,10 +40,10 @@ def made_of(viewer, path, make):
     return viewer.layers[-1]
 
 
-def saved(labels, path):
+def saved(labels, write, path):
     data, properties, _ = labels.as_layer_data_tuple()
-    write_masks(str(path), data, properties)
-    return open_image(path)
+    (written,) = write(str(path), data, properties)
+    return open_image(Path(written))
 
 
 @MADE
@@ -57,11 +59,11 @@ def test_its_masks_and_boxes_are_kept_and_its_masks_exported(open_person, scan, 
     boxes.add_rectangles(np.array([(5, 5), (5, 20), (20, 20), (20, 5)], float))
     labels = person.labels
     labels.data_setitem((np.array([3]), np.array([4])), 2)
-    for name in ("masks.ome.tif", "masks.nii.gz"):
-        mask = saved(labels, tmp_path / name)
+    for write in (write_ome_tiff, write_nifti):
+        mask = saved(labels, write, tmp_path / "masks")
         np.testing.assert_array_equal(np.asarray(mask.data), labels.data)
     np.testing.assert_allclose(mask.geometry.spacing, (0.5, 0.25))
-    write_masks(str(tmp_path / "masks.json"), labels.data, labels.as_layer_data_tuple()[1])
+    write_coco(str(tmp_path / "masks.json"), labels.data, labels.as_layer_data_tuple()[1])
     pixels = image.data.copy()
     person.close()
     again = open_person(pixels)
@@ -87,6 +89,6 @@ def test_masks_that_napari_makes_of_it_are_exported_at_their_own_place(open_pers
     viewer.layers.selection = {viewer.layers[0]}
     _convert(viewer.layers, "labels")
     (labels,) = (layer for layer in viewer.layers if isinstance(layer, Labels))
-    mask = saved(labels, tmp_path / "masks.nii.gz")
+    mask = saved(labels, write_nifti, tmp_path / "masks.nii.gz")
     np.testing.assert_array_equal(np.asarray(mask.data), labels.data)
     np.testing.assert_allclose(mask.geometry.spacing, (0.5, 0.25))

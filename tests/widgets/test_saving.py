@@ -1,10 +1,12 @@
 """Masks made in the dock are saved onto the place of their image."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from napari._qt import qt_viewer
 from PIL import Image
 
 nibabel = pytest.importorskip("nibabel")
@@ -66,3 +68,28 @@ def test_coco_names_the_file_of_the_image_whatever_its_layers_are_called(
     labels.name = "of a script masks"
     person.controller.layers.choose(other, labels)
     assert named_in_coco(labels, tmp_path) == ["of a script"]
+
+
+@pytest.mark.parametrize("name", ["scan masks", "patient.01 masks"])
+@pytest.mark.parametrize(
+    ("chosen", "suffix", "begins"),
+    [
+        ("NIfTI masks", ".nii.gz", b"\x1f\x8b"),
+        ("OME-TIFF masks", ".ome.tif", b"II*\0"),
+        ("COCO annotations", ".json", b"{"),
+    ],
+)
+def test_under_the_name_that_napari_proposes_they_get_the_suffix_of_the_chosen_format(
+    open_person, tmp_path, monkeypatch, name, chosen, suffix, begins
+):
+    def choose(dialog, parent, caption, proposed, filter, **more):
+        (entry,) = (one for one in filter.split(";;") if chosen in one)
+        return str(tmp_path / Path(proposed).name), entry
+
+    monkeypatch.setattr(qt_viewer.QFileDialog, "getSaveFileName", choose)
+    viewer = open_person().viewer
+    viewer.add_labels(np.ones((3, 16, 16), np.uint8), name=name)
+    viewer.window._qt_viewer._save_layers_dialog(selected=True)
+    (saved,) = (path for path in tmp_path.iterdir() if path.is_file())
+    assert saved.name == name + suffix
+    assert saved.read_bytes().startswith(begins)

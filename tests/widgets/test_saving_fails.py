@@ -84,6 +84,21 @@ def test_labels_that_the_format_cannot_hold(viewer, save, tmp_path, caplog):
     check_told_once(dialog, tmp_path / "masks.nii.gz", caplog)
 
 
+@pytest.mark.parametrize("is_link", [False, True], ids=["a file", "a link to nothing"])
+def test_what_the_dialog_did_not_ask_about_is_not_replaced(viewer, save, tmp_path, caplog, is_link):
+    """It has asked about the name without the suffix that the masks get."""
+    other = tmp_path / "masks.nii.gz"
+    if is_link:
+        other.symlink_to("not fetched")
+    else:
+        other.write_bytes(b"of somebody else")
+    masks(viewer)
+    dialog = save(tmp_path / "masks")
+    assert "masks.nii.gz exists already" in dialog.text()
+    check_told_once(dialog, tmp_path / "masks", caplog)
+    assert other.is_symlink() if is_link else other.read_bytes() == b"of somebody else"
+
+
 def test_an_error_of_the_program_is_logged_and_its_details_can_be_copied(
     viewer, save, tmp_path, caplog, monkeypatch
 ):
