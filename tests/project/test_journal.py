@@ -14,7 +14,7 @@ from napari_sam_adapter.annotations.slice_history import LabelChange
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
-from napari_sam_adapter.project.journal import JournalWriter, read_journal
+from napari_sam_adapter.project.journal import JournalWriter, last_event, read_journal
 from napari_sam_adapter.project.runs import runs_of, runs_of_labels, written
 
 
@@ -92,6 +92,25 @@ def test_a_torn_last_line_costs_that_line_only_and_is_cut_off(tmp_path):
     assert [one.slice for one in read_journal(path).events] == [(1,), (2,), (9,)]
 
 
+@pytest.mark.parametrize("tail", range(1, 300, 7))
+def test_the_last_whole_line_is_read_from_the_end_wherever_the_end_is_cut(
+    tmp_path, monkeypatch, tail
+):
+    monkeypatch.setattr(journal, "_TAIL", tail)
+    path = tmp_path / "journal.jsonl"
+    for numbers in ([4], [4, 5, 6]):
+        path.unlink(missing_ok=True)
+        write(path, numbers)
+        whole = path.read_bytes()
+        for torn in (b"", b'{"n":'):
+            path.write_bytes(whole + torn)
+            assert last_event(path).slice == (numbers[-1],)
+    for content in (b"", b"torn", whole + b"damaged\n"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="checksum"):
+            last_event(path)
+
+
 def test_a_damaged_line_in_the_middle_is_named_and_the_others_come_back(tmp_path):
     path = tmp_path / "journal.jsonl"
     write(path, [1, 2, 3])
@@ -149,7 +168,7 @@ from pathlib import Path
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
-from napari_sam_adapter.project.journal import JournalWriter, read_journal
+from napari_sam_adapter.project.journal import JournalWriter, last_event, read_journal
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write past the limit fails like a full disk
 path, said = Path(sys.argv[1]), []
