@@ -4,6 +4,7 @@ import json
 import queue
 import subprocess
 import sys
+import time
 import zlib
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
 from napari_sam_adapter.project.journal import JournalWriter, last_event, read_journal
+from napari_sam_adapter.project.replay import replayed
 from napari_sam_adapter.project.runs import runs_of, runs_of_labels, written
 
 
@@ -62,6 +64,22 @@ def test_runs_of_packed_labels_are_what_leads_there_from_an_empty_slice(dtype):
 def test_runs_that_do_not_fit_are_refused(runs):
     with pytest.raises(ValueError, match=r"numbers|outside|fit"):
         written(np.zeros((9, 11), np.uint8), runs)
+
+
+def test_many_strokes_in_a_large_slice_cost_little_more_to_bring_back_than_one():
+    def seconds(n_strokes):
+        strokes = [
+            Event("painted", now(), n, (0,), runs=(1000 * n, 300, 1))
+            for n in range(1, n_strokes + 1)
+        ]
+        start = time.process_time()
+        (history,) = dict(replayed(strokes, (2048, 2048), np.dtype(np.int64))).values()
+        taken = time.process_time() - start
+        assert history.seen.unpacked().sum() == 300 * n_strokes
+        return taken
+
+    one = min(seconds(1) for _ in range(3))
+    assert seconds(500) < 5 * one  # 20 and more where each makes a copy of the slice
 
 
 def test_what_is_appended_is_read_again_with_its_numbers(tmp_path):
