@@ -192,6 +192,14 @@ def moved_to_new(path: Path, target: Path) -> bool:
     return True
 
 
+def is_there(path: Path) -> bool:
+    """Whether something has this name; not where its folder may not be looked into.
+
+    `Path.exists` raises an error there.
+    """
+    return os.path.exists(path)
+
+
 def is_empty(path: Path) -> bool:
     """Whether a program was killed when it had taken a name for a file, and written nothing."""
     try:

@@ -20,6 +20,7 @@ from napari_sam_adapter.storage import sync, sync_folder
 
 JOURNAL = "journal.jsonl"
 SECONDS_BETWEEN_TRIES = 1.0
+_TAIL = 2**16  # bytes; longer than nearly all lines
 _UNTIL_THEN = (
     "What you do is kept in memory and tried again each second: do not close the window before."
 )
@@ -113,6 +114,30 @@ def read_journal(path: Path) -> JournalContents:
     length = content.rfind(b"\n") + 1
     end = _last_line(content[:length])
     return JournalContents(events, length, torn, end, damaged, last, newer)
+
+
+def last_event(path: Path) -> Event:
+    """Read the last whole line alone, from the end of the file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError, KeyError, TypeError
+        If there is no such line, or it is damaged or a newer version's, see `Event.from_line`.
+    """
+    with path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        n_bytes = _TAIL
+        while True:
+            stream.seek(max(0, size - n_bytes))
+            tail = stream.read()
+            whole = tail[: tail.rfind(b"\n") + 1]
+            line = _last_line(whole)
+            # What the tail begins with may be the end of a line only, but at the file's beginning.
+            if len(line) < len(whole) or n_bytes >= size:
+                return Event.from_line(line)
+            n_bytes *= 2
 
 
 class JournalWriter:

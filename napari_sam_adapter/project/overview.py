@@ -15,6 +15,7 @@ from napari_sam_adapter.project.journal import JOURNAL, read_journal
 from napari_sam_adapter.project.mask_files import MASKS, mask_lines
 from napari_sam_adapter.project.mending import mended
 from napari_sam_adapter.project.pixels import COPY
+from napari_sam_adapter.storage import is_there
 
 _DAYS_IN_WORDS = 7
 
@@ -80,7 +81,7 @@ class ImageOverview:
         Takes the longer the longer the journal is: not for the window's own thread.
         """
         source = identity.source
-        there = (record / COPY).exists() or (source is not None and Path(source).exists())
+        there = is_there(record / COPY) or (source is not None and is_there(Path(source)))
         try:
             status = (record / JOURNAL).stat()
         except OSError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import tifffile
@@ -165,7 +165,9 @@ def image_of(record: Path, identity: ImageIdentity, moved_to: Path | None = None
         )
         raise ImageError(f"{identity.name} was opened from no file, and {lack}. {reason}")
     path = Path(identity.source)
-    places = [path] if moved_to is None else [moved_to / path.name, moved_to]
+    # It may be Windows', which other systems do not take apart; Windows takes apart all.
+    names = dict.fromkeys((PureWindowsPath(identity.source).name, path.name))
+    places = [path] if moved_to is None else [*(moved_to / name for name in names), moved_to]
     for place in places:
         image = _at(place, identity)
         if image is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_identity import IMAGE_FILE, ImageIdentity
-from napari_sam_adapter.project.journal import JOURNAL
+from napari_sam_adapter.project.journal import JOURNAL, last_event
 
 
 def record_folders(images: Path, pattern: str = "*") -> list[Path]:
@@ -70,8 +70,15 @@ def new_folder(images: Path, identity: ImageIdentity) -> Path:
 
 
 def last_change(record: Path) -> float:
-    """Tell when a record was written to last, in seconds; 0 for one without a journal."""
+    """Tell when a record was written to last, in seconds; 0 for one without a journal.
+
+    The journal says so itself: its file's time is lost where a project is copied.
+    """
+    path = record / JOURNAL
     try:
-        return (record / JOURNAL).stat().st_mtime
-    except OSError:
-        return 0.0
+        return last_event(path).time.timestamp()
+    except (OSError, ValueError, KeyError, TypeError):
+        try:
+            return path.stat().st_mtime
+        except OSError:
+            return 0.0

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from napari_sam_adapter.annotations.packed_labels import PackedLabels
 from napari_sam_adapter.annotations.slice_history import SliceHistory, Snapshot
 from napari_sam_adapter.project.events import Event
-from napari_sam_adapter.project.runs import written
+from napari_sam_adapter.project.runs import write_runs, written
 from napari_sam_adapter.volumes.slice_source import SliceIndex
 
 
@@ -68,20 +68,23 @@ def replayed(
 
 
 def _slice_after(events: Iterable[Event], labels: np.ndarray) -> SliceHistory:
+    """Write events into an empty slice; in place, for each copy of a large one takes its time."""
     # Undo and redo go back and forth between predictions, which their numbers name.
     empty, nobody = PackedLabels.of(labels), PackedLabels.of(np.zeros(labels.shape, bool))
     snapshots = {0: Snapshot(empty, nobody, None)}
     now, accepted = snapshots[0], False
     for event in events:
-        before = labels
-        labels = written(np.zeros_like(labels) if event.do == "stated" else labels, event.runs)
+        if event.do == "stated":
+            labels[:] = 0
+        theirs = now.human_in(labels) if event.do == "predicted" else None
+        write_runs(labels, event.runs)
         if event.do == "stated":
             now = _stated(event, labels)
         elif event.do == "adopted":
             human = PackedLabels.of(labels != 0)
             now = Snapshot(PackedLabels.of(labels), human, None, None, event.prediction)
-        elif event.do == "predicted":
-            now = _snapshot(event, labels, now.human_in(before))
+        elif theirs is not None:
+            now = _snapshot(event, labels, theirs)
         else:
             now = snapshots.get(event.prediction, now)
         snapshots[now.number] = now

@@ -47,6 +47,19 @@ def written(labels: np.ndarray, runs: Sequence[int]) -> np.ndarray:
     ValueError
         If they are no runs, or do not fit the slice or its type.
     """
+    changed = labels.copy()
+    write_runs(changed, runs)
+    return changed
+
+
+def write_runs(labels: np.ndarray, runs: Sequence[int]) -> None:
+    """Write runs into a slice (Y, X) that lies row by row in memory.
+
+    Raises
+    ------
+    ValueError
+        If they are no runs, or do not fit the slice or its type. Nothing was written then.
+    """
     if len(runs) % 3:
         raise ValueError(f"{len(runs)} numbers are not start, length and value")
     triples = np.asarray(runs, np.int64).reshape(-1, 3)
@@ -56,8 +69,6 @@ def written(labels: np.ndarray, runs: Sequence[int]) -> np.ndarray:
     limits = np.iinfo(labels.dtype)
     if (values < limits.min).any() or (values > limits.max).any():
         raise ValueError(f"a label does not fit {labels.dtype}")
-    changed = labels.copy()
-    pixels = changed.reshape(-1)
+    pixels = labels.reshape(-1)
     for start, length, value in triples.tolist():
         pixels[start : start + length] = value
-    return changed

@@ -4,6 +4,7 @@ import json
 import queue
 import subprocess
 import sys
+import time
 import zlib
 
 import numpy as np
@@ -14,7 +15,8 @@ from napari_sam_adapter.annotations.slice_history import LabelChange
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
-from napari_sam_adapter.project.journal import JournalWriter, read_journal
+from napari_sam_adapter.project.journal import JournalWriter, last_event, read_journal
+from napari_sam_adapter.project.replay import replayed
 from napari_sam_adapter.project.runs import runs_of, runs_of_labels, written
 
 
@@ -64,6 +66,22 @@ def test_runs_that_do_not_fit_are_refused(runs):
         written(np.zeros((9, 11), np.uint8), runs)
 
 
+def test_many_strokes_in_a_large_slice_cost_little_more_to_bring_back_than_one():
+    def seconds(n_strokes):
+        strokes = [
+            Event("painted", now(), n, (0,), runs=(1000 * n, 300, 1))
+            for n in range(1, n_strokes + 1)
+        ]
+        start = time.process_time()
+        (history,) = dict(replayed(strokes, (2048, 2048), np.dtype(np.int64))).values()
+        taken = time.process_time() - start
+        assert history.seen.unpacked().sum() == 300 * n_strokes
+        return taken
+
+    one = min(seconds(1) for _ in range(3))
+    assert seconds(500) < 5 * one  # 20 and more where each makes a copy of the slice
+
+
 def test_what_is_appended_is_read_again_with_its_numbers(tmp_path):
     path = tmp_path / "deep" / "journal.jsonl"
     write(path, [5, 6])
@@ -90,6 +108,25 @@ def test_a_torn_last_line_costs_that_line_only_and_is_cut_off(tmp_path):
         assert [one.n for one in contents.events] == [1, 2]
     write(path, [9])
     assert [one.slice for one in read_journal(path).events] == [(1,), (2,), (9,)]
+
+
+@pytest.mark.parametrize("tail", range(1, 300, 7))
+def test_the_last_whole_line_is_read_from_the_end_wherever_the_end_is_cut(
+    tmp_path, monkeypatch, tail
+):
+    monkeypatch.setattr(journal, "_TAIL", tail)
+    path = tmp_path / "journal.jsonl"
+    for numbers in ([4], [4, 5, 6]):
+        path.unlink(missing_ok=True)
+        write(path, numbers)
+        whole = path.read_bytes()
+        for torn in (b"", b'{"n":'):
+            path.write_bytes(whole + torn)
+            assert last_event(path).slice == (numbers[-1],)
+    for content in (b"", b"torn", whole + b"damaged\n"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="checksum"):
+            last_event(path)
 
 
 def test_a_damaged_line_in_the_middle_is_named_and_the_others_come_back(tmp_path):
@@ -149,7 +186,7 @@ from pathlib import Path
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import journal
 from napari_sam_adapter.project.events import Event, now
-from napari_sam_adapter.project.journal import JournalWriter, read_journal
+from napari_sam_adapter.project.journal import JournalWriter, last_event, read_journal
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write past the limit fails like a full disk
 path, said = Path(sys.argv[1]), []

@@ -1,5 +1,7 @@
 """What a list says of an image is what its record holds."""
 
+import errno
+import os
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -53,6 +55,23 @@ def test_a_file_counts_as_missing_where_neither_it_nor_a_copy_is_there(tmp_path,
     assert not ImageOverview.of(tmp_path, away).is_missing
     (tmp_path / "image.tif").touch()
     assert not ImageOverview.of(tmp_path, identity).is_missing
+
+
+def test_a_file_in_a_folder_that_may_not_be_looked_into_is_missing(tmp_path, identity, monkeypatch):
+    closed = tmp_path / "closed"
+    stat = os.stat
+
+    def refusing(path, *args, **kwargs):
+        if str(path).startswith(str(closed)):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, *args, **kwargs)
+
+    closed.mkdir()
+    (closed / "frames.tif").touch()
+    elsewhere = replace(identity, source=str(closed / "frames.tif"))
+    assert not ImageOverview.of(tmp_path, elsewhere).is_missing
+    monkeypatch.setattr(os, "stat", refusing)
+    assert ImageOverview.of(tmp_path, elsewhere).is_missing
 
 
 def test_a_journal_of_a_newer_version_is_named(tmp_path, identity):

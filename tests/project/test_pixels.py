@@ -1,6 +1,7 @@
 """An image of a project can be opened again, or it is said why not."""
 
 import json
+import os
 
 import dask.array as da
 import numpy as np
@@ -103,6 +104,27 @@ def test_where_an_image_lies_is_written_down_when_it_is_opened_from_elsewhere(ke
     tifffile.imwrite(before, NOISE[:2])
     keep(NOISE, before)
     assert json.loads((folder / "image.json").read_text())["source"] == str(now)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["/home/ann/frames.tif", r"C:\scans\frames.tif", r"\\server\scans\frames.tif", "C:/frames.tif"],
+)
+def test_a_file_is_found_by_its_name_whatever_system_its_path_was_written_on(tmp_path, source):
+    identity = ImageIdentity.of(SliceSource(NOISE, is_colour=False), "frames", source)
+    with pytest.raises(ImageError, match=r"frames is not at .*/frames\.tif, or"):
+        image_of(tmp_path / "record", identity, moved_to=tmp_path)
+    tifffile.imwrite(tmp_path / "frames.tif", NOISE)
+    found = image_of(tmp_path / "record", identity, moved_to=tmp_path)
+    assert np.array_equal(found.data, NOISE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it parts folders there")
+def test_a_backslash_may_be_part_of_a_name_where_it_parts_no_folders(tmp_path):
+    path = tmp_path / r"mouse\1.tif"
+    identity = ImageIdentity.of(SliceSource(NOISE, is_colour=False), "frames", str(path))
+    tifffile.imwrite(path, NOISE)
+    assert np.array_equal(image_of(tmp_path / "record", identity, tmp_path).data, NOISE)
 
 
 def test_what_is_too_large_for_a_copy_is_named_with_its_size(keep, monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """The project folder: made when needed, taken over from earlier versions, refused when newer."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,11 @@ import pytest
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.events import Event
+from napari_sam_adapter.project.journal import JOURNAL
+from napari_sam_adapter.project.other_images import other_images
 from napari_sam_adapter.project.project import Project
+
+MORNING, EVENING = "2026-01-01T09:00:00.000+00:00", "2026-01-01T18:00:00.000+00:00"
 
 
 def test_looking_at_a_project_writes_nothing(tmp_path):
@@ -49,6 +54,28 @@ def test_a_second_masks_layer_of_an_image_gets_a_record_of_its_own(tmp_path, ide
     assert second.folder != first.folder
     first.close()
     second.close()
+
+
+def test_of_a_copied_project_the_masks_worked_on_last_are_known_though_file_times_are_not(
+    tmp_path, identity
+):
+    project = Project(tmp_path)
+    first = project.open_record(identity)
+    second = project.open_record(identity, besides={first.folder})
+    for record, at in ((second, MORNING), (first, EVENING)):
+        record.journal.append(Event("painted", at, slice=(0,), runs=(5, 3, 1)))
+        record.close()
+    # As a copy leaves them, which goes by the name.
+    for seconds, record in enumerate((first, second)):
+        os.utime(record.folder / JOURNAL, (seconds, seconds))
+    assert project.folders_of(identity) == [first.folder, second.folder]
+    other = replace(identity, digest="fedcba9876543210")
+    assert [folder for folder, _ in other_images(project, other)] == [first.folder]
+    # Where a journal does not say when, its file's time is all there is.
+    for record in (first, second):
+        (record.folder / JOURNAL).write_bytes(b"damaged\n")
+    os.utime(first.folder / JOURNAL, (1, 1))
+    assert project.folders_of(identity) == [second.folder, first.folder]
 
 
 def test_a_folder_of_bare_adapters_becomes_a_project_and_loses_nothing(tmp_path):
