@@ -63,7 +63,7 @@ def ends_here(in_use: str, gear: str) -> str:
     return _told(
         f"Training ends here, with {in_use}: {gear} was to follow, but the masks that it learns "
         "from are not the chosen ones",
-        "To go on, choose them under Masks, and their image under Image, and retrain",
+        "To go on, choose them under Masks, with their image under Image or opened, and retrain",
     )
 
 

@@ -117,7 +117,7 @@ def test_that_no_gear_follows_a_resumed_run_whose_image_is_not_open_is_said(
     again.dock.retrain_panel.unfinished.resume_button.click()
     again.wait_for_training()
     assert len(store.versions()) == n_before + 1
-    assert "was to follow, but the image that it learns from is not" in again.message
+    assert "was to follow, but the masks that it learns from are not" in again.message
 
 
 def test_the_gears_follow_a_resumed_run_whose_image_is_opened_meanwhile(
