@@ -123,8 +123,7 @@ def file_sha256(path: Path) -> str:
         If it cannot be read.
     """
     with _reading(path):
-        stat = path.stat()
-        return _sha256(path, stat.st_mtime_ns, stat.st_size)
+        return _sha256(path, *_stamp(path))
 
 
 def remembered_sha256(path: Path) -> str:
@@ -139,8 +138,14 @@ def remembered_sha256(path: Path) -> str:
         If it cannot be read.
     """
     with _reading(path):
-        stat = path.stat()
-    return _remembered(path, stat.st_mtime_ns, stat.st_size)
+        stamp = _stamp(path)
+    return _remembered(path, *stamp)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return when a file was changed last, and its size: by both it is taken for the same."""
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
 
 
 @contextlib.contextmanager
@@ -172,8 +177,7 @@ def remembered_file(sha256: str) -> Path | None:
         match note:
             case [seen, length, digest] if digest == sha256:
                 with contextlib.suppress(OSError):
-                    stat = Path(name).stat()
-                    if (stat.st_mtime_ns, stat.st_size) == (seen, length):
+                    if _stamp(Path(name)) == (seen, length):
                         return Path(name)
     return None
 
