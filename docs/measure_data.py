@@ -15,6 +15,7 @@ import tifffile
 
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.data.files import pair_by_stem, read_image, read_labels
+from napari_sam_adapter.data.pairs import read_pair
 from napari_sam_adapter.training.config import Augmentation
 from napari_sam_adapter.training.samples import TrainingSample
 
@@ -90,16 +91,12 @@ def _picture_folds(folder: str, count: int) -> Callable[[Path], Iterator[Fold]]:
 
 
 def _hippocampus(data: Path) -> Iterator[Fold]:
-    import nibabel
-
-    folder = data / "msd_hippocampus" / "train"
+    folder, names = data / "msd_hippocampus" / "train", ("anterior", "posterior")
     items = []
     for path in sorted((folder / "images").glob("*.nii.gz")):
-        image, labels = (
-            np.moveaxis(np.asarray(nibabel.load(folder / part / path.name).dataobj), -1, 0)
-            for part in ("images", "labels")
-        )
-        items.append(Item(path.name, image, labels.astype(np.uint8)))
+        # Turned as the program turns them, so that these adapters can be used there.
+        pair = read_pair(path, folder / "labels" / path.name, names)
+        items.append(Item(path.name, pair.image, pair.labels))
     yield from _cross_validated(items, 3)
 
 

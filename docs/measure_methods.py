@@ -7,7 +7,7 @@ a core, get the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from napari_sam_adapter.metrics import mean_class_dice
 from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.checkpoint import load_adapter
 from napari_sam_adapter.sam.encode import VIEWS, encode_image
-from napari_sam_adapter.sam.input_format import InputFormat
+from napari_sam_adapter.sam.input_format import InputFormat, InputGeometry
 from napari_sam_adapter.sam.predict import mean_of_views
 from napari_sam_adapter.sam.preprocess import encoder_input, logits_at_original_size, mirrored
 from napari_sam_adapter.sam.registry import base_model
@@ -148,11 +148,11 @@ def unet(task: Task, fold: Fold, out: Path) -> Scores:
             apply_view(s.image, s.target, draw_view(rng, task.augmentation), input_format)
             for s in chosen
         ]
-        images, targets = (torch.cat([view[part] for view in seen]) for part in (0, 1))
         for group in optimizer.param_groups:
             group["lr"] = UNET_LEARNING_RATE * learning_rate_share(share, 0.05)
         optimizer.zero_grad()
-        mask_loss(net(images), targets).backward()
+        logits = net(torch.cat([image for image, _, _ in seen]))
+        _unet_loss(logits, seen).backward()
         optimizer.step()
         steps += 1
     seconds = computing_time() - start
@@ -167,6 +167,15 @@ def unet(task: Task, fold: Fold, out: Path) -> Scores:
         "steps": steps,
         "seconds": seconds,
     }
+
+
+def _unet_loss(logits: Tensor, seen: Sequence[tuple[Tensor, Tensor, InputGeometry]]) -> Tensor:
+    """Return the mean loss of the views; as for our adapters, padding teaches nothing."""
+    losses = []
+    for found, (_, target, geometry) in zip(logits, seen, strict=True):
+        height, width = geometry.content_hw
+        losses.append(mask_loss(found[None, :, :height, :width], target[..., :height, :width]))
+    return torch.stack(losses).mean()
 
 
 def _unet_scores(predict: Predict, item: Item, task: Task) -> ImageScores:

@@ -158,7 +158,7 @@ class ImageRecord:
             self.state(index, slices[index], since)
         for index, n in contents.last_lines.items():
             if index not in contents.mended and contents.file_lines.get(index) != n:
-                self._masks.put(index, n, slices[index].seen.unpacked())
+                self._masks.put(index, n, slices[index].seen)
         return Restored(slices, self.ledger.n_strokes, contents.troubles)
 
     def listen(self, change: SliceChange) -> None:
@@ -176,7 +176,7 @@ class ImageRecord:
     def state(self, index: SliceIndex, known: SliceHistory, since: int | None = None) -> None:
         """Write down all that is known of a slice, see `Event.stating`."""
         n = self.journal.append(Event.stating(index, known, since))
-        self._masks.put(index, n, known.seen.unpacked())
+        self._masks.put(index, n, known.seen)
 
     def note(self, do: str, details: Mapping[str, Any]) -> int:
         """Write down something else that happened, and return its line number."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from napari_sam_adapter.annotations.packed_labels import PackedLabels
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.storage import forget_unfinished, write_atomically
 from napari_sam_adapter.volumes.slice_source import SliceIndex
@@ -96,7 +97,7 @@ def _index_of(path: Path, slider_shape: tuple[int, ...]) -> SliceIndex | None:
 @dataclass(slots=True)
 class _Waiting:
     n: int
-    labels: np.ndarray
+    labels: np.ndarray | PackedLabels
     due: float
 
 
@@ -125,7 +126,7 @@ class MaskFiles:
         self._thread = threading.Thread(target=self._run, name="masks", daemon=True)
         self._thread.start()
 
-    def put(self, index: SliceIndex, n: int, labels: np.ndarray) -> None:
+    def put(self, index: SliceIndex, n: int, labels: np.ndarray | PackedLabels) -> None:
         """Let a slice be written soon.
 
         Parameters
@@ -133,8 +134,9 @@ class MaskFiles:
         index : tuple of int
         n : int
             Journal line that made it what it is.
-        labels : ndarray of int, shape (Y, X)
-            Not changed in place from now on.
+        labels : ndarray of int, shape (Y, X), or PackedLabels
+            Not changed in place from now on. Packed where many slices come at once: those of a
+            large volume would not fit into memory.
         """
         with self._changed:
             before = self._waiting.get(index)
@@ -172,9 +174,12 @@ class MaskFiles:
     def _write(self, index: SliceIndex, waiting: _Waiting) -> bool:
         if waiting.n > self._acknowledged():
             return False  # else a killed program would leave masks of which nobody knows whose
+        labels = waiting.labels
+        if isinstance(labels, PackedLabels):
+            labels = labels.unpacked()
         try:
             self.folder.mkdir(exist_ok=True)  # not the record: it may have been moved
-            write_mask(self.folder / mask_name(index), waiting.n, waiting.labels)
+            write_mask(self.folder / mask_name(index), waiting.n, labels)
         except (StorageError, OSError):
             return False  # the journal says so, if it does not fit either
         with self._changed:

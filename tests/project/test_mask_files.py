@@ -5,10 +5,12 @@ import os
 import queue
 import shutil
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from napari_sam_adapter.annotations.slice_tracker import SliceTracker
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import mask_files
 from napari_sam_adapter.project.image_record import ImageRecord
@@ -103,6 +105,25 @@ def worked_on(folder, identity, work, steps=30):
     for _ in range(steps):
         work.step()
     record.close()
+
+
+def test_the_slices_of_an_annotated_stack_wait_without_being_unpacked(tmp_path, identity):
+    stack = SliceTracker((1024, 1024))
+    labels = np.zeros((1024, 1024), np.uint8)
+    labels[300:700, 300:700] = 1
+    for z in range(20):
+        stack.adopt((z,), labels)
+    record = ImageRecord(tmp_path, identity)
+    tracemalloc.start()
+    try:
+        for z in range(20):
+            record.state((z,), stack.history_of((z,)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    record.close()
+    assert peak < 20 * labels.nbytes / 2
+    assert np.array_equal(read_mask_file(tmp_path / "masks" / "0019.tif")[1], labels)
 
 
 def last_lines(folder):
