@@ -13,7 +13,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from napari_sam_adapter.adapter.classes import check_class_names
-from napari_sam_adapter.adapter.config import AdapterConfig
+from napari_sam_adapter.adapter.config import AdapterConfig, Condition
 from napari_sam_adapter.adapter.other_methods import ORIGINAL, OURS, other_method, tensor_names
 from napari_sam_adapter.errors import CheckpointError, StorageError
 from napari_sam_adapter.storage import check_writable, is_empty
@@ -120,8 +120,7 @@ class AdapterCard:
             )
         try:
             values = json.loads(metadata["card"])
-            # What is not known here may change what the adapter computes.
-            if further := values.keys() - {known.name for known in fields(cls)}:
+            if further := _unknown_keys(values):
                 raise CheckpointError(
                     f"{source} was written by a newer version of the program: its card also has "
                     f"{', '.join(sorted(further))}. Update napari-sam-adapter to open it."
@@ -134,6 +133,18 @@ class AdapterCard:
             return cls(**values)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"The card inside {source} is damaged ({error}).") from error
+
+
+def _unknown_keys(values: Mapping[str, Any]) -> set[str]:
+    """Return what is not known here: it may change what the adapter computes."""
+    adapter = values["adapter"]
+    known = ((values, AdapterCard), (adapter, AdapterConfig))
+    conditions = ((one, Condition) for one in adapter["conditions"])
+    return {
+        key
+        for part, kind in (*known, *conditions)
+        for key in part.keys() - {field.name for field in fields(kind)}
+    }
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

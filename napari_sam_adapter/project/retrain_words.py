@@ -67,6 +67,11 @@ def ends_here(in_use: str, gear: str) -> str:
     )
 
 
+def ends_before(gear: str) -> str:
+    """Say that the next gear does not follow; "" where none was to."""
+    return f"Training ends with it: {gear} was to follow, and does not." if gear else ""
+
+
 def held_back(version: AdapterVersion, in_use: str) -> str:
     """Say why a version is held back, and what can be done."""
     return _told(

@@ -74,9 +74,20 @@ def without(key: str) -> str:
     return json.dumps(values)
 
 
-def test_a_card_that_says_more_than_is_known_here_asks_for_an_update(tmp_path):
+@pytest.mark.parametrize(
+    "part_of",
+    [
+        lambda card: card,
+        lambda card: card["adapter"],
+        lambda card: card["adapter"]["conditions"][0],
+    ],
+    ids=["card", "adapter", "condition"],
+)
+def test_a_card_that_says_more_than_is_known_here_asks_for_an_update(tmp_path, part_of):
     metadata = CARD.to_metadata()
-    metadata["card"] = json.dumps(json.loads(metadata["card"]) | {"resampling": "lanczos"})
+    values = json.loads(metadata["card"])
+    part_of(values)["resampling"] = "lanczos"
+    metadata["card"] = json.dumps(values)
     with pytest.raises(CheckpointError, match=r"newer version .* also has resampling\. Update"):
         read_card(written(tmp_path / "newer.safetensors", metadata))
 

@@ -207,6 +207,18 @@ def test_what_a_person_chose_while_training_ran_stays_in_use_as_it_was_not_compa
     assert person.controller.session.in_use.version.number == 2
 
 
+def test_it_is_said_that_no_gear_follows_where_another_model_was_chosen_meanwhile(
+    corrected, adapter_file
+):
+    person = corrected
+    person.retrain(gear="auto", minutes=1)
+    person.wait(lambda: len(person.dock.retrain_panel.curve.losses) >= 1)
+    person.dock.versions_panel.load_requested.emit(adapter_file)
+    person.wait_for_training()
+    assert len(person.controller.session.store.versions()) == 2
+    assert "late was to follow, and does not" in person.message
+
+
 def test_a_version_of_the_base_model_before_is_kept_though_another_one_is_chosen_meanwhile(
     corrected,
 ):

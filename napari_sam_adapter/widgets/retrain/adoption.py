@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_sam_adapter.errors import SamAdapterError, StorageError
 from napari_sam_adapter.project.retrain_words import (
+    ends_before,
     gains_no_more,
     goes_on,
     held_back,
@@ -146,17 +147,24 @@ class Adoption:
             with contextlib.suppress(StorageError):
                 self._recording.records.note(noted.record, "trained", details)
             end_rounds(self._recording, noted.project, noted.plan)
-        if not is_of_open_project(self._session, version):
-            return Outcome(in_other_project(version, start.project.folder))
-        if not version.verdict.promoted:
-            return Outcome(held_back(version, self._session.in_use.name), is_problem=True)
-        if not self._session.in_use.is_version(version):
-            return Outcome(not_compared(version, self._session.in_use.name))
+        unused = self._if_not_in_use(start, version)
+        if unused is not None:
+            return replace(unused, said=f"{unused.said} {ends_before(following)}".strip())
         if not following:
             return Outcome(summary(version), is_in_use=True)
         if _gained_nothing(version):
             return Outcome(gains_no_more(version), is_in_use=True)
         return Outcome(goes_on(version, following), is_in_use=True, goes_on=True)
+
+    def _if_not_in_use(self, start: RunStart, version: AdapterVersion) -> Outcome | None:
+        if not is_of_open_project(self._session, version):
+            return Outcome(in_other_project(version, start.project.folder))
+        in_use = self._session.in_use
+        if not version.verdict.promoted:
+            return Outcome(held_back(version, in_use.name), is_problem=True)
+        if not in_use.is_version(version):
+            return Outcome(not_compared(version, in_use.name))
+        return None
 
 
 def _gained_nothing(version: AdapterVersion) -> bool:
