@@ -331,8 +331,10 @@ def test_a_typed_scale_comes_back_and_masks_and_boxes_lie_on_the_image(open_pers
     for one in again.viewer.layers:
         np.testing.assert_array_equal(one.scale, (3, 0.5, 0.25))
     assert {str(unit) for unit in again.controller.layers.image.units} == {"millimeter"}
-    # Typed back, it is forgotten.
+    # Voxels of a millimetre are something, too; typed back, it is forgotten.
     again.controller.layers.image.scale = (1, 1, 1)
+    again.wait(lambda: content(folder).get("scale") == [1, 1, 1])
+    again.controller.layers.image.units = "pixel"
     again.wait(lambda: "scale" not in content(folder))
 
 

@@ -120,9 +120,10 @@ class KeptImage:
 
 def _typed_scale(image: Image) -> tuple[tuple[float, ...] | None, tuple[str, ...] | None]:
     """Return the voxel sizes and their units where the image's own file does not bring them."""
-    scale = tuple(map(float, image.scale))
+    scale, units = tuple(map(float, image.scale)), tuple(str(unit) for unit in image.units)
     geometry = geometry_of(image)
-    of_file = (1.0,) * image.ndim if geometry is None else geometry.spacing
-    if scale == (1.0,) * image.ndim or np.allclose(scale, of_file):
-        return None, None
-    return scale, tuple(str(unit) for unit in image.units)
+    if geometry is None:
+        is_plain = scale == (1.0,) * image.ndim and set(units) == {"pixel"}
+    else:
+        is_plain = np.allclose(scale, geometry.spacing)
+    return (None, None) if is_plain else (scale, units)
