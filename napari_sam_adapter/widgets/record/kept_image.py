@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.layers import Image, Layer, Points, Shapes
 
+from napari_sam_adapter.data.geometry import unit_named
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_layers import ImageLayers, LayersFile
 from napari_sam_adapter.widgets.readers import geometry_of
@@ -101,8 +102,8 @@ class KeptImage:
     def bring_scale_back(self) -> None:
         """Give the image the scale that was typed for it once, unless it has one."""
         typed, image = self.file.contents if self.file else ImageLayers(), self.image
-        is_plain = np.array_equal(image.scale, np.ones(image.ndim))
-        if typed.scale and is_plain and not self.is_typed and len(typed.scale) == image.ndim:
+        is_free = _is_plain(image) and not self.is_typed
+        if typed.scale and is_free and len(typed.scale) == image.ndim:
             image.scale = typed.scale
             if typed.units is not None and len(typed.units) == image.ndim:
                 image.units = typed.units
@@ -122,8 +123,14 @@ def _typed_scale(image: Image) -> tuple[tuple[float, ...] | None, tuple[str, ...
     """Return the voxel sizes and their units where the image's own file does not bring them."""
     scale, units = tuple(map(float, image.scale)), tuple(str(unit) for unit in image.units)
     geometry = geometry_of(image)
-    if geometry is None:
-        is_plain = scale == (1.0,) * image.ndim and set(units) == {"pixel"}
-    else:
-        is_plain = np.allclose(scale, geometry.spacing)
-    return (None, None) if is_plain else (scale, units)
+    is_of_file = (
+        geometry is not None
+        and np.allclose(scale, geometry.spacing)
+        and tuple(map(unit_named, units)) == geometry.units
+    )
+    return (None, None) if is_of_file or _is_plain(image) else (scale, units)
+
+
+def _is_plain(image: Image) -> bool:
+    """Whether neither a file nor a person has said how large a voxel is."""
+    return bool((image.scale == 1.0).all()) and {str(unit) for unit in image.units} == {"pixel"}
