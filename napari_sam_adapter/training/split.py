@@ -104,9 +104,9 @@ def split_samples(
     two are not the ones with the smallest objects.
 
     Of samples whose groups are known, whole groups are held out: of three groups or more, those
-    that are no more than a third of all samples and that the model has never met. Where that is
-    not possible, neighbours are held out together, so that few of them have a neighbour that is
-    learned from.
+    that the model has never met and that are no more than a third of all samples, and than half of
+    the new ones: what a person has just corrected is learned from. Where that is not possible,
+    neighbours are held out together, so that few of them have a neighbour that is learned from.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def _groups_to_hold_out(
         members.setdefault(sample.group, set()).add(index)
     if "" in members or len(members) < FEWEST_GROUPS:
         return set()
-    most = len(samples) // 3
+    most = min(len(samples) // 3, len(unseen) // 2)
     new = [name for name in members if members[name] <= unseen]
     chosen: set[int] = set()
     for name in rng.permutation(sorted(new)).tolist():

@@ -27,8 +27,8 @@ FORGETTING = 0.01
 CONFIDENCE = 0.9
 LEAKS = (
     "These scores are too kind: the held-out slices are of the same volume, video or patient as "
-    "slices it learned from. With corrections in three images or more, a whole image can be held "
-    "out."
+    "slices it learned from. A whole image is held out where three or more are known and at most "
+    "half of the new slices are in it: correct several images before you retrain."
 )
 SLICES_NAMED = 3
 Scores = Sequence[Sequence[Any]]

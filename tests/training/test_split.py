@@ -178,10 +178,26 @@ def test_where_no_volume_can_be_spared_neighbours_are_held_out_and_it_is_said(si
 
 
 def test_a_volume_the_model_has_met_is_not_held_out():
-    samples = of_groups(a=8, b=6, c=7, d=3)
-    history = History(frozenset(s.digest for s in samples if s.group != "d"))
-    split = split_samples(samples, np.random.default_rng(0), history=history)
-    assert {sample.group for sample in split.held_out} == {"d"}
+    samples = of_groups(a=8, b=6, c=7, d=3, e=3)
+    history = History(frozenset(s.digest for s in samples if s.group not in ("d", "e")))
+    for seed in range(5):
+        split = split_samples(samples, np.random.default_rng(seed), history=history)
+        assert {sample.group for sample in split.held_out} in ({"d"}, {"e"})
+        assert not split.leaks
+
+
+@pytest.mark.parametrize("sizes", [(12, 12, 12), (12, 8, 6), (8, 6, 5, 4, 4), (6, 6, 6, 2)])
+def test_of_the_image_that_was_just_corrected_most_slices_are_learned_from(sizes):
+    samples = of_groups(**dict(zip("abcde", sizes, strict=False)))
+    trained_on, held_out = set(), set()
+    for group in dict.fromkeys(sample.group for sample in samples):
+        known = [sample for sample in samples if sample.group <= group]
+        history = History(frozenset(trained_on), frozenset(held_out))
+        split = split_samples(known, np.random.default_rng(0), history=history)
+        new = [sample.group == group for sample in split.held_out]
+        assert sum(new) <= sum(sample.group == group for sample in known) // 2
+        trained_on |= {sample.digest for sample in split.training}
+        held_out = {sample.digest for sample in split.held_out}
 
 
 def test_earlier_samples_are_those_its_parent_met_spread_over_all():
