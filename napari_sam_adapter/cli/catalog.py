@@ -122,7 +122,13 @@ def show(
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(help="A checkpoint of the original SAM-Adapter (.pth).")],
     out: Annotated[Path, typer.Option(help="The adapter file to write (.safetensors).")],
-    model: options.Model = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The base model that it is an adapter of; NAME@FILE for weights of your own.",
+            show_default="SAM's of the checkpoint's size",
+        ),
+    ] = None,
     base_out: Annotated[
         Path | None,
         typer.Option(

@@ -78,7 +78,7 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
         str | None,
         typer.Option(
             help="Give prompts derived from the masks: boxes (the exact box of each object) or "
-            "clicks:N (one after another in the middle of the largest error)."
+            "clicks:N (one after another in the middle of the largest error, 20 at most)."
         ),
     ] = None,
     as_json: options.Json = False,

@@ -22,9 +22,8 @@ Adapter = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        help="Base model, see 'napari-sam-adapter models'; NAME@FILE for weights of your own. "
-        "[default: that of the adapter, or lite_medsam]",
-        show_default=False,
+        help="Base model, see 'napari-sam-adapter models'; NAME@FILE for weights of your own.",
+        show_default="that of the adapter, or lite_medsam",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -32,8 +31,8 @@ Views = Annotated[
     int | None,
     typer.Option(
         help="Average the masks of this many mirror images of a slice, 1 to 4: better, and as many "
-        "times slower. [default: 2 for adapters of lite_medsam that know mirror images, else 1]",
-        show_default=False,
+        "times slower.",
+        show_default="2 for adapters of lite_medsam that know mirror images, else 1",
         min=1,
         max=4,
     ),

@@ -80,8 +80,8 @@ def predict(  # noqa: PLR0913 - each argument is an option of the command
             metavar="PIXELS",
             help="Predict pictures and slices with a longer side than this in tiles of this side, "
             "which overlap by an eighth and are blended: for adapters trained on pictures of that "
-            "size. [default: the whole picture at once, whatever its size]",
-            show_default=False,
+            "size.",
+            show_default="the whole picture at once, whatever its size",
         ),
     ] = None,
     scheduler: Annotated[

@@ -15,9 +15,10 @@ from typing import Any
 from napari_sam_adapter.cluster.task import SharedModel, trouble_with
 from napari_sam_adapter.errors import ClusterError
 
+_log = logging.getLogger(__name__)
 INSTALL = 'pip install "napari-sam-adapter[cluster]"'
 REACH_SECONDS = 5
-WORKERS_SECONDS = 10
+WORKERS_SECONDS = 60  # a batch system starts them when it has room
 
 
 @contextmanager
@@ -59,6 +60,8 @@ def connected(scheduler: str | None, n_workers: int | None) -> Iterator[Any]:
                 "check that it runs, and that this machine reaches it."
             ) from error
         exit_.enter_context(client)
+        if not client.scheduler_info()["workers"]:
+            _log.warning("The cluster at %s has no workers yet; waiting for one.", scheduler)
         try:
             client.wait_for_workers(1, timeout=WORKERS_SECONDS)
         except TimeoutError as error:

@@ -99,6 +99,7 @@ def _connect_answers(dock: SamAdapterDock) -> None:
     layers.image_changed.connect(lambda: dock.message.on_image(layers.image is not None))
     for needs_masks in (retraining, controller.filling):
         needs_masks.refused.connect(dock.message.refuse)
+    controller.unchosen.advised.connect(dock.message.advise)
     layers.edited.connect(dock.message.on_edit)
     layers.states_changed.connect(dock.message.on_masks)
     controller.classes_changed.connect(dock.message.on_masks)

@@ -487,3 +487,10 @@ def test_no_command_is_missing_from_the_list_above():
                 yield prefix + name
 
     assert sorted(names(typer.main.get_command(app))) == sorted(COMMANDS)
+
+
+def test_the_help_names_defaults_that_depend_on_something(capsys):
+    assert run("predict", "--help") == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "default: (2 for adapters of lite_medsam that know mirror images, else 1)" in said
+    assert "default: (that of the adapter, or lite_medsam)" in said

@@ -69,13 +69,16 @@ def test_without_distributed_the_command_to_install_it_is_said(
     assert 'pip install "napari-sam-adapter[cluster]"' in capsys.readouterr().err
 
 
-def test_a_cluster_without_workers_is_said(stack, tmp_path, capsys, monkeypatch):
+def test_a_cluster_without_workers_is_waited_for_and_said(
+    stack, tmp_path, capsys, caplog, monkeypatch
+):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(connection, "WORKERS_SECONDS", 0.5)
     with distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster:
         where = ("--scheduler", cluster.scheduler_address)
         assert run("predict", stack, "--out", tmp_path / "out", *where) == 2
-    assert "has no workers" in capsys.readouterr().err
+    assert "has no workers yet; waiting" in caplog.text
+    assert "has no workers. Start some" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks for processes in /proc")

@@ -311,6 +311,20 @@ def test_a_layer_that_holds_something_is_not_taken_but_named(person):
     person.settle()
     assert person.controller.binding is None
     assert "'theirs' is not recorded: choose it under Masks" in person.message
+    choose(person, person.viewer.layers["theirs"])
+    person.wait_for_record()
+    assert "not recorded" not in person.message
+
+
+def test_a_hidden_layer_such_as_the_truth_of_the_samples_is_left_alone(open_person, polyps):
+    person = open_person()
+    person.viewer.add_labels(polyps.masks, name="truth", visible=False)
+    person.viewer.add_image(polyps.frames, rgb=True, name="image")
+    person.wait_for_record()
+    person.viewer.add_labels(polyps.masks, name="another truth", visible=False)
+    person.settle()
+    assert "not recorded" not in person.message
+    assert person.controller.binding is None
 
 
 def test_painting_in_a_layer_from_before_the_dock_says_that_it_is_not_recorded(open_person, polyps):

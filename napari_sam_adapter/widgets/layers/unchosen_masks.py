@@ -2,7 +2,8 @@
 
 Where the image has none, an empty one, such as napari's own button makes, becomes the masks layer.
 Of one that holds something already nobody knows what it is: the dock says that it is not recorded.
-So it says of one that is painted in while another one is the image's masks layer.
+So it says of one that is painted in while another one is the image's masks layer. A hidden one is
+left alone: it is there to be compared with.
 """
 
 from __future__ import annotations
@@ -34,9 +35,12 @@ class UnchosenMasks(QObject):
     ----------
     said : Signal(str, bool)
         A sentence for the person, and whether it is about something that went wrong.
+    advised : Signal(str)
+        What to do about a layer; true until masks are chosen.
     """
 
     said = Signal(str, bool)
+    advised = Signal(str)
 
     def __init__(
         self,
@@ -80,7 +84,7 @@ class UnchosenMasks(QObject):
         added, self._added = self._added, []
         for labels in added:
             image = self._image_of(labels)
-            if image is None:
+            if image is None or not labels.visible:
                 continue
             if _is_empty(labels):
                 self._layers.choose(image, labels)
@@ -108,7 +112,7 @@ class UnchosenMasks(QObject):
 
     def _on_settled(self, image: Image, sentence: str) -> None:
         for layer in reversed(self._viewer.layers):
-            is_new = isinstance(layer, Labels) and layer not in self._told
+            is_new = isinstance(layer, Labels) and layer.visible and layer not in self._told
             if is_new and self._image_of(layer) is image and not _is_empty(layer):
                 self._tell(layer, sentence)
                 return
@@ -116,7 +120,7 @@ class UnchosenMasks(QObject):
     def _tell(self, labels: Labels, sentence: str = "") -> None:
         self._told.add(labels)
         said = f"{labels.name!r} is not recorded: choose it under Masks, if it holds masks."
-        self.said.emit(f"{sentence} {said}".lstrip(), False)
+        self.advised.emit(f"{sentence} {said}".lstrip())
 
     def _image_of(self, labels: Labels) -> Image | None:
         """Return the chosen image if it has no masks layer yet, and this could be one."""

@@ -39,7 +39,8 @@ class ComparePanel(QWidget):
         self.map_button = QPushButton("Change map")
         self.map_button.setToolTip(
             "On a corrected or accepted slice: what was fixed (green), broken (red) or stays wrong "
-            "(yellow). Elsewhere: what was added (blue) or removed (pink)."
+            "(yellow). Elsewhere: what was added (blue), removed (pink) or got another class "
+            "(orange)."
         )
         chosen = QHBoxLayout()
         chosen.addWidget(QLabel("Compare with"))

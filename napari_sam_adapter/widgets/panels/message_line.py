@@ -52,6 +52,10 @@ class MessageLine(Said):
         """Say what is wrong with the masks; it goes as soon as they are changed."""
         self._show(sentence, True, _Until.MASKS)
 
+    def advise(self, sentence: str) -> None:
+        """Say what may be done about masks; it goes as soon as they are chosen or changed."""
+        self._show(sentence, False, _Until.MASKS)
+
     def say_ready(self, sentence: str) -> None:
         """Say that the model has started, if nothing was said since: an answer matters more."""
         if self.text() == STARTING:
