@@ -169,6 +169,13 @@ class SliceHistory:
         return bool(self.human(self.seen.unpacked()).any())
 
     @property
+    def is_as_predicted(self) -> bool:
+        """Whether a person has accepted just what a model predicted: none is nearer to it."""
+        is_model = self.now.adapter is not None and self.now.adapter != FILLED
+        is_untouched = self.seen == self.now.written and not self.now.human.values.any()
+        return self.accepted and is_model and is_untouched
+
+    @property
     def holds_below_0(self) -> bool:
         """Whether a label is below 0: neither background nor object, so nothing learns from it."""
         return int(self.seen.values.min(initial=0)) < 0

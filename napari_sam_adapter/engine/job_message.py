@@ -26,7 +26,7 @@ def job_request(kind: str, job: TrainingJob, disk_bytes: int) -> Message:
     arrays = {f"image{i}": sample.image for i, sample in enumerate(job.samples)}
     arrays |= {f"labels{i}": sample.labels for i, sample in enumerate(job.samples)}
     values = {
-        "names": [(sample.name, sample.group) for sample in job.samples],
+        "names": [(one.name, one.group, one.is_as_predicted) for one in job.samples],
         "out": str(job.out),
         "refuge": None if job.refuge is None else str(job.refuge),
         "config": job.config.to_dict(),
@@ -48,8 +48,8 @@ def job_in(message: Message) -> TrainingJob:
     """Return the job that a request carries."""
     values, arrays = message.values, message.arrays
     samples = [
-        TrainingSample(arrays[f"image{i}"], arrays[f"labels{i}"], name, group)
-        for i, (name, group) in enumerate(values["names"])
+        TrainingSample(arrays[f"image{i}"], arrays[f"labels{i}"], *described)
+        for i, described in enumerate(values["names"])
     ]
     init, adapter, names = values["init"], values["adapter"], values["class_names"]
     return TrainingJob(

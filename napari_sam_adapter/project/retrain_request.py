@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -36,6 +36,8 @@ class MarkedImage:
         Alike for images of one patient; None where it is not known.
     file : str or None
         Where it was opened from; None where nobody tells.
+    as_predicted : set of slice index
+        See `TrainingSample.is_as_predicted`.
     """
 
     source: SliceSource
@@ -44,6 +46,7 @@ class MarkedImage:
     key: str
     patient: str | None = None
     file: str | None = None
+    as_predicted: Set[SliceIndex] = frozenset()
 
     def samples(self) -> Iterator[TrainingSample]:
         """Read the slices one by one.
@@ -64,7 +67,8 @@ class MarkedImage:
                 check_slice(image)
             except ImageError as error:
                 raise ImageError(f"{name}: {error}") from error
-            yield TrainingSample(image, mask, name, self.patient or self.file or self.key)
+            group = self.patient or self.file or self.key
+            yield TrainingSample(image, mask, name, group, index in self.as_predicted)
 
 
 @dataclass(slots=True)

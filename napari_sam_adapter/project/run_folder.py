@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from napari_sam_adapter.annotations.slice_history import SliceHistory
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.mask_files import mask_name
@@ -54,8 +55,8 @@ class RunPart:
         np.dtype(values["dtype"])
         return cls(str(values["record"]), int(values["line"]), slices, str(values["dtype"]))
 
-    def masks(self, project: Path) -> dict[SliceIndex, np.ndarray]:
-        """Return the masks (Y, X) that are learned from, by slice.
+    def known(self, project: Path) -> dict[SliceIndex, SliceHistory]:
+        """Return the slices that are learned from.
 
         Raises
         ------
@@ -72,7 +73,7 @@ class RunPart:
                 f"The masks of {identity.name} in {record} are damaged: nothing is known of "
                 f"{mask_name(missing[0])}, so they cannot be learned from."
             )
-        return {index: known[index].seen.unpacked() for index in self.slices}
+        return {index: known[index] for index in self.slices}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from napari_sam_adapter.adapter.classes import Classes
 from napari_sam_adapter.adapter.config import Condition
+from napari_sam_adapter.annotations.slice_history import SliceHistory
 from napari_sam_adapter.errors import SamAdapterError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.mending import RecordContents, in_short, read_record
@@ -63,7 +62,7 @@ def marked_image(project: Project, part: RunPart, moved_to: Path | None = None) 
     """
     record = project.folder / "images" / part.record
     identity = ImageIdentity.read(record)
-    return _marked(record, identity, part.masks(project.folder), moved_to)
+    return _marked(record, identity, part.known(project.folder), moved_to)
 
 
 def with_other_images(
@@ -85,11 +84,11 @@ def with_other_images(
     for record, identity in other_images(project, own):
         try:
             contents = read_record(record, identity)
-            part, masks, n_left_out = _ready_part(contents)
+            part, ready, n_left_out = _ready_part(contents)
             if n_left_out:
                 missed.append(f"{identity.name}: {left_out(n_left_out)}.")
-            if masks:
-                images.append(_marked(record, identity, masks))
+            if ready:
+                images.append(_marked(record, identity, ready))
                 parts.append(part)
                 if contents.troubles:
                     missed.append(f"{identity.name}: {in_short(contents.troubles)}")
@@ -105,26 +104,29 @@ def with_other_images(
 def _marked(
     record: Path,
     identity: ImageIdentity,
-    masks: Mapping[SliceIndex, np.ndarray],
+    known: Mapping[SliceIndex, SliceHistory],
     moved_to: Path | None = None,
 ) -> MarkedImage:
     image = image_of(record, identity, moved_to)
     # The file tells also where the record is of before patients were told apart.
     patient = identity.patient or image.patient
     source = SliceSource(image.data, is_colour=image.is_colour, axes=image.geometry.axes)
-    return MarkedImage(source, masks, identity.name, record.name, patient, identity.source)
+    masks = {index: one.seen.unpacked() for index, one in known.items()}
+    as_predicted = {index for index, one in known.items() if one.is_as_predicted}
+    who = (identity.name, record.name, patient, identity.source)
+    return MarkedImage(source, masks, *who, as_predicted)
 
 
-def _ready_part(contents: RecordContents) -> tuple[RunPart, dict[SliceIndex, np.ndarray], int]:
-    """Return the slices of a record to train on, their masks, and how many others are left out."""
+def _ready_part(
+    contents: RecordContents,
+) -> tuple[RunPart, dict[SliceIndex, SliceHistory], int]:
+    """Return the slices of a record to train on, and how many others are left out."""
     judged = {
         index: known
         for index, known in contents.slices().items()
         if known.accepted or known.corrected
     }
-    masks = {
-        index: known.seen.unpacked() for index, known in judged.items() if not known.holds_below_0
-    }
+    ready = {index: known for index, known in judged.items() if not known.holds_below_0}
     line = max([contents.journal.last, *contents.file_lines.values()]) + 1
-    part = RunPart(contents.folder.name, line, tuple(masks), contents.dtype.str)
-    return part, masks, len(judged) - len(masks)
+    part = RunPart(contents.folder.name, line, tuple(ready), contents.dtype.str)
+    return part, ready, len(judged) - len(ready)

@@ -85,7 +85,7 @@ class TrainingFinished:
     trained_on, held_out : tuple of str
         Digests of the slices on either side of the split.
     held_out_scores : tuple of PairedScore
-        In the order of ``held_out``.
+        In the order of ``held_out``, without what `split.those_that_tell` leaves out.
     earlier_scores : tuple of PairedScore
         Of slices that the adapter the run started from knew, whether learned from or held out:
         at most 16 (`split.earlier_samples`), and 4 of a run that was stopped.

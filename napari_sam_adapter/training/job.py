@@ -19,7 +19,7 @@ from napari_sam_adapter.storage import reason_of
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished, TrainingStarted
 from napari_sam_adapter.training.samples import TrainingSample
-from napari_sam_adapter.training.split import History
+from napari_sam_adapter.training.split import History, those_that_tell
 
 if TYPE_CHECKING:
     from napari_sam_adapter.sam.adapted import AdaptedSam
@@ -198,7 +198,8 @@ def _saved(
     )
     from napari_sam_adapter.training.summary import gear_of, new_classes, training_summary
 
-    held_out = [sample for sample in job.samples if sample.digest in set(finished.held_out)]
+    digests = set(finished.held_out)
+    held_out = those_that_tell([one for one in job.samples if one.digest in digests])
     if finished.reason == "stopped":  # whoever pressed Stop wants the version, not its last digits
         held_out = held_out[:SLICES_TO_TRUST]
     views = job.config.views(model.spec.views)

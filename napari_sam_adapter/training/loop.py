@@ -112,7 +112,7 @@ class _Run:
         self._stepper = Stepper(model, feed, config, self._workers)
         # What enters the late part is the same before late, after it, and before full.
         encoder = Encoder(model, options.cache, keeps_prefixes=True)
-        held_out = SliceScorer(model, split.held_out, config.gear, encoder, self._workers)
+        held_out = SliceScorer(model, split.scored, config.gear, encoder, self._workers)
         # As they are predicted: what a person sees of them is not to get worse.
         known, views = earlier_samples(samples, options.history), config.views(model.spec.views)
         # What it learns besides must not hide that: only the classes that were known count.

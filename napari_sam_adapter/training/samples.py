@@ -27,12 +27,16 @@ class TrainingSample:
     group : str
         The volume, video or patient it is of; "" where that is not known. Slices of one group are
         alike, so that a model trained on some scores too well on the others.
+    is_as_predicted : bool
+        Whether the mask is just what a model predicted and a person accepted. To that model it is
+        perfect, and any other one is worse.
     """
 
     image: np.ndarray
     labels: np.ndarray
     name: str
     group: str = ""
+    is_as_predicted: bool = False
 
     def __post_init__(self) -> None:
         if self.image.shape[:2] != self.labels.shape:

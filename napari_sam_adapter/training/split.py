@@ -83,10 +83,20 @@ class Split:
     held_out: list[TrainingSample]
 
     @property
+    def scored(self) -> list[TrainingSample]:
+        """Held-out samples that tell how good a model is."""
+        return those_that_tell(self.held_out)
+
+    @property
     def leaks(self) -> bool:
         """Whether held-out slices are of a volume, video or patient that is learned from, too."""
         learned = {sample.group for sample in self.training if sample.group}
         return any(sample.group in learned for sample in self.held_out)
+
+
+def those_that_tell(held_out: Sequence[TrainingSample]) -> list[TrainingSample]:
+    """Leave out what was accepted as a model predicted it, where there is anything else."""
+    return [sample for sample in held_out if not sample.is_as_predicted] or list(held_out)
 
 
 def split_samples(
@@ -102,6 +112,9 @@ def split_samples(
     that do are held out, or a single new one where nothing else is: of an empty slice the Dice is 0
     or 1, so that one alone, once predicted right, would outvote whatever else is learned. One or
     two are not the ones with the smallest objects.
+
+    What was accepted as a model predicted it is not held out for its own sake: it would speak
+    against all other models.
 
     Of samples whose groups are known, whole groups are held out: of three groups or more, those
     that the model has never met and that are no more than a third of all samples, and than half of
@@ -125,7 +138,11 @@ def split_samples(
     if len({i in held_out for i, sample in enumerate(samples) if sample.shows_object}) < 2:
         held_out = set()
     unseen = [i for i, d in enumerate(digests) if d not in history.trained_on and i not in held_out]
-    candidates = [index for index in unseen if samples[index].shows_object]
+    candidates = [
+        index
+        for index in unseen
+        if samples[index].shows_object and not samples[index].is_as_predicted
+    ]
     # Of the new slices, most are to be learned from. But where nothing else tells how well, a
     # single new one does: for those who retrain after each correction nothing ever would.
     spared = len(candidates) // 2
@@ -134,7 +151,7 @@ def split_samples(
         spared = int(_smallest(samples, shown).isdisjoint(candidates))
     missing = max(0, min(wanted - len(held_out), spared))
     if missing:
-        groups = _groups_to_hold_out(samples, set(unseen), missing, rng)
+        groups = _groups_to_hold_out(samples, set(unseen), set(candidates), missing, rng)
         held_out |= groups or _slices_to_hold_out(samples, candidates, missing, rng)
     return Split(
         [sample for index, sample in enumerate(samples) if index not in held_out],
@@ -171,7 +188,11 @@ def _smallest(samples: Sequence[TrainingSample], indices: Sequence[int]) -> set[
 
 
 def _groups_to_hold_out(
-    samples: Sequence[TrainingSample], unseen: Set[int], count: int, rng: np.random.Generator
+    samples: Sequence[TrainingSample],
+    unseen: Set[int],
+    candidates: Set[int],
+    count: int,
+    rng: np.random.Generator,
 ) -> set[int]:
     """Choose whole groups, at random, until there are enough slices; none where that costs much."""
     members: dict[str, set[int]] = {}
@@ -189,4 +210,4 @@ def _groups_to_hold_out(
             chosen = whole
         if len(chosen) >= count:
             break
-    return chosen if any(samples[index].shows_object for index in chosen) else set()
+    return chosen if chosen & candidates else set()

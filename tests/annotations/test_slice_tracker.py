@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_sam_adapter.annotations.slice_history import FILLED
 from napari_sam_adapter.annotations.slice_tracker import SliceState, SliceTracker
 
 SHAPE = (12, 12)
@@ -194,6 +195,34 @@ def test_an_accepted_slice_is_wholly_the_persons_and_never_changes(one):
     assert one.state is SliceState.ACCEPTED
     one.tracker.set_accepted(HERE, one.labels, False)
     assert one.state is SliceState.PREDICTED
+
+
+def test_what_a_model_predicted_and_a_person_accepted_unchanged_is_told_from_corrections(one):
+    def is_as_predicted():
+        return one.tracker.history_of(HERE).is_as_predicted
+
+    one.predict(blob(2, 2))
+    assert not is_as_predicted(), "nobody has accepted it"
+    one.tracker.set_accepted(HERE, one.labels, True)
+    assert is_as_predicted()
+    one.tracker.set_accepted(HERE, one.labels, False)
+    one.paint(slice(0, 1), slice(0, 1))
+    one.tracker.set_accepted(HERE, one.labels, True)
+    assert not is_as_predicted()
+    one.tracker.set_accepted(HERE, one.labels, False)
+    one.predict(blob(6, 6), "b")
+    one.tracker.set_accepted(HERE, one.labels, True)
+    assert not is_as_predicted(), "the stroke stays the person's"
+
+
+@pytest.mark.parametrize("who", [FILLED, None])
+def test_what_no_model_predicted_is_nobodys_prediction(one, who):
+    if who is None:
+        one.paint(slice(2, 4), slice(2, 4))
+    else:
+        one.predict(blob(2, 2), who)
+    one.tracker.set_accepted(HERE, one.labels, True)
+    assert not one.tracker.history_of(HERE).is_as_predicted
 
 
 def test_undo_of_an_accepted_prediction_takes_the_acceptance_back(one):

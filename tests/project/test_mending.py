@@ -62,8 +62,8 @@ def test_window_training_and_replay_see_the_same_masks(project, identity, tmp_pa
         assert np.array_equal(labels, work.labels[index])
     line = read_journal(folder / "journal.jsonl").events[-1].n + 1
     part = RunPart(folder.name, line, tuple(seen), "|u1")
-    for index, labels in part.masks(project.folder).items():
-        assert np.array_equal(labels, work.labels[index])
+    for index, known in part.known(project.folder).items():
+        assert known.seen.is_of(work.labels[index])
     said = [one.sentence for one in rerun(project, tmp_path / "again")]
     assert "line 21 is damaged" in said[0]
     assert "5 slices are as in their mask files" in said[0]
@@ -110,8 +110,8 @@ def test_what_was_mended_is_stated_and_survives_the_loss_of_its_file(project, id
     for index, labels in labels_of(folder, identity).items():
         assert np.array_equal(labels, work.labels[index])
     # A run that had learned from it before still finds what it learned from.
-    for index, labels in part.masks(project.folder).items():
-        assert np.array_equal(labels, work.labels[index])
+    for index, known in part.known(project.folder).items():
+        assert known.seen.is_of(work.labels[index])
     record = ImageRecord(folder, identity)
     again = record.restore(UINT8)
     record.close()

@@ -186,6 +186,26 @@ def test_a_volume_the_model_has_met_is_not_held_out():
         assert not split.leaks
 
 
+def test_what_was_accepted_as_predicted_is_held_out_with_its_volume_at_most_and_never_tells():
+    plain = of_groups(a=20)
+    samples = [replace(sample, is_as_predicted=i % 4 > 0) for i, sample in enumerate(plain)]
+    for seed in range(5):
+        split = split_samples(samples, np.random.default_rng(seed))
+        assert len(split.held_out) == 2
+        assert not any(sample.is_as_predicted for sample in split.held_out)
+    all_accepted = [replace(sample, is_as_predicted=True) for sample in plain]
+    assert split_samples(all_accepted, np.random.default_rng(0)).held_out == []
+    volumes = [
+        replace(sample, is_as_predicted=i % 2 > 0)
+        for i, sample in enumerate(of_groups(a=8, b=8, c=8, d=8))
+    ]
+    split = split_samples(volumes, np.random.default_rng(0))
+    assert len({sample.group for sample in split.held_out}) == 1
+    assert [sample.is_as_predicted for sample in split.held_out] == [False, True] * 4
+    assert not any(sample.is_as_predicted for sample in split.scored)
+    assert len(split.scored) == 4
+
+
 @pytest.mark.parametrize("sizes", [(12, 12, 12), (12, 8, 6), (8, 6, 5, 4, 4), (6, 6, 6, 2)])
 def test_of_the_image_that_was_just_corrected_most_slices_are_learned_from(sizes):
     samples = of_groups(**dict(zip("abcde", sizes, strict=False)))

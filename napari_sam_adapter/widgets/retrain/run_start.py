@@ -144,8 +144,10 @@ def request_on(
     if record is not None:
         name, key = record.identity.name, record.folder.name
         patient, file = record.identity.patient, record.identity.source
+    known = {index: binding.tracker.history_of(index) for index in masks}
+    as_predicted = {index for index, one in known.items() if one and one.is_as_predicted}
     return RetrainRequest(
-        images=(MarkedImage(binding.source, masks, name, key, patient, file),),
+        images=(MarkedImage(binding.source, masks, name, key, patient, file, as_predicted),),
         config=settings.config,
         input_size=settings.input_size,
         classes=session.classes,
