@@ -51,7 +51,7 @@ def test_some_nan_pixels_do_no_harm(open_person, polyps):
     image[20, 20] = np.inf
     person = open_person(image, contrast_limits=(0, 255))
     person.predict()
-    assert "Predicted by the base model" in person.message
+    assert "predicted by the base model" in person.message
 
 
 def test_a_very_wide_image_works_and_its_masks_fit(open_person):

@@ -56,7 +56,7 @@ def test_keys_work_after_a_click_on_a_row_of_the_versions(person):
     person.qtbot.mouseClick(panel.list.viewport(), LEFT, pos=rect.center())
     assert person.controller.session.in_use.version is None
     press(person, Qt.Key.Key_P, SHIFT)
-    assert "Predicted by the base model" in person.message
+    assert "predicted by the base model" in person.message
     press(person, Qt.Key.Key_A, SHIFT)
     assert person.tracker.state((0,)) is SliceState.ACCEPTED
 

@@ -109,7 +109,7 @@ def test_no_model_is_judged_by_a_mask_that_was_predicted_after_the_last_correcti
     blink(person)
     person.predict()
     person.predict()  # once more: the slice is corrected
-    assert "Predicted by v1" in person.message
+    assert "predicted by v1" in person.message
     blink(person)
     assert person.message == "Before: the base model. Once more shows after (v1)."
     person.dock.compare_panel.map_button.click()

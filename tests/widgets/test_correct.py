@@ -65,7 +65,7 @@ def test_erasing_a_whole_prediction_by_hand_is_a_correction_and_stays_one(person
     assert person.tracker.state((0,)) is SliceState.CORRECTED
     person.predict()
     person.predict()  # again: the slice is corrected
-    assert "Predicted by the base model" in person.message
+    assert "predicted by the base model" in person.message
     assert not person.labels.data[0].any()
 
 

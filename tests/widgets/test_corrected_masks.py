@@ -116,7 +116,8 @@ def test_predict_slice_leaves_a_corrected_mask_until_it_is_pressed_again(person,
     np.testing.assert_array_equal(person.labels.data[0], mine)
     person.controller.binding.image.data = polyps.frames[::-1].copy()  # so that it differs
     person.predict()
-    assert "Predicted by the base model" in person.message
+    assert "Slice 0 is predicted by the base model" in person.message
+    assert "not learned from any more until you paint in it or accept it" in person.message
     assert (person.labels.data[0] != mine).any()
     assert (person.labels.data[0][stroke] == 2).all()
     person.undo()
@@ -179,11 +180,11 @@ def test_strokes_in_a_slice_without_a_mask_and_boxes_are_answered_at_once(person
     person.controller.layers.need()
     person.paint(0)
     person.predict()
-    assert "Predicted by the base model" in person.message
+    assert "predicted by the base model" in person.message
     assert (person.labels.data[0] == 1).any()
     assert (person.labels.data[0] == 2).any()
     person.dock.prompts_panel.boxes_button.click()
     (boxes,) = (layer for layer in person.viewer.layers if "boxes" in layer.name)
     boxes.add_rectangles(np.array([(0, 30, 30), (0, 30, 60), (0, 60, 60), (0, 60, 30)], float))
     person.predict()
-    assert "Predicted from 1 box by the base model" in person.message
+    assert "predicted from 1 box by the base model" in person.message

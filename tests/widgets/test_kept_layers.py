@@ -80,7 +80,7 @@ def test_boxes_drawn_before_any_prediction_are_on_the_disk_and_come_back(open_po
     )
     # They are prompts as before.
     again.predict()
-    assert again.message.startswith("Predicted from 1 box and 1 point")
+    assert "predicted from 1 box and 1 point" in again.message
 
 
 def test_a_box_is_saved_while_it_is_still_dragged_and_less_than_a_second_behind(

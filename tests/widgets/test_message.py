@@ -32,12 +32,12 @@ def test_what_was_said_of_an_image_goes_when_another_one_is_chosen_or_all_are_cl
     person, polyps
 ):
     person.predict()
-    assert "Predicted by" in person.message
+    assert "predicted by" in person.message
     person.viewer.add_image(polyps.frames[0].copy(), name="new", rgb=True)
     assert person.message == ""
     person.wait_for_record()
     person.predict()
-    assert "Predicted by" in person.message
+    assert "predicted by" in person.message
     person.viewer.layers.clear()
     assert person.message == OPEN_AN_IMAGE
 

@@ -129,7 +129,7 @@ def test_a_weights_file_of_ones_own_predicts(open_person, polyps, tmp_path):
     assert "Reading my_medsam.pth" in person.message  # its hash, beside the window
     person.wait(lambda: person.controller.session.in_use.base == f"lite_medsam@{own}")
     person.predict()
-    assert "Predicted by the base model" in person.message
+    assert "predicted by the base model" in person.message
 
 
 def test_weights_that_are_safetensors_are_offered_and_predict(
@@ -147,7 +147,7 @@ def test_weights_that_are_safetensors_are_offered_and_predict(
     assert "Reading mine.safetensors" in person.message
     person.wait(lambda: person.controller.session.in_use.base == f"lite_medsam@{own}")
     person.predict()
-    assert "Predicted by the base model" in person.message
+    assert "predicted by the base model" in person.message
 
 
 def test_choosing_another_model_puts_the_adapter_aside(open_person, polyps, server, tmp_path):

@@ -49,7 +49,7 @@ def test_a_new_prediction_never_overwrites_corrected_pixels(person):
     assert erased[dab].all()
     person.predict()
     person.predict()  # again: the slice is corrected
-    assert "Predicted by the base model" in person.message
+    assert "predicted by the base model" in person.message
     assert (person.labels.data[0][dab] == 0).all()
 
 

@@ -46,7 +46,7 @@ def test_a_box_in_the_slice_replaces_the_prediction_without_prompts(person, pane
     person.predict()
     after = dice(person.labels.data[3] > 0, polyps.masks[3] > 0)
     assert after > max(before + 0.1, 0.6)
-    assert person.message.startswith("Predicted from 1 box by the base model.")
+    assert "predicted from 1 box by the base model." in person.message
     assert person.tracker.state((3,)) is SliceState.PREDICTED
     person.undo()
     assert dice(person.labels.data[3] > 0, polyps.masks[3] > 0) == pytest.approx(before)
@@ -57,7 +57,7 @@ def test_boxes_of_other_slices_are_not_used(person, panel, polyps):
     layer(person, "boxes").add_rectangles(around(polyps.masks[3], 3))
     person.go_to(0)
     person.predict()
-    assert person.message.startswith("Predicted by the base model.")
+    assert "predicted by the base model." in person.message
     assert not prompts_in(person, 0)
     assert len(prompts_in(person, 3).boxes) == 1
 
@@ -115,7 +115,7 @@ def test_a_model_that_knows_boxes_only_says_so_until_it_is_trained(person, panel
     layer(person, "points").add((1, 48, 48))
     person.go_to(1)
     person.predict()
-    assert person.message.startswith("Predicted from 1 point by v1")
+    assert "predicted from 1 point by v1" in person.message
     assert "confidence" not in person.message, "it was calibrated without prompts"
 
 
@@ -176,7 +176,7 @@ def test_a_selected_layer_of_ones_own_holds_the_boxes(person, panel, polyps, qtb
     assert len(prompts_in(person, 0).boxes) == 1
     canvas = person.viewer.window._qt_viewer.canvas.native
     qtbot.keyClick(canvas, "P", Qt.KeyboardModifier.ShiftModifier)
-    person.wait(lambda: person.message.startswith("Predicted from 1 box"))
+    person.wait(lambda: "predicted from 1 box" in person.message)
 
 
 def test_another_selected_layer_takes_the_place_of_the_first(person, panel, polyps):
@@ -256,7 +256,7 @@ def test_a_click_with_the_rectangle_tool_is_no_box(open_person):
     np.testing.assert_array_equal(person.labels.data, before)
     boxes.add_rectangles(np.array([(100, 100), (100, 300), (102, 300), (102, 100)]))
     person.predict()
-    assert person.message.startswith("Predicted from 1 box"), "narrow things have narrow boxes"
+    assert "predicted from 1 box" in person.message, "narrow things have narrow boxes"
 
 
 def test_without_an_image_the_buttons_say_what_to_do(open_person):
@@ -281,7 +281,7 @@ def test_the_key_predicts_while_the_layer_of_boxes_is_active(person, panel, poly
     layer(person, "boxes").add_rectangles(around(polyps.masks[0], 0))
     canvas = person.viewer.window._qt_viewer.canvas.native
     qtbot.keyClick(canvas, "P", Qt.KeyboardModifier.ShiftModifier)
-    person.wait(lambda: person.message.startswith("Predicted from 1 box"))
+    person.wait(lambda: "predicted from 1 box" in person.message)
 
 
 def test_a_new_dock_finds_the_boxes_and_points_again(person, panel, open_person):

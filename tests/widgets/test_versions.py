@@ -20,7 +20,7 @@ def test_an_adapter_file_is_taken_in_used_and_found_again_tomorrow(
     person.dock.versions_panel.load_requested.emit(adapter_file)
     assert person.controller.session.in_use.version.number == 1
     person.predict()
-    assert "Predicted by v1" in person.message
+    assert "predicted by v1" in person.message
     adapter_file.unlink()
     tomorrow = open_person(polyps.frames, rgb=True)
     assert tomorrow.controller.session.in_use.version.number == 1

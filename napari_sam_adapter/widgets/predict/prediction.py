@@ -27,7 +27,7 @@ from napari_sam_adapter.widgets.predict.help_choice import (
     offered,
     slices_ahead,
 )
-from napari_sam_adapter.widgets.predict.prediction_words import stays_first, summary
+from napari_sam_adapter.widgets.predict.prediction_words import predicted, stays_first, summary
 from napari_sam_adapter.widgets.predict.slice_writer import SliceWriter
 
 if TYPE_CHECKING:
@@ -153,6 +153,8 @@ class Prediction(SliceWriter):
         if help_.needs_neighbours:
             # One line after the other: less is in memory at a time.
             indices = list(chain.from_iterable(source.depth.lines(indices).values()))
+        state = binding.tracker.state(indices[0])
+        was_corrected = corrected_too and state is SliceState.CORRECTED
         n_ahead = slices_ahead(help_, source, indices, n_classes)
 
         as_of = now()
@@ -184,11 +186,12 @@ class Prediction(SliceWriter):
             lambda done: summary(
                 done,
                 wanted,
-                f"{name}{described(help_)}",
-                prompts,
+                source.describe(indices[0]),
+                predicted(prompts, f"{name}{described(help_)}"),
                 self._skipped,
                 self._least and (self._least[0], source.describe(self._least[1])),
                 (n_left, self._n_corrected_meanwhile),
+                was_corrected=was_corrected,
             ),
             n_ahead,
             made_with,

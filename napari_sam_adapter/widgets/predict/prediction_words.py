@@ -16,14 +16,23 @@ def stays_first(slice_: str) -> str:
     )
 
 
+def predicted(prompts: Prompts, by: str) -> str:
+    """Say from which prompts, if any, and by whom: ``from 1 box by v2``."""
+    counts = ((len(prompts.boxes), "box", "boxes"), (len(prompts.points), "point", "points"))
+    described = " and ".join(f"{n} {one if n == 1 else more}" for n, one, more in counts if n)
+    return f"from {described} by {by}" if described else f"by {by}"
+
+
 def summary(
     done: int,
     wanted: int,
-    by: str,
-    prompts: Prompts,
+    where: str,
+    how: str,
     skipped: Sequence[str],
     least: tuple[float, str] | None,
     left: tuple[int, int],
+    *,
+    was_corrected: bool = False,
 ) -> str:
     """Sum up a job.
 
@@ -31,15 +40,18 @@ def summary(
     ----------
     done, wanted : int
         How many slices it has come to, and to how many it was to come.
-    by : str
-        Who predicted, and with which help.
-    prompts : Prompts
+    where : str
+        Which slice, of a single one.
+    how : str
+        See `predicted`.
     skipped : sequence of str
         For each slice that could not be predicted, which it is and why.
     least : tuple of float and str, or None
         The lowest confidence, and the slice that has it.
     left : tuple of int
         How many corrected or accepted slices were left out, and how many became that meanwhile.
+    was_corrected : bool
+        Whether the slice was, and counts as predicted from now on.
     """
     n_predicted = done - len(skipped) - left[1]
     stays = _stays(sum(left))
@@ -47,16 +59,18 @@ def summary(
         more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
         return f"{n_predicted} slices predicted.{stays} Skipped {skipped[0]}{more}"
     if done < wanted:
-        return f"Cancelled: {n_predicted} of {wanted} slices were predicted by {by}.{stays}"
+        return f"Cancelled: {n_predicted} of {wanted} slices were predicted {how}.{stays}"
     if not n_predicted:
         return f"Nothing was predicted.{stays}"
-    what = "Predicted" if wanted == 1 else f"{n_predicted} slices predicted"
-    if prompts:
-        what = f"{what} from {_describe(prompts)}"
+    what = f"{at_start(where)} is predicted"
+    if wanted != 1:
+        what = f"{n_predicted} slices predicted"
     if least is not None:
         confidence, index = least
-        by += f" ({'confidence' if wanted == 1 else f'least sure of {index},'} {confidence:.0%})"
-    return f"{what} by {by}.{stays} Correct the masks with napari's brush, or accept them."
+        how += f" ({'confidence' if wanted == 1 else f'least sure of {index},'} {confidence:.0%})"
+    if was_corrected:
+        stays += " It is not learned from any more until you paint in it or accept it."
+    return f"{what} {how}.{stays} Correct the masks with napari's brush, or accept them."
 
 
 def _stays(n_left: int) -> str:
@@ -64,8 +78,3 @@ def _stays(n_left: int) -> str:
         return ""
     slices = "slice stays as it is" if n_left == 1 else "slices stay as they are"
     return f" {n_left} corrected or accepted {slices}."
-
-
-def _describe(prompts: Prompts) -> str:
-    counts = ((len(prompts.boxes), "box", "boxes"), (len(prompts.points), "point", "points"))
-    return " and ".join(f"{n} {one if n == 1 else more}" for n, one, more in counts if n)
