@@ -20,6 +20,11 @@ def started(images: Sequence[MarkedImage]) -> str:
     return f"Retraining on {slices}. Go on working."
 
 
+def interrupted(n_slices: int) -> str:
+    """Say that a run has been left unfinished."""
+    return f"A retraining on {_slices(n_slices)} was interrupted."
+
+
 def counted(here: int, elsewhere: Elsewhere) -> str:
     """Say how many slices there are to learn from, in the open image and in others."""
     if not elsewhere.n_images:

@@ -263,7 +263,9 @@ class DockController(QObject):
             show_warning(sentence)
 
     def _on_engine_ready(self, ready: dict[str, str]) -> None:
-        self.engine_ready.emit(f"Ready on {ready['device']} ({ready['precision']}).")
+        where = f"Ready on {ready['device']} ({ready['precision']})."
+        next_step = " Press Predict slice." if self.layers.image is not None else ""
+        self.engine_ready.emit(f"{where}{next_step}")
 
     def _on_failed(self, message: str) -> None:
         self.said.emit(message, True)

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project import run_log
 from napari_sam_adapter.project.home import folded_sections, remember_folded
+from napari_sam_adapter.project.retrain_words import interrupted
 from napari_sam_adapter.session.session import Session, open_last
 from napari_sam_adapter.widgets.close_guard import CloseGuard
 from napari_sam_adapter.widgets.controller import DockController
@@ -36,7 +37,7 @@ from napari_sam_adapter.widgets.panels.focus_ring import FocusRing
 from napari_sam_adapter.widgets.panels.help_panel import HelpPanel
 from napari_sam_adapter.widgets.panels.layers_panel import LayersPanel
 from napari_sam_adapter.widgets.panels.log_dialog import LogDialog
-from napari_sam_adapter.widgets.panels.message_line import MessageLine
+from napari_sam_adapter.widgets.panels.message_line import OPEN_AN_IMAGE, STARTING, MessageLine
 from napari_sam_adapter.widgets.panels.models_panel import ModelsPanel
 from napari_sam_adapter.widgets.panels.predict_panel import PredictPanel
 from napari_sam_adapter.widgets.panels.project_panel import ProjectPanel
@@ -60,12 +61,21 @@ if TYPE_CHECKING:
 _RESTING: WeakSet[SamAdapterDock] = WeakSet()
 
 
-def _end_resting(viewer: napari.Viewer) -> None:
-    """End the dock that records on in a viewer, if there is one: two must not do so."""
+def _end_resting(viewer: napari.Viewer) -> bool:
+    """End the dock that records on in a viewer, if there is one: two must not do so.
+
+    Returns
+    -------
+    bool
+        Whether it was training.
+    """
+    was_training = False
     for dock in list(_RESTING):
         if dock.controller.layers.viewer is viewer:
+            was_training |= dock.controller.retraining.is_running
             dock.shutdown()
             dock.deleteLater()  # else it would stay in the window, with all that it knows
+    return was_training
 
 
 class SamAdapterDock(QWidget):
@@ -90,7 +100,7 @@ class SamAdapterDock(QWidget):
         # napari hands plugins a proxy whose layers are proxies too; they are compared by identity.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         trouble = ""
-        _end_resting(viewer)
+        was_training = _end_resting(viewer)
         if session is None:
             device = preference("computing", "device") or "auto"
             session, trouble = open_last(device)
@@ -132,6 +142,17 @@ class SamAdapterDock(QWidget):
         self.is_open = True
         self.destroyed.connect(lambda *_: self.shutdown())
         atexit.register(session.close)
+        self._see_to_unfinished(was_training)
+
+    def _see_to_unfinished(self, was_training: bool) -> None:
+        """Go on with what the dock before was training; offer what was interrupted otherwise."""
+        retraining = self.controller.retraining
+        plan = retraining.unfinished()
+        if plan is not None and was_training:
+            retraining.resume()
+        elif plan is not None and self.message.text() in (STARTING, OPEN_AN_IMAGE):
+            again = "Resume, under 3 · Retrain, goes on with it."
+            self.message.say(f"{interrupted(plan.n_slices)} {again}")
 
     def event(self, event: QEvent) -> bool:
         """Notice being docked, and being taken out: that is all napari's x button does."""

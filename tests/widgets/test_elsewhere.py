@@ -25,9 +25,13 @@ def ready(person):
 
 def test_slices_of_other_images_are_counted_where_they_are_learned_from(two):
     two.wait(lambda: "<b>1 slice of another image of the project</b> is ready" in ready(two))
+    assert ready(two).endswith("; correct or accept one of this image first")
+    two.dock.retrain_panel.button.click()
+    assert "This image has nothing to train on yet" in two.message
     two.predict()
     two.dock.correct_panel.accept_button.click()
     assert "<b>1 slice here and 1 of another image of the project</b> are ready" in ready(two)
+    assert ready(two).endswith("are ready to train on")
     two.dock.retrain_panel.advanced.others_box.setChecked(False)
     assert "<b>1 slice</b> is ready" in ready(two)
 

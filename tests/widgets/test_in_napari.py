@@ -183,6 +183,28 @@ def test_the_x_of_the_dock_lets_a_training_run_finish(open_person, polyps, show,
     assert [v.number for v in person.controller.session.store.versions()] == [1]
 
 
+def test_a_dock_that_is_opened_again_goes_on_with_the_training_of_the_one_before(
+    open_person, polyps, wait
+):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    person.predict()
+    person.correct(0, polyps.masks[0])
+    person.retrain(gear="quick", minutes=30)
+    person.wait(lambda: len(person.dock.retrain_panel.curve.losses) >= 1)
+    press_x(person)
+    project = person.controller.session.project
+    dock = SamAdapterDock(person.viewer, Session(project, device="cpu"))
+    person.viewer.window.add_dock_widget(dock)
+    person.dock = dock
+    assert dock.controller.retraining.is_running
+    assert "The retraining goes on where it stood" in person.message
+    wait(lambda: len(dock.retrain_panel.curve.losses) >= 1)
+    dock.retrain_panel.button.click()
+    wait(lambda: not dock.controller.retraining.is_running)
+    assert [v.number for v in dock.controller.session.store.versions()] == [1]
+    close_dock(dock, wait)
+
+
 def test_closing_napari_while_training_runs_asks(open_person, polyps, monkeypatch):
     person = open_person(polyps.frames, rgb=True, show=True)
     person.predict()

@@ -28,6 +28,17 @@ def test_with_an_image_the_dock_says_when_the_model_has_started(open_person, pol
     assert person.message.startswith("Ready on")
 
 
+def test_a_refusal_stays_though_the_record_of_the_masks_is_opened_after_it(open_person, polyps):
+    person = open_person(polyps.frames, rgb=True)
+    person.controller.layers.need()
+    person.dock.retrain_panel.button.click()
+    refusal = person.message
+    assert "No slice of this image is corrected or accepted yet" in refusal
+    person.wait_for_record()
+    person.settle()
+    assert person.message == refusal
+
+
 def test_what_was_said_of_an_image_goes_when_another_one_is_chosen_or_all_are_closed(
     person, polyps
 ):

@@ -112,6 +112,7 @@ def test_that_no_gear_follows_a_resumed_run_whose_image_is_not_open_is_said(
 ):
     interrupted(open_polyps, polyps, gear="auto", minutes=2)
     again = open_person()
+    assert "was interrupted. Resume, under 3 · Retrain, goes on with it." in again.message
     store = again.controller.session.store
     n_before = len(store.versions())
     again.dock.retrain_panel.unfinished.resume_button.click()

@@ -118,6 +118,20 @@ def test_no_slice_is_accepted_or_predicted_that_the_slider_is_outside_of(short_a
     assert person.viewer.dims.point[0] == 60
 
 
+@pytest.mark.parametrize("button", ["accept_button", "go_on_button", "slice_button"])
+def test_no_slice_is_accepted_or_predicted_where_all_are_shown_at_once(person, button):
+    person.predict()
+    before = person.labels.data.copy()
+    person.viewer.dims.ndisplay = 3
+    panels = (person.dock.correct_panel, person.dock.predict_panel)
+    next(getattr(panel, button) for panel in panels if hasattr(panel, button)).click()
+    assert "shows all slices at once" in person.message
+    assert "Ctrl+Y" in person.message
+    assert not person.controller.prediction.is_running
+    assert person.tracker.ready() == []
+    np.testing.assert_array_equal(person.labels.data, before)
+
+
 def test_coming_back_to_an_image_the_masks_last_worked_on_are_chosen_of_several(two):
     layers, masks_box = two.viewer.layers, two.dock.layers_panel.labels_box
     first = two.labels

@@ -65,8 +65,14 @@ class LayerSlices(QObject):
         Raises
         ------
         ImageError
-            If the slider stands outside of the image, as where a longer one is open, too.
+            If the slider stands outside of the image, as where a longer one is open, too; or if the
+            viewer shows all slices at once.
         """
+        if self.source.slider_shape and self.viewer.dims.ndisplay > 2:
+            raise ImageError(
+                "The viewer shows all slices at once, so none is in view. Go back to two "
+                "dimensions (Ctrl+Y) to work on one."
+            )
         index = self.index_in_view()
         if self.is_out_of_view:
             raise ImageError(

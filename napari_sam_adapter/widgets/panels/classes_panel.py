@@ -22,6 +22,9 @@ from napari_sam_adapter.widgets.panels.small import asked_about
 
 ROWS_SHOWN = 5
 ROW_HEIGHT = 22
+WHAT_TO_DO = (
+    "What you paint with. Double-click a class to rename it; right-click it for its colour."
+)
 SWATCH = 12
 
 
@@ -65,9 +68,7 @@ class ClassesPanel(QWidget):
         super().__init__(parent)
         self._classes = Classes()
         self.list = ClassRows()
-        self.list.setToolTip(
-            "What you paint with. Double-click a class to rename it; right-click it for its colour."
-        )
+        self.list.setToolTip(WHAT_TO_DO)
         self.list.setAccessibleName("Classes")
         self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -77,7 +78,6 @@ class ClassesPanel(QWidget):
         )
         self.add_button = QToolButton()
         self.add_button.setText("+")
-        self.add_button.setToolTip("Add a class; the next retraining learns it")
         self.remove_button = QToolButton()
         self.remove_button.setText("−")
         self.remove_button.setToolTip("Remove the last class; what is painted stays")
@@ -111,6 +111,7 @@ class ClassesPanel(QWidget):
             self.list.addItem(item)
         for number, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True)):
             self.list.item(number).setText(name)
+            self.list.item(number).setToolTip(f"{name}\n{WHAT_TO_DO}")
             # A single class has whatever colour the masks layer has.
             self.list.item(number).setIcon(_swatch(color) if len(classes) > 1 else QIcon())
         self.list.setCurrentRow(row)
@@ -119,7 +120,13 @@ class ClassesPanel(QWidget):
         self.list.setFixedHeight(ROW_HEIGHT * rows + 2 * self.list.frameWidth() + 2)
         # One class needs no choice, and no room for taking it away.
         self.remove_button.setVisible(len(classes) > 1)
-        self.add_button.setEnabled(len(classes) < MAX_CLASSES)
+        has_room = len(classes) < MAX_CLASSES
+        self.add_button.setEnabled(has_room)
+        self.add_button.setToolTip(
+            "Add a class; the next retraining learns it"
+            if has_room
+            else f"{MAX_CLASSES} classes are the most that can be told apart"
+        )
 
     def show_selected(self, label: int) -> None:
         """Mark the class that the masks layer paints with; none for any other label."""

@@ -15,6 +15,11 @@ from napari_sam_adapter.widgets.panels.slice_ruler import STATE_COLOURS, SliceRu
 GO_ON_WIDTH = 28
 _SHOWN = (SliceState.PREDICTED, SliceState.CORRECTED, SliceState.ACCEPTED)
 
+FILL = (
+    "Interpolate the shapes between the slices you have corrected or accepted; yours stay as they "
+    "are"
+)
+
 
 class CorrectPanel(QWidget):
     """The states of all slices, the state of the one in view, and what may be done to them."""
@@ -51,10 +56,7 @@ class CorrectPanel(QWidget):
             "model is unsure there. Again for another one."
         )
         self.fill_button = QPushButton("Fill between")
-        self.fill_button.setToolTip(
-            "Interpolate the shapes between the slices you have corrected or accepted; yours stay "
-            "as they are"
-        )
+        self.fill_button.setToolTip(FILL)
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.accept_button, 1)
@@ -112,6 +114,7 @@ class CorrectPanel(QWidget):
     def show_running(self, done: int, total: int) -> None:
         """Let nothing be filled while slices are being written; see `Prediction.progressed`."""
         self.fill_button.setEnabled(total == 0)
+        self.fill_button.setToolTip(FILL if total == 0 else "Slices are being written: a moment")
 
     def _show_counts(self, counts: Counter[SliceState], n_filled: int = 0) -> None:
         words = {state: f"{counts[state]}&nbsp;{state.value}" for state in _SHOWN}

@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_adapter.project.other_images import Elsewhere
-from napari_sam_adapter.project.retrain_words import counted, left_out
+from napari_sam_adapter.project.retrain_words import counted, interrupted, left_out
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import (
     StepReport,
@@ -213,6 +213,8 @@ class RetrainPanel(QWidget):
             elsewhere = NOTHING
         are = "is" if here + elsewhere.n_slices == 1 else "are"
         but = f"; {left_out(n_left_out)}" if n_left_out else ""
+        if not here and elsewhere.n_slices:
+            but += "; correct or accept one of this image first"
         self.ready.setText(f"<b>{counted(here, elsewhere)}</b> {are} ready to train on{but}")
 
     def show_unfinished(self, n_slices: int) -> None:
@@ -237,6 +239,8 @@ class RetrainPanel(QWidget):
             self.time_left.setText("starting…")
             self.curve.clear()
             self.curve.show()
+        elif len(self.curve.losses) < 2:
+            self.curve.hide()  # there is no line in it
 
     def reset(self) -> None:
         """Put away the curve of another project's run, unless that still goes on."""
@@ -246,7 +250,8 @@ class RetrainPanel(QWidget):
         """Show an event of the training run."""
         match event:
             case TrainingStarted():
-                self.time_left.setText(f"{event.device}, {event.precision}")
+                self.time_left.setText("preparing slices…")
+                self.time_left.setToolTip(f"Computed on {event.device}, {event.precision}")
             case StepReport():
                 self.progress.setValue(round(1000 * event.progress))
                 self.time_left.setText(f"{format_seconds(event.seconds_left)} left")
@@ -288,8 +293,7 @@ class UnfinishedRow(QWidget):
 
     def show_run(self, n_slices: int) -> None:
         """Name the run, or hide where there is none."""
-        slices = "1 slice" if n_slices == 1 else f"{n_slices} slices"
-        self.text.setText(f"A retraining on {slices} was interrupted.")
+        self.text.setText(interrupted(n_slices))
         self.setVisible(n_slices > 0)
 
 

@@ -169,7 +169,8 @@ class Recording(QObject):
             said = f"{summary(opened.restored, n_back)} {said}".strip()
         if said:
             self._say(said, bool(opened.restored.troubles))
-        binding.slices_changed.emit()
+        if n_back:  # else a refusal that was just said would go, as if its masks had changed
+            binding.slices_changed.emit()
         self.pixels.keep(opened.record, opened.identity, binding.source)
 
     def _on_looked_at(self, chosen: Chosen, looked: LookedAt) -> None:

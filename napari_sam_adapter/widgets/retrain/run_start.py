@@ -98,8 +98,8 @@ def request_for(
     """
     if binding is None or not binding.is_alive:
         raise TrainingError(
-            "There is nothing to train on yet: predict a slice, correct its mask or accept it, "
-            "then retrain."
+            "This image has nothing to train on yet: predict a slice, correct its mask or accept "
+            "it, then retrain."
         )
     masks = binding.masks_to_train_on()
     if not masks:
