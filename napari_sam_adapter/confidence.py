@@ -78,21 +78,18 @@ ONE_VIEW = Calibration(-1.50, 0.99)
 SEVERAL_VIEWS = Calibration(-0.31, 0.75)
 
 
-def fit_calibration(
-    pairs: Pairs, prior: Calibration | None = None, weight: float = PRIOR_WEIGHT
-) -> Calibration:
+def fit_calibration(pairs: Pairs, prior: Calibration | None = None) -> Calibration:
     """Fit a calibration by least squares.
 
     Parameters
     ----------
     pairs : sequence of (raw score, Dice)
     prior : Calibration, optional
-        What holds without any pair; it counts like ``weight`` pairs spread over all raw scores.
-    weight : float
+        What holds without any pair; it counts like 8 pairs spread over all raw scores.
     """
     from scipy.optimize import least_squares
 
-    raw, dice, share = (np.asarray(column, float) for column in _columns(pairs, prior, weight))
+    raw, dice, share = (np.asarray(column, float) for column in _columns(pairs, prior))
     x = _logit(raw)
 
     def residuals(parameters: np.ndarray) -> np.ndarray:
@@ -131,7 +128,7 @@ def calibration_of(training: Mapping[str, Any], views: int) -> Calibration:
 
 
 def _columns(
-    pairs: Pairs, prior: Calibration | None, weight: float
+    pairs: Pairs, prior: Calibration | None
 ) -> tuple[list[float], list[float], list[float]]:
     raw, dice = [r for r, _ in pairs], [d for _, d in pairs]
     share = [1.0] * len(pairs)
@@ -139,7 +136,7 @@ def _columns(
         grid = np.linspace(0.3, 0.99, 16)
         raw += grid.tolist()
         dice += [prior(value) for value in grid]
-        share += [weight / len(grid)] * len(grid)
+        share += [PRIOR_WEIGHT / len(grid)] * len(grid)
     return raw, dice, share
 
 

@@ -86,11 +86,11 @@ class DemoRound:
     adapter: str
 
 
-def synthetic_demo_data(n_frames: int = 32, seed: int = 7) -> DemoData:
+def synthetic_demo_data(n_frames: int = 32) -> DemoData:
     """Return synthetic polyp-like frames with their truth."""
     from napari_sam_adapter.data.synthetic import synthetic_polyps
 
-    stack = synthetic_polyps(n_frames, seed=seed)
+    stack = synthetic_polyps(n_frames, seed=7)
     names = [f"synthetic frame {index}" for index in range(n_frames)]
     masks = [mask.astype(bool) for mask in stack.masks]
     return DemoData(list(stack.frames), masks, names, "synthetic polyp-like frames (not real data)")

@@ -32,8 +32,6 @@ class NextSlice:
     Attributes
     ----------
     index : tuple of int
-    score : float
-        0 to 1; see `next_slice`.
     uncertainty : float or None
         As given; None for a slice nobody was asked about.
     distance : float
@@ -45,7 +43,6 @@ class NextSlice:
     """
 
     index: SliceIndex
-    score: float
     uncertainty: float | None
     distance: float
     is_unsure: bool = False
@@ -127,7 +124,7 @@ def next_slice(
         rank = (score, room, math.isinf(distance))
         if best is None or rank > best[0]:
             unsure = own is not None and own >= mean
-            best = rank, NextSlice(index, score, own, distance, unsure, own == highest)
+            best = rank, NextSlice(index, own, distance, unsure, own == highest)
     return None if best is None else best[1]
 
 

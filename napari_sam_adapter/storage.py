@@ -48,28 +48,8 @@ def write_atomically(path: Path, content: bytes, *, makes_folder: bool = True) -
         If the content cannot be written. What stood at ``path`` is still there, and no temporary
         file is left behind.
     """
-    # In the same folder: only within one file system is the final rename atomic. Opened the plain
-    # way, not by tempfile, whose files nobody else in the lab could read.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        if makes_folder:
-            make_folder(path.parent)
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            sync(stream.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except FileNotFoundError as error:
-        raise _is_gone(path) from error
-    except OSError as error:
-        raise StorageError(
-            f"{path} could not be written: {error.strerror or error}. What was there before is "
-            "unchanged; free some space, or choose another folder."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with replaced_when_done(path, makes_folder=makes_folder) as temporary:
+        temporary.write_bytes(content)
 
 
 @contextlib.contextmanager
@@ -93,6 +73,8 @@ def replaced_when_done(path: Path, *, makes_folder: bool = True) -> Iterator[Pat
     StorageError
         If the file cannot be written.
     """
+    # In the same folder: only within one file system is the final rename atomic. Opened the plain
+    # way, not by tempfile, whose files nobody else in the lab could read.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         if makes_folder:
@@ -103,6 +85,8 @@ def replaced_when_done(path: Path, *, makes_folder: bool = True) -> Iterator[Pat
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.parent.exists():
+            raise _is_gone(path) from error
         raise StorageError(
             f"{path} could not be written: {error.strerror or error}. What was there before is "
             "unchanged; free some space, or choose another folder."

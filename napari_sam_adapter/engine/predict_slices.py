@@ -106,7 +106,7 @@ def predict_slices_helped(
             source, indices, predict_logits, n_classes, help_, should_stop
         ):
             if not isinstance(found, ImageError):
-                yield SlicePredicted(index, found, adapter_id, None, 0.0)
+                yield SlicePredicted(index, found, adapter_id, None)
             elif len(indices) == 1:
                 raise found
             else:

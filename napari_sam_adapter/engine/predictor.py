@@ -53,7 +53,6 @@ class SlicePredicted:
         Who predicted; "" is the base model, `slice_history.FILLED` interpolation.
     confidence : float or None
         The Dice to expect, see `confidence`; None from a base model, or with prompts.
-    seconds : float
     prompts : Prompts
         What it was predicted from besides the image.
     cached : bool
@@ -66,7 +65,6 @@ class SlicePredicted:
     labels: np.ndarray
     adapter_id: str
     confidence: float | None
-    seconds: float
     prompts: Prompts = NO_PROMPTS
     cached: bool = False
     made_with: Mapping[str, Any] = field(default_factory=dict)

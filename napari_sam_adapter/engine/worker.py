@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,7 +102,6 @@ class Worker:
         self._send(Message("ready", ready))
 
     def _predict(self, message: Message) -> None:
-        start = time.monotonic()
         values, image = message.values, message.arrays["image"]
         loaded = self._model(values)
         model, card = loaded.model, loaded.card
@@ -120,7 +118,6 @@ class Worker:
         reply = {
             "adapter_id": adapter_id,
             "confidence": sure,
-            "seconds": time.monotonic() - start,
             "cached": embedding.is_known,
             "bf16": uses_bfloat16(model.device),
         }

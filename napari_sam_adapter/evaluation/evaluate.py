@@ -94,7 +94,6 @@ def evaluate_pairs(
     model: AdaptedSam,
     pairs: Iterable[tuple[Path, Path]],
     scoring: Scoring | None = None,
-    note: Note = say_nothing,
 ) -> Iterator[ImageScore]:
     """Predict each image or stack and score it against its mask.
 
@@ -104,8 +103,6 @@ def evaluate_pairs(
     pairs : iterable of (image path, mask path)
     scoring : Scoring, optional
         Where it gives no spacing, surfaces are measured with that of each file, if it has one.
-    note : callable
-        See `read_mask`.
 
     Yields
     ------
@@ -118,7 +115,7 @@ def evaluate_pairs(
     EvaluationError
         If what is to be measured does not fit a pair, or distances are in several units.
     """
-    for one in _read(pairs, scoring or Scoring(), note):
+    for one in _read(pairs, scoring or Scoring(), say_nothing):
         evaluate_one = evaluate_image if one.pair.labels.ndim == 2 else evaluate_stack
         try:
             score = evaluate_one(model, one.pair.image, one.pair.labels, one.name, one.scoring)

@@ -119,11 +119,6 @@ class ImageRecord:
         self._masks = MaskFiles(folder / MASKS, lambda: self.journal.acknowledged)
         self._stroke = (0, 0)  # the last one's number, and the line with which it began
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was ever done to a slice."""
-        return all(event.slice is None for event in self._contents.events)
-
     def goes_on_from(self, mark: RecordMark | None) -> bool:
         """Whether this is a record as it was closed here: nobody else has worked on it since."""
         if mark is None or mark.end is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.errors import WeightsError
-from napari_sam_adapter.sam.input_format import Fit, InputFormat, Normalisation
+from napari_sam_adapter.sam.input_format import Fit, Normalisation
 from napari_sam_adapter.sam.weight_files import WeightFile
 
 if TYPE_CHECKING:
@@ -98,10 +98,6 @@ class BaseModel:
         needed = max(slice_shape) * self.mask_stride
         fine = [size for size in self.input_sizes if needed <= size < self.default_input_size]
         return min(fine, default=self.default_input_size)
-
-    def input_format(self, size: int) -> InputFormat:
-        """Return how slices are brought into an input of a size."""
-        return InputFormat(size, self.normalisation, self.fit)
 
     def check_weights_are_here(self) -> None:
         """Refuse a model whose weights were not downloaded yet.

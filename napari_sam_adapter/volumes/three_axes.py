@@ -7,14 +7,21 @@ model trained along one axis does not (docs/results.md).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import psutil
 from scipy import ndimage
 
 from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.volumes.slice_source import MINIMUM_SIDE, value_range
+from napari_sam_adapter.volumes.slice_source import (
+    MINIMUM_SIDE,
+    SliceIndex,
+    SliceSource,
+    value_range,
+)
 from napari_sam_adapter.volumes.tiling import EMPTY_LOGIT, PredictLogits
 
 # Beyond it a voxel is likelier a mistake in the unit than a voxel, and a slice would not fit.
@@ -83,9 +90,33 @@ def predict_three_axes(
     return total
 
 
-def bytes_needed(shape: Sequence[int], bytes_per_voxel: int, n_classes: int) -> int:
-    """Return the memory to predict a volume (Z, Y, X) that is read into memory for that."""
-    return math.prod(shape) * (bytes_per_voxel + 2 * n_classes)
+def check_memory(source: SliceSource, indices: Sequence[SliceIndex], n_classes: int) -> None:
+    """Refuse three axes for volumes that do not fit into the memory that is free.
+
+    Raises
+    ------
+    ImageError
+        With what it takes.
+    """
+    line_of = source.depth.line
+    left, held, most = Counter(map(line_of, indices)), set[SliceIndex](), 0
+    for line in map(line_of, indices):  # as `volume_help` begins and forgets volumes
+        held.add(line)
+        most = max(most, len(held))
+        left[line] -= 1
+        if not left[line]:
+            held.remove(line)
+    shape = (source.n_deep, *source.slice_shape)
+    # The volume that is read, and the logits, in half precision, of those that take turns.
+    needed = math.prod(shape) * (source.bytes_per_pixel + 2 * n_classes * most)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        size = " x ".join(map(str, shape))
+        volumes = f"a volume of {size} voxels" if most == 1 else f"{most} volumes of {size} voxels"
+        raise ImageError(
+            f"Three axes take {needed / 2**30:.1f} GiB of memory for {volumes}, and "
+            f"{free / 2**30:.1f} GiB are free. Predict without them, or a part of the volume."
+        )
 
 
 def _predict_square(

@@ -22,7 +22,7 @@ from napari_sam_adapter.volumes.slice_source import (
     SliceSource,
     check_slice,
 )
-from napari_sam_adapter.volumes.three_axes import predict_three_axes
+from napari_sam_adapter.volumes.three_axes import check_memory, predict_three_axes
 from napari_sam_adapter.volumes.tiling import PredictLogits, predict_tiles
 
 OVERLAP = 8  # tiles share this part of their side
@@ -43,7 +43,7 @@ class VolumeHelp:
         Corrected labels: they are kept, and their neighbours heed them.
     three_axes : bool
         Average the logits of the slices across all three axes. The volume is read into memory: see
-        `three_axes.bytes_needed`.
+        `three_axes.check_memory`.
     spacing : tuple of float
         Size of a voxel along the depth, Y and X.
     """
@@ -97,7 +97,7 @@ def predict_helped(
     Raises
     ------
     ImageError
-        If the image has not the axes that a help needs.
+        If the image has not the axes that a help needs, or three axes do not fit into memory.
 
     Notes
     -----
@@ -111,6 +111,8 @@ def predict_helped(
             if source.slider_shape
             else "A single picture has no neighbouring slices that could help to predict."
         )
+    if help_.three_axes:
+        check_memory(source, indices, n_classes)
     depth, helped = source.depth, _Helped(source, predict_logits, n_classes, help_)
     left = Counter(map(depth.line, indices))
     for turns in depth.ascending(indices):

@@ -134,7 +134,6 @@ class DockController(QObject):
             self,
         )
         self.retraining.changed.connect(self.getting_ready.on_training)
-        self._engine_job: Job | None = None
         for about_image in (
             *(self.layers, self.unchosen, self.in_place, self.recording, self.kept),
             *(self.prediction, self.accepting, self.next_slice, self.comparing),
@@ -172,7 +171,6 @@ class DockController(QObject):
         )
         job.event_reported.connect(self._on_engine_ready)
         job.failed.connect(self._on_failed)
-        self._engine_job = job
         job.start()
 
     def add_boxes(self) -> None:

@@ -65,7 +65,7 @@ class TroubleDialog(QMessageBox):
         self.setInformativeText(f"{kept} {advice}".lstrip())
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setModal(False)
-        self.close_button = self.addButton(QMessageBox.StandardButton.Close)
+        self.addButton(QMessageBox.StandardButton.Close)
         self.copy_button = QPushButton("Copy details")
         self.addButton(self.copy_button, QMessageBox.ButtonRole.ActionRole)
         self.copy_button.setVisible(bool(details))

@@ -101,7 +101,7 @@ def worked_on(tmp_path_factory):
         window.predict_helped([(6,)], v1, VolumeHelp(tile=48))
         window.paint(4, np.s_[:], 0)  # since it was heeded
         window.paint(1, np.s_[:5])  # the person went on with a prediction
-        filled = SlicePredicted((7,), window.labels[0], FILLED, None, 0.0)
+        filled = SlicePredicted((7,), window.labels[0], FILLED, None)
         window.write(filled, by_filling((0, 6), (7,), 0, (1, 1), now()))
         window.predict(8, v2, is_numbered=True)
     finally:

@@ -1,6 +1,9 @@
 """Slices predicted with the help of what lies around them; pixel values stand for logits."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import psutil
 import pytest
 
 from napari_sam_adapter.errors import ImageError
@@ -175,6 +178,23 @@ def test_three_axes_stop_while_the_volume_is_read():
     assert list(found) == []
     assert source.n_read == 4
     assert model.asked == []
+
+
+@pytest.mark.parametrize(("axes", "n_held"), [("czyx", 1), ("zcyx", 3)])
+def test_three_axes_that_do_not_fit_into_memory_are_refused_before_anything_is_read(
+    monkeypatch, axes, n_held
+):
+    shape = (3, 12, SIDE, SIDE) if axes == "czyx" else (12, 3, SIDE, SIDE)
+    needed = 12 * SIDE * SIDE * (4 + 2 * n_held)  # pixels, and the logits of a class
+    source = SliceSource(np.ones(shape, np.float32), is_colour=False, axes=axes)
+    indices, free = list(source.indices()), SimpleNamespace(available=needed)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    found = predict_helped(source, indices, Model(), 1, VolumeHelp(three_axes=True))
+    assert next(found)[0] == indices[0]
+    free.available -= 1
+    volumes = "a volume" if n_held == 1 else "3 volumes"
+    with pytest.raises(ImageError, match=f"for {volumes} of 12 x 16 x 16 voxels"):
+        next(predict_helped(source, indices, Model(), 1, VolumeHelp(three_axes=True)))
 
 
 def test_what_keeps_a_volume_from_three_axes_is_found_out_once():

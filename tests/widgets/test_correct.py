@@ -132,7 +132,7 @@ def test_what_is_undone_counts_as_undone_whatever_follows_before_the_window_look
     if follows == "a prediction":
         mask = np.zeros(person.labels.data.shape[1:], np.uint8)
         mask[10:20, 10:20] = 1
-        person.controller.binding.apply(SlicePredicted((5,), mask, "id", 0.9, 0.0))
+        person.controller.binding.apply(SlicePredicted((5,), mask, "id", 0.9))
     else:
         person.labels.paint((5, 20, 20), 2)
     person.controller.binding.check_known()

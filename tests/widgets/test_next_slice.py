@@ -32,7 +32,7 @@ def sure_person(person, polyps, monkeypatch):
     person.predict()
     for z, sure in enumerate(SURE):
         mask = polyps.masks[z].astype(np.uint8)
-        person.controller.binding.apply(SlicePredicted((z,), mask, "an adapter", sure, 0.1))
+        person.controller.binding.apply(SlicePredicted((z,), mask, "an adapter", sure))
     person.settle()
     return person
 

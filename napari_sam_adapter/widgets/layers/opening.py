@@ -64,7 +64,6 @@ class Opening(QObject):
         super().__init__(parent)
         self._session, self._layers, self._recording = session, layers, recording
         self._in_front = in_front
-        self._job: Job | None = None
 
     def open_latest(self) -> None:
         """Where no image is open, open the one of the project that was worked on last."""
@@ -107,7 +106,6 @@ class Opening(QObject):
         job = Job(find, "opening an image", lambda: None, self)
         job.event_reported.connect(self._on_found)
         job.failed.connect(lambda message: self.said.emit(message, True))
-        self._job = job
         job.start()
 
     def _bring_to_front(self, image: Image, record: Path, binding: LayerBinding | None) -> None:

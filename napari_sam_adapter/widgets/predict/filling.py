@@ -73,7 +73,7 @@ class Filling(QObject):
                 for position, labels in _filled(known, wanted, spacing_yx):
                     if should_stop():
                         return
-                    yield SlicePredicted(moved_to(here, axis, position), labels, FILLED, None, 0.0)
+                    yield SlicePredicted(moved_to(here, axis, position), labels, FILLED, None)
 
             deed = Deed(
                 events,

@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 
 from napari_sam_adapter.data.geometry import Geometry
-from napari_sam_adapter.errors import ImageError
-from napari_sam_adapter.volumes.three_axes import bytes_needed
+from napari_sam_adapter.volumes.three_axes import check_memory
 from napari_sam_adapter.volumes.volume_help import VolumeHelp
 
 if TYPE_CHECKING:
@@ -93,21 +91,9 @@ def slices_ahead(
     """
     if not help_.three_axes:
         return 0
-    _check_memory(source, n_classes)
+    check_memory(source, indices, n_classes)
     n_volumes = len(set(map(source.depth.line, indices)))
     return n_volumes * source.n_across_axes
-
-
-def _check_memory(source: SliceSource, n_classes: int) -> None:
-    shape = (source.n_deep, *source.slice_shape)
-    needed = bytes_needed(shape, source.bytes_per_pixel, n_classes)
-    free = psutil.virtual_memory().available
-    if needed > free:
-        size = " x ".join(map(str, shape))
-        raise ImageError(
-            f"Three axes take {needed / 2**30:.1f} GiB of memory for a volume of {size} voxels, "
-            f"and {free / 2**30:.1f} GiB are free. Predict without them, or a part of the volume."
-        )
 
 
 def described(help_: VolumeHelp) -> str:
