@@ -204,7 +204,7 @@ class AdaptedSam(nn.Module):
         PromptError
             If the model takes no prompts.
         """
-        sparse, dense, position = self._embed(geometry, prompts)
+        sparse, dense, position = self._embed(image_embeddings, geometry, prompts)
         return decode_classes(
             self.mask_decoder,
             self.further_classes,
@@ -229,7 +229,7 @@ class AdaptedSam(nn.Module):
         Tensor, shape (n, 1, 4h, 4w), for n boxes
             The base model knows no classes.
         """
-        sparse, dense, position = self._embed(geometry, prompts)
+        sparse, dense, position = self._embed(image_embedding, geometry, prompts)
         return decode_classes(
             self.base.mask_decoder,
             (),
@@ -239,9 +239,11 @@ class AdaptedSam(nn.Module):
             dense=dense,
         )
 
-    def _embed(self, geometry: InputGeometry, prompts: Prompts) -> tuple[Tensor, Tensor, Tensor]:
+    def _embed(
+        self, image_embeddings: Tensor, geometry: InputGeometry, prompts: Prompts
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return sparse and dense prompt embeddings and the position encoding of the grid."""
-        encoder = self.base.prompt_encoder
+        height, width = image_embeddings.shape[-2:]
         if self.prompt_embedding is not None:
             if prompts:
                 raise PromptError(
@@ -249,11 +251,10 @@ class AdaptedSam(nn.Module):
                     "adapter."
                 )
             own = self.prompt_embedding
-            dense = own.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(
-                -1, -1, *encoder.image_embedding_size
-            )
+            dense = own.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(-1, -1, height, width)
             sparse = dense.new_zeros(1, 0, EMBEDDING_WIDTH)
-            return sparse, dense, own.pe_layer(encoder.image_embedding_size)[None]
+            return sparse, dense, own.pe_layer((height, width))[None]
+        encoder = self.base.prompt_encoder_for((height, width))
         points, boxes = prompts.at_input(geometry)
         if boxes is None and self.settings.standing_prompt == "whole_image_box":
             height, width = geometry.content_hw
