@@ -160,6 +160,11 @@ class AdaptedSam(nn.Module):
         device: torch.device = next(self.mask_decoder.parameters()).device
         return device
 
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether boxes and points of a person mean anything to it."""
+        return self.prompt_embedding is None and self.base.knows_prompts
+
     def decoder_parameters(self) -> list[nn.Parameter]:
         """List what the quick gear trains: everything after the image embedding."""
         return [*self.mask_decoder.parameters(), *self.further_classes.parameters()]
@@ -243,13 +248,10 @@ class AdaptedSam(nn.Module):
         self, image_embeddings: Tensor, geometry: InputGeometry, prompts: Prompts
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return sparse and dense prompt embeddings and the position encoding of the grid."""
+        if prompts:
+            self._check_takes_prompts()
         height, width = image_embeddings.shape[-2:]
         if self.prompt_embedding is not None:
-            if prompts:
-                raise PromptError(
-                    f"This adapter {TAKES_NO_PROMPTS} Predict without prompts, or use another "
-                    "adapter."
-                )
             own = self.prompt_embedding
             dense = own.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(-1, -1, height, width)
             sparse = dense.new_zeros(1, 0, EMBEDDING_WIDTH)
@@ -266,6 +268,19 @@ class AdaptedSam(nn.Module):
                 masks=None,
             )
         return sparse, dense, encoder.get_dense_pe()
+
+    def _check_takes_prompts(self) -> None:
+        if self.takes_prompts:
+            return
+        if self.prompt_embedding is not None:
+            raise PromptError(
+                f"This adapter {TAKES_NO_PROMPTS} Predict without prompts, or use another adapter."
+            )
+        raise PromptError(
+            f"The weights of {self.spec.name} were never trained with boxes and points, as those "
+            "of an original SAM-Adapter checkpoint. Predict without prompts, or use another base "
+            "model."
+        )
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.config import Cut, StageLayout
@@ -88,6 +89,11 @@ class BaseSam(nn.Module):
     def encoder(self) -> ImageEncoder:
         """The image encoder, as what it can do."""
         return cast(ImageEncoder, self.image_encoder)
+
+    @property
+    def knows_prompts(self) -> bool:
+        """Whether boxes and points were ever learned: what a file lacks of them is zero in it."""
+        return any(bool(torch.any(one.weight)) for one in self.prompt_encoder.point_embeddings)
 
     def prompt_encoder_for(self, grid: tuple[int, int]) -> PromptEncoder:
         """Return the prompt encoder for image embeddings of (h, w) cells, with the same weights."""

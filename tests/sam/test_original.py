@@ -18,7 +18,7 @@ from napari_sam_adapter.errors import (
     StorageError,
     WeightsError,
 )
-from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.adapter_base import base_of_adapter
 from napari_sam_adapter.sam.base import build_mask_decoder
 from napari_sam_adapter.sam.build import assemble, check_weights
@@ -249,6 +249,26 @@ def test_prompts_are_off_and_the_reason_is_said(imported):
     box = Prompts(np.array([[2, 2, 20, 20]], np.float32))
     with pytest.raises(PromptError, match="position encoding is its own"):
         predict_masks(model, np.eye(64), box)
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        Prompts(np.array([[2, 2, 20, 20]], np.float32)),
+        Prompts(points=np.array([[9, 9]]), is_object=np.array([True])),
+    ],
+    ids=["box", "point"],
+)
+@pytest.mark.parametrize("box_answers", ["adapter", "base"])
+def test_a_base_that_was_written_of_a_checkpoint_answers_to_no_prompts_and_says_why(
+    imported, prompts, box_answers
+):
+    settings = ModelSettings.default(f"sam_vit_b@{imported[1]}", 64)
+    model = build_adapted_sam(settings.with_changes(box_answers=box_answers))
+    assert predict_masks(model, np.eye(64)).mask.shape == (64, 64)
+    words = r"The weights of sam_vit_b@.*base\.pth were never trained with boxes and points"
+    with pytest.raises(PromptError, match=words):
+        predict_masks(model, np.eye(64), prompts)
 
 
 def test_an_encoder_that_is_not_the_bases_is_refused_and_what_to_do_is_said(

@@ -13,6 +13,7 @@ import torch
 from napari_sam_adapter.training import step
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.feeds import feed_for
+from napari_sam_adapter.training.held_out import report_held_out
 from napari_sam_adapter.training.loss import mask_loss
 from napari_sam_adapter.training.presets import PRESETS
 from napari_sam_adapter.training.samples import TrainingSample
@@ -81,6 +82,14 @@ def test_an_answer_to_boxes_is_to_leave_out_what_has_no_box(small_sam, wide, mon
         assert loss == pytest.approx(least) if has_all else loss > 2 * least
         seen.add(has_all)
     assert seen == {True, False}
+
+
+def test_a_base_that_never_learned_prompts_is_trained_without_them(small_sam, wide):
+    for embedding in small_sam.base.prompt_encoder.point_embeddings:
+        torch.nn.init.zeros_(embedding.weight)  # as `adapters import --base-out` leaves them
+    stepper = stepper_of(small_sam, wide, prompted_share=1.0)
+    assert math.isfinite(stepper.take(0.5))  # a prompt would be refused
+    assert report_held_out(small_sam, [wide], 1)["box_dice"]["n_slices"] == 0
 
 
 def rates_of(stepper: Stepper, progress: float) -> list[float]:
