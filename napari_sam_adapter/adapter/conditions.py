@@ -13,7 +13,7 @@ from functools import cache, partial
 from importlib.metadata import entry_points
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_sam_adapter.adapter.config import (
@@ -90,7 +90,7 @@ def image_condition(name: str, *, mask_ratio: float) -> ConditionFunction:
     Raises
     ------
     ConditionError
-        If there is none of that name, or its package cannot be loaded.
+        If there is none of that name, its name cannot be used, or its package cannot be loaded.
     """
     if name in BUILT_IN_CONDITIONS:
         _tell_of_namesakes(name)
@@ -102,6 +102,7 @@ def image_condition(name: str, *, mask_ratio: float) -> ConditionFunction:
     assert name not in BUILT_IN_CONDITIONS
     for point in entry_points(group=CONDITION_GROUP):
         if point.name == name:
+            _check_name(name, point.value)
             try:
                 return _Guarded(name, point.load())
             except Exception as error:
@@ -112,6 +113,15 @@ def image_condition(name: str, *, mask_ratio: float) -> ConditionFunction:
         f"There is no condition named {name!r}; known are: {', '.join(condition_names())}. If it "
         "came with a package, install that package here too."
     )
+
+
+def _check_name(name: str, where: str) -> None:
+    """Refuse a name that torch cannot call a layer by: an adapter has one for each condition."""
+    if not name or "." in name or hasattr(nn.ModuleDict(), name):
+        raise ConditionError(
+            f"The condition {where} cannot be named {name!r}. Give it another name in its package: "
+            "letters, digits and underscores, and not the name of a method of torch's modules."
+        )
 
 
 @cache  # once: to look through all installed packages takes its time
@@ -144,7 +154,8 @@ class _Guarded:
     def __call__(self, images: Tensor) -> Tensor:
         try:
             with torch.autocast(images.device.type, enabled=False):
-                result = self.function(images.float())
+                # A copy: what is changed in place is not the encoder's own input.
+                result = self.function(images.to(torch.float32, copy=True))
         except Exception as error:
             raise ConditionError(f"The condition {self.name!r} failed: {error}") from error
         batch, _, height, width = images.shape
@@ -155,10 +166,15 @@ class _Guarded:
                 f"{expected} is expected."
             )
         fits = result.ndim == 4 and result.shape[0] == batch and result.shape[2:] == (height, width)
-        if not fits or self.n_channels not in (None, result.shape[1]):
+        if not fits or not result.shape[1] or self.n_channels not in (None, result.shape[1]):
             raise ConditionError(
                 f"The condition {self.name!r} returned the shape {tuple(result.shape)}; {expected} "
                 "is expected, as large as its input, with as many channels every time."
+            )
+        if result.is_complex():
+            raise ConditionError(
+                f"The condition {self.name!r} returned complex numbers. Let it return their "
+                "absolute value, or their real part."
             )
         if not bool(torch.isfinite(result).all()):
             raise ConditionError(

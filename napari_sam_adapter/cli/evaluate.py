@@ -41,7 +41,7 @@ Protocol = Annotated[
         help="original: at each image's own size. paper: as SAM-Adapter's code scores, to compare "
         "with its tables: at the network's S x S pixels, the truth resized to them (nearest), each "
         "probability map stretched to 0..1 before S-measure, E-measure, weighted F and MAE, and "
-        "0.3 for beta squared in the weighted F. That code predicts one view: --views 1."
+        "0.3 for beta squared in the weighted F; from one view, unless --views asks for more."
     ),
 ]
 Spacing = Annotated[
@@ -106,6 +106,7 @@ def evaluate(  # noqa: PLR0913 - each argument is an option of the command
         raise EvaluationError(f"Surfaces are measured by MONAI, which is not installed: {INSTALL}")
     pairs = pair_by_stem(images, masks)
     sam = load_model(adapter, model, device)
+    views = scoring.protocol.views if views is None else views
     views = options.views_for(sam, adapter, views)
     scoring = replace(scoring, class_names=sam.settings.class_names, views=views)
     scores = _scored(sam, pairs, scoring)

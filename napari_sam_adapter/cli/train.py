@@ -22,7 +22,13 @@ from napari_sam_adapter.cli.console import (
     say,
     stop_on_interrupt,
 )
-from napari_sam_adapter.cli.train_settings import adapter_of, base_of, class_names_of, config_of
+from napari_sam_adapter.cli.train_settings import (
+    adapter_of,
+    base_of,
+    class_names_of,
+    config_of,
+    say_renamed,
+)
 from napari_sam_adapter.data.files import pair_by_stem
 from napari_sam_adapter.data.mask_values import MergedValues
 from napari_sam_adapter.data.stacks import read_slices
@@ -196,7 +202,12 @@ def _read_samples(
 
 def _run(job: TrainingJob) -> AdapterSaved | None:
     """Run the job; of several processes that share it, only the main one has something to say."""
-    from napari_sam_adapter.training.events import StepReport, TrainingFinished, ValidationReport
+    from napari_sam_adapter.training.events import (
+        StepReport,
+        TrainingFinished,
+        TrainingStarted,
+        ValidationReport,
+    )
     from napari_sam_adapter.training.job import AdapterSaved, run_job
 
     saved: AdapterSaved | None = None
@@ -205,6 +216,8 @@ def _run(job: TrainingJob) -> AdapterSaved | None:
         task = progress.add_task(f"Training ({job.config.gear})", total=1.0, loss="-", dice="-")
         for event in run_job(job, should_stop=should_stop):
             match event:
+                case TrainingStarted():
+                    say_renamed(job)
                 case StepReport():
                     progress.update(task, completed=event.progress, loss=f"{event.loss:.3f}")
                 case ValidationReport():

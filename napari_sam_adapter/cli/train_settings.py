@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_sam_adapter.adapter.card import read_card
 from napari_sam_adapter.adapter.classes import check_class_names, renamings
@@ -17,6 +17,9 @@ from napari_sam_adapter.sam.adapter_base import base_of_adapter
 from napari_sam_adapter.sam.registry import DEFAULT_MODEL, base_model
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.presets import PRESETS, USUAL_MINUTES
+
+if TYPE_CHECKING:
+    from napari_sam_adapter.training.job import TrainingJob
 
 # Where the option is called otherwise than what it sets.
 _OPTIONS = {"max_seconds": "--minutes", "max_steps": "--steps", "max_epochs": "--epochs"}
@@ -65,7 +68,7 @@ def base_of(model: str | None, init: Path | None) -> str:
 
 
 def class_names_of(classes: str | None, init: Path | None) -> tuple[str, ...]:
-    """Return the names asked for, or those of ``init``; say which of its classes are renamed."""
+    """Return the names asked for, or those of ``init``."""
     known = ("object",) if init is None else read_card(init).class_names
     if classes is None:
         return known
@@ -76,8 +79,7 @@ def class_names_of(classes: str | None, init: Path | None) -> tuple[str, ...]:
         raise TrainingError(f"--classes {classes!r}: {error}.") from error
     if init is not None and len(names) >= len(known):  # fewer are refused in any case
         try:
-            for label, before, after in renamings(known, names):
-                say(f"Class {label} was called {before} and is called {after} from now on.")
+            renamings(known, names)
         except ValueError as error:
             raise TrainingError(
                 f"{init} knows the classes {', '.join(known)}, and --classes names "
@@ -85,6 +87,14 @@ def class_names_of(classes: str | None, init: Path | None) -> tuple[str, ...]:
                 "values are in that order, and new ones behind them; or train without --init."
             ) from error
     return names
+
+
+def say_renamed(job: TrainingJob) -> None:
+    """Say which classes of the adapter that a run starts from get another name."""
+    if job.init is None or job.class_names is None:
+        return
+    for label, before, after in renamings(read_card(job.init).class_names, job.class_names):
+        say(f"Class {label} was called {before} and is called {after} from now on.")
 
 
 def adapter_of(base: str, conditions: str | None, reduction: int | None) -> AdapterConfig | None:

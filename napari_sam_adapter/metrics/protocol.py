@@ -25,18 +25,22 @@ class Protocol:
         Masks, and so Dice, IoU and the balanced error rate, are cut before.
     weighted_f_beta : float
         See `saliency.saliency_scores`.
+    views : int or None
+        How many views of an image predictions average, unless told otherwise; None is what suits
+        the model.
     """
 
     name: str
     at_network_size: bool
     rescale: bool
     weighted_f_beta: float
+    views: int | None = None
 
 
 ORIGINAL = Protocol("original", at_network_size=False, rescale=False, weighted_f_beta=1.0)
 # What SAM-Adapter's code does (utils.py, sod_metric.py at github.com/tianrun-chen/
-# SAM-Adapter-PyTorch): its input is squashed to S x S and so is the truth.
-PAPER = Protocol("paper", at_network_size=True, rescale=True, weighted_f_beta=0.3)
+# SAM-Adapter-PyTorch): its input is squashed to S x S and so is the truth, and it predicts once.
+PAPER = Protocol("paper", at_network_size=True, rescale=True, weighted_f_beta=0.3, views=1)
 
 PROTOCOLS = {one.name: one for one in (ORIGINAL, PAPER)}
 

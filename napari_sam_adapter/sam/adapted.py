@@ -160,6 +160,11 @@ class AdaptedSam(nn.Module):
         device: torch.device = next(self.mask_decoder.parameters()).device
         return device
 
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether boxes and points of a person mean anything to it."""
+        return self.prompt_embedding is None and self.base.knows_prompts
+
     def decoder_parameters(self) -> list[nn.Parameter]:
         """List what the quick gear trains: everything after the image embedding."""
         return [*self.mask_decoder.parameters(), *self.further_classes.parameters()]
@@ -204,7 +209,7 @@ class AdaptedSam(nn.Module):
         PromptError
             If the model takes no prompts.
         """
-        sparse, dense, position = self._embed(geometry, prompts)
+        sparse, dense, position = self._embed(image_embeddings, geometry, prompts)
         return decode_classes(
             self.mask_decoder,
             self.further_classes,
@@ -229,7 +234,7 @@ class AdaptedSam(nn.Module):
         Tensor, shape (n, 1, 4h, 4w), for n boxes
             The base model knows no classes.
         """
-        sparse, dense, position = self._embed(geometry, prompts)
+        sparse, dense, position = self._embed(image_embedding, geometry, prompts)
         return decode_classes(
             self.base.mask_decoder,
             (),
@@ -239,21 +244,19 @@ class AdaptedSam(nn.Module):
             dense=dense,
         )
 
-    def _embed(self, geometry: InputGeometry, prompts: Prompts) -> tuple[Tensor, Tensor, Tensor]:
+    def _embed(
+        self, image_embeddings: Tensor, geometry: InputGeometry, prompts: Prompts
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return sparse and dense prompt embeddings and the position encoding of the grid."""
-        encoder = self.base.prompt_encoder
+        if prompts:
+            self._check_takes_prompts()
+        height, width = image_embeddings.shape[-2:]
         if self.prompt_embedding is not None:
-            if prompts:
-                raise PromptError(
-                    f"This adapter {TAKES_NO_PROMPTS} Predict without prompts, or use another "
-                    "adapter."
-                )
             own = self.prompt_embedding
-            dense = own.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(
-                -1, -1, *encoder.image_embedding_size
-            )
+            dense = own.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(-1, -1, height, width)
             sparse = dense.new_zeros(1, 0, EMBEDDING_WIDTH)
-            return sparse, dense, own.pe_layer(encoder.image_embedding_size)[None]
+            return sparse, dense, own.pe_layer((height, width))[None]
+        encoder = self.base.prompt_encoder_for((height, width))
         points, boxes = prompts.at_input(geometry)
         if boxes is None and self.settings.standing_prompt == "whole_image_box":
             height, width = geometry.content_hw
@@ -265,6 +268,19 @@ class AdaptedSam(nn.Module):
                 masks=None,
             )
         return sparse, dense, encoder.get_dense_pe()
+
+    def _check_takes_prompts(self) -> None:
+        if self.takes_prompts:
+            return
+        if self.prompt_embedding is not None:
+            raise PromptError(
+                f"This adapter {TAKES_NO_PROMPTS} Predict without prompts, or use another adapter."
+            )
+        raise PromptError(
+            f"The weights of {self.spec.name} were never trained with boxes and points, as those "
+            "of an original SAM-Adapter checkpoint. Predict without prompts, or use another base "
+            "model."
+        )
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)

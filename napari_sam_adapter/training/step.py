@@ -55,8 +55,7 @@ class Stepper:
         self.optimizer = _optimizer(model, config)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.average = WeightsAverage(self.parameters, config.ema_decay, config.start_share)
-        takes_prompts = not model.settings.own_prompt_embedding
-        self._prompted_share = config.prompted_share if takes_prompts else 0.0
+        self._prompted_share = config.prompted_share if model.takes_prompts else 0.0
         self.step = 0
         # What went wrong in this process at the step that could not be taken.
         self._broken_at: list[str] = []

@@ -113,6 +113,8 @@ def high_frequency_halved(images):
     [
         (high_frequency_halved, r"returned the shape \(1, 3, 32, 16\).*as large as its input"),
         (lambda images: images[0], "returned the shape"),
+        (lambda images: images[:, :0], r"returned the shape \(1, 0, 32, 32\)"),
+        (torch.fft.fft2, "returned complex numbers.*absolute value"),
         (lambda images: images / images.sum(), "not finite numbers"),
         (lambda images: images.numpy(), "returned ndarray"),
         (lambda images: 1 / 0, "failed: division by zero"),
@@ -126,6 +128,23 @@ def test_a_condition_that_cannot_be_used_is_refused_in_words(offer, function, wo
     offer(function)
     with pytest.raises(ConditionError, match=words):
         Adapter(LAYOUT, AdapterConfig(stages=(0,), conditions=(Condition("own"),)))
+
+
+@pytest.mark.parametrize("name", ["my.condition", "half", "train", "training", "_modules", ""])
+def test_a_name_that_torch_cannot_call_a_layer_by_is_refused_in_words(offer, name):
+    offer(lambda images: images, name=name)
+    words = "somebody.conditions:own cannot be named .* Give it another name in its package"
+    with pytest.raises(ConditionError, match=words):
+        image_condition(name, mask_ratio=0.25)
+
+
+def test_a_condition_that_works_in_place_leaves_the_encoders_input_alone(offer):
+    offer(lambda images: images.mul_(0))
+    adapter = Adapter(LAYOUT, AdapterConfig(stages=(0,), conditions=(Condition("own"),)))
+    images = random_images(1, 3, 32, 32)
+    given = images.clone()
+    adapter.begin(images)
+    assert torch.equal(images, given)
 
 
 def test_a_condition_that_breaks_during_training_is_named(offer):

@@ -292,6 +292,17 @@ def test_evaluate_by_the_papers_protocol_scores_other_pixels(evaluate, capsys):
     assert found["paper"]["dice"] == pytest.approx(found["original"]["dice"], abs=0.05)
 
 
+def test_by_the_papers_protocol_a_prediction_is_one_view_unless_more_are_asked_for(
+    evaluate, capsys, tmp_path, tuned_sam
+):
+    adapter = tmp_path / "knows-mirror-images.safetensors"
+    save_adapter(adapter, tuned_sam, gear="full", training={"config": {"augmentation": "views"}})
+    usual, papers = (*evaluate, "--adapter", adapter), ("--protocol", "paper")
+    for options, views in (((), 2), (papers, 1), ((*papers, "--views", 2), 2)):
+        assert run(*usual, *options, "--json") == 0
+        assert json_from(capsys)["views"] == views
+
+
 @needs_library
 @pytest.mark.parametrize(
     ("asked", "spacing", "tolerance"),

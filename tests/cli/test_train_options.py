@@ -114,6 +114,19 @@ def test_another_name_for_a_class_is_said(train, tmp_path, capsys):
     assert "[wall]" not in said, "a new class takes no other's name"
 
 
+def test_another_name_for_a_class_is_not_said_where_nothing_is_trained(
+    train, folders, tmp_path, capsys
+):
+    first, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    train("--gear", "quick", "--steps", 1)
+    for mask in folders[1].iterdir():
+        Image.fromarray(np.full((60, 80), 3, np.uint8)).save(mask)
+    capsys.readouterr()
+    where = ("--images", folders[0], "--masks", folders[1], "--out", out)
+    assert run("train", *where, "--init", first, "--classes", "polyp,wall", "--steps", 1) == 2
+    assert "is called" not in capsys.readouterr().err
+
+
 def test_conditions_and_their_weights_are_kept_in_the_file(train):
     card = train("--conditions", "patch_embedding, gradient=0.5", "--gear", "quick", "--steps", 1)
     assert [(c.name, c.weight) for c in card.adapter.conditions] == [

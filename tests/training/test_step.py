@@ -1,4 +1,7 @@
-"""What a step learns from: the slice without its padding, and of boxes only what is in them."""
+"""What a step learns from: the slice without its padding, and of boxes only what is in them.
+
+And how fast: at the rates of its recipe.
+"""
 
 import math
 from dataclasses import replace
@@ -10,7 +13,9 @@ import torch
 from napari_sam_adapter.training import step
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.feeds import feed_for
+from napari_sam_adapter.training.held_out import report_held_out
 from napari_sam_adapter.training.loss import mask_loss
+from napari_sam_adapter.training.presets import PRESETS
 from napari_sam_adapter.training.samples import TrainingSample
 from napari_sam_adapter.training.simulated_prompts import object_boxes
 from napari_sam_adapter.training.step import Stepper
@@ -77,3 +82,38 @@ def test_an_answer_to_boxes_is_to_leave_out_what_has_no_box(small_sam, wide, mon
         assert loss == pytest.approx(least) if has_all else loss > 2 * least
         seen.add(has_all)
     assert seen == {True, False}
+
+
+def test_a_base_that_never_learned_prompts_is_trained_without_them(small_sam, wide):
+    for embedding in small_sam.base.prompt_encoder.point_embeddings:
+        torch.nn.init.zeros_(embedding.weight)  # as `adapters import --base-out` leaves them
+    stepper = stepper_of(small_sam, wide, prompted_share=1.0)
+    assert math.isfinite(stepper.take(0.5))  # a prompt would be refused
+    assert report_held_out(small_sam, [wide], 1)["box_dice"]["n_slices"] == 0
+
+
+def rates_of(stepper: Stepper, progress: float) -> list[float]:
+    """Return the learning rates of decoder and adapter in a step that is taken."""
+    assert math.isfinite(stepper.take(progress))
+    return [group["lr"] for group in stepper.optimizer.param_groups]
+
+
+@pytest.mark.parametrize("name", ["polyp", "camouflage", "shadow"])
+def test_a_published_recipe_falls_by_a_cosine_from_2e_4_to_1e_7(small_sam, wide, name):
+    config = PRESETS[name].config
+    stepper = Stepper(small_sam, feed_for(small_sam, [wide], config, None), config, ALONE)
+    (decay,) = {group["weight_decay"] for group in stepper.optimizer.param_groups}
+    assert decay == 0.01
+    # eta_min + (lr - eta_min) (1 + cos(pi t / T)) / 2, as torch's CosineAnnealingLR.
+    falling = {0.0: 2e-4, 0.25: 1.7072532e-4, 0.5: 1.0005e-4, 0.75: 2.9374677e-5, 1.0: 1e-7}
+    for progress, rate in falling.items():
+        assert rates_of(stepper, progress) == pytest.approx([rate, rate], rel=1e-6)
+
+
+def test_our_recipe_warms_up_to_its_own_rates_and_ends_at_none(small_sam, wide):
+    config = PRESETS["interactive"].config
+    stepper = Stepper(small_sam, feed_for(small_sam, [wide], config, None), config, ALONE)
+    rising = [rates_of(stepper, config.warmup_share * share) for share in (0.0, 0.25, 0.5, 1.0)]
+    peaks = np.array([2e-4, 1e-3])
+    np.testing.assert_allclose(rising, np.outer((0.02, 0.25, 0.5, 1.0), peaks))
+    assert rates_of(stepper, 1.0) == pytest.approx([0.0, 0.0], abs=1e-12)

@@ -29,7 +29,8 @@ from napari_sam_adapter.training.workers import (
 ACCUMULATION_VARIABLE = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 
 # Each rank trains the same way as the command does, one gear after the other, and writes down its
-# own weights: a start of the processes takes longer than the steps of a gear.
+# own weights: a start of the processes takes longer than the steps of a gear. And the gradient of
+# its last step before it is clipped: neither the clipping nor AdamW sees how large it is.
 SCRIPT = """
 import math, sys, torch
 from pathlib import Path
@@ -49,6 +50,14 @@ root, out, batch = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 resumes = sys.argv[4] == "resume"
 torch.set_num_threads(1)
 workers, device = start_workers("cpu")
+average, gradients = workers.average_gradients, []
+
+def noted(parameters):
+    average(parameters)
+    found = [p.grad.flatten() for p in parameters if p.grad is not None]
+    gradients.append(torch.cat(found))
+
+workers.average_gradients = noted
 pairs = pair_by_stem(root / "images", root / "masks")
 samples = [TrainingSample(*one) for one in read_slices(pairs)]
 for gear in sys.argv[5:]:
@@ -63,9 +72,8 @@ for gear in sys.argv[5:]:
              if isinstance(event, StepReport)]
     assert steps == ([3] if resumes else [1, 2, 3]), steps
     end = "-resumed" if resumes else ""
-    save_file(
-        model.state_dict(), out / f"{gear}-rank{workers.rank}-of-{workers.count}{end}.safetensors"
-    )
+    found = model.state_dict() | {"gradient": gradients[-1]}
+    save_file(found, out / f"{gear}-rank{workers.rank}-of-{workers.count}{end}.safetensors")
 """
 
 # The command, with a loss that breaks in the second process alone; each one notes how it ended.

@@ -132,6 +132,22 @@ def test_a_weights_file_of_ones_own_predicts(open_person, polyps, tmp_path):
     assert "predicted by the base model" in person.message
 
 
+def test_weights_that_never_learned_prompts_say_so_when_they_are_given_some(
+    open_person, polyps, tmp_path
+):
+    own = tmp_path / "of_an_import.pth"
+    state = torch.load(LITE_MEDSAM.weights.locate(), weights_only=True)
+    learned = [name for name in state if "prompt_encoder.point_embeddings." in name]
+    torch.save(state | {name: torch.zeros_like(state[name]) for name in learned}, own)
+    person = open_person(polyps.frames, rgb=True)
+    person.dock.models_panel.use_file(own)
+    person.wait(lambda: person.controller.session.in_use.base == f"lite_medsam@{own}")
+    person.dock.prompts_panel.points_button.click()
+    person.viewer.layers["image points"].add((0, 48, 48))
+    person.predict()
+    assert f"{own} were never trained with boxes and points" in person.message
+
+
 def test_weights_that_are_safetensors_are_offered_and_predict(
     open_person, polyps, tmp_path, monkeypatch
 ):
