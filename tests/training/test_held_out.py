@@ -13,21 +13,23 @@ from napari_sam_adapter.training.samples import TrainingSample
 
 
 @pytest.mark.parametrize(
-    ("adapter", "base", "n_slices", "expected"),
+    ("adapter", "base", "median_gain", "n_slices", "expected"),
     [
-        (0.95, 0.90, 8, "adapter"),
-        (0.90, 0.87, 4, "adapter"),
-        (0.969, 0.963, 16, "base"),
-        (0.89, 0.90, 8, "base"),
-        (0.99, 0.50, 3, "base"),
-        (None, None, 0, "base"),
+        (0.95, 0.90, 0.05, 8, "adapter"),
+        (0.90, 0.87, 0.03, 4, "adapter"),
+        (0.969, 0.963, 0.006, 16, "base"),
+        (0.89, 0.90, -0.01, 8, "base"),
+        (0.99, 0.50, 0.49, 3, "base"),
+        (0.61, 0.54, -0.05, 5, "base"),  # one slice that the base model misses decides the mean
+        (0.90, 0.89, 0.04, 5, "base"),
+        (None, None, None, 0, "base"),
     ],
 )
 def test_boxes_are_the_adapters_where_enough_held_out_slices_show_a_clear_gain(
-    adapter, base, n_slices, expected
+    adapter, base, median_gain, n_slices, expected
 ):
-    report = {"box_dice": {"adapter": adapter, "base": base, "n_slices": n_slices}}
-    assert box_answers_of(report) == expected
+    found = {"adapter": adapter, "base": base, "median_gain": median_gain, "n_slices": n_slices}
+    assert box_answers_of({"box_dice": found}) == expected
 
 
 def test_slices_are_counted_not_their_classes(small_sam, samples):
@@ -50,6 +52,7 @@ def test_both_answers_to_boxes_are_scored_and_the_settings_stay(small_sam, sampl
     assert found["n_slices"] == 2
     assert found["adapter"] == 0.0
     assert found["base"] > 0.3
+    assert found["median_gain"] == pytest.approx(-found["base"], abs=1e-3)  # of two slices
     assert small_sam.settings == before
 
 
