@@ -26,6 +26,8 @@ from napari_sam_adapter.widgets.trouble import guarded
 if TYPE_CHECKING:
     import napari
 
+    from napari_sam_adapter.annotations.packed_labels import PackedLabels
+
 # What is known of a masks layer of a shape outlives the dock: it may be closed and opened again.
 _TRACKERS: WeakKeyDictionary[Labels, tuple[tuple[int, ...], SliceTracker]] = WeakKeyDictionary()
 
@@ -236,12 +238,20 @@ class LayerBinding(LayerSlices):
 
     def _look(self) -> None:
         self._check_soon.stop()
+        before = self._seen_in_view()
         self.check_slice_in_view()
-        self.edited.emit(self._changed_elsewhere())
+        elsewhere = self._changed_elsewhere()
+        # napari announces what is merely shown, too.
+        if elsewhere or self._seen_in_view() is not before:
+            self.edited.emit(elsewhere)
         if not self._in_stroke:
             waiting, self._waiting = self._waiting, []
             for apply in waiting:
                 apply()
+
+    def _seen_in_view(self) -> PackedLabels | None:
+        known = self.tracker.history_of(self.index_in_view()) if self._fits else None
+        return None if known is None else known.seen
 
     def _changed_elsewhere(self) -> str:
         if not self._fits:
