@@ -86,7 +86,7 @@ def report_held_out(
         for name, mask, truth in zip(names, *masks, strict=True):
             if mask.any() or truth.any():
                 found[name].append(dice(mask, truth))
-        _score_boxes(model, encoder, sample, embedding, boxed)
+        score_boxes(model, encoder, sample, embedding, boxed)
     means = {str(who): round(float(np.mean(d)), 4) if d else None for who, d in boxed.items()}
     gains = np.subtract(boxed["adapter"], boxed["base"])
     median = round(float(np.median(gains)), 4) if gains.size else None
@@ -114,7 +114,7 @@ def box_answers_of(report: Mapping[str, Any]) -> BoxAnswers:
     return "adapter" if gain > GAIN_TO_TRUST else "base"
 
 
-def _score_boxes(
+def score_boxes(
     model: AdaptedSam,
     encoder: Encoder,
     sample: TrainingSample,
