@@ -26,7 +26,7 @@ from napari_sam_adapter.project.pixels import identity_of
 from napari_sam_adapter.project.record_folders import folders_of, new_folder, read_identities
 from napari_sam_adapter.project.round_ends import round_ends
 from napari_sam_adapter.schema import read_described, write_described
-from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held, is_read_only
+from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held, is_read_only, is_there
 from napari_sam_adapter.versions.adapter_store import AdapterStore
 
 PROJECT_FILE, LAYERS = "project.json", "layers"
@@ -72,8 +72,8 @@ class Project:
 
     @property
     def is_there(self) -> bool:
-        """Whether the folder holds a project now; asks the disk."""
-        return (self.folder / PROJECT_FILE).exists()
+        """Whether the folder holds a project now; asks the disk, which may not answer."""
+        return is_there(self.folder / PROJECT_FILE)
 
     @property
     def is_read_only(self) -> bool:
