@@ -14,6 +14,7 @@ from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished
 from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of
 from napari_sam_adapter.session.next_version import RunStart, continue_from, train
+from napari_sam_adapter.storage import is_missing
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.gear_clock import GearClock
 from napari_sam_adapter.training.job import AdapterSaved
@@ -80,7 +81,7 @@ class Retraining(QObject):
         self._start: RunStart | None = None
         self._noted: Noted | None = None
         self._run: RunFolder | None = None
-        self._is_saved = False
+        self._is_saved = self._is_resumed = False
         self._job: Job | None = None
         self._adoption = Adoption(session, recording)
         self._trouble = ""
@@ -152,7 +153,7 @@ class Retraining(QObject):
         def events() -> Iterator[object]:
             yield from train(self._session.trainer, start, request_of(project, run))
 
-        self._launch(start, events)
+        self._launch(start, events, is_resumed=True)
         self._next = settings.next
         self._clock = _clock_of(settings)
         self.said.emit("The retraining goes on where it stood. Go on working.", False)
@@ -172,12 +173,15 @@ class Retraining(QObject):
         if run is not None:
             run.leave()
 
-    def _launch(self, start: RunStart, events: Callable[[], Iterable[object]]) -> None:
+    def _launch(
+        self, start: RunStart, events: Callable[[], Iterable[object]], *, is_resumed: bool = False
+    ) -> None:
         job = Job(events, CLOSING, self._kill, self)
         job.event_reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
-        self._job, self._start, self._is_saved = job, start, False
+        self._job, self._start = job, start
+        self._is_saved, self._is_resumed = False, is_resumed
         self.log = RunLog(start.project.folder / "logs")
         self._session.trainer.allow()
         self.changed.emit(True)
@@ -261,8 +265,9 @@ class Retraining(QObject):
             self.log.write(f"The process wrote:\n{written}")
         run, self._run = self._run, None
         if run is not None:
-            # What failed after a checkpoint may go better another time.
-            if self._is_saved or not run.checkpoint.path.exists():
+            # What failed after a checkpoint may go better another time; what was on offer stays so.
+            has_nothing = not self._is_resumed and is_missing(run.checkpoint.path)
+            if self._is_saved or has_nothing:
                 run.finish()
             else:
                 run.leave()
