@@ -163,6 +163,6 @@ class SilentDrive(set[Path]):
 @pytest.fixture
 def silent_drive(monkeypatch) -> SilentDrive:
     drive = SilentDrive()
-    for name in ("stat", "lstat", "open", "scandir", "mkdir", "unlink"):
+    for name in ("stat", "lstat", "open", "listdir", "scandir", "mkdir", "unlink"):
         monkeypatch.setattr(os, name, drive.refusing(getattr(os, name)))
     return drive

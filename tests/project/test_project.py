@@ -43,6 +43,8 @@ def test_a_project_on_a_drive_that_does_not_answer_is_not_there(tmp_path, silent
     project.create()
     silent_drive.add(tmp_path)
     assert not project.is_there
+    with pytest.raises(StorageError, match="could not be read: Host is down"):
+        project.create()
     silent_drive.clear()
     assert project.is_there
 

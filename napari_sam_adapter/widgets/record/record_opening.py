@@ -174,6 +174,15 @@ class RecordOpening:
             If the record is open elsewhere, or cannot be read or written.
         """
         identity = ImageIdentity.of(self.source, self.name, self.path, self.patient)
+        try:
+            yield from self._events_of(identity)
+        except OSError as error:
+            raise StorageError(
+                f"{self.project.folder} does not answer: {error.strerror or error}. Nothing that "
+                "is done here is recorded meanwhile."
+            ) from error
+
+    def _events_of(self, identity: ImageIdentity) -> Iterator[ImageIdentity | Opened | LookedAt]:
         self.project.tell_apart(identity)
         yield identity
         folders = self.project.folders_of(identity)
