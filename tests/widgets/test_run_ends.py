@@ -87,3 +87,16 @@ def test_a_resumed_run_that_fails_before_its_first_checkpoint_stays_on_offer(
     resume_to_the_end(window, qtbot)
     assert "The memory is full." in window.said[-1]
     assert window.retraining.unfinished() == PLAN
+
+
+@pytest.mark.parametrize("press", [Retraining.resume, Retraining.discard])
+def test_that_another_window_has_resumed_the_run_on_offer_is_said_and_it_is_offered_no_more(
+    window, project, press
+):
+    RunFolder(project.folder, PLAN).leave()
+    assert window.retraining.unfinished() == PLAN
+    theirs = RunFolder(project.folder, PLAN)
+    press(window.retraining)
+    assert window.said == ["That run goes on in another window, or has ended."]
+    assert window.changed == [False]
+    theirs.finish()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
-from napari_sam_adapter.project.retrain_words import ends_here, started
+from napari_sam_adapter.project.retrain_words import NOT_ON_OFFER, ends_here, started
 from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of
@@ -136,8 +136,11 @@ class Retraining(QObject):
 
     def resume(self) -> None:
         """Go on with the unfinished run, from its last checkpoint."""
+        if self._job is not None:
+            return
         plan, project = self.unfinished(), self._session.project
         if plan is None:
+            self._say_it_is_gone()
             return
         try:
             settings = settings_of(plan)
@@ -145,6 +148,7 @@ class Retraining(QObject):
             run = self._run = RunFolder(project.folder, plan)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
+            self.changed.emit(False)
             return
         start = RunStart.of(self._session)
         self._noted = Noted(start.project.folder, plan)
@@ -160,12 +164,22 @@ class Retraining(QObject):
 
     def discard(self) -> None:
         """Forget the unfinished run; the corrections it learned from stay."""
+        if self._job is not None:
+            return
         plan = self.unfinished()
-        if plan is not None:
-            with contextlib.suppress(SamAdapterError):
-                RunFolder(self._session.project.folder, plan).finish()
+        if plan is None:
+            self._say_it_is_gone()
+            return
+        try:
+            RunFolder(self._session.project.folder, plan).finish()
             self.said.emit("The unfinished run is forgotten; your corrections stay.", False)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
         self.changed.emit(False)
+
+    def _say_it_is_gone(self) -> None:
+        self.said.emit(NOT_ON_OFFER, True)
+        self.changed.emit(False)  # so that it is no longer offered
 
     def leave(self) -> None:
         """Keep what the run needs to be resumed: the window closes."""
