@@ -70,6 +70,18 @@ def test_colours_are_copied(keep, n_colours):
     assert np.array_equal(again(keep(frames, is_colour=True)), frames)
 
 
+def test_a_copy_that_a_killed_program_has_left_unfinished_goes_after_a_day(keep):
+    folder = keep(NOISE)
+    old, new = folder / f".{COPY}.01234567", folder / f".{COPY}.89abcdef"
+    for path in (old, new):
+        path.write_bytes(b"half a copy")
+    os.utime(old, (0, 0))
+    keep(NOISE)
+    assert not old.exists()
+    assert new.exists(), "another program may be writing it"
+    assert np.array_equal(again(folder), NOISE)
+
+
 def test_an_image_that_came_from_its_copy_stays_while_the_project_is_moved(keep):
     folder = keep(NOISE)
     data = again(folder)
