@@ -233,7 +233,8 @@ def test_a_copy_that_is_whole_is_not_written_again(keep):
         folder = keep(data, is_colour=data.shape[-1] < 5)
         before = (folder / COPY).stat()
         assert keep(data, is_colour=data.shape[-1] < 5) == folder
-        assert (folder / COPY).stat() == before
+        after = (folder / COPY).stat()  # it was read since
+        assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1), (0, 2, 1)])
