@@ -184,6 +184,17 @@ def is_there(path: Path) -> bool:
     return os.path.exists(path)
 
 
+def is_missing(path: Path) -> bool:
+    """Whether nothing has this name; not where a drive does not answer, which may do so again."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def is_empty(path: Path) -> bool:
     """Whether a program was killed when it had taken a name for a file, and written nothing."""
     try:

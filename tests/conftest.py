@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,3 +146,23 @@ def full_disk(monkeypatch) -> FullDisk:
     full = FullDisk()
     monkeypatch.setattr(storage.os, "replace", full.replace)
     return full
+
+
+class SilentDrive(set[Path]):
+    """Folders on a network drive that does not answer: add one, and clear when it does again."""
+
+    def refusing(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse(path: Any, *others: Any, **named: Any) -> Any:
+            if isinstance(path, str | Path) and self & {Path(path), *Path(path).parents}:
+                raise OSError(errno.EHOSTDOWN, os.strerror(errno.EHOSTDOWN), str(path))
+            return act(path, *others, **named)
+
+        return refuse
+
+
+@pytest.fixture
+def silent_drive(monkeypatch) -> SilentDrive:
+    drive = SilentDrive()
+    for name in ("stat", "lstat", "open", "listdir", "scandir", "mkdir", "unlink"):
+        monkeypatch.setattr(os, name, drive.refusing(getattr(os, name)))
+    return drive

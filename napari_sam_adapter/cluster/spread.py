@@ -181,7 +181,7 @@ class _Spread:
             return self._waited_for(sent.future, where)
         except ImageError as error:
             raise ImageError(f"{sent.image.name}: {error}") from error
-        except SamAdapterError:
+        except (SamAdapterError, _StoppedError):
             raise
         except KilledWorker as error:
             raise ClusterError(
@@ -202,8 +202,12 @@ class _Spread:
             if future.status != "pending":
                 # The worker that has it may die all the same; so there is a time limit. A short
                 # one, in place of looking at the status, would confuse Dask 2026.8.
-                with contextlib.suppress(TimeoutError):
+                try:
                     found: PredictedSlice | PixelsNeeded = future.result(timeout=TAKE_SECONDS)
+                except TimeoutError:
+                    if future.status == "error":
+                        raise  # the worker's own, as of a drive that did not answer it
+                else:
                     return found
             time.sleep(LOOK_SECONDS)
             self._n_tasks()

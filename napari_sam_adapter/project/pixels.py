@@ -17,7 +17,7 @@ from napari_sam_adapter.data.tiff import open_tiff
 from napari_sam_adapter.errors import ImageError, SamAdapterError, StorageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.image_record import ImageRecord
-from napari_sam_adapter.storage import replaced_when_done
+from napari_sam_adapter.storage import forget_unfinished, replaced_when_done
 from napari_sam_adapter.volumes.slice_source import SliceSource
 
 COPY = "image.tif"
@@ -57,6 +57,7 @@ def keep_pixels(
     StorageError
         If the copy or the path cannot be written.
     """
+    forget_unfinished(record.folder)  # copies of programs that were killed
     known = record.identity
     if opened.source is not None and _at(Path(opened.source), known) is not None:
         record.say_where(opened.source)

@@ -26,7 +26,7 @@ from napari_sam_adapter.project.pixels import identity_of
 from napari_sam_adapter.project.record_folders import folders_of, new_folder, read_identities
 from napari_sam_adapter.project.round_ends import round_ends
 from napari_sam_adapter.schema import read_described, write_described
-from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held, is_read_only
+from napari_sam_adapter.storage import LOCK_SECONDS, check_writable, held, is_read_only, is_there
 from napari_sam_adapter.versions.adapter_store import AdapterStore
 
 PROJECT_FILE, LAYERS = "project.json", "layers"
@@ -55,10 +55,7 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = FileLock(folder / "lock", timeout=LOCK_SECONDS)
-        try:
-            self._is_made = (folder / PROJECT_FILE).exists()
-        except OSError as error:
-            raise StorageError(f"{folder} could not be read: {error.strerror or error}.") from error
+        self._is_made = self._has_file()
         if self._is_made:
             read_described(folder / PROJECT_FILE, _KIND)
         elif move_bare_adapters(folder):
@@ -72,8 +69,8 @@ class Project:
 
     @property
     def is_there(self) -> bool:
-        """Whether the folder holds a project now; asks the disk."""
-        return (self.folder / PROJECT_FILE).exists()
+        """Whether the folder holds a project now; asks the disk, which may not answer."""
+        return is_there(self.folder / PROJECT_FILE)
 
     @property
     def is_read_only(self) -> bool:
@@ -89,7 +86,7 @@ class Project:
             If they cannot be written, or were there and are not any more.
         """
         path = self.folder / PROJECT_FILE
-        if not path.exists():
+        if not self._has_file():
             if self._is_made:
                 raise StorageError(
                     f"The project {self.folder} is gone: it holds no {PROJECT_FILE} any more. If "
@@ -97,9 +94,17 @@ class Project:
                 )
             check_writable(path)
             with held(self._lock):
-                if not path.exists():
+                if not self._has_file():
                     write_described(path, _KIND, {"id": uuid.uuid4().hex, "created": now()})
         self._is_made = True
+
+    def _has_file(self) -> bool:
+        try:
+            return (self.folder / PROJECT_FILE).exists()
+        except OSError as error:
+            raise StorageError(
+                f"{self.folder} could not be read: {error.strerror or error}."
+            ) from error
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:

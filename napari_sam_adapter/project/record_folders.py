@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
 import re
 from pathlib import Path
 
@@ -11,8 +13,18 @@ from napari_sam_adapter.project.journal import JOURNAL, last_event
 
 
 def record_folders(images: Path, pattern: str = "*") -> list[Path]:
-    """List the folders in which something was written down, by name."""
-    folders = sorted(images.glob(pattern))
+    """List the folders in which something was written down, by name.
+
+    Raises
+    ------
+    OSError
+        If the drive does not answer; newer Pythons' `Path.glob` finds nothing there.
+    """
+    try:
+        names = sorted(os.listdir(images))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    folders = [images / name for name in fnmatch.filter(names, pattern)]
     return [one for one in folders if (one / IMAGE_FILE).exists() or (one / JOURNAL).exists()]
 
 

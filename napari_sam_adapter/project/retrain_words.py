@@ -10,6 +10,7 @@ from napari_sam_adapter.project.retrain_request import MarkedImage
 from napari_sam_adapter.versions.adapter_version import AdapterVersion
 from napari_sam_adapter.versions.promotion import ENOUGH
 
+NOT_ON_OFFER = "That run goes on in another window, or has ended."
 _NEXT = "Predict all uses it on the other slices"
 
 

@@ -6,6 +6,7 @@ learned from (a line of an image's journal) and how, ``state.checkpoint`` is whe
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -174,20 +175,29 @@ class RunFolder:
         )
 
     def finish(self) -> None:
-        """Remove everything: the run has ended, well or not."""
+        """Remove everything: the run has ended, well or not. A drive may keep what it wants."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.leave()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            Path(self._lock.lock_file).unlink(missing_ok=True)
 
     def leave(self) -> None:
         """Let another window go on with it."""
-        self._lock.release()
+        with contextlib.suppress(OSError):  # a drive that does not answer
+            self._lock.release()
 
 
 def unfinished_runs(project: Path) -> list[RunPlan]:
-    """List the runs of a project that nobody goes on with; damaged ones are left out."""
-    found = []
-    for path in sorted((project / "runs").glob(f"*/{RUN_FILE}")):
+    """List the runs of a project that nobody goes on with; damaged ones are left out.
+
+    On a drive that does not answer there are none for now.
+    """
+    found: list[RunPlan] = []
+    try:
+        paths = sorted((project / "runs").glob(f"*/{RUN_FILE}"))
+    except OSError:
+        return found
+    for path in paths:
         lock = FileLock(path.parent.with_suffix(".lock"), timeout=0, thread_local=False)
         try:
             with lock:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam_adapter.adapter.card import AdapterCard
 from napari_sam_adapter.adapter.config import AdapterConfig
 from napari_sam_adapter.errors import StorageError, TrainingError
-from napari_sam_adapter.storage import reason_of
+from napari_sam_adapter.storage import is_missing, is_there, reason_of
 from napari_sam_adapter.training.config import TrainingConfig
 from napari_sam_adapter.training.events import TrainingEvent, TrainingFinished, TrainingStarted
 from napari_sam_adapter.training.samples import TrainingSample
@@ -88,7 +88,7 @@ class TrainingJob:
         """Where the adapter file may go now, the best place first."""
         if self.refuge is None:
             return (self.out,)
-        is_gone = self.is_homeless or not self.out.parent.is_dir()
+        is_gone = self.is_homeless or is_missing(self.out.parent)
         return (self.refuge,) if is_gone else (self.out, self.refuge)
 
 
@@ -237,7 +237,7 @@ def _written(job: TrainingJob, write: Callable[[Path], AdapterCard]) -> AdapterS
             return AdapterSaved(place, write(place))
         except StorageError as error:
             troubles.append(f"{place}: {reason_of(error)}")
-    is_kept = job.checkpoint is not None and job.checkpoint.path.exists()
+    is_kept = job.checkpoint is not None and is_there(job.checkpoint.path)
     rest = "resume the run, which goes on at its last checkpoint" if is_kept else "train again"
     raise StorageError(
         f"The trained adapter could not be saved ({'; '.join(troubles)}). Mend that (free some "

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_sam_adapter.errors import TrainingError
+from napari_sam_adapter.storage import is_missing
 
 STEPS_BETWEEN = 100
 # Steps of a large model are slow; a person should not lose more than this.
@@ -39,8 +40,8 @@ class RunCheckpoint:
 
     @property
     def is_homeless(self) -> bool:
-        """Whether what the run is for is gone."""
-        return self.belongs_to is not None and not self.belongs_to.exists()
+        """Whether what the run is for is gone; not while its drive does not answer."""
+        return self.belongs_to is not None and is_missing(self.belongs_to)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

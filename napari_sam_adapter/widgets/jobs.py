@@ -21,7 +21,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, sentence_of
-from napari_sam_adapter.widgets.trouble import show_trouble
+from napari_sam_adapter.widgets.trouble import is_shown, show_trouble
 
 LOGGER = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Job(QObject):
     def _on_yielded(self, event: Any) -> None:
         if isinstance(event, _Failure):
             self.failed.emit(event.message)
-            if event.details:
+            if event.details and not is_shown(event.message):
                 show_trouble(self, event.message, event.details)
         else:
             self.event_reported.emit(event)

@@ -3,6 +3,7 @@
 import os
 import signal
 from dataclasses import replace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -107,6 +108,34 @@ def test_a_worker_that_is_killed_costs_only_its_slice(base, sam, stack):
         assert first not in client.run(os.getpid).values()
         assert len(set(pids)) == 2
     assert_same(slices(found), here(sam, stack))
+
+
+@pytest.fixture
+def one_worker():
+    """A client whose slices are in an error, as those of a worker whose drive did not answer."""
+    client = MagicMock()
+    client.nthreads.return_value = {"tcp://127.0.0.1:1": 1}
+    future = client.submit.return_value
+    future.status = "error"
+    future.result.side_effect = TimeoutError("Connection timed out: 'stack.tif'")
+    return client
+
+
+def asked_often(times=200):
+    asked = iter(range(times))
+    return lambda: next(asked, None) is None
+
+
+def test_a_worker_that_ran_out_of_time_has_failed_and_is_not_waited_for(one_worker, base, stack):
+    stream = predict_files_on(one_worker, base, [stack], should_stop=asked_often())
+    with pytest.raises(ClusterError, match=r"slice 0: a worker failed\. .*Connection timed out"):
+        list(stream)
+
+
+def test_what_is_stopped_while_a_slice_is_waited_for_ends_without_an_error(one_worker, base, stack):
+    one_worker.submit.return_value.status = "pending"
+    stream = predict_files_on(one_worker, base, [stack], should_stop=asked_often(5))
+    assert slices(stream) == []
 
 
 def test_pixels_travel_where_workers_find_no_file(cluster, base, sam, stack, monkeypatch, caplog):

@@ -38,6 +38,17 @@ def test_a_project_that_was_moved_is_not_made_again_at_its_old_place(tmp_path, i
     assert Project(tmp_path / "there").folders_of(identity)
 
 
+def test_a_project_on_a_drive_that_does_not_answer_is_not_there(tmp_path, silent_drive):
+    project = Project(tmp_path)
+    project.create()
+    silent_drive.add(tmp_path)
+    assert not project.is_there
+    with pytest.raises(StorageError, match="could not be read: Host is down"):
+        project.create()
+    silent_drive.clear()
+    assert project.is_there
+
+
 def test_an_image_finds_its_record_again(tmp_path, identity):
     record = Project(tmp_path).open_record(identity)
     record.close()

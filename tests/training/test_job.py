@@ -167,6 +167,28 @@ def test_what_a_full_disk_does_not_take_is_saved_elsewhere(samples, tmp_path, fu
     assert not list(tmp_path.glob("*.safetensors*"))
 
 
+def test_a_drive_that_does_not_answer_for_a_moment_ends_no_run(samples, tmp_path, silent_drive):
+    (tmp_path / "run").mkdir()
+    owner = tmp_path / "run" / "run.json"
+    owner.touch()
+    checkpoint = RunCheckpoint(tmp_path / "run" / "state", belongs_to=owner)
+    elsewhere = tmp_path / "elsewhere" / "a.safetensors"
+    wanted = job(
+        samples[:1], tmp_path / "a.safetensors", steps=4, checkpoint=checkpoint, refuge=elsewhere
+    )
+    for event in run_job(wanted):
+        silent_drive.clear()
+        if isinstance(event, StepReport) and event.step == 2:
+            silent_drive.add(tmp_path)
+            assert not wanted.is_homeless
+            assert wanted.places == (wanted.out, elsewhere)
+    assert isinstance(event, AdapterSaved)
+    assert event.path == wanted.out
+    assert event.card.training["steps"] == 4
+    owner.unlink()
+    assert wanted.is_homeless
+
+
 def test_where_nothing_can_be_saved_the_run_can_be_resumed(samples, tmp_path, full_disk):
     (tmp_path / "run").mkdir()
     checkpoint = RunCheckpoint(tmp_path / "run" / "state", every=1, resume=True)

@@ -6,6 +6,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_sam_adapter.annotations.slice_tracker import SliceState
 from napari_sam_adapter.engine.predictor import SlicePredicted
+from napari_sam_adapter.widgets.layers.binding import STROKE_MS
 
 
 def test_a_stroke_makes_a_slice_corrected(person):
@@ -240,3 +241,16 @@ def test_new_pixels_of_the_image_layer_are_the_ones_that_are_predicted(person, p
     person.viewer.layers["image"].data = polyps.frames[::-1].copy()
     person.predict()
     assert (person.labels.data[0] != first).any()
+
+
+def test_a_prediction_that_comes_during_a_stroke_that_changes_nothing_is_written_after_it(person):
+    binding = person.controller.layers.need()
+    person.settle()
+    predicted = np.ones((96, 96), np.uint8)
+    with person.labels.block_history():  # as while the mouse button is down
+        person.labels.paint((0, 20, 20), 0)
+        assert binding.apply(SlicePredicted((0,), predicted, "adapter", 0.9, 0.1))
+        person.qtbot.wait(3 * STROKE_MS)
+        assert not person.labels.data[0].any()
+    person.wait(lambda: person.labels.data[0].all())
+    assert binding.tracker.adapter_of((0,)) == "adapter"

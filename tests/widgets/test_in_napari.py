@@ -1,6 +1,7 @@
 """The plugin as napari sees it: manifest, menus, palette, samples."""
 
 import sys
+import threading
 
 import numpy as np
 import psutil
@@ -10,9 +11,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
 
 from napari_sam_adapter.engine.predictor import Predictor
+from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.project import Project
 from napari_sam_adapter.session.session import Session
 from napari_sam_adapter.widgets import commands
 from napari_sam_adapter.widgets.dock import SamAdapterDock
+from napari_sam_adapter.widgets.record.record_opening import RecordOpening
 
 NAME = "napari-sam-adapter"
 
@@ -168,6 +172,44 @@ def test_the_x_of_the_dock_ends_its_process_and_a_new_dock_knows_the_slices(
     assert person.tracker.ready() == [(0,)]
     assert person.tracker.adapter_of((0,)) == ""
     close_dock(dock, wait)
+
+
+def test_a_dock_that_is_opened_while_the_one_before_was_opening_a_record_gets_it(
+    open_person, polyps, monkeypatch
+):
+    first = open_person(polyps.frames, rgb=True)
+    first.controller.layers.need()
+    first.wait_for_record()
+    first.paint(0)
+    first.close()
+    may_go_on, asked, ended = [threading.Event(), threading.Event()], [], []
+    identify, events = ImageIdentity.of, RecordOpening.events
+
+    def identify_slowly(*image):
+        asked.append(image)
+        may_go_on[min(len(asked), 2) - 1].wait()
+        return identify(*image)
+
+    def events_to_the_end(opening):
+        yield from events(opening)
+        ended.append(opening)
+
+    monkeypatch.setattr(ImageIdentity, "of", identify_slowly)
+    monkeypatch.setattr(RecordOpening, "events", events_to_the_end)
+    person = open_person(polyps.frames, rgb=True, show=True)
+    person.wait(lambda: len(asked) == 1)
+    press_x(person)
+    dock = SamAdapterDock(person.viewer, Session(Project(first.controller.session.project.folder)))
+    person.viewer.window.add_dock_widget(dock)
+    person.wait(lambda: len(asked) == 2)
+    may_go_on[0].set()
+    person.wait(lambda: len(ended) == 1)
+    may_go_on[1].set()
+    person.dock = dock
+    person.wait_for_record()
+    assert "another window" not in person.message
+    assert person.labels.data[0, 20, 20] == 2
+    close_dock(dock, person.wait)
 
 
 @pytest.mark.parametrize("is_floating", [False, True], ids=["docked", "floating"])

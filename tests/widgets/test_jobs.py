@@ -3,9 +3,12 @@
 import gc
 import weakref
 
+import pytest
 from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QApplication
 
 from napari_sam_adapter.widgets.jobs import Job
+from napari_sam_adapter.widgets.trouble import TroubleDialog
 
 
 class Volume:
@@ -30,3 +33,18 @@ def test_a_job_that_has_ended_keeps_nothing_that_its_listeners_hold(qtbot):
     gc.collect()
     assert kept() is None
     assert owner.children(), "Qt keeps the job itself"
+
+
+@pytest.mark.troubled
+def test_a_job_that_fails_again_and_again_opens_one_dialog(qtbot):
+    owner, failed = QObject(), []
+    for n in range(1, 4):
+        job = Job(lambda: [1 / 0], "a test", lambda: None, owner)
+        job.failed.connect(failed.append)
+        job.start()
+        qtbot.waitUntil(lambda n=n: len(failed) == n, timeout=60_000)
+        qtbot.wait(1)
+    shown = [one for one in QApplication.topLevelWidgets() if isinstance(one, TroubleDialog)]
+    (dialog,) = (one for one in shown if one.isVisible())
+    assert "ZeroDivisionError" in dialog.text()
+    dialog.close()

@@ -151,6 +151,35 @@ def test_a_deleted_layer_comes_back_when_the_image_is_opened_again_and_not_befor
     assert drawn(open_polyps()) == wanted
 
 
+def test_they_come_back_where_the_image_was_known_only_after_it_was_removed(open_polyps, folder):
+    person = open_polyps()
+    image = person.viewer.layers["image"]
+    person.controller.layers.need()
+    person.wait_for_record()
+    draw(person)
+    wait_until_kept(person, folder, 2, 2)
+    wanted = drawn(person)
+    # As Delete does with all that is selected: without masks, the image is looked at once more.
+    for name in ("image boxes", "image points", "image masks", "image"):
+        person.viewer.layers.remove(name)
+    person.wait_for_record()
+    person.viewer.add_image(image.data.copy(), name="image", rgb=True)
+    person.wait_for_record()
+    assert drawn(person) == wanted
+
+
+def test_of_a_duplicated_image_the_layer_that_keeps_its_boxes_is_named(open_polyps, folder):
+    person = open_polyps()
+    draw(person)
+    wait_until_kept(person, folder, 2, 2)
+    image = person.viewer.layers["image"]
+    copy = person.viewer.add_image(image.data.copy(), name="image copy", rgb=True)
+    person.dock.layers_panel.image_box.value = copy
+    person.wait_for_record()
+    assert "image copy is the same image as image, whose boxes and points" in person.message
+    assert "another window" not in person.message
+
+
 def test_boxes_drawn_in_place_of_deleted_ones_are_kept_and_the_others_beside_them(
     open_polyps, folder
 ):

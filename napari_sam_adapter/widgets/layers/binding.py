@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_sam_adapter.annotations.packed_labels import PackedLabels
 
+STROKE_MS = 50  # between two looks at whether a stroke has ended, while a prediction waits for that
 # What is known of a masks layer of a shape outlives the dock: it may be closed and opened again.
 _TRACKERS: WeakKeyDictionary[Labels, tuple[tuple[int, ...], SliceTracker]] = WeakKeyDictionary()
 
@@ -82,6 +83,10 @@ class LayerBinding(LayerSlices):
         self._check_soon.setSingleShot(True)
         self._look_guarded = guarded(owner, self._look, once=True)
         self._check_soon.timeout.connect(self._look_guarded)
+        self._after_stroke = QTimer(self)
+        self._after_stroke.setSingleShot(True)
+        self._after_stroke.setInterval(STROKE_MS)
+        self._after_stroke.timeout.connect(self._look_after_stroke)
         self._walk = SliceWalk(self.source, self._look_at, owner)
         labels.events.paint.connect(self._on_edited)
         labels.events.set_data.connect(self._on_edited)
@@ -93,6 +98,7 @@ class LayerBinding(LayerSlices):
         self._is_open = False
         self._walk.stop()
         self._check_soon.stop()
+        self._after_stroke.stop()
         self.labels.events.paint.disconnect(self._on_edited)
         self.labels.events.set_data.disconnect(self._on_edited)
         self.labels.events.data.disconnect(self._on_replaced)
@@ -126,6 +132,7 @@ class LayerBinding(LayerSlices):
         """
         if self._in_stroke:
             self._waiting.append(partial(self.apply, prediction, corrected_too))
+            self._after_stroke.start()
             return True
         index = prediction.index
         self._check([index])
@@ -252,6 +259,13 @@ class LayerBinding(LayerSlices):
     def _seen_in_view(self) -> PackedLabels | None:
         known = self.tracker.history_of(self.index_in_view()) if self._fits else None
         return None if known is None else known.seen
+
+    def _look_after_stroke(self) -> None:
+        """Write what waits also where a stroke has changed nothing: napari is silent then."""
+        if self._waiting and self._in_stroke:
+            self._after_stroke.start()
+        elif self._waiting:
+            self._look_guarded()
 
     def _changed_elsewhere(self) -> str:
         if not self._fits:

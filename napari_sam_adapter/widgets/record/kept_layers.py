@@ -119,6 +119,8 @@ class KeptLayers(QObject):
             self._forget(image)
 
     def _on_identified(self, image: Image, identity: ImageIdentity) -> None:
+        if image not in self._viewer.layers:
+            return  # removed meanwhile: nobody would ever close its file
         if image in self._known:
             if self._known[image].identity.is_same(identity):
                 return
@@ -188,6 +190,7 @@ class KeptLayers(QObject):
     def _open(self, known: KeptImage) -> bool:
         """Open the file of an image, whose typed scale comes back by that; say once why not."""
         try:
+            self._check_is_alone(known)
             known.file = self._session.project.open_layers(known.identity, self._tell)
         except StorageError as error:
             if self._is_open and known.is_settled and not known.refusal:
@@ -199,6 +202,17 @@ class KeptLayers(QObject):
         known.refusal = ""
         known.bring_scale_back()
         return True
+
+    def _check_is_alone(self, known: KeptImage) -> None:
+        """Name the layer of the same pixels that has the file, as a duplicated one does."""
+        for other in self._known.values():
+            is_same = other is not known and other.identity.is_same(known.identity)
+            if is_same and other.file is not None:
+                raise StorageError(
+                    f"{known.image.name} is the same image as {other.image.name}, whose boxes and "
+                    f"points are recorded. Those drawn on {known.image.name} are not: choose "
+                    f"{other.image.name} to draw."
+                )
 
     def _forget(self, image: Image) -> None:
         known = self._known.pop(image)

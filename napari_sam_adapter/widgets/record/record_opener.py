@@ -16,7 +16,12 @@ from napari_sam_adapter.widgets.readers import PATIENT
 from napari_sam_adapter.widgets.record.image_notes import ImageNotes
 from napari_sam_adapter.widgets.record.not_recorded import NotRecorded
 from napari_sam_adapter.widgets.record.open_records import OpenRecords
-from napari_sam_adapter.widgets.record.record_opening import LookedAt, Opened, RecordOpening
+from napari_sam_adapter.widgets.record.record_opening import (
+    Handover,
+    LookedAt,
+    Opened,
+    RecordOpening,
+)
 from napari_sam_adapter.widgets.record.restoring import MARKS, is_from_elsewhere
 from napari_sam_adapter.widgets.trouble import guarded
 
@@ -87,6 +92,7 @@ class RecordOpener(QObject):
         self._records, self._notes, self._lacking = records, notes, lacking
         self._last: Chosen | None = None
         self._job: Job | None = None
+        self._handover = Handover()
         self._is_open = True
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
@@ -125,6 +131,7 @@ class RecordOpener(QObject):
         """Open no more. Emits nothing."""
         self._is_open = False
         self._rest.stop()
+        self._handover.abandon()
 
     def _chosen(self) -> Chosen | None:
         image = self._layers.image
@@ -160,6 +167,7 @@ class RecordOpener(QObject):
             labels_dtype=dtype,
             told=self._told,
         )
+        self._handover = opening.handover
         job = Job(opening.events, "opening the record of the masks", lambda: None, self)
         job.event_reported.connect(lambda found: self._on_found(chosen, found))
         job.failed.connect(lambda message: self.refused.emit(chosen, message))
@@ -170,6 +178,8 @@ class RecordOpener(QObject):
     def _on_found(self, chosen: Chosen, found: ImageIdentity | Opened | LookedAt) -> None:
         is_chosen = self._layers.image is chosen.image
         if isinstance(found, Opened):
+            if not self._handover.take():
+                return  # closed with the dock
             is_wanted = is_chosen if chosen.binding is None else chosen.binding.is_alive
             is_wanted = is_wanted and self._last is not None
             if self._is_open and is_wanted and chosen.project is self._session.project:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,53 @@ class LookedAt:
         return cls(restored, contents.dtype)
 
 
+class Handover:
+    """Where a thread leaves a record that it has opened, until the window takes it.
+
+    A dock may close meanwhile, and then nothing that the thread says arrives: without this the
+    record would stay open, and locked, as long as the program runs.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._record: ImageRecord | None = None
+        self._is_abandoned = False
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody will take a record."""
+        return self._is_abandoned
+
+    def leave(self, record: ImageRecord) -> bool:
+        """Leave a record to be taken; where nobody will, close it and return False."""
+        with self._lock:
+            if not self._is_abandoned:
+                self._record = record
+                return True
+        _close(record)
+        return False
+
+    def take(self) -> bool:
+        """Take the record over; return whether it is there, and open."""
+        with self._lock:
+            record, self._record = self._record, None
+        return record is not None
+
+    def abandon(self) -> None:
+        """Take none any more, and close the one that was left."""
+        with self._lock:
+            self._is_abandoned = True
+            record, self._record = self._record, None
+        if record is not None:
+            _close(record)
+
+
+def _close(record: ImageRecord) -> None:
+    # What opening has mended and cannot be written is mended again next time.
+    with contextlib.suppress(StorageError):
+        record.close()
+
+
 @dataclass(frozen=True, slots=True)
 class RecordOpening:
     """What a worker thread needs to open the record of an image.
@@ -98,6 +147,8 @@ class RecordOpening:
         Of the masks layer; None where there is none.
     told : callable
         See `JournalWriter`.
+    handover : Handover
+        Where the record is left before it is told of.
     """
 
     project: Project
@@ -110,6 +161,7 @@ class RecordOpening:
     preferred: Collection[Path]
     labels_dtype: DTypeLike | None
     told: Callable[[str], None]
+    handover: Handover = field(default_factory=Handover)
 
     def events(self) -> Iterator[ImageIdentity | Opened | LookedAt]:
         """Yield what the image is known by, then its record, if it has or needs one.
@@ -122,6 +174,15 @@ class RecordOpening:
             If the record is open elsewhere, or cannot be read or written.
         """
         identity = ImageIdentity.of(self.source, self.name, self.path, self.patient)
+        try:
+            yield from self._events_of(identity)
+        except OSError as error:
+            raise StorageError(
+                f"{self.project.folder} does not answer: {error.strerror or error}. Nothing that "
+                "is done here is recorded meanwhile."
+            ) from error
+
+    def _events_of(self, identity: ImageIdentity) -> Iterator[ImageIdentity | Opened | LookedAt]:
         self.project.tell_apart(identity)
         yield identity
         folders = self.project.folders_of(identity)
@@ -142,6 +203,8 @@ class RecordOpening:
         def open_besides(folders: Collection[Path]) -> ImageRecord:
             return self.project.open_record(identity, besides=folders, told=self.told)
 
+        if self.handover.is_abandoned:
+            return
         record = open_besides(others)
         try:
             dtype = record.masks_dtype(self.labels_dtype)
@@ -149,4 +212,5 @@ class RecordOpening:
         except BaseException:
             record.close()
             raise
-        yield opened
+        if self.handover.leave(record):
+            yield opened

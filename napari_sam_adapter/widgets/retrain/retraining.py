@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import SamAdapterError, StorageError, TrainingError
-from napari_sam_adapter.project.retrain_words import ends_here, started
+from napari_sam_adapter.project.retrain_words import NOT_ON_OFFER, ends_here, started
 from napari_sam_adapter.project.run_folder import RunFolder, RunPlan, unfinished_runs
 from napari_sam_adapter.project.run_log import RunLog
 from napari_sam_adapter.project.run_request import request_of
 from napari_sam_adapter.session.next_version import RunStart, continue_from, train
+from napari_sam_adapter.storage import is_missing
 from napari_sam_adapter.training.events import TrainingFinished
 from napari_sam_adapter.training.gear_clock import GearClock
 from napari_sam_adapter.training.job import AdapterSaved
@@ -80,7 +81,7 @@ class Retraining(QObject):
         self._start: RunStart | None = None
         self._noted: Noted | None = None
         self._run: RunFolder | None = None
-        self._is_saved = False
+        self._is_saved = self._is_resumed = False
         self._job: Job | None = None
         self._adoption = Adoption(session, recording)
         self._trouble = ""
@@ -135,8 +136,11 @@ class Retraining(QObject):
 
     def resume(self) -> None:
         """Go on with the unfinished run, from its last checkpoint."""
+        if self._job is not None:
+            return
         plan, project = self.unfinished(), self._session.project
         if plan is None:
+            self._say_it_is_gone()
             return
         try:
             settings = settings_of(plan)
@@ -144,6 +148,7 @@ class Retraining(QObject):
             run = self._run = RunFolder(project.folder, plan)
         except SamAdapterError as error:
             self.said.emit(str(error), True)
+            self.changed.emit(False)
             return
         start = RunStart.of(self._session)
         self._noted = Noted(start.project.folder, plan)
@@ -152,19 +157,29 @@ class Retraining(QObject):
         def events() -> Iterator[object]:
             yield from train(self._session.trainer, start, request_of(project, run))
 
-        self._launch(start, events)
+        self._launch(start, events, is_resumed=True)
         self._next = settings.next
         self._clock = _clock_of(settings)
         self.said.emit("The retraining goes on where it stood. Go on working.", False)
 
     def discard(self) -> None:
         """Forget the unfinished run; the corrections it learned from stay."""
+        if self._job is not None:
+            return
         plan = self.unfinished()
-        if plan is not None:
-            with contextlib.suppress(SamAdapterError):
-                RunFolder(self._session.project.folder, plan).finish()
+        if plan is None:
+            self._say_it_is_gone()
+            return
+        try:
+            RunFolder(self._session.project.folder, plan).finish()
             self.said.emit("The unfinished run is forgotten; your corrections stay.", False)
+        except SamAdapterError as error:
+            self.said.emit(str(error), True)
         self.changed.emit(False)
+
+    def _say_it_is_gone(self) -> None:
+        self.said.emit(NOT_ON_OFFER, True)
+        self.changed.emit(False)  # so that it is no longer offered
 
     def leave(self) -> None:
         """Keep what the run needs to be resumed: the window closes."""
@@ -172,12 +187,15 @@ class Retraining(QObject):
         if run is not None:
             run.leave()
 
-    def _launch(self, start: RunStart, events: Callable[[], Iterable[object]]) -> None:
+    def _launch(
+        self, start: RunStart, events: Callable[[], Iterable[object]], *, is_resumed: bool = False
+    ) -> None:
         job = Job(events, CLOSING, self._kill, self)
         job.event_reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
-        self._job, self._start, self._is_saved = job, start, False
+        self._job, self._start = job, start
+        self._is_saved, self._is_resumed = False, is_resumed
         self.log = RunLog(start.project.folder / "logs")
         self._session.trainer.allow()
         self.changed.emit(True)
@@ -261,8 +279,9 @@ class Retraining(QObject):
             self.log.write(f"The process wrote:\n{written}")
         run, self._run = self._run, None
         if run is not None:
-            # What failed after a checkpoint may go better another time.
-            if self._is_saved or not run.checkpoint.path.exists():
+            # What failed after a checkpoint may go better another time; what was on offer stays so.
+            has_nothing = not self._is_resumed and is_missing(run.checkpoint.path)
+            if self._is_saved or has_nothing:
                 run.finish()
             else:
                 run.leave()
