@@ -154,8 +154,19 @@ class Project:
         return self.records_and_troubles()[1]
 
     def records_and_troubles(self) -> tuple[list[tuple[Path, ImageIdentity]], list[str]]:
-        """Read the descriptions of all records, see `record_folders.read_identities`."""
-        return read_identities(self.folder / "images")
+        """Read the descriptions of all records, see `record_folders.read_identities`.
+
+        Raises
+        ------
+        StorageError
+            If the drive does not answer, or the folder may not be read.
+        """
+        try:
+            return read_identities(self.folder / "images")
+        except OSError as error:
+            raise StorageError(
+                f"{self.folder} does not answer: {error.strerror or error}."
+            ) from error
 
     def folders_of(self, identity: ImageIdentity) -> list[Path]:
         """List the records of an image, the latest first, see `record_folders.folders_of`."""

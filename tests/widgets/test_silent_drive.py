@@ -4,6 +4,19 @@ from napari_sam_adapter.widgets.record import not_recorded
 from napari_sam_adapter.widgets.record.recording import Recording
 
 
+def test_the_list_of_images_says_that_the_drive_does_not_answer(open_person, folder, silent_drive):
+    person = open_person()
+    person.controller.session.project.create()
+    silent_drive.add(folder)
+    listed = []
+    person.controller.images.listed.connect(lambda *found: listed.append(found))
+    person.controller.images.look()
+    assert listed == [([], None, [f"{folder} does not answer: Host is down."])]
+    person.controller.opening.open_latest()
+    assert person.message == f"{folder} does not answer: Host is down."
+    silent_drive.clear()
+
+
 def test_masks_are_recorded_once_the_drive_answers_and_until_then_one_sentence_says_why(
     open_person, polyps, folder, silent_drive, monkeypatch
 ):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.overview import ImageOverview
 from napari_sam_adapter.widgets.jobs import Job
 
@@ -53,7 +54,10 @@ class ImageList(QObject):
         """List the images, and read in the background what was done to them."""
         self._enough.set()
         enough = self._enough = threading.Event()
-        records, troubles = self._session.project.records_and_troubles()
+        try:
+            records, troubles = self._session.project.records_and_troubles()
+        except StorageError as error:
+            records, troubles = [], [str(error)]
         found = sorted(records, key=lambda one: (one[1].name.casefold(), one[0].name))
         binding = self._layers.binding
         record = None if binding is None else self._recording.record_of(binding)

@@ -67,7 +67,11 @@ class Opening(QObject):
 
     def open_latest(self) -> None:
         """Where no image is open, open the one of the project that was worked on last."""
-        records = [record for record, _ in self._session.project.records()]
+        try:
+            records = [record for record, _ in self._session.project.records()]
+        except StorageError as error:
+            self.said.emit(str(error), True)
+            return
         if records and self._layers.image is None:
             self.open_record(max(records, key=last_change))
 
