@@ -26,10 +26,17 @@ def demo(
     headless: Annotated[
         bool, typer.Option("--headless", help="No window: simulate the person, write a report.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("demo-output"),
-    images: Annotated[Path | None, typer.Option(help="Your own images (with --masks).")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the report, where there is no window.")
+    ] = Path("demo-output"),
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Your own images (with --masks); in a window all of one size."),
+    ] = None,
     masks: Annotated[Path | None, typer.Option(help="Their masks, paired by file stem.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or mps; the window has it in its Preferences.")
+    ] = "auto",
 ) -> None:
     """Show the loop: predict, correct, retrain, predict better.
 

@@ -13,10 +13,10 @@ from qtpy.QtWidgets import QMessageBox
 from napari_sam_adapter.engine.predictor import Predictor
 from napari_sam_adapter.project.image_identity import ImageIdentity
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.record_opening import RecordOpening
 from napari_sam_adapter.session.session import Session
 from napari_sam_adapter.widgets import commands
 from napari_sam_adapter.widgets.dock import SamAdapterDock
-from napari_sam_adapter.widgets.record.record_opening import RecordOpening
 
 NAME = "napari-sam-adapter"
 

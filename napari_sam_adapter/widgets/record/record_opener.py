@@ -10,18 +10,18 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam_adapter.errors import ImageError
 from napari_sam_adapter.project.image_identity import ImageIdentity
+from napari_sam_adapter.project.record_opening import (
+    Handover,
+    LookedAt,
+    Opened,
+    RecordOpening,
+)
 from napari_sam_adapter.widgets.jobs import Job
 from napari_sam_adapter.widgets.layers.binding import LayerBinding, source_of
 from napari_sam_adapter.widgets.readers import PATIENT
 from napari_sam_adapter.widgets.record.image_notes import ImageNotes
 from napari_sam_adapter.widgets.record.not_recorded import NotRecorded
 from napari_sam_adapter.widgets.record.open_records import OpenRecords
-from napari_sam_adapter.widgets.record.record_opening import (
-    Handover,
-    LookedAt,
-    Opened,
-    RecordOpening,
-)
 from napari_sam_adapter.widgets.record.restoring import MARKS, is_from_elsewhere
 from napari_sam_adapter.widgets.trouble import guarded
 

@@ -12,13 +12,13 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_adapter.errors import ImageError, StorageError
+from napari_sam_adapter.project.record_opening import READ_ONLY, LookedAt, Opened
 from napari_sam_adapter.widgets.layers.binding import LayerBinding
 from napari_sam_adapter.widgets.record.image_notes import ImageNotes
 from napari_sam_adapter.widgets.record.not_recorded import NotRecorded
 from napari_sam_adapter.widgets.record.open_records import OpenRecords
 from napari_sam_adapter.widgets.record.pixel_keeping import PixelKeeping
 from napari_sam_adapter.widgets.record.record_opener import Chosen, RecordOpener
-from napari_sam_adapter.widgets.record.record_opening import READ_ONLY, LookedAt, Opened
 from napari_sam_adapter.widgets.record.restoring import (
     MARKS,
     bring_back,

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from napari_sam_adapter.project.image_record import ImageRecord, RecordMark, Restored
     from napari_sam_adapter.project.project import Project
+    from napari_sam_adapter.project.record_opening import LookedAt, Opened
     from napari_sam_adapter.volumes.slice_source import SliceIndex
     from napari_sam_adapter.widgets.layers.binding import LayerBinding
     from napari_sam_adapter.widgets.layers.layer_choice import LayerChoice
-    from napari_sam_adapter.widgets.record.record_opening import LookedAt, Opened
 
 # Which record a masks layer belongs to outlives the dock: it may be closed and opened again.
 MARKS: WeakKeyDictionary[Labels, RecordMark] = WeakKeyDictionary()

@@ -5,15 +5,15 @@ import pytest
 
 from napari_sam_adapter.errors import StorageError
 from napari_sam_adapter.project.project import Project
+from napari_sam_adapter.project.record_opening import Opened, RecordOpening
 from napari_sam_adapter.volumes.slice_source import SliceSource
-from napari_sam_adapter.widgets.record.record_opening import Opened, RecordOpening
 
 
 @pytest.fixture
-def opening(folder):
+def opening(tmp_path):
     """What opens the record of an image that has masks."""
     return RecordOpening(
-        project=Project(folder),
+        project=Project(tmp_path / "project"),
         source=SliceSource(np.arange(512, dtype=np.uint16).reshape(2, 16, 16), is_colour=False),
         name="image",
         path=None,
