@@ -110,7 +110,7 @@ def _score(version: AdapterVersion) -> str:
     training = version.card.training
     before, after = training["held_out_dice_before"], training["held_out_dice_after"]
     if before is None:
-        return "Too few new slices to hold one out, so there is no score yet"
+        return "Too few newly corrected slices to hold one out, so there is no score yet"
     slices = (
         "1 held-out slice" if version.verdict.n == 1 else f"{version.verdict.n} held-out slices"
     )
