@@ -249,7 +249,7 @@ def test_a_prediction_that_comes_during_a_stroke_that_changes_nothing_is_written
     predicted = np.ones((96, 96), np.uint8)
     with person.labels.block_history():  # as while the mouse button is down
         person.labels.paint((0, 20, 20), 0)
-        assert binding.apply(SlicePredicted((0,), predicted, "adapter", 0.9, 0.1))
+        assert binding.apply(SlicePredicted((0,), predicted, "adapter", 0.9))
         person.qtbot.wait(3 * STROKE_MS)
         assert not person.labels.data[0].any()
     person.wait(lambda: person.labels.data[0].all())
