@@ -61,21 +61,21 @@ if TYPE_CHECKING:
 _RESTING: WeakSet[SamAdapterDock] = WeakSet()
 
 
-def _end_resting(viewer: napari.Viewer) -> bool:
+def _end_resting(viewer: napari.Viewer) -> str:
     """End the dock that records on in a viewer, if there is one: two must not do so.
 
     Returns
     -------
-    bool
-        Whether it was training.
+    str
+        The name of the run that it was training; "" where it was not.
     """
-    was_training = False
+    run = ""
     for dock in list(_RESTING):
         if dock.controller.layers.viewer is viewer:
-            was_training |= dock.controller.retraining.is_running
+            run = run or dock.controller.retraining.run_name
             dock.shutdown()
             dock.deleteLater()  # else it would stay in the window, with all that it knows
-    return was_training
+    return run
 
 
 class SamAdapterDock(QWidget):
@@ -100,7 +100,7 @@ class SamAdapterDock(QWidget):
         # napari hands plugins a proxy whose layers are proxies too; they are compared by identity.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         trouble = ""
-        was_training = _end_resting(viewer)
+        run = _end_resting(viewer)
         if session is None:
             device = preference("computing", "device") or "auto"
             session, trouble = open_last(device)
@@ -142,13 +142,13 @@ class SamAdapterDock(QWidget):
         self.is_open = True
         self.destroyed.connect(lambda *_: self.shutdown())
         atexit.register(session.close)
-        self._see_to_unfinished(was_training)
+        self._see_to_unfinished(run)
 
-    def _see_to_unfinished(self, was_training: bool) -> None:
+    def _see_to_unfinished(self, run: str) -> None:
         """Go on with what the dock before was training; offer what was interrupted otherwise."""
         retraining = self.controller.retraining
         plan = retraining.unfinished()
-        if plan is not None and was_training:
+        if plan is not None and plan.run == run:
             retraining.resume()
         elif plan is not None and self.message.text() in (STARTING, OPEN_AN_IMAGE):
             again = "Resume, under 3 · Retrain, goes on with it."

@@ -94,6 +94,11 @@ class Retraining(QObject):
         """Whether a run goes on."""
         return self._job is not None
 
+    @property
+    def run_name(self) -> str:
+        """By which name the run that goes on can be resumed; "" where none can."""
+        return "" if self._run is None else self._run.plan.run
+
     def start(self, settings: RetrainSettings, *, is_next_gear: bool = False) -> None:
         """Train the next version on the corrected and accepted slices.
 
