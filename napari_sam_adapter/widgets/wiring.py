@@ -101,7 +101,8 @@ def _connect_answers(dock: SamAdapterDock) -> None:
         needs_masks.refused.connect(dock.message.refuse)
     controller.unchosen.advised.connect(dock.message.advise)
     layers.edited.connect(dock.message.on_edit)
-    layers.states_changed.connect(dock.message.on_masks)
+    for other_masks in (layers.changed, layers.states_changed):
+        other_masks.connect(dock.message.on_masks)
     controller.classes_changed.connect(dock.message.on_masks)
     controller.versions_changed.connect(dock.showing.versions)
     controller.classes_changed.connect(dock.showing.classes)

@@ -46,9 +46,10 @@ def test_masks_of_real_polyps_are_those_of_fp32(lite_medsam):
         overlaps.append([overlap(*both) for both in zip(found, expected, strict=True)])
     prompt_free, boxed = np.transpose(overlaps)
     assert not (prompt_free == 1).all(), "bf16 was not used"
-    assert prompt_free.mean() >= 0.99
-    assert prompt_free.min() >= 0.98, "of a single image it may be less than 0.99"
-    assert boxed.min() >= 0.99
+    # Of a single image it may be less, by how a CPU rounds.
+    for found in (prompt_free, boxed):
+        assert found.mean() >= 0.99
+        assert found.min() >= 0.98
 
 
 def test_the_embedding_of_a_plain_vit_is_within_two_hundredths_of_fp32():

@@ -59,7 +59,7 @@ def test_a_very_wide_image_works_and_its_masks_fit(open_person):
     person = open_person(image)
     person.predict()
     assert person.labels.data.shape == (64, 30_000)
-    assert "Predicted" in person.message
+    assert "The image is predicted by the base model" in person.message
 
 
 def test_constant_slices_of_a_stack_are_skipped_and_named(open_person, polyps):
