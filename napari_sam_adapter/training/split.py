@@ -146,10 +146,11 @@ def split_samples(
     # Of the new slices, most are to be learned from. But where nothing else tells how well, a
     # single new one does: for those who retrain after each correction nothing ever would.
     spared = len(candidates) // 2
-    if not held_out and len(candidates) == 1:
+    telling = {index for index in held_out if not samples[index].is_as_predicted}
+    if not telling and len(candidates) == 1:
         shown = [index for index, sample in enumerate(samples) if sample.shows_object]
         spared = int(_smallest(samples, shown).isdisjoint(candidates))
-    missing = max(0, min(wanted - len(held_out), spared))
+    missing = max(0, min(wanted - len(telling), spared))
     if missing:
         groups = _groups_to_hold_out(samples, set(unseen), set(candidates), missing, rng)
         held_out |= groups or _slices_to_hold_out(samples, candidates, missing, rng)
@@ -201,13 +202,13 @@ def _groups_to_hold_out(
     if "" in members or len(members) < FEWEST_GROUPS:
         return set()
     most = min(len(samples) // 3, len(unseen) // 2)
-    new = [name for name in members if members[name] <= unseen]
+    new = [name for name in members if members[name] <= unseen and members[name] & candidates]
     chosen: set[int] = set()
     for name in rng.permutation(sorted(new)).tolist():
         whole = chosen | members[name]
         left = any(s.shows_object for i, s in enumerate(samples) if i not in whole)
         if len(whole) <= most and left:
             chosen = whole
-        if len(chosen) >= count:
+        if len(chosen & candidates) >= count:
             break
-    return chosen if chosen & candidates else set()
+    return chosen

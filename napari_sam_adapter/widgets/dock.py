@@ -148,9 +148,9 @@ class SamAdapterDock(QWidget):
         """Go on with what the dock before was training; offer what was interrupted otherwise."""
         retraining = self.controller.retraining
         plan = retraining.unfinished()
-        if plan is not None and plan.run == run:
-            retraining.resume()
-        elif plan is not None and self.message.text() in (STARTING, OPEN_AN_IMAGE):
+        if plan is None or self.message.text() not in (STARTING, OPEN_AN_IMAGE):
+            return  # what is wrong with the project matters more
+        if not retraining.take_over(run):
             again = "Resume, under 3 · Retrain, goes on with it."
             self.message.say(f"{interrupted(plan.n_slices)} {again}")
 

@@ -206,6 +206,24 @@ def test_what_was_accepted_as_predicted_is_held_out_with_its_volume_at_most_and_
     assert len(split.scored) == 4
 
 
+def test_what_was_accepted_as_predicted_keeps_no_corrected_slice_from_being_held_out():
+    plain = of_groups(a=8, b=8, c=8, d=8)
+    samples = [replace(one, is_as_predicted=one.group in ("a", "b")) for one in plain]
+    for seed in range(20):
+        split = split_samples(samples, np.random.default_rng(seed))
+        assert {sample.group for sample in split.held_out} in ({"c"}, {"d"})
+        assert not split.leaks
+    # One of ten that were held out tells; of the new ones others are held out beside it.
+    before = [replace(one, is_as_predicted=i % 10 > 0) for i, one in enumerate(of_groups(a=10))]
+    rest = [replace(one, is_as_predicted=True) for one in of_groups(b=22)[10:]]
+    new = of_groups(e=72)[32:]
+    history = History(
+        frozenset(one.digest for one in rest), frozenset(one.digest for one in before)
+    )
+    split = split_samples([*before, *rest, *new], np.random.default_rng(0), history=history)
+    assert len(split.scored) == (10 + 12 + 40) // 8
+
+
 @pytest.mark.parametrize("sizes", [(12, 12, 12), (12, 8, 6), (8, 6, 5, 4, 4), (6, 6, 6, 2)])
 def test_of_the_image_that_was_just_corrected_most_slices_are_learned_from(sizes):
     samples = of_groups(**dict(zip("abcde", sizes, strict=False)))

@@ -247,6 +247,22 @@ def test_a_dock_that_is_opened_again_goes_on_with_the_training_of_the_one_before
     close_dock(dock, wait)
 
 
+def test_a_run_that_was_stopped_is_not_begun_again_by_opening_the_dock(open_person, polyps, wait):
+    person = open_person(polyps.frames, rgb=True, show=True)
+    person.predict()
+    person.correct(0, polyps.masks[0])
+    person.retrain(gear="quick", minutes=30)
+    person.wait(lambda: len(person.dock.retrain_panel.curve.losses) >= 1)
+    person.controller.retraining.stop()
+    press_x(person)
+    project = person.controller.session.project
+    dock = SamAdapterDock(person.viewer, Session(project, device="cpu"))
+    person.viewer.window.add_dock_widget(dock)
+    person.dock = dock
+    assert not dock.controller.retraining.is_running
+    close_dock(dock, wait)
+
+
 def test_closing_napari_while_training_runs_asks(open_person, polyps, monkeypatch):
     person = open_person(polyps.frames, rgb=True, show=True)
     person.predict()

@@ -120,7 +120,10 @@ class UnchosenMasks(QObject):
     def _tell(self, labels: Labels, sentence: str = "") -> None:
         self._told.add(labels)
         said = f"{labels.name!r} is not recorded: choose it under Masks, if it holds masks."
-        self.advised.emit(f"{sentence} {said}".lstrip())
+        if sentence:  # which is true for longer
+            self.said.emit(f"{sentence} {said}", False)
+        else:
+            self.advised.emit(said)
 
     def _image_of(self, labels: Labels) -> Image | None:
         """Return the chosen image if it has no masks layer yet, and this could be one."""

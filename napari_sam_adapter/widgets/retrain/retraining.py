@@ -81,7 +81,7 @@ class Retraining(QObject):
         self._start: RunStart | None = None
         self._noted: Noted | None = None
         self._run: RunFolder | None = None
-        self._is_saved = self._is_resumed = False
+        self._is_saved = self._is_resumed = self._is_stopped = False
         self._job: Job | None = None
         self._adoption = Adoption(session, recording)
         self._trouble = ""
@@ -96,8 +96,9 @@ class Retraining(QObject):
 
     @property
     def run_name(self) -> str:
-        """By which name the run that goes on can be resumed; "" where none can."""
-        return "" if self._run is None else self._run.plan.run
+        """By which name the run is known that nobody has asked to end; "" where there is none."""
+        is_wanted = not (self._is_saved or self._is_stopped)
+        return self._run.plan.run if self._run is not None and is_wanted else ""
 
     def start(self, settings: RetrainSettings, *, is_next_gear: bool = False) -> None:
         """Train the next version on the corrected and accepted slices.
@@ -167,6 +168,23 @@ class Retraining(QObject):
         self._clock = _clock_of(settings)
         self.said.emit("The retraining goes on where it stood. Go on working.", False)
 
+    def take_over(self, run: str) -> bool:
+        """Resume the run of a dock that was closed, unless another model was chosen meanwhile.
+
+        Returns
+        -------
+        bool
+            Whether it goes on.
+        """
+        plan, in_use = self.unfinished(), self._session.in_use
+        adapter = "" if in_use.version is None else in_use.version.card.adapter_id
+        if plan is None or plan.run != run or adapter != plan.parent:
+            return False
+        if not adapter and in_use.base != plan.base:
+            return False
+        self.resume()
+        return self.is_running
+
     def discard(self) -> None:
         """Forget the unfinished run; the corrections it learned from stay."""
         if self._job is not None:
@@ -189,7 +207,9 @@ class Retraining(QObject):
     def leave(self) -> None:
         """Keep what the run needs to be resumed: the window closes."""
         run, self._run = self._run, None
-        if run is not None:
+        if run is not None and self._is_saved:
+            run.finish()
+        elif run is not None:
             run.leave()
 
     def _launch(
@@ -200,7 +220,7 @@ class Retraining(QObject):
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
         self._job, self._start = job, start
-        self._is_saved, self._is_resumed = False, is_resumed
+        self._is_saved, self._is_resumed, self._is_stopped = False, is_resumed, False
         self.log = RunLog(start.project.folder / "logs")
         self._session.trainer.allow()
         self.changed.emit(True)
@@ -212,7 +232,7 @@ class Retraining(QObject):
 
     def stop(self) -> None:
         """Ask the run to end; the best state so far becomes the new version, and none follows."""
-        self._next = None
+        self._next, self._is_stopped = None, True
         self._session.trainer.stop()
         self.said.emit("Stopping after this step; the best state so far is kept.", False)
 
