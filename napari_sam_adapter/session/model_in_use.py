@@ -69,6 +69,12 @@ class ModelInUse:
             return self.version.card.adapter_id == card.parent_id
         return not card.parent_id and self._has_base_of(card)
 
+    def is_model(self, adapter: str, base: str) -> bool:
+        """Whether this is the version of an adapter id, or, for "", a base model alone."""
+        if self.version is not None:
+            return self.version.card.adapter_id == adapter
+        return not adapter and self.base == base
+
     def _has_base_of(self, card: AdapterCard) -> bool:
         chosen = base_model(self.base)
         return (card.base_model, card.base_sha256) == (chosen.short_name, chosen.weights.sha256)

@@ -89,13 +89,14 @@ def continue_from(session: Session, parent: str, base: str) -> None:
     SamAdapterError
         If it is not there any more.
     """
-    version = session.in_use.version
+    if session.in_use.is_model(parent, base):
+        return
     if not parent:
         if session.in_use.base != base:
             session.choose_base(base)
         if session.in_use.version is not None:
             session.activate(None)
-    elif version is None or version.card.adapter_id != parent:
+    else:
         known = {v.card.adapter_id: v.number for v in session.store.versions()}
         if parent not in known:
             raise TrainingError(

@@ -225,19 +225,28 @@ def test_the_x_of_the_dock_lets_a_training_run_finish(open_person, polyps, show,
     assert [v.number for v in person.controller.session.store.versions()] == [1]
 
 
-def test_a_dock_that_is_opened_again_goes_on_with_the_training_of_the_one_before(
-    open_person, polyps, wait
-):
+@pytest.fixture
+def in_training(open_person, polyps):
+    """A person whose run has begun and goes on for long."""
     person = open_person(polyps.frames, rgb=True, show=True)
     person.predict()
     person.correct(0, polyps.masks[0])
     person.retrain(gear="quick", minutes=30)
     person.wait(lambda: len(person.dock.retrain_panel.curve.losses) >= 1)
+    return person
+
+
+def close_and_open_the_dock(person):
+    """Press the dock's x, open another one, and return it."""
     press_x(person)
-    project = person.controller.session.project
-    dock = SamAdapterDock(person.viewer, Session(project, device="cpu"))
+    dock = SamAdapterDock(person.viewer, Session(person.controller.session.project, device="cpu"))
     person.viewer.window.add_dock_widget(dock)
     person.dock = dock
+    return dock
+
+
+def test_a_dock_that_is_opened_again_goes_on_with_the_training_of_the_one_before(in_training, wait):
+    person, dock = in_training, close_and_open_the_dock(in_training)
     assert dock.controller.retraining.is_running
     assert "The retraining goes on where it stood" in person.message
     wait(lambda: len(dock.retrain_panel.curve.losses) >= 1)
@@ -247,18 +256,9 @@ def test_a_dock_that_is_opened_again_goes_on_with_the_training_of_the_one_before
     close_dock(dock, wait)
 
 
-def test_a_run_that_was_stopped_is_not_begun_again_by_opening_the_dock(open_person, polyps, wait):
-    person = open_person(polyps.frames, rgb=True, show=True)
-    person.predict()
-    person.correct(0, polyps.masks[0])
-    person.retrain(gear="quick", minutes=30)
-    person.wait(lambda: len(person.dock.retrain_panel.curve.losses) >= 1)
-    person.controller.retraining.stop()
-    press_x(person)
-    project = person.controller.session.project
-    dock = SamAdapterDock(person.viewer, Session(project, device="cpu"))
-    person.viewer.window.add_dock_widget(dock)
-    person.dock = dock
+def test_a_run_that_was_stopped_is_not_begun_again_by_opening_the_dock(in_training, wait):
+    in_training.controller.retraining.stop()
+    dock = close_and_open_the_dock(in_training)
     assert not dock.controller.retraining.is_running
     close_dock(dock, wait)
 

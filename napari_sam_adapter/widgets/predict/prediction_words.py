@@ -62,9 +62,8 @@ def summary(
         return f"Cancelled: {n_predicted} of {wanted} slices were predicted {how}.{stays}"
     if not n_predicted:
         return f"Nothing was predicted.{stays}"
-    what = f"{at_start(where)} is predicted"
-    if wanted != 1:
-        what = f"{n_predicted} slices predicted"
+    one, several = f"{at_start(where)} is predicted", f"{n_predicted} slices predicted"
+    what = one if wanted == 1 else several
     if least is not None:
         confidence, index = least
         how += f" ({'confidence' if wanted == 1 else f'least sure of {index},'} {confidence:.0%})"

@@ -176,11 +176,10 @@ class Retraining(QObject):
         bool
             Whether it goes on.
         """
-        plan, in_use = self.unfinished(), self._session.in_use
-        adapter = "" if in_use.version is None else in_use.version.card.adapter_id
-        if plan is None or plan.run != run or adapter != plan.parent:
+        plan = self.unfinished()
+        if plan is None or plan.run != run:
             return False
-        if not adapter and in_use.base != plan.base:
+        if not self._session.in_use.is_model(plan.parent, plan.base):
             return False
         self.resume()
         return self.is_running
